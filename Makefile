@@ -1,0 +1,34 @@
+# Two commands matter: `make demo` and `make test`. Both set everything up on first use.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+CODE := platform geo serving training migrations tests benchmarks examples
+
+.PHONY: help demo test lint format up clean
+
+help: ## Show the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.venv/.ready: pyproject.toml constraints.txt scripts/setup.sh
+	scripts/setup.sh
+
+demo: .venv/.ready ## Survey the example street: tiles in, map, GeoPackage and ranked segments out
+	.venv/bin/pavemap demo
+
+test: lint ## Linters, then every test against a real PostGIS and a real local Ray
+	.venv/bin/pytest
+
+lint: .venv/.ready ## ruff and mypy --strict
+	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff format --check $(CODE)
+	.venv/bin/mypy $(CODE)
+
+format: .venv/.ready ## Let ruff lay out the code
+	.venv/bin/ruff check --fix $(CODE)
+	.venv/bin/ruff format $(CODE)
+
+up: .venv/.ready ## Run pavemap on this machine: database, Ray Serve, API
+	.venv/bin/pavemap up
+
+clean: ## Stop the private database and remove all that was made, but not your surveys
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
