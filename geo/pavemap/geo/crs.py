@@ -1,0 +1,120 @@
+"""Coordinate reference systems: the metric working CRS of a survey and true ground metres in it."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Proj, Transformer
+from pyproj.exceptions import CRSError
+
+from pavemap.geo.errors import BadInput
+
+Geometries = TypeVar("Geometries", bound=Any)
+
+WGS84 = CRS.from_epsg(4326)
+
+UTM_SOUTH_LIMIT, UTM_NORTH_LIMIT = -80.0, 84.0
+
+
+def working_crs(lon: float, lat: float) -> CRS:
+    """Return the WGS 84 UTM zone (or polar stereographic, UPS) that holds a point in degrees.
+
+    The exceptions of Norway and Svalbard are left out: any metric CRS serves, since lengths are
+    divided by its point scale.
+    """
+    if not (-180.0 <= lon <= 180.0 and -90.0 <= lat <= 90.0):
+        raise BadInput(
+            f"the point ({lon:g}, {lat:g}) is not on the Earth in degrees; check the CRS of the file"
+        )
+    if lat > UTM_NORTH_LIMIT:
+        return CRS.from_epsg(5041)
+    if lat < UTM_SOUTH_LIMIT:
+        return CRS.from_epsg(5042)
+    zone = min(int((lon + 180.0) // 6.0) + 1, 60)
+    return CRS.from_epsg((32600 if lat >= 0 else 32700) + zone)
+
+
+def parse_metric_crs(text: str) -> CRS:
+    """Read a survey's working CRS (an authority code or WKT); it must be projected, in metres.
+
+    Raises BadInput for what pyproj can't read, for degrees and for feet.
+    """
+    try:
+        crs = CRS.from_user_input(text)
+    except CRSError as exc:
+        raise BadInput(f"'{text}' is no CRS; give one like EPSG:32633") from exc
+    if not crs.is_projected:
+        raise BadInput(
+            f"{crs.name} is not projected; a survey needs a metric CRS such as a UTM zone "
+            "(leave it out to have one chosen)"
+        )
+    if any(not math.isclose(axis.unit_conversion_factor, 1.0) for axis in crs.axis_info[:2]):
+        raise BadInput(
+            f"{crs.name} is not in metres; a survey needs a metric CRS such as a UTM zone "
+            "(imagery and roads may stay in any CRS)"
+        )
+    return crs
+
+
+def crs_text(crs: CRS) -> str:
+    """Return the shortest lossless text of a CRS: its authority code where it has one, else WKT 2."""
+    authority = crs.to_authority(min_confidence=100)
+    return ":".join(authority) if authority else crs.to_wkt()
+
+
+def ground_scale(crs: CRS, x: float, y: float) -> float:
+    """Return projected metres per true ground metre at a point of a metric CRS.
+
+    The geometric mean of the meridional and parallel scale (Snyder 1987, chapter 4), the point
+    scale of a conformal projection: 0.9996 on a UTM central meridian, 1/cos(lat) in web mercator.
+    """
+    return float(ground_scales(crs, np.array([x]), np.array([y]))[0])
+
+
+def ground_scales(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `ground_scale` at many points, (N,). Raises BadInput for a point outside the CRS's area."""
+    if len(x) == 0:
+        return np.empty(0)
+    projection = _projection(crs)
+    lon, lat = projection(x, y, inverse=True)
+    factors = projection.get_factors(lon, lat)
+    scale = np.sqrt(
+        np.asarray(factors.meridional_scale, dtype=np.float64)
+        * np.asarray(factors.parallel_scale, dtype=np.float64)
+    )
+    wrong = ~(np.isfinite(scale) & (scale > 0.0))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise BadInput(f"the point ({x[at]:g}, {y[at]:g}) lies outside the area of {crs.name}")
+    return scale
+
+
+def reproject(geometries: Geometries, source: CRS, target: CRS) -> Geometries:
+    """Transform a geometry, or an array of them, between two CRS, x before y; z is kept as it is."""
+    if source == target:
+        return geometries
+    transformer = _transformer(source, target)
+
+    def apply(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = points.copy()
+        moved[:, 0], moved[:, 1] = transformer.transform(points[:, 0], points[:, 1])
+        return moved
+
+    has_z = bool(np.any(shapely.has_z(geometries)))
+    result: Geometries = shapely.transform(geometries, apply, include_z=has_z)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _projection(crs: CRS) -> Proj:
+    return Proj(crs)
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: CRS, target: CRS) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)

@@ -1,0 +1,149 @@
+"""One orthophoto of a survey: where its pixels lie and how they are to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from pavemap.geo.crs import crs_text
+
+BandUse = Literal["gray", "rgb"]
+MaskKind = Literal["none", "nodata", "alpha", "mask"]
+Floats = NDArray[np.float64]
+Stretch = tuple[tuple[float, float], ...]
+
+FAR_GSD = 1.5
+"""Beyond this ratio between the imagery's and the model's pixel, a warning says what can be seen."""
+
+OUTLINE_POINTS = 16
+"""Points per side of an outline, so that a straight edge stays on the ground in another CRS."""
+
+
+@dataclass(frozen=True)
+class Orthophoto:
+    """A georeferenced raster that passed `inspect`, and all that reading it needs to know.
+
+    `transform` maps (column, row) corners to `crs` coordinates and may rotate or flip. `gsd_m` is in
+    true ground metres, the mean of the two axes at the centre. `footprint` is the outline in degrees
+    (EPSG:4326; longitudes beyond 180 where it crosses the antimeridian). `stretch` has, per picture
+    band of a 16 bit file, the values that become 0 and 255.
+    """
+
+    name: str
+    path: str
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
+    count: int
+    dtype: Literal["uint8", "uint16"]
+    gsd_m: float
+    footprint: shapely.Polygon
+    band_use: BandUse
+    mask_kind: MaskKind
+    stretch: Stretch | None = None
+
+    def outline(self, crs: CRS) -> shapely.Polygon:
+        """Return the raster's frame, no-data included, in a CRS (x before y)."""
+        return outline(self.transform, self.width, self.height, source=self.crs, target=crs)
+
+    def warnings(self, gsd_m: float) -> list[str]:
+        """Say what a model of pixel size `gsd_m` (ground metres) will and won't see here."""
+        found = []
+        ratio = self.gsd_m / gsd_m
+        if max(ratio, 1.0 / ratio) > FAR_GSD:
+            which = "coarser" if ratio > 1.0 else "finer"
+            found.append(
+                f"pixels of {_mm(self.gsd_m)} are {max(ratio, 1.0 / ratio):.1f} times {which} than the "
+                f"{_mm(gsd_m)} the model was made for: cracks narrower than about "
+                f"{_mm(2.0 * max(self.gsd_m, gsd_m))} (2 pixels) can't be seen"
+            )
+        if self.count == 4 and self.mask_kind != "alpha":
+            found.append(
+                "the fourth band is not labelled alpha and is left out; if it marks no-data, label it "
+                "(gdal_edit.py -colorinterp_4 alpha) or the empty border counts as imaged"
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the path as JSON-safe values; `from_dict` is the inverse."""
+        return {
+            "name": self.name,
+            "crs": crs_text(self.crs),
+            "transform": list(self.transform)[:6],
+            "width": self.width,
+            "height": self.height,
+            "count": self.count,
+            "dtype": self.dtype,
+            "gsd_m": self.gsd_m,
+            "footprint": shapely.to_wkt(self.footprint, rounding_precision=-1),
+            "band_use": self.band_use,
+            "mask_kind": self.mask_kind,
+            "stretch": None if self.stretch is None else [list(pair) for pair in self.stretch],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, path: str) -> Self:
+        """Rebuild an orthophoto from `to_dict` and the place where its file is now."""
+        stretch = values["stretch"]
+        return cls(
+            name=values["name"],
+            path=path,
+            crs=CRS.from_user_input(values["crs"]),
+            transform=Affine(*values["transform"]),
+            width=values["width"],
+            height=values["height"],
+            count=values["count"],
+            dtype=values["dtype"],
+            gsd_m=values["gsd_m"],
+            footprint=cast(shapely.Polygon, shapely.from_wkt(values["footprint"])),
+            band_use=values["band_use"],
+            mask_kind=values["mask_kind"],
+            stretch=None if stretch is None else tuple((low, high) for low, high in stretch),
+        )
+
+    def at(self, path: str) -> Self:
+        """Return the same orthophoto at another path (its copy as a COG, or in storage)."""
+        return replace(self, path=path)
+
+
+def _mm(metres: float) -> str:
+    millimetres = metres * 1000.0
+    return f"{millimetres:,.0f} mm" if millimetres >= 10.0 else f"{millimetres:.2g} mm"
+
+
+def mapped(transform: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Apply an affine map to arrays of coordinates."""
+    return (
+        transform.a * x + transform.b * y + transform.c,
+        transform.d * x + transform.e * y + transform.f,
+    )
+
+
+@lru_cache(maxsize=64)
+def transformer(source: CRS, target: CRS) -> Transformer:
+    """Return the way between two CRS, x before y; making one costs more than a block's worth of reading."""
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def outline(
+    transform: Affine, width: int, height: int, *, source: CRS, target: CRS
+) -> shapely.Polygon:
+    """Return the frame of a raster in another CRS, its sides densified; coordinates may be infinite."""
+    steps = np.arange(OUTLINE_POINTS) / OUTLINE_POINTS
+    still = np.zeros(OUTLINE_POINTS)
+    column = np.concatenate([steps, still + 1, 1 - steps, still]) * width
+    row = np.concatenate([still, steps, still + 1, 1 - steps]) * height
+    x, y = mapped(transform, column, row)
+    x, y = transformer(source, target).transform(x, y)
+    if target.is_geographic and np.isfinite(x).all():
+        x = np.unwrap(x, period=360.0)  # across the antimeridian
+    return shapely.Polygon(np.column_stack([x, y]))

@@ -1,0 +1,219 @@
+"""Checks an untrusted GeoTIFF once, before anything is built on it, and describes what it holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import shapely
+from affine import Affine
+from pyproj import CRS, Geod
+from pyproj.exceptions import CRSError, ProjError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window
+
+from pavemap.geo.cog import is_cog, to_cog
+from pavemap.geo.crs import WGS84
+from pavemap.geo.errors import NotGeoreferenced, UnsupportedRaster
+from pavemap.geo.geotiff import (
+    Dataset,
+    alpha_band,
+    check_complete,
+    colour_bands,
+    is_remote,
+    open_geotiff,
+    refuse_oversize,
+)
+from pavemap.geo.orthophoto import (
+    BandUse,
+    MaskKind,
+    Orthophoto,
+    Stretch,
+    mapped,
+    outline,
+    transformer,
+)
+from pavemap.geo.pixels import read_raw
+
+__all__ = ["BandUse", "MaskKind", "Orthophoto", "inspect", "is_cog", "to_cog"]
+
+SAMPLE_WINDOWS, SAMPLE_PX = 8, 128
+"""The 16 bit stretch looks at 8 x 8 windows of 128 x 128 pixels, evenly spread, however it is stored."""
+
+STRETCH_PERCENTILES = (0.5, 99.5)
+
+_GRID_FILE = re.compile(r"\+?(nad|geoid)grids=(?!@null)", re.IGNORECASE)
+
+
+def inspect(path: str | Path, *, name: str | None = None) -> Orthophoto:
+    """Check a GeoTIFF and describe it, without reading more than its header and a few blocks.
+
+    `name` is what messages and the description call it (default: the file's name). Raises a
+    BadInput: NotAGeoTiff, DamagedRaster, UnsupportedRaster or NotGeoreferenced; Unavailable when
+    remote storage doesn't answer.
+    """
+    label = name or Path(path).name
+    remote = is_remote(path)
+    with open_geotiff(path, name=label) as dataset:
+        file_bytes = None if remote else Path(path).stat().st_size
+        band_use = _band_use(dataset, label)
+        refuse_oversize(dataset, file_bytes=file_bytes, name=label)
+        crs, transform = _crs(dataset, label), _transform(dataset, label)
+        footprint = outline(transform, dataset.width, dataset.height, source=crs, target=WGS84)
+        _refuse_off_earth(footprint, crs, label)
+        check_complete(dataset, file_bytes=file_bytes, name=label)
+        photo = Orthophoto(
+            name=label,
+            path=str(path) if remote else str(Path(path).resolve()),
+            crs=crs,
+            transform=transform,
+            width=dataset.width,
+            height=dataset.height,
+            count=dataset.count,
+            dtype=dataset.dtypes[0],
+            gsd_m=_ground_gsd(transform, dataset.width, dataset.height, crs),
+            footprint=footprint,
+            band_use=band_use,
+            mask_kind=_mask_kind(dataset),
+        )
+        if photo.dtype == "uint16":
+            photo = replace(photo, stretch=_stretch(dataset, photo.mask_kind))
+    return photo
+
+
+def _band_use(dataset: Dataset, name: str) -> BandUse:
+    """Accept gray, gray + alpha, RGB, RGB + alpha and RGB + a band left out, in 8 or 16 bit."""
+    if any(dtype not in ("uint8", "uint16") for dtype in dataset.dtypes):
+        raise UnsupportedRaster(
+            f"{name} has {dataset.dtypes[0]} pixels; 8 or 16 bit without sign are read: "
+            "gdal_translate -ot Byte -scale"
+        )
+    bits = min(int(dataset.tags(b, ns="IMAGE_STRUCTURE").get("NBITS", 8)) for b in dataset.indexes)
+    meaning = dataset.colorinterp
+    if ColorInterp.palette in meaning:
+        raise UnsupportedRaster(
+            f"{name} stores colours by number (a palette): gdal_translate -expand rgb"
+        )
+    if bits < 8 or "MINISWHITE" in dataset.tags(ns="IMAGE_STRUCTURE"):
+        raise UnsupportedRaster(
+            f"{name} is a scan of few tones, or inverted; a photograph is needed"
+        )
+    if ColorInterp.cyan in meaning:
+        raise UnsupportedRaster(f"{name} is in printing colours (CMYK); export it as RGB")
+    alphas = meaning.count(ColorInterp.alpha)
+    colours = dataset.count - alphas
+    if alphas > 1 or not (colours in (1, 3) or (colours == 4 and not alphas)):
+        raise UnsupportedRaster(
+            f"{name} has {dataset.count} bands ({', '.join(use.name for use in meaning)}); gray or "
+            "RGB, with alpha or without, is read: gdal_translate -b 1 -b 2 -b 3"
+        )
+    return "gray" if colours == 1 else "rgb"
+
+
+def _crs(dataset: Dataset, name: str) -> CRS:
+    """Return the horizontal CRS, one that leads to longitude and latitude without other files."""
+    if dataset.gcps[0] and dataset.transform.is_identity:
+        raise NotGeoreferenced(
+            f"{name} has ground control points but is not rectified; run gdalwarp on it first"
+        )
+    if dataset.crs is None:
+        raise NotGeoreferenced(
+            f"{name} has no CRS; assign the one it was made in: gdal_edit.py -a_srs EPSG:<code>"
+        )
+    wkt = dataset.crs.to_wkt()
+    if _GRID_FILE.search(wkt):
+        raise NotGeoreferenced(
+            f"the CRS of {name} names a datum grid file; give its EPSG code instead"
+        )
+    try:
+        crs = CRS.from_wkt(wkt)
+        crs = crs.sub_crs_list[0] if crs.is_compound else crs.to_2d()
+        if not (crs.is_projected or crs.is_geographic):
+            raise CRSError(f"it is a {crs.type_name.lower()}")
+        transformer(crs, WGS84)
+    except (CRSError, ProjError) as exc:
+        raise NotGeoreferenced(
+            f"the CRS of {name} does not lead to a place on the Earth ({exc}); assign a projected or "
+            "geographic one: gdal_edit.py -a_srs EPSG:<code>"
+        ) from exc
+    return crs
+
+
+def _transform(dataset: Dataset, name: str) -> Affine:
+    transform: Affine = dataset.transform
+    flat = not all(map(math.isfinite, transform[:6])) or transform.determinant == 0.0
+    if transform.is_identity or flat:
+        raise NotGeoreferenced(
+            f"{name} has no usable pixel size and position; export it as a GeoTIFF with coordinates, or "
+            "put its world file into it: gdal_translate in.tif out.tif"
+        )
+    return transform
+
+
+def _refuse_off_earth(footprint: shapely.Polygon, crs: CRS, name: str) -> None:
+    x, y = shapely.get_coordinates(footprint).T
+    on_earth = np.isfinite(x).all() and np.isfinite(y).all() and (np.abs(y) <= 90.0).all()
+    if not on_earth or np.ptp(x) > 180.0 or np.abs(x).max() > 540.0 or not footprint.is_valid:
+        raise NotGeoreferenced(
+            f"{name} lies outside the area of its CRS, {crs.name}; check CRS and coordinates, they "
+            "don't belong together"
+        )
+
+
+def _ground_gsd(transform: Affine, width: int, height: int, crs: CRS) -> float:
+    """Return the mean of the two pixel sides in metres, along geodesics through the centre."""
+    column, row = width / 2.0, height / 2.0
+    starts, ends = mapped(
+        transform,
+        np.array([[0.0, column], [width, column]]),
+        np.array([[row, 0.0], [row, height]]),
+    )
+    lon, lat = transformer(crs, WGS84).transform(starts, ends)
+    sides = Geod(ellps="WGS84").inv(lon[0], lat[0], lon[1], lat[1])[2]
+    return float(np.mean(np.asarray(sides) / (width, height)))
+
+
+def _mask_kind(dataset: Dataset) -> MaskKind:
+    """Tell what marks pixels without imagery: a labelled alpha band, else a mask, else a value."""
+    if alpha_band(dataset) is not None:
+        return "alpha"
+    flags = dataset.mask_flag_enums[0]
+    if MaskFlags.per_dataset in flags:
+        return "mask"
+    return "nodata" if _occurs(dataset.nodata, dataset.dtypes[0]) else "none"
+
+
+def _occurs(nodata: float | None, dtype: str) -> bool:
+    """Tell whether a no-data value can occur at all: 8 bit pixels are never -9999, nor NaN."""
+    if nodata is None or not math.isfinite(nodata):
+        return False
+    return nodata.is_integer() and 0 <= nodata <= np.iinfo(dtype).max
+
+
+def _stretch(dataset: Dataset, mask_kind: MaskKind) -> Stretch:
+    """Fix which 16 bit values become 0 and 255, from a sparse sample of the valid pixels.
+
+    One pair for all bands, so that grey asphalt stays grey.
+    """
+    bands = colour_bands(dataset)
+    sample = []
+    for row in _starts(dataset.height):
+        for column in _starts(dataset.width):
+            window = Window(column, row, SAMPLE_PX, SAMPLE_PX).intersection(
+                Window(0, 0, dataset.width, dataset.height)
+            )
+            raw, alpha = read_raw(dataset, mask_kind, window)
+            sample.append(raw[alpha > 0][:, : len(bands)].ravel())
+    values = np.concatenate(sample)
+    low, high = np.percentile(values, STRETCH_PERCENTILES) if values.size else (0.0, 65535.0)
+    low = math.floor(low)
+    return ((float(low), float(max(math.ceil(high), low + 1))),) * len(bands)
+
+
+def _starts(size: int) -> list[int]:
+    """Return where the sample windows begin along one side."""
+    last = max(size - SAMPLE_PX, 0)
+    return sorted({round(last * step / (SAMPLE_WINDOWS - 1)) for step in range(SAMPLE_WINDOWS)})

@@ -1,0 +1,214 @@
+"""Reads an agency's road network and repairs what can be repaired, with a note for each repair.
+
+A network comes out as one LineString per road in EPSG:4326, with a key, a width and a linear reference.
+Lines are densified in the file's own CRS to edges of at most MAX_EDGE_M before they are moved, so that a
+straight kilometre of a national grid stays where it was drawn. Every length is a geodesic (`chainage`), so
+US feet, degrees, UTM and national grids give the same metres, over any number of zones.
+
+The result does not depend on the order of the features: roads are sorted by key; a road without an id gets
+one from its geometry; parts of a feature, and features that share an id, are numbered by their geometry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from pavemap.geo.chainage import lengths_m
+from pavemap.geo.crs import WGS84, crs_text, reproject
+from pavemap.geo.errors import BadInput
+from pavemap.geo.road_files import MAX_FEATURES, read_raw_lines
+from pavemap.geo.road_table import MAX_WIDTH_M, MIN_WIDTH_M, FieldMap, ImportNote, RoadTable
+
+__all__ = ["FieldMap", "ImportNote", "Network", "read_network"]
+
+log = logging.getLogger(__name__)
+
+MAX_EDGE_M = 500.0
+"""A straight edge this long in a projection leaves the geodesic by about a centimetre."""
+MAX_VERTICES = 10_000_000
+"""Some five million kilometres of road: more is a wrong CRS or an attack."""
+MIN_LENGTH_M = 0.01
+LANE_WIDTH_M = 3.5
+
+
+@dataclass(frozen=True)
+class Network:
+    """Roads in EPSG:4326 sorted by key, the repairs made, and the CRS of the file.
+
+    Columns of `roads`: road_key (unique), name ('' where none), width_m, length_m (true ground), from_m
+    and to_m (the linear reference at the line's two ends), geometry (LineString, at least 1 cm long).
+    """
+
+    roads: geopandas.GeoDataFrame
+    report: list[ImportNote]
+    source_crs: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the roads themselves, whatever file they came in and in which order."""
+        roads = self.roads
+        digest = hashlib.sha256()
+        numbers = roads[["width_m", "from_m", "to_m"]].to_numpy(np.float64)
+        for key, name in zip(roads["road_key"], roads["name"], strict=True):
+            digest.update(f"{key}\x00{name}\x00".encode())
+        lines = roads.geometry.to_numpy()
+        digest.update(np.round(numbers, 6).tobytes())
+        digest.update(shapely.get_num_coordinates(lines).astype(np.int64).tobytes())
+        digest.update(np.round(shapely.get_coordinates(lines), 9).tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, int]:
+        """Return how many features had each problem, the most frequent first."""
+        counts: dict[str, int] = {}
+        for note in self.report:
+            kind = f"{note.problem}: {note.action}"
+            counts[kind] = counts.get(kind, 0) + note.count
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def read_network(
+    path: Path,
+    *,
+    layer: str | None = None,
+    fields: FieldMap | None = None,
+    default_width_m: float = 7.0,
+    lane_width_m: float = LANE_WIDTH_M,
+    max_features: int = MAX_FEATURES,
+) -> Network:
+    """Read a road network from GeoPackage, GeoJSON, a Shapefile in a zip, or GeoParquet.
+
+    A road's width is its width field, else lanes times `lane_width_m`, else `default_width_m`.
+    Raises BadInput for a file that can't be read (`road_files`) or in which no road is left.
+    """
+    fields = fields or FieldMap()
+    if not MIN_WIDTH_M <= default_width_m <= MAX_WIDTH_M:
+        raise BadInput(f"a default width of {default_width_m:g} m is no road; give 1 to 100 m")
+    raw = read_raw_lines(Path(path), layer=layer, columns=fields.columns, max_features=max_features)
+    table = RoadTable(raw, fields)
+    measures = table.measures()
+    lines, feature = table.lines()
+    lines, feature = _to_degrees(lines, feature, raw.crs, table)
+    if len(lines) == 0:
+        raise BadInput(
+            "no road line is left to use: "
+            + "; ".join(sorted({n.problem for n in table.notes})[:5])
+        )
+    length = lengths_m(lines)
+    begin, end = (measure[feature] for measure in measures)
+    split = np.bincount(feature, minlength=len(raw.geometries))[feature] > 1
+    lost = np.unique(feature[split & ~np.isnan(begin)])
+    table.note(lost, "measures of a road in several parts", "ignored")
+    measured = ~np.isnan(begin) & ~split
+    begin = np.where(measured, begin, 0.0)
+    end = np.where(measured & ~np.isnan(end), end, begin + length)
+    roads = pd.DataFrame(
+        {
+            "road_key": np.array(table.ids, dtype=object)[feature],
+            "name": np.array(table.names, dtype=object)[feature],
+            "width_m": table.widths(default_width_m, lane_width_m)[feature],
+            "length_m": length,
+            "from_m": begin,
+            "to_m": end,
+            "geometry": lines,
+        }
+    )
+    roads = _with_unique_keys(roads, feature, table)
+    log.info("read %d roads, %.1f km, from %s", len(roads), length.sum() / 1000.0, Path(path).name)
+    return Network(
+        geopandas.GeoDataFrame(roads, geometry="geometry", crs=WGS84),
+        table.notes,
+        crs_text(raw.crs),
+    )
+
+
+def _to_degrees(
+    lines: NDArray[np.object_], feature: NDArray[np.int64], crs: CRS, table: RoadTable
+) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Densify lines in their own CRS and move them to EPSG:4326, leaving out what has no length there."""
+    corners = shapely.bounds(lines).reshape(-1, 2, 2)
+    ends = np.asarray(reproject(shapely.points(corners), crs, WGS84))
+    lon, lat = np.asarray(shapely.get_x(ends)), np.asarray(shapely.get_y(ends))
+    inside = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lon) <= 180.0) & (np.abs(lat) <= 90.0)
+    keep = inside.all(axis=1) & (np.abs(lon[:, 1] - lon[:, 0]) < 180.0)
+    table.note(feature[~keep], "coordinates off the Earth in the file's CRS", "left out")
+    if len(lines) and not keep.any():
+        raise BadInput(
+            f"no coordinate of the file fits its CRS, {crs.name}; GeoJSON must be in degrees (RFC 7946), "
+            "other files need the CRS that they were drawn in"
+        )
+    lines, feature = lines[keep], feature[keep]
+    still = shapely.length(lines) == 0.0  # GEOS can't densify a line that stays where it is
+    table.note(feature[still], "zero length", "left out")
+    lines, feature = lines[~still], feature[~still]
+    step = _edge_in_units_of(crs)
+    if shapely.length(lines).sum() / step + shapely.get_num_coordinates(lines).sum() > MAX_VERTICES:
+        raise BadInput(
+            f"the roads are too long or too detailed to be true in {crs.name}; check the CRS"
+        )
+    lines = reproject(shapely.segmentize(lines, step), crs, WGS84)
+    lines = shapely.remove_repeated_points(lines)
+    short = ~(lengths_m(lines) >= MIN_LENGTH_M)
+    table.note(feature[short], "zero length", "left out")
+    return lines[~short], feature[~short]
+
+
+def _edge_in_units_of(crs: CRS) -> float:
+    """Return MAX_EDGE_M in the units of a CRS: degrees of latitude, metres or feet."""
+    factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+    metres = factor * 6_371_000.0 if crs.is_geographic else factor
+    return MAX_EDGE_M / metres if metres > 0.0 else MAX_EDGE_M
+
+
+def _with_unique_keys(
+    roads: pd.DataFrame, feature: NDArray[np.int64], table: RoadTable
+) -> pd.DataFrame:
+    """Sort roads by key, drop what is drawn twice, number the roads that share an id."""
+    shapes = _shape_digests(roads["geometry"].to_numpy())
+    nameless = (roads["road_key"] == "").to_numpy()
+    if table.fields.road_id is not None:
+        table.note(feature[nameless], "no id", "one made from its geometry")
+    roads.loc[nameless, "road_key"] = shapes[nameless]
+    roads = roads.assign(shape=shapes, feature=feature)
+    roads = roads.sort_values(["road_key", "from_m", "shape", "width_m", "name"], kind="stable")
+    twice = roads.duplicated(["road_key", "shape", "from_m"]).to_numpy()
+    table.note(roads["feature"].to_numpy()[twice], "the same road again", "left out")
+    roads = roads[~twice]
+    shared = roads.duplicated("road_key", keep=False).to_numpy()
+    parts = roads.duplicated(["road_key", "feature"], keep=False).to_numpy()
+    table.note(
+        roads["feature"].to_numpy()[shared & ~parts], "an id that other features have", "numbered"
+    )
+    number = roads.groupby("road_key", sort=False).cumcount() + 1
+    keys = roads["road_key"].where(~shared, roads["road_key"] + "/" + number.astype(str))
+    roads = roads.assign(road_key=_still_unique(keys)).sort_values("road_key", kind="stable")
+    return roads.drop(columns=["shape", "feature"]).reset_index(drop=True)
+
+
+def _still_unique(keys: pd.Series) -> pd.Series:
+    """Number once more where 'A/2' was made although the file has a road of that very id."""
+    while keys.duplicated().any():
+        again = keys.groupby(keys, sort=False).cumcount()
+        keys = keys.where(again == 0, keys + "~" + again.astype(str))
+    return keys
+
+
+def _shape_digests(lines: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return a short name for each line from its coordinates to a tenth of a metre.
+
+    It is the same in both directions: a directed graph, such as OSMnx writes, has each street twice.
+    """
+    rounded = shapely.transform(lines, lambda points: np.round(points, 6) + 0.0)
+    ways = zip(shapely.to_wkb(rounded), shapely.to_wkb(shapely.reverse(rounded)), strict=True)
+    names = [hashlib.blake2b(min(way), digest_size=6).hexdigest() for way in ways]
+    return np.array(names, dtype=object)

@@ -1,0 +1,159 @@
+"""Where imagery is kept: a local folder or an S3 bucket, behind keys that only pavemap makes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from pavemap.geo.errors import BadInput, NotFound, StorageFull, Unavailable
+
+log = logging.getLogger(__name__)
+
+KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+"""No user text is ever a key, so this may be narrow: no leading dot, no empty part, no '..'."""
+
+_BUCKET_FULL = re.compile(r"No space left|StorageFull|QuotaExceeded|status: 507")
+"""What folders and S3 look-alikes answer when they are full; obstore has no error of its own for it."""
+
+OUT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def orthophoto_key(survey_id: uuid.UUID, sha256: str) -> str:
+    """Return the key of an orthophoto, made of ids alone: no name that a user chose is in it."""
+    return f"orthophotos/{survey_id}/{sha256}.tif"
+
+
+class Storage:
+    """A local folder (made when missing) or `s3://bucket/prefix`; S3 reads AWS_* as obstore does."""
+
+    def __init__(self, location: str) -> None:
+        """Open a location. Raises BadInput for a URL that is neither a folder nor s3://."""
+        self.location = location
+        self.folder: Path | None = None
+        self._store: ObjectStore
+        if location.startswith("s3://"):
+            plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+            self._store = S3Store.from_url(location, client_options={"allow_http": plain_http})
+        elif "://" in location and not location.startswith("file://"):
+            raise BadInput(f"storage {location} is neither a folder nor s3://bucket/prefix")
+        else:
+            self.folder = Path(location.removeprefix("file://")).expanduser().resolve()
+            with _translated("can't be used as storage", self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._store = LocalStore(self.folder)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Store a finished file; a local one on the same file system is moved, not copied.
+
+        After the return the bytes are on disk (or in the bucket) and whole; before it, nothing is
+        seen under the key. Raises StorageFull or Unavailable.
+        """
+        _check(key)
+        with _translated("could not be stored", key):
+            if self.folder is not None and _same_device(path, self.folder):
+                target = self.folder / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _flush(path)
+                path.replace(target)
+                _flush(target.parent)
+            else:
+                obstore.put(self._store, key, path)
+                if self.folder is not None:
+                    _flush(self.folder / key)
+                path.unlink()
+
+    def gdal_path(self, key: str) -> str:
+        """Return what GDAL opens: an absolute path, or /vsis3/bucket/prefix/key."""
+        _check(key)
+        if self.folder is not None:
+            return str(self.folder / key)
+        bucket = urlsplit(self.location)
+        prefix = bucket.path.strip("/")
+        return "/".join(part for part in ("/vsis3", bucket.netloc, prefix, key) if part)
+
+    def gdal_environment(self) -> dict[str, str]:
+        """Return the environment variables GDAL needs to reach the same place (S3 look-alikes)."""
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        if self.folder is not None or not endpoint:
+            return {}
+        parts = urlsplit(endpoint)
+        return {
+            "AWS_S3_ENDPOINT": parts.netloc,
+            "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+        }
+
+    def exists(self, key: str) -> bool:
+        """Tell whether something is stored under a key."""
+        _check(key)
+        try:
+            with _translated("could not be looked up", key):
+                obstore.head(self._store, key)
+        except NotFound:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove what is stored under a key, if anything is."""
+        _check(key)
+        try:
+            with _translated("could not be removed", key):
+                obstore.delete(self._store, key)
+        except NotFound:
+            log.info("%s was gone already", key)
+
+    def check_writable(self) -> None:
+        """Write, and remove, a few bytes. Raises StorageFull or Unavailable."""
+        probe = f"probe/{uuid.uuid4().hex}"
+        with _translated("is not writable", self.location):
+            obstore.put(self._store, probe, b"pavemap")
+            obstore.delete(self._store, probe)
+
+
+def out_of_room(error: OSError) -> bool:
+    """Tell whether the kernel refused a write for want of room (disk, quota or file size limit)."""
+    return error.errno in OUT_OF_ROOM
+
+
+@contextmanager
+def _translated(what: str, subject: object) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise NotFound(f"{subject} is not in storage") from exc
+    except OSError as exc:
+        if out_of_room(exc):
+            raise StorageFull(f"no room left: {subject} {what}; free some and try again") from exc
+        raise Unavailable(f"{subject} {what} ({exc.strerror}); see to the storage folder") from exc
+    except BaseError as exc:
+        if _BUCKET_FULL.search(str(exc)):
+            raise StorageFull(f"no room left: {subject} {what}; free some and try again") from exc
+        raise Unavailable(f"{subject} {what}; check PAVEMAP_STORAGE_URL and its access") from exc
+
+
+def _check(key: str) -> None:
+    if KEY.fullmatch(key) is None:
+        raise ValueError(f"{key!r} is no storage key; keys are made by pavemap, never from names")
+
+
+def _same_device(path: Path, folder: Path) -> bool:
+    return path.stat().st_dev == folder.stat().st_dev
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

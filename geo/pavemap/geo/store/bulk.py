@@ -1,0 +1,173 @@
+"""Rows by the hundred thousand: binary COPY into a table, and whole columns out of a query.
+
+COPY in its binary form spares the server the parsing of text, above all of geometries in hex: see
+docs/benchmarks.md for its rate beside GeoDataFrame.to_postgis.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import psycopg
+import shapely
+from geoalchemy2 import Geometry
+from numpy.typing import NDArray
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import Connection, text
+from sqlalchemy import types as kinds
+from sqlalchemy.dialects.postgresql import JSONB
+
+from pavemap.geo.store.tables.base import SRID, Base
+
+BLOCK_ROWS = 20_000
+"""Rows fetched at a time: some ten megabytes of crack lines."""
+
+ENCODED_ROWS = 2_000
+"""Rows turned into bytes at a time: while they are, the server still works on those before them."""
+
+_COLUMN = (np.ndarray, list, tuple)
+"""What holds a value for each row; anything else is one value for all of them."""
+
+_POSTGRES_TYPES: tuple[tuple[type[Any], str], ...] = (
+    (Geometry, "bytea"),  # the server's geometry reader takes these bytes as EWKB
+    (JSONB, "jsonb"),
+    (kinds.BigInteger, "int8"),
+    (kinds.Integer, "int4"),
+    (kinds.Double, "float8"),
+    (kinds.Uuid, "uuid"),
+    (kinds.DateTime, "timestamptz"),
+    (kinds.Date, "date"),
+    (kinds.Text, "text"),
+)
+
+
+def copy_rows(
+    connection: Connection,
+    table: type[Base],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> int:
+    """Append rows, plain Python values in the order of `columns`; return how many.
+
+    Geometries are EWKB bytes (see `ewkb`), documents are wrapped in psycopg's Jsonb.
+    """
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.Identifier(table.__tablename__), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    count = 0
+    with driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types([_postgres_type(table, name) for name in columns])
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count
+
+
+def copy_frame(connection: Connection, table: type[Base], columns: Mapping[str, object]) -> int:
+    """Append whole columns, or one value for all rows; return how many rows.
+
+    Columns are arrays, lists or tuples, all of one length. Arrays of shapely geometries become
+    EWKB in WGS 84; NaN in a column that may be null is null.
+    """
+    lengths = {len(values) for values in columns.values() if isinstance(values, _COLUMN)}
+    if len(lengths) != 1:
+        raise ValueError(f"columns of {table.__tablename__} differ in length: {sorted(lengths)}")
+    (length,) = lengths
+    rows = (
+        row
+        for start in range(0, length, ENCODED_ROWS)
+        for row in zip(
+            *(
+                _python_values(table, name, values, start, min(start + ENCODED_ROWS, length))
+                for name, values in columns.items()
+            ),
+            strict=False,
+        )
+    )
+    return copy_rows(connection, table, list(columns), rows)
+
+
+def reserve_ids(connection: Connection, table: type[Base], count: int) -> NDArray[np.int64]:
+    """Take `count` numbers of a table's key, so that rows of other tables can name them at once."""
+    taken = connection.execute(
+        text(
+            "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
+        ),
+        {"table": table.__tablename__, "count": count},
+    )
+    return np.fromiter(taken.scalars(), dtype=np.int64, count=count)
+
+
+def fetch_columns(
+    connection: Connection, query: str, parameters: Mapping[str, Any]
+) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yield the result of a query as blocks of columns, at most BLOCK_ROWS rows each.
+
+    The query is psycopg's (`%(name)s`). It is read through a cursor on the server, in binary, so
+    that memory holds one block; `from_ewkb` reads its geometries.
+    """
+    name = f"fetch_{uuid.uuid4().hex[:8]}"
+    with driver(connection).cursor(name) as cursor:
+        cursor.execute(query, parameters, binary=True)
+        while block := cursor.fetchmany(BLOCK_ROWS):
+            yield tuple(_as_array(column) for column in zip(*block, strict=True))
+
+
+def ewkb(geometries: NDArray[Any]) -> list[bytes]:
+    """Return geometries in WGS 84 as the bytes PostGIS stores from; z is kept."""
+    tagged = shapely.set_srid(geometries, SRID)
+    return list(shapely.to_wkb(tagged, include_srid=True, output_dimension=3))
+
+
+def geometry_value(geometry: BaseGeometry) -> str:
+    """Return one geometry in WGS 84 as a parameter of a statement."""
+    return str(shapely.to_wkb(shapely.set_srid(geometry, SRID), hex=True, include_srid=True))
+
+
+def from_ewkb(values: NDArray[Any]) -> NDArray[Any]:
+    """Return stored geometries (EWKB bytes or hex) as shapely's; nulls stay None."""
+    read: NDArray[Any] = shapely.from_wkb(values)
+    return read
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """Return psycopg's connection under SQLAlchemy's, inside the same transaction."""
+    below = connection.connection.driver_connection
+    assert isinstance(below, psycopg.Connection), "make_engine chose the driver"
+    return below
+
+
+def _python_values(
+    table: type[Base], name: str, values: object, start: int, stop: int
+) -> Iterable[Any]:
+    kind = table.__table__.columns[name].type
+    if not isinstance(values, _COLUMN):
+        return repeat(Jsonb(values) if isinstance(kind, JSONB) else values)
+    part = values[start:stop]
+    if isinstance(kind, Geometry):
+        return ewkb(np.asarray(part, dtype=object))
+    if isinstance(kind, JSONB):
+        return [Jsonb(value) for value in part]
+    plain = part.tolist() if isinstance(part, np.ndarray) else list(part)
+    if table.__table__.columns[name].nullable:
+        return [None if value != value else value for value in plain]  # NaN differs from itself
+    return plain
+
+
+def _as_array(values: tuple[Any, ...]) -> NDArray[Any]:
+    if isinstance(values[0], int | float) and None not in values:
+        return np.array(values)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _postgres_type(table: type[Base], name: str) -> str:
+    kind = table.__table__.columns[name].type
+    return next(postgres for known, postgres in _POSTGRES_TYPES if isinstance(kind, known))

@@ -1,0 +1,184 @@
+"""The work queue of cells: planned, claimed by lease, stored whole or not at all.
+
+What a worker writes is bound to its very claim: owner, attempt and digest of the inputs must be those
+of the row, so one that lost its lease, or whose cell was planned anew, writes nothing. A cell is thus
+surveyed at least once, and counted exactly once. Planning and leases have modules of their own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, text
+
+from pavemap.geo.crs import WGS84, parse_metric_crs, reproject
+from pavemap.geo.grid import Cell
+from pavemap.geo.store import tables
+from pavemap.geo.store.bulk import copy_frame
+from pavemap.geo.store.leases import ClaimedCell, claim, heartbeat, release, wait_for_work
+from pavemap.geo.store.pavements import segments_meeting
+from pavemap.geo.store.planning import PlanReport, plan_cells, set_running, wake_workers
+from pavemap.geo.store.surveys import clean, lock_survey
+
+if TYPE_CHECKING:  # the API imports this module, and has no use for compiled vectorising
+    from pavemap.geo.survey_cell import CellResult
+
+__all__ = [
+    "ClaimedCell",
+    "FailedCell",
+    "PlanReport",
+    "claim",
+    "complete",
+    "fail",
+    "failed_cells",
+    "heartbeat",
+    "plan_cells",
+    "release",
+    "retry_failed",
+    "segments_meeting",
+    "wait_for_work",
+]
+
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedCell:
+    """A cell that was given up, and why."""
+
+    cell: Cell
+    attempts: int
+    error: str
+
+
+def complete(
+    connection: Connection, *, claimed: ClaimedCell, result: CellResult, worker: str
+) -> bool:
+    """Store a cell's result in place of any former one, and mark the cell done.
+
+    All in the caller's transaction. False, with nothing written, when the claim no longer holds.
+    """
+    stored = connection.execute(
+        _DONE,
+        _claim_parameters(claimed, worker)
+        | {"imaged_m2": float(result.imaged_m2), "seconds": Jsonb(_floats(result.seconds))},
+    ).one_or_none()
+    if stored is None:
+        return False
+    place = {"survey_id": claimed.survey_id, "col": claimed.cell.col, "row": claimed.cell.row}
+    connection.execute(_FORGET_FRAGMENTS, place)
+    connection.execute(_FORGET_SEGMENTS, place)
+    lines = np.asarray(result.lines, dtype=object)
+    if len(lines):
+        in_degrees = reproject(lines, parse_metric_crs(stored.crs), WGS84)
+        copy_frame(connection, tables.Fragment, {**place, "geom": in_degrees})
+    seen = {key for area in (result.imaged, result.cracked) for key, m2 in area.items() if m2 > 0.0}
+    segments = sorted(seen)
+    if segments:
+        copy_frame(
+            connection,
+            tables.CellSegment,
+            {
+                **place,
+                "segment_id": segments,
+                "imaged_m2": [float(result.imaged.get(key, 0.0)) for key in segments],
+                "cracked_m2": [float(result.cracked.get(key, 0.0)) for key in segments],
+            },
+        )
+    return True
+
+
+def fail(
+    connection: Connection,
+    *,
+    claimed: ClaimedCell,
+    worker: str,
+    error: str,
+    max_attempts: int = MAX_ATTEMPTS,
+    retry_after_s: float = 0.0,
+) -> bool:
+    """Note an error at a cell: it waits for another attempt, or is failed after `max_attempts`.
+
+    `retry_after_s` keeps it from being claimed again at once. False when the claim no longer holds.
+    """
+    noted = connection.execute(
+        _FAIL,
+        _claim_parameters(claimed, worker)
+        | {"error": clean(error), "max_attempts": max_attempts, "pause_s": retry_after_s},
+    )
+    if noted.rowcount:
+        wake_workers(connection)
+    return bool(noted.rowcount)
+
+
+def failed_cells(
+    connection: Connection, survey_id: uuid.UUID, *, limit: int = 1000
+) -> list[FailedCell]:
+    """Return the cells of a survey that were given up."""
+    rows = connection.execute(_FAILED, {"survey_id": survey_id, "limit": limit})
+    return [
+        FailedCell(cell=Cell(row.col, row.row), attempts=row.attempts, error=row.error)
+        for row in rows
+    ]
+
+
+def retry_failed(connection: Connection, survey_id: uuid.UUID) -> int:
+    """Send a survey's failed cells back to waiting, their attempts forgotten; return how many."""
+    lock_survey(connection, survey_id)
+    count = connection.execute(_RETRY, {"survey_id": survey_id}).rowcount
+    if count:
+        set_running(connection, survey_id)
+    return count
+
+
+def _claim_parameters(claimed: ClaimedCell, worker: str) -> dict[str, Any]:
+    return {
+        "survey_id": claimed.survey_id,
+        "col": claimed.cell.col,
+        "row": claimed.cell.row,
+        "worker": worker,
+        "attempt": claimed.attempt,
+        "digest": claimed.inputs_digest,
+    }
+
+
+def _floats(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {step: float(spent) for step, spent in seconds.items()}
+
+
+_HELD = """state = 'leased' AND survey_id = :survey_id AND col = :col AND "row" = :row
+    AND lease_owner = :worker AND attempts = :attempt AND inputs_digest = :digest"""
+
+_DONE = text(f"""
+    UPDATE cell SET state = 'done', lease_owner = NULL, lease_until = NULL, error = '',
+        imaged_m2 = :imaged_m2, seconds = :seconds, finished_at = clock_timestamp()
+    WHERE {_HELD} RETURNING (SELECT crs FROM survey WHERE id = survey_id) AS crs
+""")
+
+_FAIL = text(f"""
+    UPDATE cell SET error = :error, lease_owner = NULL,
+        state = CASE WHEN attempts >= :max_attempts THEN 'failed' ELSE 'waiting' END,
+        finished_at = CASE WHEN attempts >= :max_attempts THEN clock_timestamp() END,
+        lease_until = CASE WHEN attempts < :max_attempts AND :pause_s > 0
+                      THEN clock_timestamp() + make_interval(secs => :pause_s) END
+    WHERE {_HELD}
+""")
+
+_CELL = 'survey_id = :survey_id AND col = :col AND "row" = :row'
+_FORGET_FRAGMENTS = text(f"DELETE FROM fragment WHERE {_CELL}")
+_FORGET_SEGMENTS = text(f"DELETE FROM cell_segment WHERE {_CELL}")
+
+_FAILED = text("""
+    SELECT col, "row", attempts, error FROM cell
+    WHERE survey_id = :survey_id AND state = 'failed' ORDER BY col, "row" LIMIT :limit
+""")
+
+_RETRY = text("""
+    UPDATE cell SET state = 'waiting', attempts = 0, error = '', finished_at = NULL
+    WHERE survey_id = :survey_id AND state = 'failed'
+""")

@@ -1,0 +1,62 @@
+"""Cursors of paged answers: where the last page ended, as text that callers hand back unread."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from pavemap.geo.errors import BadInput
+
+Key = float | str | None
+
+LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The sort key and id of the last row of a page, in a named order; without id, the beginning."""
+
+    order: str
+    key: Key = None
+    id: int | None = None
+
+    @classmethod
+    def read(
+        cls, value: str | None, *, order: str, key_type: type[float] | type[str] = float
+    ) -> Self:
+        """Read a cursor as it came, or begin. BadInput when it is none, or is of another order."""
+        if value is None:
+            return cls(order)
+        try:
+            own_order, key, number = json.loads(base64.urlsafe_b64decode(value.encode()))
+        except (ValueError, TypeError, binascii.Error) as exc:
+            raise _refused() from exc
+        if own_order != order:
+            raise BadInput(
+                "the cursor is of a list sorted otherwise; use it with the parameters it came from"
+            )
+        if type(number) is not int or not 0 <= number <= LARGEST_ID:
+            raise _refused()
+        if not (key is None or (_is_number(key) if key_type is float else _is_text(key))):
+            raise _refused()
+        return cls(order, key, number)
+
+    def at(self, key: Key, number: int) -> str:
+        """Return the text of a cursor of the same order that stands at another row."""
+        return base64.urlsafe_b64encode(json.dumps([self.order, key, number]).encode()).decode()
+
+
+def _refused() -> BadInput:
+    return BadInput("the cursor can't be read; begin again without one, and hand back what comes")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in {int, float} and math.isfinite(float(str(value)))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\x00" not in value

@@ -1,0 +1,292 @@
+"""From the lines that cells found to cracks, their pieces by segment, and the condition of segments.
+
+Fragments are stitched over cell edges in the survey's CRS, measured in true ground metres, cut by
+pavement and written by COPY, a block of cracks at a time; the sums per segment are one statement. It
+all replaces an earlier measuring in one transaction: readers see the old figures or the new.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sqlalchemy import Connection, text
+
+from pavemap.geo.crs import WGS84, ground_scales, reproject
+from pavemap.geo.errors import Conflict
+from pavemap.geo.grid import Grid
+from pavemap.geo.measure import cut_by_segments, line_stats
+from pavemap.geo.stitch import stitch
+from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
+from pavemap.geo.store.engine import lift_timeouts
+from pavemap.geo.store.orthophotos import list_orthophotos
+from pavemap.geo.store.pavements import pavements_in
+from pavemap.geo.store.places import search_boxes
+from pavemap.geo.store.planning import cell_boxes
+from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
+from pavemap.geo.store.tables import Crack, Piece
+from pavemap.geo.store.unseen import main_reasons
+from pavemap.geo.vectorize import VectorizeParams
+
+log = logging.getLogger(__name__)
+
+CRACKS_AT_A_TIME = 20_000
+"""Cracks cut and written together: some tens of megabytes of lines and their pieces."""
+
+CELLS_IN_A_BOX = 16
+"""Cells across the boxes by which pavement is looked up; fewer boxes than cells, little overreach."""
+
+
+@dataclass(frozen=True)
+class MeasureReport:
+    """What a measuring wrote."""
+
+    cracks: int
+    pieces: int
+    segments: int
+
+
+def measure_survey(connection: Connection, survey: SurveyRow) -> MeasureReport | None:
+    """Measure a survey whose cells are all done or failed, and set it done.
+
+    Run again, it writes the same figures. None, with nothing written, when the survey was planned,
+    retried or claimed by another since `survey` was read. Only segments whose pavement meets a
+    planned cell get a condition: the rest of a network was not surveyed.
+
+    Raises Conflict when cells are still to be surveyed, or none was ever planned.
+    """
+    lift_timeouts(connection)
+    # Two at once (a lease ran out at a worker that lives) would both write: one after the other.
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"pavemap measure {survey.id}"},
+    )
+    cells = _cells(connection, survey.id)
+    if get_survey(connection, survey.id).epoch != survey.epoch:
+        log.warning("survey %s has changed before it was measured", survey.id)
+        return None
+    _check_finished(cells, survey)
+    savepoint = connection.begin_nested()
+    report = _measure(connection, survey, cells)
+    if not finish_survey(connection, survey):
+        savepoint.rollback()
+        log.warning("survey %s changed while it was measured; nothing was written", survey.id)
+        return None
+    savepoint.commit()
+    log.info("survey %s: %s", survey.id, report)
+    return report
+
+
+def _measure(connection: Connection, survey: SurveyRow, cells: pd.DataFrame) -> MeasureReport:
+    grid = survey.grid()
+    segment_ids, pavements = _surveyed_segments(connection, survey, cells, grid=grid)
+    for table in ("piece", "crack", "condition"):
+        connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
+    fragments, places = _fragments(connection, survey.id, crs=grid.crs)
+    lines, _ = stitch(fragments, places, grid=grid)
+    least_m = VectorizeParams.from_dict(survey.params).min_length_m
+    lines = _long_enough(lines, crs=grid.crs, min_length_m=least_m)
+    pieces = 0
+    for start in range(0, len(lines), CRACKS_AT_A_TIME):
+        block = lines[start : start + CRACKS_AT_A_TIME]
+        crack_ids = _write_cracks(connection, survey, block, crs=grid.crs)
+        pieces += _write_pieces(
+            connection, survey, block, crack_ids, segment_ids, pavements, crs=grid.crs
+        )
+    _write_conditions(connection, survey, cells, segment_ids, pavements, grid=grid)
+    connection.execute(text("ANALYZE crack, piece, condition"))
+    return MeasureReport(cracks=len(lines), pieces=pieces, segments=len(segment_ids))
+
+
+def _cells(connection: Connection, survey_id: uuid.UUID) -> pd.DataFrame:
+    rows = connection.execute(
+        text('SELECT col, "row", state FROM cell WHERE survey_id = :id ORDER BY col, "row"'),
+        {"id": survey_id},
+    ).all()
+    return pd.DataFrame(rows, columns=["col", "row", "state"])
+
+
+def _check_finished(cells: pd.DataFrame, survey: SurveyRow) -> None:
+    left = int((~cells["state"].isin(["done", "failed"])).sum())
+    if left or cells.empty:
+        what = f"{left} cells are still to be surveyed" if left else "it has no cells; run it first"
+        raise Conflict(f"survey '{survey.name}' can't be measured yet: {what}")
+
+
+def _surveyed_segments(
+    connection: Connection, survey: SurveyRow, cells: pd.DataFrame, *, grid: Grid
+) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+    """Return ids and pavements (survey CRS) of the segments that meet a planned cell."""
+    places = cells[["col", "row"]].to_numpy(np.int64)
+    blocks = np.unique(places // CELLS_IN_A_BOX, axis=0) * CELLS_IN_A_BOX
+    low, high = blocks * grid.cell_m, (blocks + CELLS_IN_A_BOX) * grid.cell_m
+    areas = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+    ids, pavements = pavements_in(connection, survey.network_id, search_boxes(areas, grid.crs))
+    pavements = reproject(pavements, WGS84, grid.crs)
+    shapely.prepare(pavements)
+    within = cell_boxes(places, grid=grid, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
+    pavement, _ = shapely.STRtree(within).query(pavements, predicate="intersects")
+    surveyed = np.unique(pavement)
+    return ids[surveyed], pavements[surveyed]
+
+
+def _fragments(
+    connection: Connection, survey_id: uuid.UUID, *, crs: CRS
+) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Return a survey's lines (survey CRS) and the (N, 2) cells that found them."""
+    lines: list[NDArray[Any]] = [np.empty(0, dtype=object)]
+    places: list[NDArray[Any]] = [np.empty((0, 2), dtype=np.int64)]
+    for col, row, geometry in fetch_columns(
+        connection,
+        """
+            SELECT f.col, f."row", ST_AsBinary(f.geom)
+            FROM fragment f JOIN cell USING (survey_id, col, "row")
+            WHERE f.survey_id = %(id)s AND cell.state = 'done'
+            ORDER BY f.col, f."row", f.id
+        """,
+        {"id": survey_id},
+    ):
+        lines.append(reproject(from_ewkb(geometry), WGS84, crs))
+        places.append(np.column_stack([col, row]))
+    return np.concatenate(lines), np.concatenate(places)
+
+
+def _write_cracks(
+    connection: Connection, survey: SurveyRow, lines: NDArray[np.object_], *, crs: CRS
+) -> NDArray[np.int64]:
+    ids = reserve_ids(connection, Crack, len(lines))
+    figures = _true_stats(lines, crs=crs)
+    copy_frame(
+        connection,
+        Crack,
+        {
+            "id": ids,
+            "survey_id": survey.id,
+            "model_id": survey.model_id,
+            "geom": reproject(lines, crs, WGS84),
+            **figures,
+        },
+    )
+    return ids
+
+
+def _write_pieces(
+    connection: Connection,
+    survey: SurveyRow,
+    lines: NDArray[np.object_],
+    crack_ids: NDArray[np.int64],
+    segment_ids: NDArray[np.int64],
+    pavements: NDArray[np.object_],
+    *,
+    crs: CRS,
+) -> int:
+    crack, segment, pieces = cut_by_segments(lines, pavements)
+    if not len(pieces):
+        return 0
+    return copy_frame(
+        connection,
+        Piece,
+        {
+            "crack_id": crack_ids[crack],
+            "survey_id": survey.id,
+            "segment_id": segment_ids[segment],
+            "geom": reproject(pieces, crs, WGS84),
+            **_true_stats(pieces, crs=crs),
+        },
+    )
+
+
+def _true_stats(lines: NDArray[np.object_], *, crs: CRS) -> dict[str, NDArray[np.float64]]:
+    """Measure lines of the survey's CRS in true ground metres, each by the scale at its middle."""
+    stats = line_stats(lines, scale=_scales(lines, crs=crs))
+    return {str(name): stats[name].to_numpy(np.float64) for name in stats.columns}
+
+
+def _scales(lines: NDArray[np.object_], *, crs: CRS) -> NDArray[np.float64]:
+    west, south, east, north = shapely.bounds(lines).T
+    return ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0)
+
+
+def _long_enough(
+    lines: NDArray[np.object_], *, crs: CRS, min_length_m: float
+) -> NDArray[np.object_]:
+    """Drop networks of cracks that, over all cells, are shorter than the survey's least length.
+
+    A cell drops what it sees whole; only here is it known how long a network across cells is.
+    """
+    if min_length_m <= 0.0 or not len(lines):
+        return lines
+    ends = np.concatenate([shapely.get_coordinates(shapely.get_point(lines, at)) for at in (0, -1)])
+    _, node = np.unique(np.round(ends, 6), axis=0, return_inverse=True)
+    start, end = node.reshape(2, len(lines))
+    size = int(node.max()) + 1
+    joined = coo_array((np.ones(len(lines)), (start, end)), shape=(size, size))
+    _, network = connected_components(joined, directed=False)
+    length = shapely.length(lines) / _scales(lines, crs=crs)
+    total = np.bincount(network[start], length)
+    kept: NDArray[np.object_] = lines[total[network[start]] >= min_length_m]
+    return kept
+
+
+def _write_conditions(
+    connection: Connection,
+    survey: SurveyRow,
+    cells: pd.DataFrame,
+    segment_ids: NDArray[np.int64],
+    pavements: NDArray[np.object_],
+    *,
+    grid: Grid,
+) -> None:
+    parameters = {"survey_id": survey.id, "segment_ids": segment_ids.tolist()}
+    coverage = connection.execute(_COVERAGE, parameters).scalars()
+    tiles = [tile.info.footprint for tile in list_orthophotos(connection, survey.id)]
+    failed = cells.loc[cells["state"] == "failed", ["col", "row"]].to_numpy(np.int64)
+    reasons = main_reasons(
+        pavements,
+        coverage=np.fromiter(coverage, dtype=np.float64, count=len(segment_ids)),
+        footprints=reproject(np.array(tiles, dtype=object), WGS84, grid.crs),
+        failed_cells=cell_boxes(failed, grid=grid),
+    )
+    connection.execute(_CONDITIONS, parameters | {"reasons": reasons.tolist()})
+
+
+_IMAGED = """
+    SELECT cs.segment_id, sum(cs.imaged_m2) AS imaged_m2, sum(cs.cracked_m2) AS cracked_m2
+    FROM cell_segment cs JOIN cell USING (survey_id, col, "row")
+    WHERE cs.survey_id = :survey_id AND cell.state = 'done'
+    GROUP BY cs.segment_id"""
+
+_SHARE = """CASE WHEN s.pavement_m2 > 0
+    THEN least(1, coalesce(i.imaged_m2, 0) / s.pavement_m2) ELSE 0 END"""
+
+_COVERAGE = text(f"""
+    SELECT {_SHARE}
+    FROM unnest(CAST(:segment_ids AS bigint[])) WITH ORDINALITY AS surveyed(id, place)
+    JOIN segment s ON s.id = surveyed.id
+    LEFT JOIN ({_IMAGED}) AS i ON i.segment_id = s.id
+    ORDER BY surveyed.place
+""")
+
+_CONDITIONS = text(f"""
+    INSERT INTO condition (survey_id, segment_id, crack_length_m, cracked_area_m2, imaged_m2,
+        pavement_m2, coverage, density_m_per_m2, crack_count, reason)
+    SELECT :survey_id, s.id, coalesce(p.length_m, 0), coalesce(i.cracked_m2, 0),
+        coalesce(i.imaged_m2, 0), s.pavement_m2, {_SHARE},
+        CASE WHEN i.imaged_m2 > 0 THEN coalesce(p.length_m, 0) / i.imaged_m2 END,
+        coalesce(p.cracks, 0), surveyed.reason
+    FROM unnest(CAST(:segment_ids AS bigint[]), CAST(:reasons AS text[])) AS surveyed(id, reason)
+    JOIN segment s ON s.id = surveyed.id
+    LEFT JOIN ({_IMAGED}) AS i ON i.segment_id = s.id
+    LEFT JOIN (
+        SELECT segment_id, sum(length_m) AS length_m, count(DISTINCT crack_id) AS cracks
+        FROM piece WHERE survey_id = :survey_id GROUP BY segment_id) AS p ON p.segment_id = s.id
+""")

@@ -1,0 +1,70 @@
+"""Model versions in the store: which weights may look at surveys, and which looked at which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects.postgresql import insert
+
+from pavemap.geo.errors import Conflict, NotFound
+from pavemap.geo.store.tables import ModelVersion
+
+DIGITS_IN_ID = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRow:
+    """A registered model version; `card` is its model card, `uri` where its weights lie."""
+
+    id: str
+    name: str
+    digest: str
+    card: Mapping[str, Any]
+    uri: str
+    created_at: datetime
+
+
+def add_model(
+    connection: Connection, *, name: str, digest: str, card: Mapping[str, Any], uri: str
+) -> ModelRow:
+    """Register weights (SHA-256 `digest`) and their card under '<name>-<digest8>'; twice is once.
+
+    Raises Conflict when other weights share that id.
+    """
+    model_id = f"{name}-{digest[:DIGITS_IN_ID]}"
+    connection.execute(
+        insert(ModelVersion)
+        .values(id=model_id, name=name, digest=digest, card=dict(card), uri=uri)
+        .on_conflict_do_nothing(index_elements=["id"])
+    )
+    stored = get_model(connection, model_id)
+    if stored.digest != digest:
+        raise Conflict(f"other weights are registered as '{model_id}'; give these another name")
+    return stored
+
+
+def get_model(connection: Connection, model_id: str) -> ModelRow:
+    """Return a model version. Raises NotFound."""
+    row = connection.execute(
+        select(*ModelVersion.__table__.columns).where(ModelVersion.id == model_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"there is no model version '{model_id}'; list the models that are registered"
+        )
+    return _model_row(row)
+
+
+def list_models(connection: Connection) -> list[ModelRow]:
+    """Return all model versions, the latest first."""
+    query = select(*ModelVersion.__table__.columns)
+    ordered = query.order_by(ModelVersion.created_at.desc(), ModelVersion.id)
+    return [_model_row(row) for row in connection.execute(ordered)]
+
+
+def _model_row(row: Row[Any]) -> ModelRow:
+    return ModelRow(**row._mapping)

@@ -1,0 +1,248 @@
+"""From imagery and pavement to rows of work: which cells a survey has, and which of them are due again.
+
+A cell is planned where pavement and imagery meet. The digest of its inputs (the files that reach its
+window, the model, the parameters, the grid) tells whether what a done cell found still holds: the
+same digest leaves it alone, another one sends it back to waiting, and cells that no imagery reaches
+any more are dropped. Planning twice therefore changes nothing, and a new file costs its own cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
+
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import Grid
+from pavemap.geo.store.bulk import copy_frame
+from pavemap.geo.store.engine import lift_timeouts
+from pavemap.geo.store.networks import get_network
+from pavemap.geo.store.orthophotos import OrthophotoRow, list_orthophotos
+from pavemap.geo.store.pavements import pavements_in
+from pavemap.geo.store.places import search_boxes
+from pavemap.geo.store.surveys import SurveyRow, lock_survey
+from pavemap.geo.store.tables import Cell
+
+log = logging.getLogger(__name__)
+
+WORK_CHANNEL = "pavemap_cells"
+"""Workers listen here."""
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What planning found: all cells, and how many are new, due again, or no longer covered."""
+
+    total: int
+    added: int
+    redone: int
+    dropped: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do that was not there before."""
+        return bool(self.added or self.redone or self.dropped)
+
+
+def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
+    """Bring a survey's cells in line with its imagery, and set it running where work is due.
+
+    Concurrent plans of one survey run one after the other; workers go on meanwhile. A done survey
+    for which nothing changed stays done.
+
+    Raises BadInput when there is no imagery, or none of it meets pavement.
+    """
+    lift_timeouts(connection)
+    survey = lock_survey(connection, survey.id)
+    grid = survey.grid()
+    orthophotos = list_orthophotos(connection, survey.id)
+    if not orthophotos:
+        raise BadInput(
+            f"survey '{survey.name}' has no imagery yet; upload orthophotos, then run it"
+        )
+    footprints = reproject(
+        np.array([tile.info.footprint for tile in orthophotos], dtype=object), WGS84, grid.crs
+    )
+    cells = covered_cells(connection, survey.network_id, footprints, grid=grid)
+    if not len(cells):
+        network = get_network(connection, survey.network_id)
+        raise BadInput(
+            f"none of the {len(orthophotos)} orthophotos of survey '{survey.name}' lies on a road of "
+            f"network '{network.name}'; check the CRS of both, or survey another network"
+        )
+    digests = _input_digests(survey, cells, footprints, orthophotos, grid=grid)
+    report = _store_plan(connection, survey.id, cells, digests, grid=grid)
+    log.info("survey %s: %s", survey.id, report)
+    if report.changed or survey.state in {"created", "failed"}:
+        set_running(connection, survey.id)
+    return report
+
+
+def set_running(connection: Connection, survey_id: uuid.UUID) -> None:
+    """Put a survey (back) to work, void any measuring of it, and wake the workers."""
+    connection.execute(
+        text("""
+            UPDATE survey SET state = 'running', epoch = epoch + 1, error = '', lease_owner = NULL,
+                lease_until = NULL, finished_at = NULL,
+                started_at = coalesce(started_at, clock_timestamp())
+            WHERE id = :id
+        """),
+        {"id": survey_id},
+    )
+    wake_workers(connection)
+
+
+def wake_workers(connection: Connection) -> None:
+    """Notify the workers when this transaction commits."""
+    connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": WORK_CHANNEL})
+
+
+def covered_cells(
+    connection: Connection,
+    network_id: uuid.UUID,
+    footprints: NDArray[np.object_],
+    *,
+    grid: Grid,
+) -> NDArray[np.int64]:
+    """Return, as (N, 2) columns and rows, the cells where pavement meets footprints (grid CRS)."""
+    boxes = search_boxes(footprints, grid.crs)
+    _, pavements = pavements_in(connection, network_id, boxes)
+    pavements = reproject(pavements, WGS84, grid.crs)
+    shapely.prepare(footprints)
+    tile, pavement = shapely.STRtree(pavements).query(footprints, predicate="intersects")
+    whole = shapely.covers(footprints[tile], pavements[pavement])
+    whole_pavement = np.unique(pavement[whole])
+    partly = ~np.isin(pavement, whole_pavement)
+    cut = shapely.intersection(footprints[tile[partly]], pavements[pavement[partly]])
+    return grid.indices_meeting(np.concatenate([pavements[whole_pavement], cut]))
+
+
+def _input_digests(
+    survey: SurveyRow,
+    cells: NDArray[np.int64],
+    footprints: NDArray[np.object_],
+    orthophotos: list[OrthophotoRow],
+    *,
+    grid: Grid,
+) -> NDArray[np.object_]:
+    """Return for each cell a digest of all that its result depends on.
+
+    Neighbouring cells mostly see the same files, so each set of files is digested once.
+    """
+    common = json.dumps(
+        [survey.model_id, survey.crs, survey.gsd_m, survey.cell_px, survey.halo_px, survey.params],
+        sort_keys=True,
+        default=dict,
+    )
+    windows = cell_boxes(cells, grid=grid, margin_m=grid.halo_m)
+    cell, tile = shapely.STRtree(footprints).query(windows, predicate="intersects")
+    order = np.lexsort((tile, cell))
+    groups = np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(cells))))
+    known: dict[bytes, str] = {}
+    digests = np.empty(len(cells), dtype=object)
+    for at, tiles in enumerate(groups):
+        key = tiles.tobytes()
+        if key not in known:
+            files = sorted(orthophotos[index].sha256 for index in tiles.tolist())
+            whole = "\n".join([common, *files])
+            known[key] = hashlib.sha256(whole.encode()).hexdigest()
+        digests[at] = known[key]
+    return digests
+
+
+def cell_boxes(
+    cells: NDArray[np.int64], *, grid: Grid, margin_m: float = 0.0
+) -> NDArray[np.object_]:
+    """Return the squares of (N, 2) cells in the grid's CRS, wider by a margin on every side."""
+    low, high = cells * grid.cell_m - margin_m, (cells + 1) * grid.cell_m + margin_m
+    boxes: NDArray[np.object_] = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+    return boxes
+
+
+def _store_plan(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    cells: NDArray[np.int64],
+    digests: NDArray[np.object_],
+    *,
+    grid: Grid,
+) -> PlanReport:
+    """Compare with the stored cells, which only their states can leave meanwhile, and write the rest."""
+    planned = pd.DataFrame({"col": cells[:, 0], "row": cells[:, 1], "planned": digests})
+    both = planned.merge(_stored_digests(connection, survey_id), how="outer", on=["col", "row"])
+    added = both[both["stored"].isna()]
+    dropped = both[both["planned"].isna()]
+    redone = both[both["stored"].notna() & both["planned"].notna()]
+    redone = redone[redone["stored"] != redone["planned"]]
+    if len(dropped):
+        connection.execute(_DROP, _cell_parameters(survey_id, dropped))
+    if len(redone):
+        parameters = _cell_parameters(survey_id, redone)
+        # The cells first: a worker that is storing one of them ends, and what it wrote is then seen.
+        connection.execute(_REDO, parameters | {"digest": redone["planned"].tolist()})
+        connection.execute(_FORGET_FRAGMENTS, parameters)
+        connection.execute(_FORGET_SEGMENTS, parameters)
+    if len(added):
+        _add_cells(connection, survey_id, added, grid=grid)
+    return PlanReport(
+        total=len(planned), added=len(added), redone=len(redone), dropped=len(dropped)
+    )
+
+
+def _stored_digests(connection: Connection, survey_id: uuid.UUID) -> pd.DataFrame:
+    stored = connection.execute(
+        text('SELECT col, "row", inputs_digest FROM cell WHERE survey_id = :id'), {"id": survey_id}
+    ).all()
+    frame = pd.DataFrame(stored, columns=["col", "row", "stored"])
+    return frame.astype({"col": np.int64, "row": np.int64, "stored": object})
+
+
+def _add_cells(
+    connection: Connection, survey_id: uuid.UUID, added: pd.DataFrame, *, grid: Grid
+) -> None:
+    cells = added[["col", "row"]].to_numpy(np.int64)
+    copy_frame(
+        connection,
+        Cell,
+        {
+            "survey_id": survey_id,
+            "col": cells[:, 0],
+            "row": cells[:, 1],
+            "inputs_digest": added["planned"].to_numpy(object),
+            "geom": reproject(cell_boxes(cells, grid=grid), grid.crs, WGS84),
+        },
+    )
+    connection.execute(text("ANALYZE cell"))
+
+
+def _cell_parameters(survey_id: uuid.UUID, cells: pd.DataFrame) -> dict[str, Any]:
+    return {"id": survey_id, "col": cells["col"].tolist(), "row": cells["row"].tolist()}
+
+
+_THESE = 'unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[])) AS these(col, "row")'
+_AMONG_THESE = 'survey_id = :id AND target.col = these.col AND target."row" = these."row"'
+
+_DROP = text(f"DELETE FROM cell AS target USING {_THESE} WHERE {_AMONG_THESE}")
+
+_FORGET_FRAGMENTS = text(f"DELETE FROM fragment AS target USING {_THESE} WHERE {_AMONG_THESE}")
+
+_FORGET_SEGMENTS = text(f"DELETE FROM cell_segment AS target USING {_THESE} WHERE {_AMONG_THESE}")
+
+_REDO = text(f"""
+    UPDATE cell AS target
+    SET inputs_digest = these.digest, state = 'waiting', lease_owner = NULL, lease_until = NULL,
+        attempts = 0, error = '', imaged_m2 = 0, seconds = '{{}}', finished_at = NULL
+    FROM unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[]), CAST(:digest AS text[]))
+         AS these(col, "row", digest)
+    WHERE {_AMONG_THESE}
+""")

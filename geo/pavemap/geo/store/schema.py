@@ -1,0 +1,67 @@
+"""The database's schema: bring it to this version's, take it away, tell whether it is current."""
+
+from __future__ import annotations
+
+import threading
+from importlib import resources
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg import errors as pg
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from pavemap.geo.errors import Unavailable
+from pavemap.geo.store.engine import database
+
+_ALEMBIC = threading.Lock()
+"""Alembic keeps the run at hand in a module: one at a time in a process."""
+
+
+def upgrade(engine: Engine, *, revision: str = "head") -> None:
+    """Bring the schema to a revision, in one transaction; PostGIS is installed where it is missing.
+
+    Any number of processes may call this at once: an advisory lock (see the migrations' env.py)
+    lets one work and the others find the work done.
+
+    Raises Unavailable when the database is away, or has no PostGIS and this role can't install it.
+    """
+    try:
+        with _ALEMBIC, database(engine) as connection:
+            command.upgrade(_config(connection=connection), revision)
+    except DBAPIError as exc:
+        if isinstance(exc.orig, pg.InsufficientPrivilege):
+            raise Unavailable(
+                "this role may not change the schema of the database, or not install PostGIS; let "
+                "a superuser run CREATE EXTENSION postgis, and grant CREATE on the schema"
+            ) from exc
+        if isinstance(exc.orig, pg.FeatureNotSupported | pg.UndefinedFile):
+            raise Unavailable(
+                "PostGIS is not installed on the database's server "
+                "(Debian, Ubuntu: apt-get install postgresql-postgis)"
+            ) from exc
+        raise
+
+
+def downgrade(engine: Engine, *, revision: str = "base") -> None:
+    """Take the schema back to a revision; 'base' drops every table and all data, PostGIS stays."""
+    with _ALEMBIC, database(engine) as connection:
+        command.downgrade(_config(connection=connection), revision)
+
+
+def is_current(engine: Engine) -> bool:
+    """Tell whether the schema is this version's; Unavailable when the database is away."""
+    wanted = ScriptDirectory.from_config(_config()).get_heads()
+    with database(engine) as connection:
+        found = MigrationContext.configure(connection).get_current_heads()
+    return set(found) == set(wanted)
+
+
+def _config(**attributes: object) -> Config:
+    config = Config()
+    scripts = resources.files("pavemap.migrations")
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.attributes.update(attributes)
+    return config

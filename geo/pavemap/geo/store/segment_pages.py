@@ -1,0 +1,191 @@
+"""Pages of segments in order of any figure: two index scans, the wide columns for one page only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import shapely
+from sqlalchemy import Connection, Row, text
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.store.bulk import geometry_value
+from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.places import Bbox, box_area
+from pavemap.geo.store.surveys import get_survey
+
+Sort = Literal[
+    "density",
+    "segment_key",
+    "crack_length_m",
+    "cracked_area_m2",
+    "coverage",
+    "crack_count",
+    "length_m",
+]
+
+MAX_PAGE = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentCondition:
+    """A segment and its figures in one survey; `density_m_per_m2` is None where nothing was imaged."""
+
+    segment_id: int
+    segment_key: str
+    road_key: str
+    name: str
+    from_m: float
+    to_m: float
+    length_m: float
+    width_m: float
+    line: shapely.LineString
+    """The centre-line, in degrees."""
+    pavement: shapely.MultiPolygon
+    """In degrees."""
+    crack_count: int
+    crack_length_m: float
+    cracked_area_m2: float
+    imaged_m2: float
+    pavement_m2: float
+    coverage: float
+    density_m_per_m2: float | None
+    reason: str
+    """Why most of what was not imaged was not: 'no imagery', 'no data', 'failed', or ''."""
+
+
+def segments_page(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    *,
+    bbox: Bbox | None = None,
+    min_density: float | None = None,
+    sort: Sort = "density",
+    descending: bool = True,
+    limit: int = 100,
+    after: str | None = None,
+) -> tuple[list[SegmentCondition], str | None]:
+    """Return a page of a survey's segments, and the cursor of the next page or None at the end.
+
+    `bbox` is west, south, east, north in degrees and asks for centre-lines that meet it. Segments
+    without density come last in either direction; `min_density` leaves them out.
+
+    Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor.
+    """
+    check_limit(limit)
+    if sort not in _SORT_KEYS:
+        raise BadInput(
+            f"segments can't be sorted by '{sort}'; choose one of {', '.join(_SORT_KEYS)}"
+        )
+    survey = get_survey(connection, survey_id)
+    cursor = Cursor.read(
+        after,
+        order=f"{sort}-{'desc' if descending else 'asc'}",
+        key_type=str if sort == "segment_key" else float,
+    )
+    parameters: dict[str, Any] = {"survey_id": survey_id, "limit": limit + 1}
+    conditions = ["c.survey_id = :survey_id"]
+    if sort == "segment_key":  # lets the index of keys, which begins with the network, be walked
+        conditions.append("s.network_id = :network_id")
+        parameters["network_id"] = survey.network_id
+    if bbox is not None:
+        conditions.append("ST_Intersects(s.geom, CAST(:area AS geometry))")
+        parameters["area"] = geometry_value(box_area(bbox))
+    if min_density is not None:
+        conditions.append("c.density_m_per_m2 >= :min_density")
+        parameters["min_density"] = min_density
+    if cursor.id is not None:
+        parameters |= {"id": cursor.id} | ({} if cursor.key is None else {"key": cursor.key})
+    statement = _segments_statement(
+        _SORT_KEYS[sort],
+        conditions,
+        descending=descending,
+        cursor=cursor,
+        with_nulls=sort == "density" and min_density is None,
+    )
+    rows = connection.execute(text(statement), parameters).all()
+    page = rows[:limit]
+    following = None
+    if len(rows) > limit:
+        following = cursor.at(page[-1].sort_key, page[-1].segment_id)
+    return _segment_conditions(page), following
+
+
+_SORT_KEYS: dict[str, str] = {
+    "density": "c.density_m_per_m2",
+    "segment_key": "s.segment_key",
+    "crack_length_m": "c.crack_length_m",
+    "cracked_area_m2": "c.cracked_area_m2",
+    "coverage": "c.coverage",
+    "crack_count": "c.crack_count",
+    "length_m": "s.length_m",
+}
+
+_SEGMENT_COLUMNS = """c.segment_id, s.segment_key, r.road_key, s.name, s.from_m, s.to_m, s.length_m,
+    s.width_m, ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement, c.crack_count,
+    c.crack_length_m, c.cracked_area_m2, c.imaged_m2, c.pavement_m2, c.coverage, c.density_m_per_m2,
+    c.reason"""
+
+
+def _segments_statement(
+    key: str, conditions: Sequence[str], *, descending: bool, cursor: Cursor, with_nulls: bool
+) -> str:
+    """Return SQL for one page: first the rows that have the sort key, then those that have none.
+
+    Each part is ordered by its index (ix_condition_density for densities) and ends at the limit; the
+    wide columns are fetched for the page's rows only.
+    """
+    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    parts = []
+    if cursor.id is None or cursor.key is not None:
+        later = [] if cursor.id is None else [f"({key}, c.segment_id) {beyond} (:key, :id)"]
+        order = f"{key} {direction}, c.segment_id {direction}"
+        parts.append(_page_part(key, [*conditions, f"{key} IS NOT NULL", *later], order))
+    if with_nulls:
+        at_nulls = cursor.id is not None and cursor.key is None
+        later = [f"c.segment_id {beyond} :id"] if at_nulls else []
+        order = f"c.segment_id {direction}"
+        parts.append(_page_part(key, [*conditions, f"{key} IS NULL", *later], order))
+    return f"""
+        WITH page AS (
+            SELECT * FROM ({" UNION ALL ".join(parts)}) AS parts
+            ORDER BY sort_key {direction} NULLS LAST, segment_id {direction} LIMIT :limit)
+        SELECT {_SEGMENT_COLUMNS}, page.sort_key
+        FROM page
+        JOIN condition c ON c.survey_id = :survey_id AND c.segment_id = page.segment_id
+        JOIN segment s ON s.id = c.segment_id
+        JOIN road r ON r.id = s.road_id
+        ORDER BY page.sort_key {direction} NULLS LAST, page.segment_id {direction}
+    """
+
+
+def _page_part(key: str, conditions: Sequence[str], order: str) -> str:
+    return f"""(
+        SELECT c.segment_id, {key} AS sort_key
+        FROM condition c JOIN segment s ON s.id = c.segment_id
+        WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :limit)"""
+
+
+def _segment_conditions(rows: Sequence[Row[Any]]) -> list[SegmentCondition]:
+    lines, pavements = geometries(rows, "line"), geometries(rows, "pavement")
+    return [
+        SegmentCondition(**_without_sort_key(row) | {"line": line, "pavement": pavement})
+        for row, line, pavement in zip(rows, lines, pavements, strict=True)
+    ]
+
+
+def _without_sort_key(row: Row[Any]) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name != "sort_key"}
+
+
+def geometries(rows: Sequence[Row[Any]], name: str) -> list[Any]:
+    return list(shapely.from_wkb([getattr(row, name) for row in rows]))
+
+
+def check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        raise BadInput(
+            f"a page has 1 to {MAX_PAGE} rows, not {limit}; ask for the next page instead"
+        )

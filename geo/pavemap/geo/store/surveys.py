@@ -1,0 +1,266 @@
+"""Surveys in the store: what they are, how far they are, and who may measure them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, insert, select, text, update
+
+from pavemap.geo.crs import parse_metric_crs
+from pavemap.geo.errors import BadInput, NotFound
+from pavemap.geo.grid import Grid
+from pavemap.geo.store.model_versions import get_model
+from pavemap.geo.store.networks import get_network
+from pavemap.geo.store.tables import Survey
+
+SurveyState = Literal["created", "running", "measuring", "done", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSurvey:
+    """A survey to be: `gsd_m` is the grid's pixel in CRS metres, `params` are VectorizeParams."""
+
+    name: str
+    network_id: uuid.UUID
+    model_id: str
+    crs: str
+    gsd_m: float
+    params: Mapping[str, Any]
+    cell_px: int = 2048
+    halo_px: int = 64
+    captured_on: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurveyRow:
+    """A survey as it is stored; `error` says why it is failed.
+
+    `epoch` is raised whenever cells change or a measuring begins, so that what an older measuring
+    writes late is refused.
+    """
+
+    id: uuid.UUID
+    name: str
+    network_id: uuid.UUID
+    model_id: str
+    captured_on: date | None
+    crs: str
+    gsd_m: float
+    cell_px: int
+    halo_px: int
+    params: Mapping[str, Any]
+    state: SurveyState
+    epoch: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    error: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    def grid(self) -> Grid:
+        """Return the survey's grid."""
+        crs = parse_metric_crs(self.crs)
+        return Grid(crs, self.gsd_m, cell_px=self.cell_px, halo_px=self.halo_px)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a survey is: its cells by state, the ground seen, and the seconds spent by step."""
+
+    cells_total: int
+    waiting: int
+    leased: int
+    done: int
+    failed: int
+    retries: int
+    """Attempts beyond the first, over all cells."""
+    imaged_m2: float
+    seconds: Mapping[str, float]
+    errors: Mapping[str, int]
+    """Messages of failed cells with their number, the most frequent five."""
+
+
+def create_survey(connection: Connection, survey: NewSurvey) -> SurveyRow:
+    """Store a new survey. Raises NotFound for an unknown network or model, BadInput for a bad grid."""
+    get_network(connection, survey.network_id)
+    get_model(connection, survey.model_id)
+    Grid(parse_metric_crs(survey.crs), survey.gsd_m, cell_px=survey.cell_px, halo_px=survey.halo_px)
+    if not survey.name.strip():
+        raise BadInput("a survey needs a name, such as 'Main Street, spring 2026'")
+    made = connection.execute(
+        insert(Survey)
+        .values(
+            name=survey.name.strip(),
+            network_id=survey.network_id,
+            model_id=survey.model_id,
+            captured_on=survey.captured_on,
+            crs=survey.crs,
+            gsd_m=survey.gsd_m,
+            cell_px=survey.cell_px,
+            halo_px=survey.halo_px,
+            params=dict(survey.params),
+        )
+        .returning(*Survey.__table__.columns)
+    )
+    return _survey_row(made.one())
+
+
+def get_survey(connection: Connection, survey_id: uuid.UUID) -> SurveyRow:
+    """Return a survey. Raises NotFound."""
+    row = connection.execute(
+        select(*Survey.__table__.columns).where(Survey.id == survey_id)
+    ).one_or_none()
+    return _survey_row(_found(row, survey_id))
+
+
+def lock_survey(connection: Connection, survey_id: uuid.UUID) -> SurveyRow:
+    """Return a survey, and keep others from planning, retrying or finishing it until the end of this.
+
+    Writers of cells go on: their foreign keys only need the survey to stay. Raises NotFound.
+    """
+    row = connection.execute(
+        select(*Survey.__table__.columns)
+        .where(Survey.id == survey_id)
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    return _survey_row(_found(row, survey_id))
+
+
+def list_surveys(connection: Connection, *, network_id: uuid.UUID | None = None) -> list[SurveyRow]:
+    """Return all surveys, or those of one network, the latest first."""
+    query = select(*Survey.__table__.columns).order_by(Survey.created_at.desc(), Survey.id)
+    if network_id is not None:
+        query = query.where(Survey.network_id == network_id)
+    return [_survey_row(row) for row in connection.execute(query)]
+
+
+def set_state(
+    connection: Connection, survey_id: uuid.UUID, state: SurveyState, *, error: str = ""
+) -> SurveyRow:
+    """Put a survey into a state, free of any lease. Raises NotFound."""
+    now = text("clock_timestamp()")
+    moments: dict[str, Any] = {"finished_at": now if state in {"done", "failed"} else None}
+    if state == "running":
+        moments["started_at"] = now
+    row = connection.execute(
+        update(Survey)
+        .where(Survey.id == survey_id)
+        .values(
+            state=state,
+            epoch=Survey.epoch + 1,
+            error=clean(error),
+            lease_owner=None,
+            lease_until=None,
+            **moments,
+        )
+        .returning(*Survey.__table__.columns)
+    ).one_or_none()
+    return _survey_row(_found(row, survey_id))
+
+
+def progress(connection: Connection, survey_id: uuid.UUID) -> Progress:
+    """Count a survey's cells. Raises NotFound."""
+    counted = connection.execute(_PROGRESS, {"survey_id": survey_id}).one_or_none()
+    return Progress(**_found(counted, survey_id)._mapping)
+
+
+def claim_measuring(
+    connection: Connection, *, worker: str, lease_s: float = 60.0
+) -> SurveyRow | None:
+    """Take, for `lease_s` seconds, a survey that has no cell left to do, or whose measurer died.
+
+    One worker gets it; `cells.heartbeat` prolongs the lease. None when there is nothing to measure.
+    """
+    candidate = connection.execute(_MEASURABLE).scalar_one_or_none()
+    if candidate is None:
+        return None
+    # A plan may have been committed since that statement began: now, under the lock, look again.
+    row = connection.execute(
+        _TAKE_MEASURING, {"id": candidate, "worker": worker, "lease_s": lease_s}
+    ).one_or_none()
+    return None if row is None else _survey_row(row)
+
+
+def finish_survey(
+    connection: Connection,
+    survey: SurveyRow,
+    *,
+    state: Literal["done", "failed"] = "done",
+    error: str = "",
+) -> bool:
+    """End a measuring, unless the survey was planned or claimed anew since `survey` was read."""
+    ended = connection.execute(
+        update(Survey)
+        .where(Survey.id == survey.id, Survey.epoch == survey.epoch)
+        .values(
+            state=state,
+            error=clean(error),
+            lease_owner=None,
+            lease_until=None,
+            finished_at=text("clock_timestamp()"),
+        )
+    )
+    return ended.rowcount == 1
+
+
+def clean(message: str) -> str:
+    """Return a message as a row can hold it: without NUL, and not longer than anyone reads."""
+    return message.replace("\x00", "")[:MAX_MESSAGE]
+
+
+MAX_MESSAGE = 2000
+
+_PROGRESS = text("""
+    SELECT count(c.col) AS cells_total,
+           count(*) FILTER (WHERE c.state = 'waiting') AS waiting,
+           count(*) FILTER (WHERE c.state = 'leased') AS leased,
+           count(*) FILTER (WHERE c.state = 'done') AS done,
+           count(*) FILTER (WHERE c.state = 'failed') AS failed,
+           coalesce(sum(greatest(c.attempts - 1, 0)), 0) AS retries,
+           coalesce(sum(c.imaged_m2) FILTER (WHERE c.state = 'done'), 0) AS imaged_m2,
+           (SELECT coalesce(jsonb_object_agg(step, total), '{}') FROM (
+               SELECT step, sum(spent::float8) AS total
+               FROM cell, jsonb_each_text(cell.seconds) AS each(step, spent)
+               WHERE cell.survey_id = :survey_id GROUP BY step) AS steps) AS seconds,
+           (SELECT coalesce(jsonb_object_agg(error, times), '{}') FROM (
+               SELECT error, count(*) AS times FROM cell
+               WHERE survey_id = :survey_id AND state = 'failed'
+               GROUP BY error ORDER BY count(*) DESC, error LIMIT 5) AS reasons) AS errors
+    FROM survey s LEFT JOIN cell c ON c.survey_id = s.id
+    WHERE s.id = :survey_id GROUP BY s.id
+""")
+
+_NOTHING_OPEN = """NOT EXISTS (
+    SELECT FROM cell c WHERE c.survey_id = survey.id AND c.state IN ('waiting', 'leased'))"""
+
+# ix_survey_at_work holds the few surveys at work; ix_cell_open tells of each whether cells are left.
+_MEASURABLE = text(f"""
+    SELECT id FROM survey
+    WHERE state IN ('running', 'measuring')
+      AND (state = 'running' OR lease_until IS NULL OR lease_until < clock_timestamp())
+      AND (state = 'measuring' OR {_NOTHING_OPEN})
+    ORDER BY started_at, id LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+_TAKE_MEASURING = text(f"""
+    UPDATE survey SET state = 'measuring', epoch = epoch + 1, lease_owner = :worker,
+        lease_until = clock_timestamp() + make_interval(secs => :lease_s)
+    WHERE id = :id AND {_NOTHING_OPEN}
+    RETURNING *
+""")
+
+
+def _found(row: Row[Any] | None, survey_id: uuid.UUID) -> Row[Any]:
+    if row is None:
+        raise NotFound(f"there is no survey '{survey_id}'; list the surveys to find its id")
+    return row
+
+
+def _survey_row(row: Row[Any]) -> SurveyRow:
+    return SurveyRow(**row._mapping)

@@ -1,0 +1,23 @@
+"""All tables in one metadata, split by concern: networks, surveys, the work on cells, and the results."""
+
+from pavemap.geo.store.tables.base import Base
+from pavemap.geo.store.tables.networks import Network, Road, Segment
+from pavemap.geo.store.tables.results import Condition, Crack, Piece
+from pavemap.geo.store.tables.surveys import ModelVersion, Orthophoto, Survey
+from pavemap.geo.store.tables.work import Cell, CellSegment, Fragment
+
+__all__ = [
+    "Base",
+    "Cell",
+    "CellSegment",
+    "Condition",
+    "Crack",
+    "Fragment",
+    "ModelVersion",
+    "Network",
+    "Orthophoto",
+    "Piece",
+    "Road",
+    "Segment",
+    "Survey",
+]

@@ -1,0 +1,47 @@
+"""What all tables share: the metadata, names of constraints, and the columns that recur."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from geoalchemy2 import Geometry
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, func
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+SRID = 4326
+"""Every geometry is stored in WGS 84 degrees; metres are measured in the survey's CRS beforehand."""
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """The base of pavemap's tables; str is text, dict is jsonb, datetime has a time zone."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
+        str: Text,
+        datetime: DateTime(timezone=True),
+        uuid.UUID: UUID(as_uuid=True),
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
+
+
+BigId = Annotated[int, mapped_column(BigInteger, Identity(always=False), primary_key=True)]
+"""Numbered by the database; a bulk load may reserve numbers first and bring them along."""
+
+Created = Annotated[datetime, mapped_column(server_default=func.now())]
+
+
+def geometry(kind: str) -> Geometry:
+    """Return the column type of a WGS 84 geometry; its index is declared, with a name, on the table."""
+    return Geometry(kind, srid=SRID, dimension=3 if kind.endswith("Z") else 2, spatial_index=False)

@@ -1,0 +1,220 @@
+"""One cell of a survey, from pixels to lines and areas: a pure function, whoever drives it.
+
+How the result stays the same for any cell size and tile layout:
+
+- Everything is computed in the window with halo, on the world's pixel grid, and only the core is kept.
+- What is not imaged is filled from the nearest imaged pixel, so that a network sees no hard edge. A
+  pixel that counts lies within the imagery; the fill that can reach it through a network's field of
+  view of R pixels comes from at most 2 R away, within any cell's window while R is at most half the halo.
+- No crack is believed within EDGE_PX of where imagery ends: the edge itself looks like one. That strip
+  counts as not imaged. It is measured from the mosaic, never from the window's side or a tile's seam.
+- Pavement is counted by pixel centres, with its corners rounded to 1/1024 pixel of the world's grid:
+  each pixel belongs to the same segment in every cell that sees it, and to one cell's core.
+- Lines are cut at the core's sides, where neighbours have the very same vertices, before they are
+  simplified.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from pavemap.geo.crs import ground_scale
+from pavemap.geo.grid import Cell, Grid, Window
+from pavemap.geo.lines import Geometries, clip
+from pavemap.geo.mosaic import Chip
+from pavemap.geo.vectorize import VectorizeParams, finished, trace_lines
+
+Detect = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""From pixels (H, W, 3) uint8 to crack probability (H, W) uint8, 255 = 1."""
+
+Pavements = Sequence[tuple[int, shapely.Polygon | shapely.MultiPolygon]]
+
+EDGE_PX = 4
+"""Cracks this near to missing imagery are not believed, and the strip doesn't count as imaged."""
+
+MARGIN_M, MARGIN_PX = 0.5, 24
+"""How far off pavement lines are still traced (the smaller of the two), so that they reach its border
+undisturbed; well under the halo, so that a window knows of all pavement that matters to its core."""
+
+CORNER_GRID = 1024.0
+"""Pavement corners are rounded to this part of a pixel: far below any survey, exact in every window."""
+
+
+class Reader(Protocol):
+    """What a cell needs of a mosaic."""
+
+    def read(self, window: Window) -> Chip:
+        """Return the pixels of a window and which of them are imaged."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one cell contributes to a survey.
+
+    lines: LineString Z in the working CRS, z = width in mm, within the cell's own bounds.
+    imaged, cracked: true square metres by segment id; only segments with imaged ground are named.
+    imaged_m2: imaged ground of the cell, on pavement where pavements are given.
+    seconds: time spent by stage: read, detect, vectorize.
+    """
+
+    lines: Geometries
+    imaged: dict[int, float]
+    cracked: dict[int, float]
+    imaged_m2: float
+    seconds: dict[str, float]
+
+
+def survey_cell(
+    cell: Cell,
+    *,
+    grid: Grid,
+    mosaic: Reader,
+    pavements: Pavements | None,
+    detect: Detect,
+    params: VectorizeParams,
+) -> CellResult:
+    """Find the cracks of one cell.
+
+    pavements: (segment id, polygon in the grid's CRS); None surveys all that is imaged. Networks
+    shorter than `params.min_length_m` are dropped here only if the window shows them whole; the rest
+    is for `stitch`. Raises what `mosaic` and `detect` raise.
+    """
+    clock = _Clock()
+    window, core = grid.window(cell), grid.core()
+    chip = mosaic.read(window)
+    believed = imaged_mask(chip.valid)
+    ground = _ground(window, pavements)
+    wanted = believed & ground.near
+    clock.lap("read")
+    lines: Geometries = np.empty(0, object)
+    cracked = np.zeros((grid.cell_px, grid.cell_px), np.bool_)
+    metres_per_px = grid.gsd_m / ground_scale(grid.crs, *_middle(grid, cell))
+    if wanted[core].any():
+        shown = filled(chip)
+        clock.lap("read")
+        probability = detect(shown)
+        clock.lap("detect")
+        probability = np.where(wanted, probability, np.uint8(0))
+        cracked = probability[core] >= params.threshold * 255.0
+        traced = trace_lines(
+            probability, params=params, min_length_px=params.min_length_m / metres_per_px
+        )
+        low, high = grid.halo_px, grid.halo_px + grid.cell_px
+        own, _ = clip(traced, (low, low, high, high))
+        lines = finished(
+            own, transform=window.transform, params=params, metres_per_px=metres_per_px
+        )
+    number = ground.number[core]
+    imaged_px = _count(number, believed[core], ground.ids)
+    cracked_px = _count(number, believed[core] & cracked, ground.ids)
+    total = sum(imaged_px.values()) if pavements is not None else int(believed[core].sum())
+    clock.lap("vectorize")
+    pixel_m2 = metres_per_px**2
+    return CellResult(
+        lines=lines,
+        imaged={key: count * pixel_m2 for key, count in imaged_px.items()},
+        cracked={key: cracked_px.get(key, 0) * pixel_m2 for key in imaged_px},
+        imaged_m2=total * pixel_m2,
+        seconds=clock.seconds,
+    )
+
+
+def filled(chip: Chip) -> NDArray[np.uint8]:
+    """Return a chip's pixels, each that is not imaged coloured as the nearest one that is."""
+    if chip.valid.all():
+        return chip.pixels
+    if not chip.valid.any():
+        return np.zeros_like(chip.pixels)
+    missing = np.where(chip.valid, np.uint8(0), np.uint8(1))
+    _, label = cv2.distanceTransformWithLabels(
+        missing, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    source = np.empty(int(label.max()) + 1, np.intp)
+    at = np.flatnonzero(chip.valid)
+    source[label.ravel()[at]] = at
+    pixels: NDArray[np.uint8] = chip.pixels.reshape(-1, 3)[source[label]]
+    return pixels
+
+
+def imaged_mask(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where cracks are believed: imaged, and more than EDGE_PX from where it is not."""
+    if valid.all():
+        return valid
+    size = 2 * EDGE_PX + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    eroded = cv2.erode(valid.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    return eroded.astype(np.bool_)
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """Pavement in a window: number (H, W) of the segment in ids, -1 for none; near it (H, W) bool."""
+
+    ids: NDArray[np.int64]
+    number: NDArray[np.int32]
+    near: NDArray[np.bool_]
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds = {"read": 0.0, "detect": 0.0, "vectorize": 0.0}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._last
+        self._last = now
+
+
+def _middle(grid: Grid, cell: Cell) -> tuple[float, float]:
+    left, bottom, right, top = grid.bounds(cell)
+    return (left + right) / 2.0, (bottom + top) / 2.0
+
+
+def _count(
+    number: NDArray[np.int32], mask: NDArray[np.bool_], ids: NDArray[np.int64]
+) -> dict[int, int]:
+    """Return how many pixels of the mask each segment has, those that have any."""
+    pixels = np.bincount(number[mask & (number >= 0)], minlength=len(ids))
+    return {int(ids[k]): int(pixels[k]) for k in np.flatnonzero(pixels)}
+
+
+def _ground(window: Window, pavements: Pavements | None) -> _Ground:
+    """Draw pavement by pixel centres; where two meet, the later in the sequence has the pixel."""
+    shape = (window.height, window.width)
+    number = np.full(shape, -1, np.int32)
+    if pavements is None:
+        return _Ground(np.empty(0, np.int64), number, np.ones(shape, np.bool_))
+    ids = np.array([key for key, _ in pavements], np.int64)
+    if len(ids):
+        shapes = _in_pixels(np.array([polygon for _, polygon in pavements], object), window)
+        number = rasterize(
+            zip(shapes, range(len(ids)), strict=True), out_shape=shape, fill=-1, dtype=np.int32
+        )
+    margin = min(MARGIN_PX, round(MARGIN_M / window.gsd_m))
+    square = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    near = cv2.dilate((number >= 0).astype(np.uint8), square).astype(np.bool_)
+    return _Ground(ids, number, near)
+
+
+def _in_pixels(polygons: NDArray[np.object_], window: Window) -> NDArray[np.object_]:
+    """Return polygons in (column, row) of a window, rounded on the world's grid."""
+    left, top = round(window.left / window.gsd_m), round(window.top / window.gsd_m)
+
+    def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        world = np.round(points / window.gsd_m * CORNER_GRID) / CORNER_GRID
+        return np.column_stack([world[:, 0] - left, top - world[:, 1]])
+
+    moved: NDArray[np.object_] = shapely.transform(shapely.force_2d(polygons), to_pixels)
+    return moved

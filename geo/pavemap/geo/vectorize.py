@@ -1,0 +1,174 @@
+"""Crack probability to lines with width: threshold, skeleton, graph, true centre lines.
+
+    probability -> skeleton.thin -> graph.trace, graph.clean -> centerline.refine -> lines
+
+Every step is local: nothing farther away than a few crack widths changes a line. A cell that is read
+with a halo therefore has, within its own bounds, the lines that a picture of the whole survey has.
+What can't be local is left to the end: `min_length_m` here drops only what lies whole within the
+window and is judged again after stitching; simplification comes after clipping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pavemap.geo.bitmap import WORD
+from pavemap.geo.centerline import refine
+from pavemap.geo.errors import BadInput
+from pavemap.geo.graph import CrackGraph, clean, trace
+from pavemap.geo.grid import Bounds
+from pavemap.geo.lines import Geometries, Polylines, clip
+from pavemap.geo.skeleton import thin
+from pavemap.geo.widths import coverage_table
+
+BORDER_REACH_PX = 2
+"""A line that comes this close to the window's border may go on outside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorizeParams:
+    """How probabilities become lines; lengths in pixels but where the name says metres.
+
+    threshold: probability from which a pixel is crack, within (0, 1).
+    min_length_m: a connected network of cracks shorter than this (true metres) is dropped.
+    spur_widths: a dead end at a junction shorter than this many local widths is a bump.
+    smooth_px: sigma of the smoothing along a line.
+    simplify_px: how far a stored line may stray from the measured one.
+    simplify_width_px: the same for widths.
+    max_hole_px: holes in a crack up to this many pixels are filled, larger ones are loops.
+    """
+
+    threshold: float = 0.5
+    min_length_m: float = 0.0
+    spur_widths: float = 1.0
+    smooth_px: float = 3.0
+    simplify_px: float = 0.1
+    simplify_width_px: float = 0.5
+    max_hole_px: int = 9
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if not 0.0 < self.threshold < 1.0:
+            raise BadInput(f"threshold must be within 0 and 1, not {self.threshold}")
+        for name in (
+            "min_length_m",
+            "spur_widths",
+            "simplify_px",
+            "simplify_width_px",
+            "max_hole_px",
+        ):
+            if not getattr(self, name) >= 0.0:
+                raise BadInput(f"{name} can't be negative; 0 turns it off")
+        if not 0.5 <= self.smooth_px <= 8.0:
+            raise BadInput(f"smooth_px must be within 0.5 and 8, not {self.smooth_px}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VectorizeParams:
+        """Read what `to_dict` wrote; unknown names are refused, missing ones have their defaults."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise BadInput(f"no such vectorising parameter: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+def vectorize(
+    probability: NDArray[np.uint8],
+    *,
+    transform: Affine,
+    params: VectorizeParams,
+    metres_per_px: float,
+) -> Geometries:
+    """Return the cracks of an 8-bit probability picture (H, W) as LineString Z, z = width in mm.
+
+    transform maps (column, row) to the coordinates wanted; metres_per_px is the true ground size of
+    a pixel. Lines run from node to node, those that meet share their end point exactly, a loop is
+    closed. Networks that touch the picture's border are kept however short they are. Raises BadInput.
+    """
+    traced = trace_lines(
+        probability, params=params, min_length_px=params.min_length_m / metres_per_px
+    )
+    return finished(traced, transform=transform, params=params, metres_per_px=metres_per_px)
+
+
+def trace_lines(
+    probability: NDArray[np.uint8], *, params: VectorizeParams, min_length_px: float = 0.0
+) -> Polylines:
+    """Return the cracks in pixel coordinates (x right, y down), a vertex each pixel, width in pixels.
+
+    Coordinates are multiples of 1/256 pixel, equal wherever the window lies: clip here, then finish.
+    Raises BadInput for what is not an 8-bit picture.
+    """
+    if probability.dtype != np.uint8 or probability.ndim != 2:
+        raise BadInput(
+            f"probability is {probability.dtype} with {probability.ndim} dimensions; give 8 bits in "
+            "rows and columns, 255 for certain (a mask times 255)"
+        )
+    level = max(int(np.ceil(params.threshold * 255.0)), 1)
+    skeleton = thin(probability >= level, max_hole_px=params.max_hole_px)
+    graph = clean(trace(skeleton), spur_widths=params.spur_widths)
+    if not len(graph.nodes):
+        return Polylines(np.empty((0, 3)), np.zeros(1, np.int64))
+    if len(skeleton.filled):
+        probability = probability.copy()
+        probability[skeleton.mask.places(skeleton.filled)] = 255
+    points, offsets = refine(
+        graph,
+        skeleton,
+        probability=probability,
+        coverage=coverage_table(params.threshold),
+        smooth_px=params.smooth_px,
+    )
+    lines = Polylines(points, offsets)
+    if min_length_px <= 0.0:
+        return lines
+    return lines.take(_long_enough(lines, graph, probability.shape, min_length_px))
+
+
+def finished(
+    lines: Polylines, *, transform: Affine, params: VectorizeParams, metres_per_px: float
+) -> Geometries:
+    """Simplify traced (and clipped) lines and give them their coordinates and widths in mm."""
+    simple = lines.simplified(params.simplify_px, width_tolerance=params.simplify_width_px)
+    return simple.transformed(transform, width_factor=1000.0 * metres_per_px).to_shapely()
+
+
+def clip_lines(lines: Geometries, bounds: Bounds) -> Geometries:
+    """Cut LineStrings to a box (xmin, ymin, xmax, ymax); z is interpolated at the cuts.
+
+    A line that leaves and comes back becomes several. See `lines.clip` for runs along the sides.
+    """
+    return clip(Polylines.from_shapely(lines), bounds)[0].to_shapely()
+
+
+def _long_enough(
+    lines: Polylines, graph: CrackGraph, shape: tuple[int, ...], min_length_px: float
+) -> NDArray[np.bool_]:
+    """Mark lines of networks that are long enough, or may go on beyond the window."""
+    count = len(lines)
+    loops = graph.nodes[:, 0] < 0
+    own = graph.node_count + np.arange(count)
+    first = np.where(loops, own, graph.nodes[:, 0])
+    last = np.where(loops, own, graph.nodes[:, 1])
+    size = graph.node_count + count
+    links = coo_array((np.ones(count, np.int8), (first, last)), shape=(size, size))
+    network = connected_components(links, directed=False)[1][first]
+    length = np.bincount(network, lines.lengths)[network]
+    y, x = np.divmod(graph.chain, graph.stride)
+    y, x = y - 1, x - WORD
+    rows, cols = shape
+    room = np.minimum(np.minimum(x, cols - 1 - x), np.minimum(y, rows - 1 - y))
+    touching = np.add.reduceat(room < BORDER_REACH_PX, graph.offsets[:-1], dtype=np.int64) > 0
+    open_network = np.bincount(network, touching)[network] > 0
+    return np.asarray((length >= min_length_px) | open_network)
