@@ -1,0 +1,99 @@
+"""Checkpoints of a training run: weights, averaged weights, optimizer, random state, iteration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pavemap.training.errors import TrainingFailed
+
+WEIGHTS, AVERAGE, OPTIMIZER, STATE = (
+    "weights.safetensors",
+    "average.safetensors",
+    "optimizer.pt",
+    "state.json",
+)
+
+
+@dataclass
+class Progress:
+    """All that changes while training."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor] | None
+    iteration: int = 0
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint: into a temporary folder first, then renamed, so it is whole or absent."""
+        temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+        temporary.mkdir(parents=True)
+        try:
+            save_file(_plain(self.network.state_dict()), temporary / WEIGHTS)
+            if self.average is not None:
+                save_file(_plain(self.average), temporary / AVERAGE)
+            torch.save(
+                {"optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()},
+                temporary / OPTIMIZER,
+            )
+            (temporary / STATE).write_text(json.dumps({"iteration": self.iteration}))
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def restore(self, folder: Path, *, device: torch.device) -> None:
+        """Go on from a checkpoint. Raises TrainingFailed when it doesn't fit the configuration."""
+        try:
+            state = json.loads((folder / STATE).read_text())
+            self.network.load_state_dict(load_file(folder / WEIGHTS, device=str(device)))
+            saved: dict[str, Any] = torch.load(
+                folder / OPTIMIZER, map_location=device, weights_only=True
+            )
+            self.optimizer.load_state_dict(saved["optimizer"])
+            torch.set_rng_state(saved["random"].cpu())
+            if self.average is not None:
+                self.average = load_file(folder / AVERAGE, device=str(device))
+        except (OSError, KeyError, ValueError, RuntimeError) as exc:
+            raise TrainingFailed(
+                f"The checkpoint {folder} doesn't fit this configuration: {exc}. "
+                "Give the run another name, or its former settings."
+            ) from exc
+        self.iteration = int(state["iteration"])
+
+
+def final_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights to use from a checkpoint: the averaged ones when the run kept an average."""
+    average = folder / AVERAGE
+    return load_file(average if average.exists() else folder / WEIGHTS)
+
+
+def update_average(
+    average: dict[str, Tensor], network: nn.Module, *, decay: float, iteration: int
+) -> None:
+    """Move the running average of weights and normalisation statistics towards the network's.
+
+    Early on the average follows faster, else the first weights would weigh on it for long.
+    """
+    share = 1 - min(decay, (1 + iteration) / (10 + iteration))
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value.detach().to(average[name].dtype), share)
+        else:
+            average[name].copy_(value)
+
+
+def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+
+
+def saved_iteration(folder: Path) -> int:
+    """The iteration after which a checkpoint was written."""
+    return int(json.loads((folder / STATE).read_text())["iteration"])

@@ -1,0 +1,167 @@
+"""What a training run is told: one validated model, read from JSON or TOML."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pavemap.training.errors import BadTrainingConfig
+
+Architecture = Literal["fan2018", "survey-unet"]
+Precision = Literal["auto", "bf16", "fp32"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSource(BaseModel):
+    """A folder of labelled images: `images/` and `masks/` with the same file stems.
+
+    `list` names a text file in the folder with one stem a line (`train` and `train.txt` both work);
+    without it every image is used. In a mask a pixel is crack where it is at least 128, or below
+    128 when `inverted` (AigleRN draws cracks black on white), or one of `crack_values` when given;
+    pixels of `ignore_values` are taught neither as crack nor as sound. `weight` is how often the
+    set is drawn from, relative to the others.
+    """
+
+    model_config = _STRICT
+
+    folder: Path
+    list: str | None = None
+    weight: float = Field(default=1.0, gt=0)
+    inverted: bool = False
+    crack_values: tuple[int, ...] = ()
+    ignore_values: tuple[int, ...] = ()
+    leave_out_every: int = Field(
+        default=0, ge=0, description="keep every n-th image for validation"
+    )
+    left_out: bool = Field(default=False, description="use only what leave_out_every keeps back")
+
+    @property
+    def label(self) -> str:
+        """A short name of the set for cards and tables."""
+        part = self.folder.name in {"train", "test", "val"}
+        name = f"{self.folder.parent.name}/{self.folder.name}" if part else self.folder.name
+        return name + (f"/{Path(self.list).stem}" if self.list else "")
+
+
+class Augmentation(BaseModel):
+    """Random changes of a training sample; the paper's recipe uses none (`flips=False` and no scale)."""
+
+    model_config = _STRICT
+
+    flips: bool = False
+    scale_min: float = Field(default=1.0, gt=0.1, le=1.0)
+    scale_max: float = Field(default=1.0, ge=1.0, lt=10.0)
+    light: float = Field(
+        default=0.0, ge=0, le=1, description="strength of brightness and colour change"
+    )
+    blur: float = Field(default=0.0, ge=0, le=1, description="share of samples blurred")
+    noise: float = Field(default=0.0, ge=0, le=1, description="share of samples with sensor noise")
+
+
+class TrainConfig(BaseModel):
+    """A whole training run. Defaults are those of Fan et al. 2018 for CFD (section II.C)."""
+
+    model_config = _STRICT
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    version: str = "1"
+    output: Path = Field(description="folder of checkpoints, progress and the finished model")
+    architecture: Architecture = "fan2018"
+    architecture_args: dict[str, int | bool] = Field(default_factory=dict)
+    data: tuple[DataSource, ...] = Field(min_length=1)
+    validation: tuple[DataSource, ...] = ()
+
+    iterations: int = Field(default=30_000, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0, lt=1)
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = Field(default=5e-4, ge=0, lt=1)
+    negatives_per_positive: float = Field(default=3.0, ge=0)
+    crop_px: int = Field(default=256, ge=32, multiple_of=32)
+    average_decay: float = Field(default=0.0, ge=0, lt=1, description="0 keeps the last weights")
+    augmentation: Augmentation = Augmentation()
+    seed: int = Field(default=0, ge=0)
+
+    gsd_m: float = Field(default=0.002, gt=0, lt=1)
+    gsd_range_m: tuple[float, float] = (0.001, 0.004)
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="used when nothing validates it")
+    licence: str = "not stated"
+    notes: str = ""
+
+    workers: int = Field(default=1, ge=1, le=1024)
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of a worker")
+    use_gpu: bool = False
+    precision: Precision = "auto"
+    report_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=1000, ge=1)
+    max_failures: int = Field(default=3, ge=0)
+    ray_address: str | None = Field(
+        default=None, description="a running cluster; None starts one here"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.batch_size % self.workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} can't be shared equally by {self.workers} workers; "
+                "choose a multiple"
+            )
+        if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
+            raise ValueError("gsd_m must lie inside gsd_range_m")
+        return self
+
+
+def parse_config(values: dict[str, Any]) -> TrainConfig:
+    """A config from plain values. Raises BadTrainingConfig naming every field that is wrong."""
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as exc:
+        lines = [
+            f"{'.'.join(str(part) for part in error['loc']) or 'config'}: {error['msg']}"
+            for error in exc.errors()
+        ]
+        raise BadTrainingConfig(
+            "The training configuration is not valid. " + "; ".join(lines)
+        ) from exc
+
+
+def read_config(text: str, *, toml: bool = False, name: str = "The configuration") -> TrainConfig:
+    """A config from JSON (or TOML) text. Raises BadTrainingConfig when it says something invalid."""
+    try:
+        values = tomllib.loads(text) if toml else json.loads(text)
+    except ValueError as exc:
+        raise BadTrainingConfig(
+            f"{name} is not valid {'TOML' if toml else 'JSON'}: {exc}."
+        ) from exc
+    if not isinstance(values, dict):
+        raise BadTrainingConfig(f"{name} must hold one object of settings.")
+    return parse_config(values)
+
+
+def load_config(path: Path) -> TrainConfig:
+    """A config from a .json or .toml file; relative folders are relative to that file.
+
+    Raises BadTrainingConfig when the file is missing, unreadable or says something invalid.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise BadTrainingConfig(f"Can't read the training configuration {path}: {exc}.") from exc
+    config = read_config(text, toml=path.suffix == ".toml", name=str(path))
+    home = path.resolve().parent
+    return config.model_copy(
+        update={
+            "output": (home / config.output).resolve(),
+            "data": tuple(_at(home, source) for source in config.data),
+            "validation": tuple(_at(home, source) for source in config.validation),
+        }
+    )
+
+
+def _at(home: Path, source: DataSource) -> DataSource:
+    return source.model_copy(update={"folder": (home / source.folder).resolve()})

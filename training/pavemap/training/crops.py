@@ -1,0 +1,106 @@
+"""Training crops for the survey detector: random squares of random images, scaled and turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pavemap.training.config import Augmentation
+from pavemap.training.datasets import LabelledImage
+from pavemap.training.errors import BadTrainingData
+from pavemap.training.lighting import relit
+from pavemap.training.samples import Batch
+
+CRACKED_CROP_SHARE = 0.75  # of the crops are centred near a crack, so that most of them teach one
+
+
+class CropSampler:
+    """Draws crops from several sets, each set as often as its weight says.
+
+    Every slot has its own random stream, seeded by (seed, iteration, slot).
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[Sequence[LabelledImage]],
+        *,
+        weights: Sequence[float],
+        crop_px: int,
+        augmentation: Augmentation,
+        seed: int = 0,
+    ) -> None:
+        if not any(image.crack.any() for images in sets for image in images):
+            raise BadTrainingData(
+                "No training image has a crack pixel; are the masks coded otherwise?"
+            )
+        self._sets = sets
+        self._shares = np.cumsum(weights) / np.sum(weights)
+        self._crop_px, self._change, self._seed = crop_px, augmentation, seed
+        self._cracks = {
+            image.name + str(index): np.flatnonzero(image.crack)
+            for index, images in enumerate(sets)
+            for image in images
+        }
+
+    def batch(self, iteration: int, *, size: int, first: int, last: int) -> Batch:  # noqa: ARG002
+        """Slots `first` to `last` of the global batch of `size` crops of this iteration."""
+        crops = [
+            self._crop(np.random.default_rng((self._seed, iteration, slot)))
+            for slot in range(first, last)
+        ]
+        pixels, labels, weights = zip(*crops, strict=True)
+        return Batch(np.stack(pixels), np.stack(labels), np.stack(weights))
+
+    def _crop(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        index = int(np.searchsorted(self._shares, rng.random(), side="right"))
+        images = self._sets[index]
+        image = images[int(rng.integers(len(images)))]
+        place = self._placement(rng, image, self._cracks[image.name + str(index)])
+        pixels = self._warped(image.pixels, place).reshape(self._crop_px, self._crop_px, -1)
+        labels = self._warped(image.crack.astype(np.float32), place).astype(np.float32)
+        weights = np.ones_like(labels)
+        if image.ignore.any():
+            weights[self._warped(image.ignore.astype(np.float32), place) > 0.25] = 0
+        return relit(rng, pixels.astype(np.uint8), self._change), labels, weights
+
+    def _warped(self, array: NDArray[Any], place: NDArray[np.float64]) -> NDArray[Any]:
+        """The crop of an array (H, W) or (H, W, C), mirrored where it leaves the image."""
+        scale = float(np.sqrt(abs(np.linalg.det(place[:, :2]))))
+        if scale < 0.95:  # warpAffine doesn't antialias
+            array = cv2.GaussianBlur(array, (0, 0), 0.5 / scale - 0.25)
+        side = (self._crop_px, self._crop_px)
+        return cv2.warpAffine(
+            array, place, side, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+
+    def _placement(
+        self, rng: np.random.Generator, image: LabelledImage, cracks: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The 2x3 matrix from image pixels to crop pixels."""
+        change, crop_px = self._change, self._crop_px
+        height, width = image.crack.shape
+        scale = float(np.exp(rng.uniform(np.log(change.scale_min), np.log(change.scale_max))))
+        half = crop_px / 2 / scale
+        if len(cracks) and rng.random() < CRACKED_CROP_SHARE:
+            row, column = divmod(int(cracks[rng.integers(len(cracks))]), width)
+            centre = np.array([column, row]) + rng.uniform(-half, half, 2)
+        else:
+            centre = rng.uniform(0, 1, 2) * (width, height)
+        # Stay on the image where it is large enough; where it isn't, reflection fills the rest.
+        limits = np.array([width, height])
+        centre = np.where(limits > 2 * half, np.clip(centre, half, limits - half), limits / 2)
+        linear = np.eye(2) * scale
+        if change.flips:
+            turn = float(rng.integers(0, 4)) * np.pi / 2
+            cosine, sine = np.round(np.cos(turn)), np.round(np.sin(turn))
+            linear = np.array([[cosine, -sine], [sine, cosine]]) @ linear
+            if rng.random() < 0.5:
+                linear = np.diag([-1.0, 1.0]) @ linear
+        shift = crop_px / 2 - 0.5 - linear @ (centre - 0.5)
+        return np.column_stack([linear, shift])

@@ -1,0 +1,210 @@
+"""Whole images through a network at once: what patch by patch gives, many times faster."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from itertools import product
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pavemap.training.errors import BadModel
+from pavemap.training.network import (
+    CONTEXT_AFTER,
+    CONTEXT_BEFORE,
+    PATCH_CENTRE,
+    PATCH_PX,
+    FanNet,
+)
+from pavemap.training.survey_net import ALIGNMENT_PX, REACH_PX, SurveyNet
+from pavemap.training.zero_border import (
+    CONVOLUTION_1,
+    CONVOLUTION_2,
+    CONVOLUTION_3,
+    CONVOLUTION_4,
+    POOLING_1,
+    POOLING_2,
+    convolve,
+    first_layer,
+    pool,
+)
+
+SURVEY_BORDER_PX = 32  # mirrored pixels around a chip, so that its edge isn't met by zeros at once
+
+
+class DenseForm(nn.Module):
+    """A network that maps pixels (N, C, h, w) in [-1, 1] to probabilities (N, h', w').
+
+    An image is first extended by `pad_before` and `pad_after` mirrored pixels. `lost_before` says
+    how many pixels of its input the output lacks at the top and left. A window of the extended
+    image that reaches `reach_before` and `reach_after` beyond some pixels (or to the end) is all
+    that those pixels' probabilities depend on. Windows start at multiples of `alignment`.
+    `tile_px` is the size of window that suits a processor's cache; it changes no result.
+    """
+
+    pad_before: int
+    pad_after: int
+    reach_before: int
+    reach_after: int
+    lost_before: int
+    alignment: int
+    tile_px: int
+
+
+class DenseFan(DenseForm):
+    """The paper's network for a grid of patches every `stride` pixels.
+
+    The first two convolutions run once over the image. Pooling by 2 has two phases in each
+    direction, and pooling again two more: `stride=4` computes one of these 16 phases, `stride=1`
+    all of them (shift and stitch: the same sums as dilated convolutions, in plain ones). FC1 is a
+    6x6 convolution, FC2 and FC3 are 1x1. Last, the overlapping windows' votes are averaged.
+    """
+
+    def __init__(self, network: FanNet, *, stride: int = 4) -> None:
+        super().__init__()
+        if stride not in (1, 2, 4) or stride > network.size:
+            raise BadModel(
+                f"stride {stride} must be 1, 2 or 4 and at most the window of {network.size}."
+            )
+        self.stride, self.size = stride, network.size
+        half = network.size // 2
+        self.pad_before = self.reach_before = self.lost_before = (
+            PATCH_CENTRE + CONTEXT_BEFORE + half
+        )
+        self.pad_after = self.reach_after = PATCH_PX - 1 - PATCH_CENTRE + CONTEXT_AFTER + half
+        self.alignment, self.tile_px = 4, 512
+        self.first = nn.Sequential(network.conv1, nn.ReLU(), network.conv2, nn.ReLU())
+        self.second = nn.Sequential(network.conv3, nn.ReLU(), network.conv4, nn.ReLU())
+        self.join = nn.Sequential(_as_convolution(network.fc1, 6), nn.ReLU())
+        self.windows = nn.Sequential(
+            _as_convolution(network.fc2, 1), nn.ReLU(),
+            _as_convolution(network.fc3, 1), nn.Sigmoid(),
+        )  # fmt: skip
+        cells = network.size * network.size
+        votes = torch.eye(cells).reshape(cells, 1, network.size, network.size)
+        self.register_buffer("votes", votes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Probabilities (N, h - P, w - P) with P = pad_before + pad_after."""
+        height = pixels.shape[2] - self.pad_before - self.pad_after
+        width = pixels.shape[3] - self.pad_before - self.pad_after
+        return self._vote(self._grid(pixels, height, width), height, width)
+
+    def _grid(self, pixels: Tensor, height: int, width: int) -> Tensor:
+        """The windows (N, s*s, rows, columns) of the grid of patches."""
+        stride, span = self.stride, 2 * (self.size // 2)
+        rows, columns = (height + span - 1) // stride + 1, (width + span - 1) // stride + 1
+        if stride == 4:
+            return next(self._phases(pixels))[2][:, :, :rows, :columns]
+        grid: Tensor | None = None
+        for top, left, windows in self._phases(pixels):
+            if grid is None:
+                grid = windows.new_empty(windows.shape[0], self.size**2, rows, columns)
+            place = grid[:, :, top // stride :: 4 // stride, left // stride :: 4 // stride]
+            place.copy_(windows[:, :, : place.shape[2], : place.shape[3]])
+        assert grid is not None
+        return grid
+
+    def _phases(self, pixels: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+        """The windows of every fourth patch each way, by the first patch's row and column."""
+        fine = (0, 1) if self.stride == 1 else (0,)
+        first = self.first(pixels)
+        for top, left in product(fine, fine):
+            second = self.second(functional.max_pool2d(first[:, :, top:, left:], 2))
+            for below, right in product((0, 1), (0, 1)):
+                pooled = functional.max_pool2d(second[:, :, below:, right:], 2)
+                yield top + 2 * below, left + 2 * right, self.windows(self.join(pooled))
+
+    def _vote(self, grid: Tensor, height: int, width: int) -> Tensor:
+        kernel = cast(Tensor, self.votes).to(grid.dtype)
+        start = 2 * (self.size // 2)
+        inside = (slice(None), 0, slice(start, start + height), slice(start, start + width))
+        total = functional.conv_transpose2d(grid, kernel, stride=self.stride)[inside]
+        # How many windows reach a pixel depends on its row and its column alone.
+        rows = self._votes_along(grid.shape[2])[start : start + height]
+        columns = self._votes_along(grid.shape[3])[start : start + width]
+        return total.float() / (rows[:, None] * columns[None, :]).to(total.device)
+
+    def _votes_along(self, count: int) -> Tensor:
+        ones = torch.ones(1, 1, count)
+        return functional.conv_transpose1d(ones, torch.ones(1, 1, self.size), stride=self.stride)[
+            0, 0
+        ]
+
+
+class DenseZeroFan(DenseFan):
+    """The paper's network with its zeros beyond each patch's border, by classes of border."""
+
+    def __init__(self, network: FanNet, *, stride: int = 4) -> None:
+        super().__init__(network, stride=stride)
+        self.network = network
+        self.tile_px = 128  # there are up to 36 maps of each layer
+
+    def _phases(self, pixels: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+        network, fine = self.network, (0, 1) if self.stride == 1 else (0,)
+        first = convolve({(0, 0): pixels}, network.conv1, CONVOLUTION_1)
+        first = convolve(first, network.conv2, CONVOLUTION_2)
+        for top, left in product(fine, fine):
+            second = pool(first, POOLING_1, top=top, left=left)
+            second = convolve(second, network.conv3, CONVOLUTION_3)
+            second = convolve(second, network.conv4, CONVOLUTION_4)
+            for below, right in product((0, 1), (0, 1)):
+                pooled = pool(second, POOLING_2, top=below, left=right)
+                yield (
+                    top + 2 * below,
+                    left + 2 * right,
+                    self.windows(first_layer(pooled, network.fc1)),
+                )
+
+
+class DenseSurvey(DenseForm):
+    """The survey network with its batch normalisation folded into the convolutions."""
+
+    def __init__(self, network: SurveyNet) -> None:
+        super().__init__()
+        self.network = _folded(copy.deepcopy(network).eval())
+        self.pad_before = self.pad_after = SURVEY_BORDER_PX
+        self.reach_before = self.reach_after = REACH_PX
+        self.lost_before = 0
+        self.alignment, self.tile_px = ALIGNMENT_PX, 1088
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Probabilities (N, h, w)."""
+        return torch.sigmoid(cast(Tensor, self.network(pixels))[:, 0].float())
+
+
+def dense_form(network: nn.Module, *, stride: int = 4) -> DenseForm:
+    """The dense form of a trained network; `stride` matters to the paper's alone."""
+    if isinstance(network, FanNet):
+        form = DenseFan if network.border == "context" else DenseZeroFan
+        return form(network.eval(), stride=stride).eval()
+    if isinstance(network, SurveyNet):
+        return DenseSurvey(network).eval()
+    raise BadModel(f"{type(network).__name__} has no dense form.")
+
+
+def _as_convolution(layer: nn.Linear, side: int) -> nn.Conv2d:
+    outputs, inputs = layer.out_features, layer.in_features // side**2
+    convolution = nn.Conv2d(inputs, outputs, side)
+    convolution.weight.data = layer.weight.data.reshape(outputs, inputs, side, side).clone()
+    cast(Tensor, convolution.bias).data = layer.bias.data.clone()
+    return convolution
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        if (
+            isinstance(child, nn.Sequential)
+            and len(child) == 3
+            and isinstance(child[0], nn.Conv2d)
+            and isinstance(child[1], nn.BatchNorm2d)
+        ):
+            fused = fuse_conv_bn_eval(child[0], child[1])
+            setattr(module, name, nn.Sequential(fused, nn.ReLU(inplace=True)))
+        else:
+            _folded(child)
+    return module

@@ -1,0 +1,39 @@
+"""What the processor is good at: whether bf16 is the fast way here."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import nn
+
+from pavemap.training.config import Precision
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@cache
+def has_fast_bf16(kind: str) -> bool:
+    """Whether a device kind ('cpu', 'cuda') multiplies bf16 in hardware."""
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """bf16 where asked for or, with 'auto', where it is fast; else plain fp32."""
+    wanted = precision == "bf16" or (precision == "auto" and has_fast_bf16(device.type))
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def channels_last(module: Module, device: torch.device) -> Module:
+    """A module on a device, its convolutions laid out as the fast kernels want them."""
+    # torch's own annotations leave memory_format out of Module.to
+    return cast(Module, cast(Any, module).to(device, memory_format=torch.channels_last))

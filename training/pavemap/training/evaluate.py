@@ -1,0 +1,152 @@
+"""A model scored on labelled images by the paper's metric."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pavemap.training.config import DataSource
+from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
+from pavemap.training.inference import CrackModel
+from pavemap.training.metrics import TOLERANCE_PX, Counts, Score, count, mean_score, pooled_score
+
+OnImage = Callable[[int, int], None]  # images done, images in all
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One image's score."""
+
+    name: str
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on one set of images."""
+
+    model_id: str
+    data: str
+    threshold: float
+    tolerance_px: int
+    images: tuple[ImageScore, ...]
+    seconds: float
+    mpx_per_s: float
+
+    @property
+    def mean(self) -> Score:
+        """The paper's figures: the mean over images."""
+        return mean_score([image.counts for image in self.images])
+
+    @property
+    def pooled(self) -> Score:
+        """All pixels of all images together."""
+        return pooled_score(image.counts for image in self.images)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model": self.model_id,
+            "data": self.data,
+            "images": len(self.images),
+            "threshold": self.threshold,
+            "tolerance_px": self.tolerance_px,
+            "mean": {name: round(value, 4) for name, value in asdict(self.mean).items()},
+            "pooled": {name: round(value, 4) for name, value in asdict(self.pooled).items()},
+            "seconds": round(self.seconds, 2),
+            "mpx_per_s": round(self.mpx_per_s, 2),
+        }
+
+    def table(self) -> str:
+        """A small text table for people."""
+        lines = [
+            f"{self.model_id} on {self.data}: {len(self.images)} images, threshold {self.threshold:g}, "
+            f"tolerance {self.tolerance_px} px, {self.mpx_per_s:.1f} Mpx/s",
+            f"{'':14}{'precision':>10}{'recall':>10}{'F1':>10}",
+        ]
+        for name, score in (("mean of images", self.mean), ("pooled", self.pooled)):
+            lines.append(f"{name:14}{score.precision:10.4f}{score.recall:10.4f}{score.f1:10.4f}")
+        return "\n".join(lines)
+
+
+def evaluate(
+    model: Path | CrackModel,
+    data: Path | DataSource,
+    *,
+    list_name: str | None = None,
+    threshold: float | None = None,
+    tolerance_px: int = TOLERANCE_PX,
+    limit: int | None = None,
+    on_image: OnImage | None = None,
+) -> Evaluation:
+    """Score a model (a folder or a loaded one) on a folder of images/ and masks/.
+
+    `list_name` names the list file ('test'); `threshold` is the card's unless given; `limit`
+    takes the first images only. Raises BadModel or BadTrainingData.
+    """
+    loaded = model if isinstance(model, CrackModel) else CrackModel.load(model)
+    source = data if isinstance(data, DataSource) else DataSource(folder=data, list=list_name)
+    used = loaded.card.threshold if threshold is None else threshold
+    pairs = list_pairs(source)[:limit]
+    scores: list[ImageScore] = []
+    seconds, pixels = 0.0, 0
+    for done, pair in enumerate(pairs, start=1):
+        image = read_pair(pair, source)
+        started = time.perf_counter()
+        probability = loaded.detect(image.pixels)
+        seconds += time.perf_counter() - started
+        pixels += probability.size
+        scores.append(ImageScore(pair.name, _count(probability, image, used, tolerance_px)))
+        if on_image is not None:
+            on_image(done, len(pairs))
+    return Evaluation(
+        model_id=loaded.card.model_id,
+        data=source.label,
+        threshold=used,
+        tolerance_px=tolerance_px,
+        images=tuple(scores),
+        seconds=seconds,
+        mpx_per_s=pixels / 1e6 / max(seconds, 1e-9),
+    )
+
+
+def threshold_curve(
+    model: CrackModel,
+    sources: Sequence[DataSource],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    tolerance_px: int = TOLERANCE_PX,
+) -> dict[float, float]:
+    """The mean over sets of the mean F1 over images, by threshold: every set weighs the same."""
+    by_set: list[list[float]] = []
+    for source in sources:
+        images = [read_pair(pair, source) for pair in list_pairs(source)]
+        maps = [model.detect(image.pixels) for image in images]
+        by_set.append(
+            [
+                mean_score(
+                    [
+                        _count(p, image, threshold, tolerance_px)
+                        for p, image in zip(maps, images, strict=True)
+                    ]
+                ).f1
+                for threshold in thresholds
+            ]
+        )
+    means = np.mean(by_set, axis=0)
+    return {threshold: float(f1) for threshold, f1 in zip(thresholds, means, strict=True)}
+
+
+def _count(
+    probability: NDArray[np.uint8], image: LabelledImage, threshold: float, tolerance_px: int
+) -> Counts:
+    return count(
+        probability >= threshold * 255, image.crack, tolerance_px=tolerance_px, ignore=image.ignore
+    )

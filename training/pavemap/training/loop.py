@@ -1,0 +1,166 @@
+"""The training loop that every Ray Train worker runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import ray.train
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from pavemap.training.architectures import build_network, build_sampler, loss_of, scaled
+from pavemap.training.checkpoint import Progress, update_average
+from pavemap.training.config import TrainConfig
+from pavemap.training.device import autocast, channels_last
+from pavemap.training.samples import Batch
+
+PROGRESS_FILE = "progress.jsonl"
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Fit the configured network; runs on each worker of a TorchTrainer.
+
+    A batch, its dropout included, depends on (seed, iteration, rank) alone, so a run resumed from
+    a checkpoint goes on exactly as if nothing had happened. `ray.train.report` is a barrier: every
+    rank reports at the same iterations, rank 0 with the checkpoint.
+    """
+    config = TrainConfig.model_validate(settings)
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    network = build_network(config.architecture, config.architecture_args)
+    sampler = build_sampler(config, network)
+    device = ray.train.torch.get_device()
+    network = channels_last(network, device)
+    average = (
+        {name: value.detach().clone() for name, value in network.state_dict().items()}
+        if config.average_decay
+        else None
+    )
+    state = Progress(network, make_optimizer(network, config), average)
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            state.restore(Path(folder), device=device)
+    model = ray.train.torch.prepare_model(network) if world > 1 else network
+    model.train()
+
+    share = config.batch_size // world
+    slots = {"size": config.batch_size, "first": rank * share, "last": (rank + 1) * share}
+    losses: list[Tensor] = []
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as ahead:  # the next batch is cut while this one is learnt
+        coming = ahead.submit(sampler.batch, state.iteration, **slots)
+        while state.iteration < config.iterations:
+            batch = coming.result()
+            coming = ahead.submit(sampler.batch, state.iteration + 1, **slots)
+            losses.append(train_step(model, state, batch, config, device, rank))
+            done = state.iteration >= config.iterations
+            saves = done or state.iteration % config.checkpoint_every == 0
+            if saves or state.iteration % config.report_every == 0:
+                seconds = time.monotonic() - started
+                metrics = {
+                    "iteration": state.iteration,
+                    "iterations": config.iterations,
+                    "loss": float(torch.stack(losses).mean()),
+                    "learning_rate": state.optimizer.param_groups[0]["lr"],
+                    "samples_per_s": round(len(losses) * config.batch_size / max(seconds, 1e-9), 1),
+                }
+                if not math.isfinite(cast(float, metrics["loss"])):
+                    raise FloatingPointError("the loss is not finite; lower learning_rate")
+                _report(state, metrics, config, rank=rank, saves=saves)
+                losses.clear()
+                started = time.monotonic()
+
+
+def train_step(
+    model: nn.Module,
+    state: Progress,
+    batch: Batch,
+    config: TrainConfig,
+    device: torch.device,
+    rank: int,
+) -> Tensor:
+    """One iteration on a worker's share of a batch; the loss."""
+    torch.manual_seed(
+        int(np.random.SeedSequence((config.seed, state.iteration, rank)).generate_state(1)[0])
+    )
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(config, state.iteration)
+    pixels = scaled(
+        torch.from_numpy(np.ascontiguousarray(batch.pixels)).to(device, non_blocking=True)
+    )
+    labels = torch.from_numpy(np.ascontiguousarray(batch.labels)).to(device, non_blocking=True)
+    weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(device)
+    with autocast(device, config.precision):
+        logits = model(pixels)
+    loss = loss_of(logits.float(), labels, weights)
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    state.optimizer.step()
+    state.iteration += 1
+    if state.average is not None:
+        update_average(
+            state.average, state.network, decay=config.average_decay, iteration=state.iteration
+        )
+    return loss.detach()
+
+
+def learning_rate(config: TrainConfig, iteration: int) -> float:
+    """The rate of an iteration: constant, or warmed up over 2 % and annealed by a half cosine."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm = max(1, config.iterations // 50)
+    if iteration < warm:
+        return config.learning_rate * (iteration + 1) / warm
+    done = (iteration - warm) / max(1, config.iterations - warm)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam with its published defaults; the penalty on weights (not biases, not norms) added to the loss.
+
+    beta/2 * sum(W^2) in the loss is `weight_decay=beta` in Adam's gradient (not AdamW's decoupled decay).
+    """
+    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if config.architecture == "fan2018":
+        return torch.optim.Adam(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def _report(
+    state: Progress, metrics: dict[str, Any], config: TrainConfig, *, rank: int, saves: bool
+) -> None:
+    if rank == 0:
+        _append_line(config.output / PROGRESS_FILE, json.dumps(metrics))
+    if not (rank == 0 and saves):
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / f"iteration-{state.iteration:07d}"
+        state.save(saved)
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(saved))
+
+
+def _append_line(path: Path, line: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, (line + "\n").encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,210 @@
+"""From a configuration to a finished model folder: `python -m pavemap.training.run --config FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pavemap.geo.errors import PavemapError
+from pavemap.training.config import TrainConfig, load_config, read_config
+from pavemap.training.datasets import check_sources
+from pavemap.training.errors import BadTrainingConfig, TrainingFailed
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run leaves."""
+
+    model: Path  # a folder with weights.safetensors and card.json
+    model_id: str
+    iterations: int
+    loss: float
+    seconds: float
+    metrics: dict[str, Any]
+
+
+def train(config: TrainConfig, *, on_progress: OnProgress | None = None) -> TrainResult:
+    """Fit a network with Ray Train and write its model folder to `<output>/model`.
+
+    The same configuration again goes on where an interrupted run stopped. Data and settings are
+    checked first; nothing is started when they are wrong.
+
+    Raises BadTrainingConfig, BadTrainingData, or TrainingFailed.
+    """
+    import ray
+
+    check(config)
+    started = time.monotonic()
+    config.output.mkdir(parents=True, exist_ok=True)
+    owned = not ray.is_initialized()
+    if owned:
+        local: dict[str, Any] = {"num_cpus": config.workers + 1, "include_dashboard": False}
+        ray.init(
+            address=config.ray_address or "local",
+            log_to_driver=False,
+            configure_logging=False,
+            **({} if config.ray_address else local),
+        )
+    try:
+        with _followed(config.output, on_progress):
+            result = _fit(config)
+    finally:
+        if owned:
+            ray.shutdown()
+    from pavemap.training.finish import write_model
+
+    seconds = max(time.monotonic() - started, _seconds_trained(config))
+    with result.checkpoint.as_directory() as folder:
+        card = write_model(config, Path(folder), config.output / "model", seconds=seconds)
+    return TrainResult(
+        model=config.output / "model",
+        model_id=card.model_id,
+        iterations=int(result.metrics["iteration"]),
+        loss=float(result.metrics["loss"]),
+        seconds=seconds,
+        metrics=dict(card.metrics),
+    )
+
+
+def check(config: TrainConfig) -> int:
+    """Check settings and data without starting anything; the number of training images."""
+    from pavemap.training.architectures import build_network
+    from pavemap.training.errors import BadModel
+
+    try:
+        build_network(config.architecture, config.architecture_args)
+    except BadModel as exc:
+        raise BadTrainingConfig(str(exc)) from exc
+    count = check_sources(config.data)
+    if config.validation:
+        check_sources(config.validation)
+    if config.output.exists() and not config.output.is_dir():
+        raise BadTrainingConfig(f"output {config.output} is a file; name a folder.")
+    return count
+
+
+def _fit(config: TrainConfig) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from pavemap.training.loop import train_worker
+
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=config.model_dump(mode="json"),
+        scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=config.use_gpu),
+        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
+        run_config=RunConfig(
+            name=config.name,
+            storage_path=str(config.output.resolve() / "ray"),
+            failure_config=FailureConfig(max_failures=config.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except Exception as exc:  # Ray raises many kinds; all mean that the run has ended
+        raise TrainingFailed(
+            f"Training {config.name} stopped: {exc}. "
+            "Run the same command to go on from its last checkpoint."
+        ) from exc
+    if result.checkpoint is None:
+        raise TrainingFailed(f"Training {config.name} ended without a checkpoint.")
+    return result
+
+
+def _seconds_trained(config: TrainConfig) -> float:
+    """The time spent on iterations, earlier sessions of a resumed run included."""
+    seconds, former = 0.0, 0
+    for line in (config.output / "progress.jsonl").read_text().splitlines():
+        told = json.loads(line)
+        steps = max(0, int(told["iteration"]) - former)
+        seconds += steps * config.batch_size / max(float(told["samples_per_s"]), 1e-9)
+        former = int(told["iteration"])
+    return seconds
+
+
+@contextlib.contextmanager
+def _followed(output: Path, on_progress: OnProgress | None) -> Iterator[None]:
+    """Pass on each line that the workers append to the progress file while the block runs."""
+    if on_progress is None:
+        yield
+        return
+    path = output / "progress.jsonl"
+    offset = path.stat().st_size if path.exists() else 0
+    stop = threading.Event()
+
+    def follow() -> None:
+        nonlocal offset
+        while True:
+            ending = stop.is_set()
+            if path.exists():
+                with path.open("rb") as file:
+                    file.seek(offset)
+                    for line in file:
+                        if line.endswith(b"\n"):
+                            offset += len(line)
+                            on_progress(json.loads(line))
+            if ending:
+                return
+            stop.wait(0.5)
+
+    thread = threading.Thread(target=follow, name="training-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; prints one JSON object a line, the last one is the result."""
+    parser = argparse.ArgumentParser(prog="python -m pavemap.training.run", description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config", type=Path, help="a .json or .toml file")
+    source.add_argument("--config-json", help="the configuration itself, as a JSON object")
+    parser.add_argument(
+        "--check", action="store_true", help="check settings and data, start nothing"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        config = load_config(options.config) if options.config else read_config(options.config_json)
+        if options.check:
+            _say({"images": check(config)})
+            return 0
+        result = train(config, on_progress=_say)
+    except PavemapError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    _say(
+        {
+            "model": str(result.model),
+            "model_id": result.model_id,
+            "seconds": round(result.seconds, 1),
+            "metrics": result.metrics,
+        }
+    )
+    return 0
+
+
+def _say(values: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
