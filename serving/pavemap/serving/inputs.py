@@ -1,0 +1,48 @@
+"""What a cell is computed from: the imagery and pavement that meet it, read from the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import shapely
+from sqlalchemy import Connection
+
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.grid import Grid
+from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.storage import Storage
+from pavemap.geo.store import orthophotos, surveys
+from pavemap.geo.store.cells import ClaimedCell
+from pavemap.geo.store.pavements import segments_meeting
+from pavemap.geo.vectorize import VectorizeParams
+
+
+@dataclass(frozen=True)
+class CellInputs:
+    """Everything `survey_cell` needs besides the cell and a network."""
+
+    grid: Grid
+    mosaic: Mosaic
+    """The orthophotos that meet the cell's window, no others: nothing is kept between cells."""
+    pavements: list[tuple[int, shapely.MultiPolygon]]
+    """Segment ids with their pavement, in the grid's CRS."""
+    params: VectorizeParams
+    keys: tuple[str, ...]
+    """Storage keys of the imagery."""
+
+
+def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> CellInputs:
+    """Return the inputs of a cell as they are stored now."""
+    survey = surveys.get_survey(conn, claimed.survey_id)
+    grid = survey.grid()
+    window = reproject(grid.window(claimed.cell).box(), grid.crs, WGS84)
+    tiles = orthophotos.orthophotos_meeting(conn, claimed.survey_id, window)
+    segments = segments_meeting(conn, claimed.survey_id, window)
+    photos = [tile.info.at(storage.gdal_path(tile.key)) for tile in tiles]
+    return CellInputs(
+        grid=grid,
+        mosaic=Mosaic(photos, grid.crs, gdal_options=storage.gdal_environment()),
+        pavements=[(key, reproject(pavement, WGS84, grid.crs)) for key, pavement in segments],
+        params=VectorizeParams.from_dict(survey.params),
+        keys=tuple(tile.key for tile in tiles),
+    )

@@ -1,0 +1,260 @@
+"""Serving on one machine: `python -m pavemap.serving.local` starts (or joins) Ray and runs the application.
+
+Prints one line of JSON on standard output when it is ready; SIGTERM or SIGINT ends it cleanly. Ray's
+processes die with this one, however it ends. The database's URL comes from the environment alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+from pydantic import SecretStr, ValidationError
+
+from pavemap.geo.errors import BadInput
+from pavemap.serving.args import DATABASE_VARIABLE, ServingArgs
+from pavemap.serving.logs import configure_logs
+from pavemap.serving.ray_home import RayHome, quiet
+
+log = logging.getLogger("pavemap.serving.local")  # __name__ is __main__ here
+
+APPLICATION = "pavemap"
+"""Name of the Serve application."""
+
+EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
+
+SHUTDOWN_S = 40.0
+"""Longest wait for an orderly end: twice what a Surveyor may take to finish its cells."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to stop; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        args = _read_args(options)
+    except BadInput as exc:
+        sys.stderr.write(f"{exc}\n")
+        return EXIT_BAD_INPUT
+    configure_logs(level=args.log_level, as_json=args.log_json)
+    signals = _Signals()
+    signals.catch()
+    home = RayHome.at(options.ray_folder)
+    try:
+        _run(args, options, home, signals)
+    except KeyboardInterrupt:
+        log.info("stopped before it was ready")
+    except Exception:
+        log.exception("serving ended")
+        return EXIT_FAILED
+    finally:
+        home.remove()
+    return 0
+
+
+def _run(args: ServingArgs, options: argparse.Namespace, home: RayHome, signals: _Signals) -> None:
+    address = options.ray_address or os.environ.get("RAY_ADDRESS")
+    os.environ.update(quiet(os.environ))
+    if not address and "RAY_AUTH_MODE" not in os.environ:
+        os.environ.update(home.environment())
+    # Ray reads its environment when it is imported, hence here and not above.
+    import ray
+    from ray import serve
+
+    from pavemap.serving.app import build
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    log_config = {"log_level": "WARNING", "enable_access_log": False}
+    try:
+        if address:
+            context: Any = ray.init(
+                address=address, logging_level=logging.WARNING, log_to_driver=False
+            )
+            args = _with_database(args)
+        else:
+            context = ray.init(address="local", **_own_ray(args, options, home))
+        signals.catch()  # Ray has put its own handlers in place of ours
+        port = options.port or _free_port()
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": options.host, "port": port},
+            logging_config=log_config,
+        )
+        serve.run(build(args), name=APPLICATION, logging_config=log_config)
+        signals.ready()
+        _announce(
+            {
+                "state": "ready",
+                "url": f"http://{options.host}:{port}",
+                "ray_address": context.address_info["gcs_address"],
+                "dashboard_url": _url(context.dashboard_url),
+                "ray_token": os.environ.get("RAY_AUTH_TOKEN_PATH"),
+                "pid": os.getpid(),
+            }
+        )
+        signals.wait(with_parent=options.with_parent)
+        log.info("stopping")
+        if address:
+            serve.delete(APPLICATION)
+        elif not _ends(serve.shutdown):
+            log.warning("Ray ended first; cells in work are free again when their leases run out")
+            home.remove()
+            os._exit(0)  # there is nothing left to talk to; what is left of Ray dies with this
+    finally:
+        ray.shutdown()
+
+
+class _Signals:
+    """SIGTERM and SIGINT: before all is ready they interrupt, then they ask to stop, then they insist."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._ready = False
+        self._parent = os.getppid()
+
+    def catch(self) -> None:
+        """Put (back) the handlers."""
+        handle: Callable[[int, FrameType | None], None] = self._handle
+        signal.signal(signal.SIGTERM, handle)
+        signal.signal(signal.SIGINT, handle)
+
+    def ready(self) -> None:
+        """From now on a signal ends the wait."""
+        self._ready = True
+
+    def wait(self, *, with_parent: bool) -> None:
+        """Return at a signal, or when the process that started this one is gone."""
+        while not self._stop.wait(timeout=1.0):
+            if with_parent and os.getppid() != self._parent:
+                log.warning("the process that started this one is gone")
+                return
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)  # asked twice: Ray's processes die with this one
+        self._stop.set()
+        if not self._ready:
+            raise KeyboardInterrupt
+
+
+def _ends(shut_down: Callable[[], None]) -> bool:
+    """Run a shut-down while Ray lives; False when it does not end, as when a signal hit Ray too."""
+    thread = threading.Thread(target=shut_down, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + SHUTDOWN_S
+    while thread.is_alive() and time.monotonic() < deadline and _raylet_lives():
+        thread.join(timeout=0.3)
+    return not thread.is_alive()
+
+
+def _raylet_lives() -> bool:
+    return any(
+        child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE
+        for child in psutil.Process().children()
+    )
+
+
+def _own_ray(args: ServingArgs, options: argparse.Namespace, home: RayHome) -> dict[str, Any]:
+    """Return the arguments that start a small Ray of our own."""
+    booked = (
+        args.detector_replicas * args.detector_cpus + args.surveyor_replicas * args.surveyor_cpus
+    )
+    # On one machine CPUs are only Ray's book-keeping: what serving books must leave the cores to
+    # a training job, which would otherwise wait for ever.
+    cpus = options.num_cpus or int((os.cpu_count() or 1) + booked + 0.5)
+    dashboard = {"dashboard_port": options.dashboard_port or _free_port()}
+    return {
+        "num_cpus": cpus,
+        "object_store_memory": options.object_store_mb * 1_000_000,
+        "include_dashboard": options.dashboard,
+        **(dashboard if options.dashboard else {}),
+        "logging_level": logging.WARNING,
+        "log_to_driver": True,
+        "_temp_dir": str(home.folder),
+    }
+
+
+def _with_database(args: ServingArgs) -> ServingArgs:
+    """Hand this process's database and storage on to a cluster that may not know them."""
+    known = {"database_url": SecretStr(args.database()), "storage_url": args.storage()}
+    return args.model_copy(update=known) if args.surveyor_replicas else args
+
+
+def _read_args(options: argparse.Namespace) -> ServingArgs:
+    try:
+        text = options.args_file.read_text() if options.args_file else options.args
+        args = ServingArgs.model_validate_json(text)
+    except OSError as exc:
+        raise BadInput(f"{options.args_file} can't be read: {exc.strerror}") from exc
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"{'.'.join(map(str, error['loc'])) or 'args'}: {error['msg']}"
+            for error in exc.errors(include_input=False, include_url=False)
+        )
+        raise BadInput(f"the arguments can't be used: {problems}") from exc
+    if args.database_url and not options.args_file:
+        raise BadInput(
+            f"a command line is seen by every user of the machine: give the database's URL in "
+            f"{DATABASE_VARIABLE} (or in --args-file)"
+        )
+    if args.surveyor_replicas:
+        args.database()
+        args.storage()
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pavemap.serving.local", description=__doc__)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--args", default="{}", metavar="JSON", help="ServingArgs as JSON")
+    source.add_argument("--args-file", type=Path, metavar="PATH", help="ServingArgs in a JSON file")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the HTTP ingress")
+    parser.add_argument("--port", type=int, default=0, help="its port; 0 (default) is a free one")
+    parser.add_argument(
+        "--ray-address", help="Ray to join (default RAY_ADDRESS; else a Ray of our own)"
+    )
+    parser.add_argument(
+        "--ray-folder", type=Path, default=Path(".pavemap/ray"), help="files of a Ray of our own"
+    )
+    parser.add_argument("--num-cpus", type=int, help="CPUs Ray may book (default: enough for all)")
+    parser.add_argument("--object-store-mb", type=int, default=200, help="Ray's shared memory")
+    parser.add_argument(
+        "--dashboard", action="store_true", help="start Ray's dashboard, which takes training jobs"
+    )
+    parser.add_argument("--dashboard-port", type=int, help="its port (default a free one)")
+    parser.add_argument(
+        "--with-parent",
+        action="store_true",
+        help="stop when the process that started this one ends",
+    )
+    return parser
+
+
+def _announce(line: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _url(address: str | None) -> str | None:
+    return f"http://{address}" if address else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Detection as a plain function over a Serve handle: waits out back-pressure, survives dead replicas."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, cast
+
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayTaskError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+    RequestCancelledError,
+)
+from ray.serve.handle import DeploymentHandle
+
+from pavemap.geo.errors import Unavailable
+from pavemap.serving.backoff import Backoff
+from pavemap.serving.batches import Chips
+
+log = logging.getLogger(__name__)
+
+MAX_DEATHS = 3
+"""A chip during which so many Detectors died is taken for the cause, and its cell charged with it."""
+
+
+class DetectorDied(RuntimeError):
+    """Detectors die, again and again, while they work on one chip."""
+
+
+class RemoteDetect:
+    """geo's `Detect`, computed by a Detector; one instance serves any number of threads."""
+
+    def __init__(
+        self,
+        handle: DeploymentHandle[Any],
+        *,
+        timeout_s: float,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Take the Detector's handle, the longest wait for one chip, and what ends all waiting."""
+        self._handle: Any = handle
+        self._timeout_s = timeout_s
+        self._stop = stop or threading.Event()
+
+    def __call__(self, chip: Chips) -> Chips:
+        """Return the probability map (H, W) uint8 of a chip (H, W, 3) uint8.
+
+        Raises Unavailable when no Detector answers in time (the chip is not to blame), DetectorDied
+        when it seems to kill Detectors, and whatever the Detector raises for this chip.
+        """
+        deaths = 0
+        pauses = Backoff(first_s=0.05, most_s=2.0)
+        deadline = time.monotonic() + self._timeout_s
+        while (left_s := deadline - time.monotonic()) > 0 and not self._stop.is_set():
+            try:
+                return self._ask(chip, timeout_s=left_s)
+            except (BackPressureError, ReplicaUnavailableError, ObjectLostError):
+                pass
+            except (GetTimeoutError, TimeoutError, RequestCancelledError) as exc:
+                raise Unavailable(f"no Detector answered within {self._timeout_s:g} s") from exc
+            except DeploymentUnavailableError as exc:
+                raise Unavailable("the Detector failed to start; see the logs of Serve") from exc
+            except RayActorError as exc:
+                deaths += 1
+                log.warning("a Detector died or is out of reach (%d of %d)", deaths, MAX_DEATHS)
+                if deaths == MAX_DEATHS:
+                    raise DetectorDied(f"{deaths} Detectors died while they had this chip") from exc
+            self._stop.wait(pauses.next_s())
+        raise Unavailable("no Detector took the chip in time; are there enough of them?")
+
+    def _ask(self, chip: Chips, *, timeout_s: float) -> Chips:
+        response: Any = self._handle.detect.remote(chip)
+        try:
+            return cast(Chips, response.result(timeout_s=timeout_s))
+        except (GetTimeoutError, TimeoutError):
+            response.cancel()
+            raise
+        except RayTaskError as exc:
+            # The remote error itself: Ray's wrapper has the whole remote traceback for a message.
+            raise exc.cause from None

@@ -1,0 +1,230 @@
+"""One worker of a survey: claims a cell, surveys it, stores it; measures a survey that has no cell left.
+
+Nothing here knows of Ray. Whatever may be away (database, storage, Detector) raises Unavailable and
+costs a cell no attempt; an error that a cell brings about itself is charged to this cell alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from pavemap.geo.errors import NotFound, StorageFull, Unavailable
+from pavemap.geo.storage import Storage
+from pavemap.geo.store import cells, measuring, surveys
+from pavemap.geo.store.cells import ClaimedCell
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.surveys import SurveyRow
+from pavemap.geo.survey_cell import CellResult, Detect, survey_cell
+from pavemap.serving.backoff import Backoff
+from pavemap.serving.inputs import read_inputs
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+AWAY = (Unavailable, StorageFull)
+"""What passes without a change to the cell: something is away, or the database's disk is full."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkRules:
+    """What a worker claims, and how it treats it."""
+
+    model_id: str | None = None
+    """The model version of the Detector: surveys of another are left to others. None takes any."""
+    lease_s: float = 60.0
+    """A lease that is not kept alive for so long is over."""
+    max_attempts: int = 3
+    """Errors after which a cell is failed."""
+    retry_after_s: float = 10.0
+    """How long a cell rests after its first error, before another worker tries; doubled after each."""
+
+
+class CellWorker:
+    """Works on one thing at a time; any number of them, anywhere, share a database."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        storage: Storage,
+        detect: Detect,
+        name: str,
+        rules: WorkRules | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Take what the work needs; `name` owns the leases and must be no other worker's."""
+        self.name = name
+        self._engine = engine
+        self._storage = storage
+        self._detect = detect
+        self._rules = rules or WorkRules()
+        self._stop = stop or threading.Event()
+        self._busy_since: float | None = None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds since the present piece of work was claimed; 0 when there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def run_once(self) -> bool:
+        """Survey one cell or measure one survey; False when there is nothing to do.
+
+        Raises Unavailable when something all work needs is away; what was claimed is given back.
+        """
+        self._busy_since = time.monotonic()
+        try:
+            with database(self._engine) as conn:
+                claimed = cells.claim(
+                    conn,
+                    worker=self.name,
+                    lease_s=self._rules.lease_s,
+                    limit=1,
+                    model_id=self._rules.model_id,
+                )
+            if claimed:
+                self._survey(claimed[0])
+                return True
+            with database(self._engine) as conn:
+                survey = surveys.claim_measuring(
+                    conn, worker=self.name, lease_s=self._rules.lease_s
+                )
+            if survey is not None:
+                self._measure(survey)
+                return True
+            return False
+        finally:
+            self._busy_since = None
+
+    def keep_lease(self) -> None:
+        """Keep alive the lease on whatever this worker is at. Raises Unavailable."""
+        if self._busy_since is not None:
+            with database(self._engine) as conn:
+                cells.heartbeat(conn, worker=self.name, lease_s=self._rules.lease_s)
+
+    def give_back(self) -> None:
+        """Free everything this worker holds, at no charge. Raises Unavailable."""
+        with database(self._engine) as conn:
+            cells.release(conn, self.name)
+
+    def _survey(self, claimed: ClaimedCell) -> None:
+        started = time.monotonic()
+        keys: tuple[str, ...] = ()
+        try:
+            with database(self._engine) as conn:
+                inputs = read_inputs(conn, claimed, storage=self._storage)
+            keys = inputs.keys
+            result = survey_cell(
+                claimed.cell,
+                grid=inputs.grid,
+                mosaic=inputs.mosaic,
+                pavements=inputs.pavements,
+                detect=self._detect,
+                params=inputs.params,
+            )
+            stored = self._complete(claimed, result)
+        except Exception as exc:
+            self._fail(claimed, self._diagnosed(exc, keys))
+            return
+        log.info(
+            "%s %s in %.1f s (%s): %d lines",
+            _place(claimed),
+            "done" if stored else "was another's by then; result dropped,",
+            time.monotonic() - started,
+            ", ".join(f"{step} {seconds:.2f}" for step, seconds in result.seconds.items()),
+            len(result.lines),
+        )
+
+    def _measure(self, survey: SurveyRow) -> None:
+        started = time.monotonic()
+        try:
+            with database(self._engine) as conn:
+                measuring.measure_survey(conn, survey)
+        except AWAY:
+            self._give_back_if_possible()
+            raise
+        except Exception as exc:
+            log.exception("survey %s can't be measured", survey.id)
+            error = _sentence(exc)
+            self._insist(
+                lambda conn: surveys.finish_survey(conn, survey, state="failed", error=error)
+            )
+            return
+        log.info("survey %s measured in %.1f s", survey.id, time.monotonic() - started)
+
+    def _complete(self, claimed: ClaimedCell, result: CellResult) -> bool:
+        return self._insist(
+            lambda conn: cells.complete(conn, claimed=claimed, result=result, worker=self.name)
+        )
+
+    def _fail(self, claimed: ClaimedCell, error: Exception) -> None:
+        log.error("%s failed at attempt %d", _place(claimed), claimed.attempt, exc_info=error)
+        self._insist(
+            lambda conn: cells.fail(
+                conn,
+                claimed=claimed,
+                worker=self.name,
+                error=_sentence(error),
+                max_attempts=self._rules.max_attempts,
+                retry_after_s=self._rules.retry_after_s * 2.0 ** (claimed.attempt - 1),
+            )
+        )
+
+    def _insist(self, step: Callable[[Connection], Result]) -> Result:
+        """Store what was computed; it is too dear to be thrown away because the database restarts."""
+        pauses = Backoff()
+        while True:
+            try:
+                with database(self._engine) as conn:
+                    return step(conn)
+            except AWAY as exc:
+                pause_s = pauses.next_s()
+                log.warning(
+                    "%s keeps a result and tries again in %.1f s: %s", self.name, pause_s, exc
+                )
+                if self._stop.wait(pause_s):
+                    raise
+
+    def _give_back_if_possible(self) -> None:
+        try:
+            self.give_back()
+        except AWAY:
+            log.info("%s could not give its lease back; it will run out", self.name)
+
+    def _diagnosed(self, error: Exception, keys: Sequence[str]) -> Exception:
+        """Return the error to charge the cell with: that its imagery is lost, if it is.
+
+        Raises, the cell given back, what is no fault of the cell: storage does not answer, or
+        something else that all work needs is away.
+        """
+        try:
+            folder = self._storage.folder
+            if folder is not None and not folder.is_dir():
+                raise Unavailable(f"the storage folder {folder} is gone; is its disk mounted?")
+            lost = [key for key in keys if not self._storage.exists(key)]
+        except Unavailable as exc:
+            self._give_back_if_possible()
+            raise exc from error
+        if lost:
+            return NotFound(f"{lost[0]} is not in storage any more; upload this orthophoto again")
+        if isinstance(error, AWAY):
+            self._give_back_if_possible()
+            raise error
+        return error
+
+
+def _place(claimed: ClaimedCell) -> str:
+    return f"cell {claimed.cell.col},{claimed.cell.row} of survey {claimed.survey_id}"
+
+
+def _sentence(error: Exception) -> str:
+    """Return what a row shows of an error: its kind and its message, without a traceback."""
+    return f"{type(error).__name__}: {error}"
