@@ -1,0 +1,52 @@
+"""Writes pages of features as GeoJSON (RFC 7946): plain geometries in degrees, a link to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+from fastapi import Request
+from fastapi.responses import Response
+
+MEDIA_TYPE = "application/geo+json"
+DIGITS = 9
+"""Decimals of a degree: a tenth of a millimetre on the ground."""
+
+
+class GeoJSONResponse(Response):
+    """A page of features."""
+
+    media_type = MEDIA_TYPE
+
+
+def page(
+    request: Request,
+    *,
+    ids: Sequence[int],
+    geometries: Sequence[shapely.Geometry],
+    properties: Sequence[Mapping[str, Any]],
+    following: str | None,
+) -> GeoJSONResponse:
+    """Return one page; `following` is the cursor of the next, which its `next` link asks for."""
+    links = [{"rel": "self", "type": MEDIA_TYPE, "href": str(request.url)}]
+    if following is not None:
+        href = str(request.url.include_query_params(after=following))
+        links.append({"rel": "next", "type": MEDIA_TYPE, "href": href})
+    features = ",".join(
+        f'{{"type":"Feature","id":{identifier},"geometry":{geometry},'
+        f'"properties":{json.dumps(values, separators=(",", ":"), allow_nan=False)}}}'
+        for identifier, geometry, values in zip(ids, _written(geometries), properties, strict=True)
+    )
+    return GeoJSONResponse(
+        f'{{"type":"FeatureCollection","numberReturned":{len(ids)},"links":{json.dumps(links)},'
+        f'"features":[{features}]}}'
+    )
+
+
+def _written(geometries: Sequence[shapely.Geometry]) -> list[str]:
+    flat = shapely.force_2d(np.array(geometries, dtype=object))
+    rounded = shapely.transform(flat, lambda points: np.round(points, DIGITS))
+    return [str(text) for text in shapely.to_geojson(rounded)]

@@ -1,0 +1,94 @@
+"""Builds the application: `uvicorn --factory pavemap.platform.api.main:create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from pavemap.platform.api import (
+    health,
+    networks,
+    orthophotos,
+    problems,
+    results,
+    surveys,
+    training_jobs,
+)
+from pavemap.platform.api.schemas.common import Problem
+from pavemap.platform.api.schemas.results import CrackPage, SegmentPage
+from pavemap.platform.api.services import Services
+from pavemap.platform.settings import Settings
+
+PREFIX = "/api/v1"
+
+TAGS = [
+    {
+        "name": "networks",
+        "description": "Road networks, cut into the segments that figures are for.",
+    },
+    {"name": "surveys", "description": "Campaigns over a network: imagery in, state and run."},
+    {"name": "results", "description": "Condition by segment, and the cracks themselves."},
+    {"name": "training", "description": "Retraining of the model on the Ray cluster."},
+    {"name": "health", "description": "Whether the service is alive, and ready."},
+]
+
+
+REFERRED = (Problem, SegmentPage, CrackPage)
+"""Documents that the operations name by reference; FastAPI adds all others itself."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the API under the given settings, or those of the environment.
+
+    Raises BadInput when no database is named; a database that is away is no error here, requests
+    answer 503 until it is back.
+    """
+    services = Services.open(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.close()
+
+    app = FastAPI(
+        title="pavemap",
+        version=version("pavemap"),
+        summary="Orthophoto tiles of roads in, crack density per road segment out.",
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.services = services
+    problems.install(app)
+    api = APIRouter(prefix=PREFIX)
+    for part in (networks, surveys, orthophotos, results, training_jobs):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the API, with the problem document that every operation may answer."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            license_info=app.license_info,
+        )
+        components = schema.setdefault("components", {}).setdefault("schemas", {})
+        for model in REFERRED:
+            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.update(described.pop("$defs", {}))
+            components[model.__name__] = described
+        app.openapi_schema = schema
+    return app.openapi_schema

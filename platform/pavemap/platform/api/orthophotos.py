@@ -1,0 +1,238 @@
+"""Upload of a survey's imagery: streamed, hashed, checked, laid down, and only then registered."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
+
+from pavemap.geo.raster import Orthophoto
+from pavemap.geo.storage import orthophoto_key
+from pavemap.geo.store import model_versions, networks, overlap, surveys
+from pavemap.geo.store import orthophotos as store
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.networks import NetworkRow
+from pavemap.geo.store.surveys import SurveyRow
+from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.platform.api.problems import answers
+from pavemap.platform.api.schemas.common import MAX_NAME, printable
+from pavemap.platform.api.schemas.surveys import OrthophotoOut
+from pavemap.platform.api.services import Services, ServicesOf
+from pavemap.platform.api.surveys import SurveyId, survey_id_of
+from pavemap.platform.errors import (
+    BadName,
+    BadRequest,
+    NoOverlap,
+    UnsupportedMedia,
+    UploadDamaged,
+)
+from pavemap.platform.uploads import Received, check_length, receive, scratch
+
+router = APIRouter(prefix="/surveys", tags=["surveys"])
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The GeoTIFF itself (GeoTIFF, COG, BigTIFF; gray or RGB, 8 or 16 bit).",
+        "content": {
+            "image/tiff": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+Name = Annotated[
+    str,
+    PathParameter(
+        description="a label of the file within the survey, no path", examples=["strip_03.tif"]
+    ),
+]
+ContentSha256 = Annotated[
+    str | None,
+    Header(
+        description="SHA-256 of the file in hex: what arrives otherwise is refused",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    ),
+]
+ReprDigest = Annotated[
+    str | None,
+    Header(
+        description="the same as RFC 9530 has it",
+        examples=["sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:"],
+    ),
+]
+
+
+class AnyText(Convertor[str]):
+    """Lets a path end in any text, slashes and line breaks too: a bad name is told why it is refused."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """Return the text as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the text as it is."""
+        return value
+
+
+register_url_convertor("label", AnyText())
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an upload is for: a survey with its network, and the pixel its model was made for."""
+
+    survey: SurveyRow
+    network: NetworkRow
+    model_gsd_m: float
+
+
+@router.put(
+    "/{survey_id}/orthophotos/{name:label}",
+    status_code=201,
+    response_model=OrthophotoOut,
+    responses={
+        200: {"model": OrthophotoOut, "description": "This very file was there already."},
+        **answers(400, 404, 408, 413, 415, 507),
+    },
+    openapi_extra=BODY,
+    summary="Upload an orthophoto",
+)
+async def put_orthophoto(
+    survey_id: SurveyId,
+    name: Name,
+    request: Request,
+    response: Response,
+    services: ServicesOf,
+    content_sha256: ContentSha256 = None,
+    repr_digest: ReprDigest = None,
+) -> OrthophotoOut:
+    """Add a GeoTIFF to a survey, or put another in the place of the one that has this name.
+
+    The same file twice is one file. What can't be used is refused at once and nothing is kept;
+    `warnings` say what the model won't see in these pixels.
+    """
+    label = checked_name(name)
+    wanted = _wanted_digest(content_sha256, repr_digest)
+    refuse_encoded(request)
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise UnsupportedMedia("send the file as the body itself, not in a form")
+    target = await run_in_threadpool(_target, services, survey_id_of(survey_id))
+    settings, expected = services.settings, announced_length(request)
+    async with contextmanager_in_threadpool(scratch(services.incoming)) as folder:
+        check_length(expected, limit=settings.max_upload_bytes, folder=folder)
+        with cut_off_told():
+            file = await receive(
+                request.stream(),
+                folder / "upload.tif",
+                limit=settings.max_upload_bytes,
+                idle_s=settings.upload_idle_s,
+                expected=expected,
+            )
+        if wanted not in (None, file.sha256):
+            raise UploadDamaged(
+                f"the file arrived with SHA-256 {file.sha256}, not the {wanted} that was announced; "
+                "send it again"
+            )
+        row, created = await services.importing(lambda: _register(services, target, label, file))
+    response.status_code = 201 if created else 200
+    return OrthophotoOut.of(row)
+
+
+def checked_name(name: str) -> str:
+    """Return a label of a file. Raises BadName for what looks like a path or can't be shown."""
+    try:
+        label = printable(name).strip()
+    except ValueError as exc:
+        raise BadName(f"the name of an orthophoto can't be used: {exc}") from exc
+    if not label or len(label) > MAX_NAME:
+        raise BadName(f"an orthophoto needs a name of 1 to {MAX_NAME} characters")
+    if re.search(r"[/\\]|\.\.|^\.$", label):
+        raise BadName("the name of an orthophoto is a label, no path; leave out '/', '\\' and '..'")
+    return label
+
+
+def _wanted_digest(content_sha256: str | None, repr_digest: str | None) -> str | None:
+    """Return the SHA-256 (hex) that the client announces in either header. Raises BadRequest."""
+    if content_sha256 is not None:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", content_sha256.strip()) is None:
+            raise BadRequest("Content-SHA256 must be 64 hexadecimal digits")
+        return content_sha256.strip().lower()
+    found = re.search(r"(?:^|,)\s*sha-256=:([^:]*):", repr_digest or "")
+    if found is None:
+        return None  # other algorithms may be ignored (RFC 9530, section 3)
+    try:
+        digest = base64.b64decode(found[1], validate=True)
+    except binascii.Error as exc:
+        raise BadRequest("Repr-Digest's sha-256 is no base64 between colons (RFC 9530)") from exc
+    return digest.hex()
+
+
+def _target(services: Services, survey_id: uuid.UUID) -> Target:
+    with database(services.engine) as connection:
+        survey = surveys.get_survey(connection, survey_id)
+        network = networks.get_network(connection, survey.network_id)
+        card = model_versions.get_model(connection, survey.model_id).card
+    return Target(survey, network, float(card["gsd_m"]))
+
+
+def _register(
+    services: Services, target: Target, label: str, file: Received
+) -> tuple[store.OrthophotoRow, bool]:
+    """Check a received file, bring it into storage and register it; the row is the last step."""
+    survey_id = target.survey.id
+    key = orthophoto_key(survey_id, file.sha256)
+    photo = _known(services, target, file.sha256)
+    if photo is None:
+        photo = services.readers.inspect(file.path, name=label)
+        _require_overlap(services, target, photo)
+        cog = file.path.with_name("cog.tif")
+        photo = services.readers.to_cog(file.path, cog, name=label)
+        services.storage.put_file(key, cog)
+    with database(services.engine) as connection:
+        return store.add_orthophoto(
+            connection,
+            survey_id=survey_id,
+            name=label,
+            sha256=file.sha256,
+            bytes=file.size,
+            key=key,
+            info=photo,
+            warnings=photo.warnings(target.model_gsd_m),
+        )
+
+
+def _known(services: Services, target: Target, sha256: str) -> Orthophoto | None:
+    """Return what is known of content that this survey has, and that is still in storage."""
+    with database(services.engine) as connection:
+        rows = store.list_orthophotos(connection, target.survey.id)
+    for row in rows:
+        if row.sha256 == sha256 and services.storage.exists(row.key):
+            return row.info
+    return None
+
+
+def _require_overlap(services: Services, target: Target, photo: Orthophoto) -> None:
+    with database(services.engine) as connection:
+        distance_m = overlap.distance_to_pavement_m(connection, target.network.id, photo.footprint)
+    if distance_m > 0.0:
+        far = f"{distance_m / 1000:,.1f} km" if distance_m >= 1000.0 else f"{distance_m:.1f} m"
+        raise NoOverlap(
+            f"{photo.name} lies {far} off the nearest road of network '{target.network.name}': it "
+            f"spans {_degrees(photo.footprint.bounds)}, the network {_degrees(target.network.bounds)} "
+            "(west, south, east, north); check the CRS of both, or name the network that it shows"
+        )
+
+
+def _degrees(bounds: tuple[float, float, float, float]) -> str:
+    return ", ".join(f"{edge:.5f}" for edge in bounds)

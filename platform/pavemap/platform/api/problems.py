@@ -1,0 +1,176 @@
+"""Turns every failure into an RFC 9457 problem: one table from errors to HTTP status, no stack traces."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from pavemap.geo import errors as ground
+from pavemap.platform import errors
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+STATUS: dict[type[ground.PavemapError], HTTPStatus] = {
+    ground.PavemapError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ground.BadInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ground.NotFound: HTTPStatus.NOT_FOUND,
+    ground.Conflict: HTTPStatus.CONFLICT,
+    ground.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ground.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.BadRequest: HTTPStatus.BAD_REQUEST,
+    errors.UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
+    errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
+"""A class that is not here has the status of its nearest base that is."""
+
+MEANING: dict[int, str] = {
+    400: "The request is malformed, or its body did not come whole.",
+    404: "No such thing is stored.",
+    408: "The client stopped sending.",
+    409: "The request contradicts what is stored.",
+    413: "The body is larger than this server takes.",
+    415: "The body comes in a form that is not taken here.",
+    422: "What was given can't be used; the detail says why, and what to do.",
+    500: "A fault of the server, logged under the reference given.",
+    503: "The database, the storage or the Ray cluster is away; try again after `Retry-After`.",
+    507: "There is no room to store what was sent.",
+}
+
+
+def status_of(error: ground.PavemapError) -> HTTPStatus:
+    """Return the HTTP status of an error: its own in the table, or that of its nearest base."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's `responses` of an operation: these problems, and those any operation has."""
+    return {
+        status: {
+            "description": MEANING[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in sorted({*statuses, 422, 500, 503})
+    }
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    kind: str = "about:blank",
+    title: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> JSONResponse:
+    """Make a problem document (RFC 9457, section 3) of a status, a sentence and extension members."""
+    document = {
+        "type": kind,
+        "title": title or HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        **members,
+    }
+    return JSONResponse(
+        document, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def of_error(error: ground.PavemapError) -> JSONResponse:
+    """Make the problem of one of pavemap's own errors; its class names the type."""
+    status = status_of(error)
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(error).__name__).lower()
+    headers = (
+        {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s: %s", type(error).__name__, error)
+    return problem(
+        status,
+        str(error),
+        kind=f"urn:pavemap:problem:{words}",
+        title=words.replace("-", " ").capitalize(),
+        headers=headers,
+    )
+
+
+def of_validation(found: Sequence[Mapping[str, Any]]) -> JSONResponse:
+    """Make the problem of a request that does not fit its schema, naming each field; no input is echoed."""
+    listed = [
+        {
+            "in": str(error["loc"][0]) if error["loc"] else "body",
+            "pointer": "#/" + "/".join(str(part) for part in error["loc"][1:]),
+            "detail": str(error["msg"]).removeprefix("Value error, "),
+        }
+        for error in found
+    ]
+    malformed = any(error["type"] == "json_invalid" for error in found)
+    said = "; ".join(
+        f"{each['pointer'][2:] or each['in']}: {each['detail']}" for each in listed[:5]
+    )
+    return problem(
+        HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"the body is no JSON ({said})" if malformed else said,
+        kind="urn:pavemap:problem:invalid-request",
+        title="Invalid request",
+        errors=listed,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of an app answer with a problem document."""
+
+    @app.exception_handler(ground.PavemapError)
+    def pavemap_error(_: Request, exc: ground.PavemapError) -> JSONResponse:
+        return of_error(exc)
+
+    @app.exception_handler(RequestValidationError)
+    def validation_error(_: Request, exc: RequestValidationError) -> JSONResponse:
+        return of_validation(exc.errors())
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, exc: HTTPException) -> JSONResponse:
+        detail, headers = str(exc.detail), dict(exc.headers or {})
+        if exc.status_code == HTTPStatus.NOT_FOUND:
+            detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+        elif exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = allowed = ", ".join(_methods(request))
+            detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+        elif exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            detail = "the body is larger than this operation takes; send less at once"
+        return problem(exc.status_code, detail, headers=headers)
+
+    @app.exception_handler(Exception)
+    def fault(request: Request, exc: Exception) -> JSONResponse:
+        reference = uuid.uuid4().hex[:12]
+        log.error("fault %s in %s %s", reference, request.method, request.url.path, exc_info=exc)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            f"the server failed at this; its log has the reason under {reference}",
+            reference=reference,
+        )
+
+
+def _methods(request: Request) -> list[str]:
+    """Return all methods that the path of a request takes (RFC 9110, section 10.2.1)."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]

@@ -1,0 +1,167 @@
+"""Results over HTTP: condition by segment, a segment's history, cracks, and the sums of a survey."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.store import queries
+from pavemap.geo.store.engine import database
+from pavemap.platform.api import geojson
+from pavemap.platform.api.geojson import GeoJSONResponse
+from pavemap.platform.api.problems import answers
+from pavemap.platform.api.schemas.results import ConditionOut, CrackPage, SegmentPage, SummaryOut
+from pavemap.platform.api.services import ServicesOf
+from pavemap.platform.api.surveys import SurveyId, survey_id_of
+
+router = APIRouter(tags=["results"])
+
+MAX_ID = 2**63 - 1
+
+
+def _bbox(
+    bbox: Annotated[
+        str | None,
+        Query(
+            description="west,south,east,north in degrees: what meets this box; west > east crosses "
+            "the 180th meridian",
+            examples=["14.42,50.08,14.43,50.09"],
+        ),
+    ] = None,
+) -> queries.Bbox | None:
+    if bbox is None:
+        return None
+    try:
+        west, south, east, north = (float(edge) for edge in bbox.split(","))
+    except ValueError as exc:
+        raise BadInput("bbox takes four numbers: bbox=west,south,east,north, in degrees") from exc
+    return west, south, east, north
+
+
+Box = Annotated[queries.Bbox | None, Depends(_bbox)]
+Limit = Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="features per page")]
+After = Annotated[
+    str | None,
+    Query(max_length=2000, description="cursor of the page before; the `next` link has it"),
+]
+
+
+def _geojson(model: type[SegmentPage | CrackPage], description: str) -> dict[int | str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {geojson.MEDIA_TYPE: {"schema": schema}}
+    return {200: {"description": description, "content": content}, **answers(404)}
+
+
+@router.get(
+    "/surveys/{survey_id}/segments",
+    response_class=GeoJSONResponse,
+    responses=_geojson(SegmentPage, "A page of segments with their figures."),
+    summary="Segments of a survey with their condition",
+)
+def list_segments(
+    request: Request,
+    survey_id: SurveyId,
+    services: ServicesOf,
+    bbox: Box,
+    min_density: Annotated[
+        float | None,
+        Query(ge=0, allow_inf_nan=False, description="least crack density, in m per m2"),
+    ] = None,
+    sort: Annotated[queries.Sort, Query(description="what to sort by")] = "density",
+    order: Annotated[
+        Literal["desc", "asc"], Query(description="the worst first, or last")
+    ] = "desc",
+    geometry: Annotated[
+        Literal["pavement", "line"], Query(description="the pavement, or the centre-line")
+    ] = "pavement",
+    limit: Limit = 100,
+    after: After = None,
+) -> GeoJSONResponse:
+    """List segments by crack density (or else), page by page: the `next` link neither skips nor repeats.
+
+    `density_m_per_m2` is crack length over imaged pavement, null where nothing was imaged;
+    `coverage` says how much of the pavement it rests on, `reason` why the rest was not seen.
+    """
+    with database(services.engine) as connection:
+        rows, following = queries.segments_page(
+            connection,
+            survey_id_of(survey_id),
+            bbox=bbox,
+            min_density=min_density,
+            sort=sort,
+            descending=order == "desc",
+            limit=limit,
+            after=after,
+        )
+    shapes = {"line", "pavement"}
+    return geojson.page(
+        request,
+        ids=[row.segment_id for row in rows],
+        geometries=[getattr(row, geometry) for row in rows],
+        properties=[
+            {name: value for name, value in vars(row).items() if name not in shapes} for row in rows
+        ],
+        following=following,
+    )
+
+
+@router.get(
+    "/segments/{segment_id}/conditions",
+    responses=answers(404),
+    summary="History of a segment",
+)
+def list_conditions(
+    segment_id: Annotated[int, Path(ge=1, le=MAX_ID, description="id of a segment")],
+    services: ServicesOf,
+) -> list[ConditionOut]:
+    """List the figures of one segment in all its surveys, the latest first."""
+    with database(services.engine) as connection:
+        rows = queries.segment_conditions(connection, segment_id)
+    return [ConditionOut(**asdict(row)) for row in rows]
+
+
+@router.get(
+    "/surveys/{survey_id}/cracks",
+    response_class=GeoJSONResponse,
+    responses=_geojson(CrackPage, "A page of cracks."),
+    summary="Cracks of a survey",
+)
+def list_cracks(
+    request: Request,
+    survey_id: SurveyId,
+    services: ServicesOf,
+    bbox: Box,
+    limit: Limit = 1000,
+    after: After = None,
+) -> GeoJSONResponse:
+    """List cracks as lines with their true length and their width, page by page."""
+    with database(services.engine) as connection:
+        rows, following = queries.cracks_page(
+            connection, survey_id_of(survey_id), bbox=bbox, limit=limit, after=after
+        )
+    return geojson.page(
+        request,
+        ids=[row.id for row in rows],
+        geometries=[row.line for row in rows],
+        properties=[
+            {
+                "length_m": row.length_m,
+                "width_mean_mm": row.width_mean_mm,
+                "width_max_mm": row.width_max_mm,
+                "area_m2": row.area_m2,
+                "model": row.model_id,
+            }
+            for row in rows
+        ],
+        following=following,
+    )
+
+
+@router.get("/surveys/{survey_id}/summary", responses=answers(404), summary="A survey in sums")
+def get_summary(survey_id: SurveyId, services: ServicesOf) -> SummaryOut:
+    """Sum up a survey over its segments; all zero before it is measured."""
+    with database(services.engine) as connection:
+        return SummaryOut(**asdict(queries.summary(connection, survey_id_of(survey_id))))

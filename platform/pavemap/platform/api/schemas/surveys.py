@@ -1,0 +1,206 @@
+"""Surveys and their imagery as the API takes and shows them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pavemap.geo.store.orthophotos import OrthophotoRow
+from pavemap.geo.store.planning import PlanReport
+from pavemap.geo.store.surveys import Progress, SurveyRow, SurveyState
+from pavemap.platform.api.schemas.common import Bbox, Label, Printable
+
+
+class SurveyCreate(BaseModel):
+    """A survey to be."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Old town, spring 2026",
+                    "network": "Old town",
+                    "captured_on": "2026-04-28",
+                }
+            ]
+        },
+    )
+
+    name: Label
+    network: Printable = Field(description="id or name of an imported network")
+    captured_on: date | None = Field(default=None, description="day the imagery was taken")
+    crs: Printable | None = Field(
+        default=None,
+        max_length=20_000,
+        description="metric working CRS, such as EPSG:32633; by default the UTM zone of the network",
+    )
+    gsd_m: float | None = Field(
+        default=None,
+        ge=0.0002,
+        le=1.0,
+        description="ground metres per pixel to survey at; by default what the model was made for",
+    )
+    model: Printable | None = Field(
+        default=None,
+        description="name or id of a model; by default the one that ships with pavemap",
+    )
+
+
+class SurveySummary(BaseModel):
+    """A survey, as it stands in the list."""
+
+    id: uuid.UUID
+    name: str
+    network_id: uuid.UUID
+    model: str = Field(description="id of the model version that looks at it")
+    captured_on: date | None
+    state: SurveyState
+    error: str = Field(description="why it failed; empty otherwise")
+    crs: str = Field(description="its metric working CRS")
+    gsd_m: float = Field(description="pixel of its grid, in metres of that CRS")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: SurveyRow, **more: Any) -> Self:
+        """Describe a stored survey."""
+        values = asdict(row)
+        return cls(
+            model=row.model_id,
+            **{name: values[name] for name in cls.model_fields if name in values},
+            **more,
+        )
+
+
+class Cells(BaseModel):
+    """The squares of a survey's grid, by state."""
+
+    total: int
+    waiting: int
+    leased: int = Field(description="being worked on")
+    done: int
+    failed: int
+    retries: int = Field(description="attempts beyond the first, over all cells")
+    errors: dict[str, int] = Field(description="what failed cells say, with their number")
+
+    @classmethod
+    def of(cls, row: Progress) -> Self:
+        """Describe a survey's progress."""
+        return cls(
+            total=row.cells_total,
+            waiting=row.waiting,
+            leased=row.leased,
+            done=row.done,
+            failed=row.failed,
+            retries=row.retries,
+            errors=dict(row.errors),
+        )
+
+
+class OrthophotoOut(BaseModel):
+    """One uploaded raster of a survey."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 7,
+                    "name": "strip_03.tif",
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "bytes": 73400320,
+                    "crs": "EPSG:32633",
+                    "width": 20000,
+                    "height": 20000,
+                    "bands": 3,
+                    "dtype": "uint8",
+                    "gsd_m": 0.002,
+                    "bbox": [14.4211, 50.0801, 14.4217, 50.0805],
+                    "warnings": [],
+                    "uploaded_at": "2026-05-04T10:12:00Z",
+                }
+            ]
+        }
+    )
+
+    id: int
+    name: str
+    sha256: str = Field(description="digest of the file as it was sent")
+    bytes: int = Field(description="size of the file as it was sent")
+    crs: str
+    width: int
+    height: int
+    bands: int
+    dtype: Literal["uint8", "uint16"]
+    gsd_m: float = Field(description="ground metres per pixel")
+    bbox: Bbox
+    warnings: list[str]
+    uploaded_at: datetime
+
+    @classmethod
+    def of(cls, row: OrthophotoRow) -> Self:
+        """Describe a stored orthophoto."""
+        info = row.info
+        return cls(
+            id=row.id,
+            name=row.name,
+            sha256=row.sha256,
+            bytes=row.bytes,
+            crs=info.to_dict()["crs"],
+            width=info.width,
+            height=info.height,
+            bands=info.count,
+            dtype=info.dtype,
+            gsd_m=row.gsd_m,
+            bbox=info.footprint.bounds,
+            warnings=list(row.warnings),
+            uploaded_at=row.uploaded_at,
+        )
+
+
+class SurveyOut(SurveySummary):
+    """A survey: what it is, and how far."""
+
+    cells: Cells
+    imaged_m2: float = Field(description="ground seen so far, in true square metres")
+    coverage: float | None = Field(
+        description="imaged share of the pavement of all surveyed segments; null before it is measured"
+    )
+    orthophotos: list[OrthophotoOut]
+
+
+class RunOut(BaseModel):
+    """What a run has to do: the cells where imagery meets pavement."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "state": "running",
+                    "total": 120,
+                    "added": 120,
+                    "redone": 0,
+                    "dropped": 0,
+                    "retried": 0,
+                }
+            ]
+        }
+    )
+
+    state: SurveyState
+    total: int
+    added: int = Field(description="new since the last run")
+    redone: int = Field(description="due again, because their imagery changed")
+    dropped: int = Field(description="no longer covered by imagery")
+    retried: int = Field(description="failed before, tried again")
+
+    @classmethod
+    def of(cls, plan: PlanReport, *, state: SurveyState, retried: int) -> Self:
+        """Describe a plan."""
+        counts = {name: getattr(plan, name) for name in ("total", "added", "redone", "dropped")}
+        return cls(state=state, retried=retried, **counts)

@@ -1,0 +1,82 @@
+"""What the operations of the API work with: settings, database, storage, readers, training jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self, TypeVar, cast
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.storage import Storage
+from pavemap.geo.store.engine import make_engine
+from pavemap.platform.ingest import Readers
+from pavemap.platform.jobs import TrainingJobs
+from pavemap.platform.settings import Settings
+from pavemap.platform.uploads import sweep
+
+Result = TypeVar("Result")
+
+CONNECTIONS = 10
+"""Kept open to the database; as many more under load, and then requests wait or are told to."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Opened once per process; nothing here holds state that another process would need."""
+
+    settings: Settings
+    engine: Engine
+    storage: Storage
+    readers: Readers
+    jobs: TrainingJobs
+    incoming: Path
+    """Where uploads are gathered: on the disk of local storage, so that they are moved, not copied."""
+    imports: CapacityLimiter
+    """Bounds how many uploads are checked and stored at once, apart from the pool of all requests."""
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open everything that needs no other program to run; the database is connected on use."""
+        if settings.database_url is None:
+            raise BadInput(
+                "no database is named: set PAVEMAP_DATABASE_URL, or let `pavemap up` start one"
+            )
+        storage = Storage(settings.storage_location)
+        incoming = (storage.folder or settings.home) / "incoming"
+        sweep(incoming)
+        return cls(
+            settings=settings,
+            engine=make_engine(
+                settings.database_url.get_secret_value(),
+                pool_size=CONNECTIONS,
+                max_overflow=CONNECTIONS,
+                application_name="pavemap-api",
+            ),
+            storage=storage,
+            readers=Readers(settings.readers, limit_s=settings.reader_limit_s),
+            jobs=TrainingJobs.configured(settings),
+            incoming=incoming,
+            imports=CapacityLimiter(settings.readers),
+        )
+
+    def close(self) -> None:
+        """Close connections and end the reader processes."""
+        self.readers.close()
+        self.engine.dispose()
+
+    async def importing(self, work: Callable[[], Result]) -> Result:
+        """Run the heavy part of an upload in a thread, when its turn comes."""
+        return await to_thread.run_sync(work, limiter=self.imports)
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+"""The parameter type by which an operation asks for the services."""

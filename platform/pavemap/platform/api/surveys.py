@@ -1,0 +1,150 @@
+"""Surveys over HTTP: make one, look how far it is, run it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+import shapely
+from fastapi import APIRouter, Path
+from sqlalchemy import Connection
+
+from pavemap.geo.crs import WGS84, crs_text, ground_scale, parse_metric_crs, reproject, working_crs
+from pavemap.geo.errors import NotFound
+from pavemap.geo.store import cells, model_versions, networks, orthophotos, planning, queries
+from pavemap.geo.store import surveys as store
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.model_versions import ModelRow
+from pavemap.geo.store.networks import NetworkRow
+from pavemap.platform.api.problems import answers
+from pavemap.platform.api.schemas.common import Printable
+from pavemap.platform.api.schemas.surveys import (
+    Cells,
+    OrthophotoOut,
+    RunOut,
+    SurveyCreate,
+    SurveyOut,
+    SurveySummary,
+)
+from pavemap.platform.api.services import ServicesOf
+from pavemap.training.card import read_card
+from pavemap.training.registry import default_model, shipped
+
+router = APIRouter(prefix="/surveys", tags=["surveys"])
+
+SurveyId = Annotated[
+    str, Path(description="id of a survey", examples=["6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10"])
+]
+
+SCALE_THAT_MATTERS = 0.01
+"""A working CRS whose metres are ground metres within a hundredth gets pixels of the very size asked
+for, so that imagery on the same pixel grid needs no resampling."""
+
+
+def survey_id_of(text: str) -> uuid.UUID:
+    """Read the id of a survey. Raises NotFound: what is no id names no survey either."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as exc:
+        raise NotFound(
+            f"there is no survey {text[:60]!r}; GET /api/v1/surveys lists them with their ids"
+        ) from exc
+
+
+@router.post("", status_code=201, responses=answers(400, 404), summary="Make a survey")
+def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
+    """Make a survey of a network; imagery is uploaded to it next, then it is run."""
+    # Brings the vectoriser's compiler along, which no other operation needs.
+    from pavemap.geo.vectorize import VectorizeParams
+
+    with database(services.engine) as connection:
+        network = networks.get_network(connection, new.network)
+        model = _model(connection, new.model)
+        lon, lat = _middle(network)
+        crs = parse_metric_crs(new.crs) if new.crs else working_crs(lon, lat)
+        x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
+        scale = ground_scale(crs, float(x), float(y))
+        gsd_m = new.gsd_m or float(model.card["gsd_m"])
+        params = VectorizeParams.from_dict(
+            {**model.card.get("vectorize", {}), "threshold": model.card["threshold"]}
+        )
+        row = store.create_survey(
+            connection,
+            store.NewSurvey(
+                name=new.name,
+                network_id=network.id,
+                model_id=model.id,
+                crs=crs_text(crs),
+                gsd_m=gsd_m * scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else gsd_m,
+                params=params.to_dict(),
+                captured_on=new.captured_on,
+            ),
+        )
+        return _described(connection, row)
+
+
+@router.get("", responses=answers(404), summary="List the surveys")
+def list_surveys(services: ServicesOf, network: Printable | None = None) -> list[SurveySummary]:
+    """List all surveys, or those of one network (its id or name), the latest first."""
+    with database(services.engine) as connection:
+        known = None if network is None else networks.get_network(connection, network)
+        rows = store.list_surveys(connection, network_id=known.id if known else None)
+        return [SurveySummary.of(row) for row in rows]
+
+
+@router.get("/{survey_id}", responses=answers(404), summary="A survey and how far it is")
+def get_survey(survey_id: SurveyId, services: ServicesOf) -> SurveyOut:
+    """Tell a survey's state, its cells, what failed cells say, its coverage and its imagery."""
+    with database(services.engine) as connection:
+        return _described(connection, store.get_survey(connection, survey_id_of(survey_id)))
+
+
+@router.post("/{survey_id}/run", status_code=202, responses=answers(404), summary="Run a survey")
+def run_survey(survey_id: SurveyId, services: ServicesOf) -> RunOut:
+    """Plan the cells where imagery meets pavement, and set them to work.
+
+    Any number of times: cells that are done and whose imagery is the same stay done, those whose
+    imagery changed are done again, failed ones are tried again.
+    """
+    with database(services.engine) as connection:
+        survey = store.get_survey(connection, survey_id_of(survey_id))
+        plan = planning.plan_cells(connection, survey)
+        retried = cells.retry_failed(connection, survey.id)
+        state = store.get_survey(connection, survey.id).state
+    return RunOut.of(plan, state=state, retried=retried)
+
+
+def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
+    progress = store.progress(connection, row.id)
+    # Summing up a national network takes its time; while a survey runs nothing new can come of it.
+    sums = queries.summary(connection, row.id) if row.state == "done" else None
+    tiles = orthophotos.list_orthophotos(connection, row.id)
+    return SurveyOut.of(
+        row,
+        cells=Cells.of(progress),
+        imaged_m2=progress.imaged_m2,
+        coverage=sums.coverage if sums is not None and sums.segments else None,
+        orthophotos=[OrthophotoOut.of(tile) for tile in tiles],
+    )
+
+
+def _model(connection: Connection, wanted: str | None) -> ModelRow:
+    """Return a registered model, registering one that ships with pavemap on its first use."""
+    folders = [default_model()] if wanted is None else shipped()
+    for folder in folders:
+        card = read_card(folder)
+        if wanted in (None, folder.name, card.model_id):
+            return model_versions.add_model(
+                connection,
+                name=card.name,
+                digest=card.digest,
+                card=card.model_dump(mode="json"),
+                uri=f"shipped:{folder.name}",
+            )
+    assert wanted is not None
+    return model_versions.get_model(connection, wanted)
+
+
+def _middle(network: NetworkRow) -> tuple[float, float]:
+    west, south, east, north = network.bounds
+    return (west + east) / 2.0, (south + north) / 2.0

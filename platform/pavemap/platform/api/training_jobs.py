@@ -1,0 +1,93 @@
+"""Training jobs over HTTP: hand a configuration to the Ray cluster, follow it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+from pavemap.platform.api.problems import answers
+from pavemap.platform.api.schemas.training import TrainingJobOut
+from pavemap.platform.api.services import ServicesOf
+from pavemap.training.config import TrainConfig
+
+router = APIRouter(prefix="/training-jobs", tags=["training"])
+
+JobId = Annotated[
+    str, Path(description="id of a training job", examples=["train-3f1c5b7a9d2e4f60"])
+]
+
+EXAMPLES = {
+    "paper": {
+        "summary": "The paper's network on one data set",
+        "value": {
+            "name": "old-town",
+            "output": "/data/models/old-town",
+            "data": [{"folder": "/data/labels/old-town", "list": "train"}],
+            "validation": [{"folder": "/data/labels/old-town", "list": "test"}],
+            "iterations": 30000,
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=TrainingJobOut,
+    responses={
+        200: {"model": TrainingJobOut, "description": "This configuration was submitted before."},
+        **answers(400),
+    },
+    summary="Train a model",
+)
+def submit_job(
+    config: Annotated[TrainConfig, Body(openapi_examples=EXAMPLES)],
+    response: Response,
+    services: ServicesOf,
+) -> TrainingJobOut:
+    """Check a configuration and hand it to the cluster; folders are those of the cluster's machines.
+
+    The same configuration is one job, however often it is sent; sent again after it failed or was
+    cancelled, it goes on from its last checkpoint.
+    """
+    job, started = services.jobs.submit(config)
+    response.status_code = 201 if started else 200
+    return TrainingJobOut.of(job)
+
+
+@router.get("", responses=answers(), summary="List the training jobs")
+def list_jobs(services: ServicesOf) -> list[TrainingJobOut]:
+    """List the training jobs that the cluster remembers, the newest first."""
+    return [TrainingJobOut.of(job) for job in services.jobs.list()]
+
+
+@router.get("/{job_id}", responses=answers(404), summary="State of a training job")
+def get_job(job_id: JobId, services: ServicesOf) -> TrainingJobOut:
+    """Tell the state of a training job."""
+    return TrainingJobOut.of(services.jobs.get(job_id))
+
+
+@router.get(
+    "/{job_id}/logs",
+    response_class=PlainTextResponse,
+    responses=answers(404),
+    summary="Logs of a training job",
+)
+async def get_logs(job_id: JobId, services: ServicesOf, follow: bool = False) -> Response:
+    """Return what a job has written so far; with `follow`, all it writes, until it is over.
+
+    A stream that ends because the cluster went away says so in its last line.
+    """
+    if not follow:
+        return PlainTextResponse(await run_in_threadpool(services.jobs.logs, job_id))
+    await run_in_threadpool(services.jobs.get, job_id)
+    return StreamingResponse(services.jobs.follow(job_id), media_type="text/plain")
+
+
+@router.delete("/{job_id}", responses=answers(404, 409), summary="Cancel a training job")
+def cancel_job(job_id: JobId, services: ServicesOf) -> TrainingJobOut:
+    """Stop a training job that is not over; its checkpoints stay."""
+    return TrainingJobOut.of(services.jobs.cancel(job_id))

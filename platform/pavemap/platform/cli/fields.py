@@ -1,0 +1,19 @@
+"""The options that say which fields of a road file hold what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+IdField = Annotated[str | None, typer.Option(help="Field with the road's id.")]
+NameField = Annotated[str | None, typer.Option(help="Field with the road's name.")]
+WidthField = Annotated[str | None, typer.Option(help="Field with the road's width.")]
+WidthUnit = Annotated[Literal["m", "ft"], typer.Option(help="Unit of the width field.")]
+DefaultWidth = Annotated[
+    float | None, typer.Option(min=0.5, help="Width in metres of roads that state none; else 7.")
+]
+SegmentLength = Annotated[
+    float | None, typer.Option(min=1, help="Length of a segment in metres; else 100.")
+]
+Layer = Annotated[str | None, typer.Option(help="Layer of the road file, if it has several.")]

@@ -1,0 +1,95 @@
+"""The `pavemap` command: gathers the groups of commands and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pavemap.geo.errors import PavemapError
+from pavemap.platform.cli import console, models, networks, results, surveys
+from pavemap.platform.cli.demo import demo
+from pavemap.platform.cli.detect import detect
+from pavemap.platform.cli.migrate import migrate
+from pavemap.platform.cli.up import up
+
+DEBUG_VARIABLE = "PAVEMAP_DEBUG"
+
+
+class Commands(TyperGroup):
+    """The top group: `--debug` may stand anywhere, and no error ends in a traceback without it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `--debug` out of the arguments wherever it stands."""
+        if "--debug" in args:
+            os.environ[DEBUG_VARIABLE] = "1"
+        return super().parse_args(ctx, [arg for arg in args if arg != "--debug"])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a pavemap error is one sentence on stderr and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as exc:
+            if os.environ.get(DEBUG_VARIABLE):
+                raise
+            console.fail(_sentence(exc))
+            raise typer.Exit(1) from exc
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pavemap {metadata.version('pavemap')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Say which this is."
+        ),
+    ] = False,
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Orthophoto tiles of roads in, crack maps and crack density per road segment out."""
+
+
+app.command()(detect)
+app.command()(demo)
+app.command()(up)
+app.command()(migrate)
+app.add_typer(networks.app, name="network")
+app.add_typer(surveys.app, name="survey")
+app.command()(results.segments)
+app.command()(results.cracks)
+app.command()(results.export)
+app.command()(models.train)
+app.command()(models.evaluate)
+app.add_typer(models.models, name="model")
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, PavemapError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return (
+        f"pavemap failed at something it did not expect ({type(error).__name__}: {error}); "
+        "the same command with --debug says where"
+    )

@@ -1,0 +1,171 @@
+"""Training and models: `train`, `evaluate`, `model list`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pavemap.platform.cli.console import (
+    Json,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    progress_bars,
+    say,
+)
+from pavemap.platform.cli.remote import HERE, Server, connect
+
+if TYPE_CHECKING:
+    from pavemap.training.config import TrainConfig
+
+models = typer.Typer(help="Models that detect cracks.", no_args_is_help=True)
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="Settings and data of the run, .toml or .json.")
+]
+
+
+def train(
+    config: ConfigFile,
+    submit: Annotated[
+        bool,
+        typer.Option(
+            "--submit", help="Hand it to the Ray cluster of a pavemap server, don't train here."
+        ),
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="With --submit: show its log until it is over.")
+    ] = False,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Train a network with Ray Train; the same command goes on where a run was interrupted."""
+    from pavemap.training.config import load_config
+
+    settings = load_config(config)
+    if submit:
+        _submit(settings, server, follow=follow, as_json=as_json)
+    else:
+        _train_here(settings, as_json=as_json)
+
+
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Folder with images/ and masks/.")],
+    model: Annotated[
+        str | None, typer.Option(help="A shipped model's name or id, or a model folder.")
+    ] = None,
+    list_name: Annotated[
+        str | None, typer.Option("--list", help="Only the images of this list file (test.txt).")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability of a crack; else the card's.")
+    ] = None,
+    tolerance_px: Annotated[
+        int, typer.Option(min=0, max=20, help="How far off a right pixel may be.")
+    ] = 2,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first images.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on labelled images by the paper's metric: precision, recall and F1."""
+    from pavemap.training.evaluate import evaluate as score
+    from pavemap.training.registry import find_model
+
+    folder = find_model(model)
+    with progress_bars(quiet=as_json) as bars:
+        task = bars.add_task("Images", total=None)
+        result = score(
+            folder,
+            data,
+            list_name=list_name,
+            threshold=threshold,
+            tolerance_px=tolerance_px,
+            limit=limit,
+            on_image=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        say(result.table())
+
+
+@models.command("list")
+def list_models(as_json: Json = False) -> None:
+    """List the models that ship with pavemap; the first is the default."""
+    from pavemap.training.card import read_card
+    from pavemap.training.registry import default_model, shipped
+
+    default = default_model()
+    folders = sorted(shipped(), key=lambda folder: (folder != default, folder.name))
+    cards = [(folder, read_card(folder)) for folder in folders]
+    if as_json:
+        print_json(
+            [
+                {
+                    "id": card.model_id,
+                    "default": folder == default,
+                    "folder": str(folder),
+                    **card.model_dump(mode="json", exclude={"training"}),
+                }
+                for folder, card in cards
+            ]
+        )
+        return
+    rows = [
+        [
+            card.model_id + (" (default)" if folder == default else ""),
+            card.architecture,
+            f"{card.gsd_range_m[0] * 1000:g}–{card.gsd_range_m[1] * 1000:g} mm",
+            f"{card.threshold:g}",
+            card.licence,
+        ]
+        for folder, card in cards
+    ]
+    print_table(["model", "architecture", "pixel", "threshold", "licence"], rows)
+
+
+def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
+    from pavemap.training.run import train as run
+
+    with progress_bars(quiet=as_json) as bars:
+        task = bars.add_task(settings.name, total=settings.iterations)
+
+        def show(values: Mapping[str, Any]) -> None:
+            if "iteration" in values:
+                loss = values.get("loss")
+                said = "" if loss is None else f" loss {loss:.4f}"
+                bars.update(task, completed=values["iteration"], description=settings.name + said)
+
+        result = run(settings, on_progress=show)
+    facts = {
+        "model": result.model_id,
+        "folder": str(result.model),
+        "iterations": result.iterations,
+        "loss": round(result.loss, 5),
+        "seconds": round(result.seconds, 1),
+        "metrics": result.metrics,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts({name: str(value) for name, value in facts.items() if value != {}})
+
+
+def _submit(settings: TrainConfig, server: str, *, follow: bool, as_json: bool) -> None:
+    with connect(server) as client:
+        job = client.submit_training(settings.model_dump(mode="json"))
+        if not as_json:
+            note(f"{job['id']} is {job['state']}")
+        if follow:
+            for text in client.training_log(job["id"]):
+                typer.echo(text, nl=False, err=True)
+            job = client.training_job(job["id"])
+    if as_json:
+        print_json(job)
+    else:
+        print_facts({name: str(job[name]) for name in ("id", "state", "message")})
+    if job["state"] in {"failed", "stopped"}:
+        raise typer.Exit(1)

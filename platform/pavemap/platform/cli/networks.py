@@ -1,0 +1,88 @@
+"""`pavemap network`: road networks on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pavemap.platform.cli.console import Json, note, print_facts, print_json, print_table
+from pavemap.platform.cli.fields import (
+    DefaultWidth,
+    IdField,
+    Layer,
+    NameField,
+    SegmentLength,
+    WidthField,
+    WidthUnit,
+)
+from pavemap.platform.cli.remote import HERE, Server, connect
+
+app = typer.Typer(help="Road networks, cut into segments.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_network(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="GeoPackage, GeoJSON, zipped Shapefile or GeoParquet with road lines.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it; by default the file's name.")
+    ] = None,
+    layer: Layer = None,
+    segment_length: SegmentLength = None,
+    id_field: IdField = None,
+    name_field: NameField = None,
+    width_field: WidthField = None,
+    width_unit: WidthUnit = "m",
+    default_width: DefaultWidth = None,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Import a road network and cut it into segments; the same file again changes nothing."""
+    options: dict[str, Any] = {
+        "layer": layer,
+        "segment_length_m": segment_length,
+        "road_id_field": id_field,
+        "name_field": name_field,
+        "width_field": width_field,
+        "width_unit": width_unit,
+        "default_width_m": default_width,
+    }
+    with connect(server) as client:
+        network = client.import_network(file, name=name or file.stem, options=options)
+    if as_json:
+        print_json(network)
+        return
+    print_facts(
+        {
+            "network": network["name"],
+            "id": network["id"],
+            "roads": f"{network['roads']:,}",
+            "segments": f"{network['segments']:,}",
+            "length": f"{network['length_m'] / 1000:,.2f} km",
+            "CRS of the file": network["source_crs"],
+        }
+    )
+    for problem, count in network["report"]["counts"].items():
+        note(f"{count:,} x {problem}")
+
+
+@app.command("list")
+def list_networks(server: Server = HERE, as_json: Json = False) -> None:
+    """List the networks of a server."""
+    with connect(server) as client:
+        networks = client.networks()
+    if as_json:
+        print_json(networks)
+        return
+    rows = [
+        [each["name"], str(each["roads"]), str(each["segments"]), each["id"]] for each in networks
+    ]
+    print_table(["network", "roads", "segments", "id"], rows)

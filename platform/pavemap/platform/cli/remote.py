@@ -1,0 +1,32 @@
+"""What the commands share that talk to a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pavemap.platform.client import Client
+
+Server = Annotated[
+    str,
+    typer.Option(
+        envvar="PAVEMAP_SERVER",
+        help="Address of the pavemap server.",
+    ),
+]
+SurveyName = Annotated[str, typer.Argument(metavar="SURVEY", help="Id or name of a survey.")]
+Bbox = Annotated[
+    str | None, typer.Option(metavar="W,S,E,N", help="Only what meets this box, in degrees.")
+]
+
+HERE = "http://127.0.0.1:8000"
+"""Where `pavemap up` listens unless told otherwise."""
+
+
+def connect(server: str) -> Client:
+    """Return a client; httpx is imported only now, since `pavemap --help` needs none of it."""
+    from pavemap.platform.client import Client
+
+    return Client(server)

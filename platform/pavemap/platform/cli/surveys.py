@@ -1,0 +1,204 @@
+"""`pavemap survey`: make a survey, send imagery to it, run it, watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from pavemap.geo.errors import PavemapError
+from pavemap.platform.cli.console import (
+    Json,
+    fail,
+    note,
+    note_warnings,
+    number,
+    print_facts,
+    print_json,
+    print_table,
+    progress_bars,
+)
+from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
+
+app = typer.Typer(help="Surveys: imagery in, cracks out.", no_args_is_help=True)
+
+Survey = dict[str, Any]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    network: Annotated[str, typer.Option(help="Id or name of an imported network.")],
+    captured_on: Annotated[
+        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Day the imagery was taken.")
+    ] = None,
+    gsd: Annotated[
+        float | None, typer.Option(help="Metres a pixel to survey at; by default the model's.")
+    ] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="Metric working CRS; by default the UTM zone.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name or id of a model; by default the shipped one.")
+    ] = None,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Make a survey of a network."""
+    values = {
+        "name": name,
+        "network": network,
+        "captured_on": captured_on,
+        "gsd_m": gsd,
+        "crs": crs,
+        "model": model,
+    }
+    with connect(server) as client:
+        survey = client.create_survey(values)
+    if as_json:
+        print_json(survey)
+        return
+    print_facts(
+        {
+            "survey": survey["name"],
+            "id": survey["id"],
+            "model": survey["model"],
+            "pixel": f"{survey['gsd_m'] * 1000:g} mm",
+            "CRS": survey["crs"],
+        }
+    )
+
+
+@app.command("list")
+def list_surveys(server: Server = HERE, as_json: Json = False) -> None:
+    """List the surveys of a server, the latest first."""
+    with connect(server) as client:
+        surveys = client.surveys()
+    if as_json:
+        print_json(surveys)
+        return
+    rows = [[each["name"], each["state"], each["model"], each["id"]] for each in surveys]
+    print_table(["survey", "state", "model", "id"], rows)
+
+
+@app.command("upload")
+def upload(
+    survey: SurveyName,
+    files: Annotated[list[str], typer.Argument(help="GeoTIFFs, folders of them, or patterns.")],
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Files sent at once.")] = 3,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Send imagery to a survey; run again after an interruption it sends only what is missing."""
+    from pavemap.platform.transfer import find_rasters, labelled, upload_all
+
+    uploads = labelled(find_rasters(files))
+    with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:
+        target = client.find_survey(survey)
+        outcome = upload_all(client, target, uploads, parallel=parallel, bars=bars)
+    if as_json:
+        print_json(
+            {
+                "uploaded": outcome.uploaded,
+                "skipped": outcome.skipped,
+                "failed": [{"file": file, "error": why} for file, why in outcome.failed.items()],
+            }
+        )
+    else:
+        print_facts(
+            {
+                "uploaded": f"{len(outcome.uploaded):,}",
+                "there already": f"{len(outcome.skipped):,}",
+                "failed": f"{len(outcome.failed):,}",
+            }
+        )
+        note_warnings(
+            (photo["name"], warning) for photo in outcome.uploaded for warning in photo["warnings"]
+        )
+    for file, why in outcome.failed.items():
+        fail(f"{file}: {why}")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command("run")
+def run(
+    survey: SurveyName,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done.")] = False,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Detect cracks on a survey's imagery; run again it does only what has changed or failed."""
+    with connect(server) as client:
+        survey_id = client.find_survey(survey)["id"]
+        plan = client.run(survey_id)
+        if not as_json:
+            note(f"{plan['total']:,} cells: {_planned(plan)}")
+        if wait:
+            with _cell_bar(quiet=as_json) as show:
+                finished = client.wait(survey_id, on_progress=show)
+            _report(finished, client.summary(survey_id), as_json=as_json)
+        elif as_json:
+            print_json(plan)
+
+
+@app.command("status")
+def status(
+    survey: SurveyName,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it until it is done.")] = False,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Tell how far a survey is, and what failed."""
+    with connect(server) as client:
+        found = client.find_survey(survey)
+        if watch:
+            with _cell_bar(quiet=as_json) as show:
+                found = client.wait(found["id"], on_progress=show)
+        _report(found, client.summary(found["id"]), as_json=as_json)
+
+
+def _planned(plan: dict[str, Any]) -> str:
+    parts = [f"{plan[kind]:,} {kind}" for kind in ("added", "redone", "dropped", "retried")]
+    changed = [part for part in parts if not part.startswith("0 ")]
+    return ", ".join(changed) or "nothing has changed"
+
+
+@contextmanager
+def _cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
+    with progress_bars(quiet=quiet) as bars:
+        task = bars.add_task("Cells", total=None)
+
+        def show(survey: Survey) -> None:
+            cells = survey["cells"]
+            said = f"Cells ({survey['state']})"
+            over = cells["done"] + cells["failed"]
+            bars.update(task, total=cells["total"], completed=over, description=said)
+
+        yield show
+
+
+def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
+    """Print a survey; a failed one ends the command with exit code 1."""
+    if as_json:
+        print_json({**survey, "summary": summary})
+    else:
+        cells = survey["cells"]
+        print_facts(
+            {
+                "survey": f"{survey['name']} ({survey['id']})",
+                "state": survey["state"],
+                "tiles": f"{len(survey['orthophotos']):,}",
+                "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
+                "imaged": number(summary["imaged_m2"], 1, unit="m²"),
+                "cracks": f"{summary['crack_count']:,}",
+                "crack length": number(summary["crack_length_m"], 1, unit="m"),
+                "density": number(summary["density_m_per_m2"], 3, unit="m/m²"),
+            }
+        )
+        for error, count in cells["errors"].items():
+            note(f"{count:,} cells failed: {error}")
+    if survey["state"] == "failed":
+        raise PavemapError(survey["error"] or "the survey failed; see the log of the server")

@@ -1,0 +1,277 @@
+"""A client of the HTTP API: its answers as plain values, its problems as pavemap's own errors."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+
+from pavemap.geo.errors import (
+    BadInput,
+    Conflict,
+    NotFound,
+    PavemapError,
+    StorageFull,
+    Unavailable,
+)
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+API = "/api/v1"
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+UPLOAD_TIMEOUT = httpx.Timeout(None, connect=5.0)
+"""A large file is checked and rewritten before the server answers: as long as that takes."""
+
+CHUNK_BYTES = 1 << 20
+PAGE = 2000
+ATTEMPTS = 4
+PATIENCE_S = 300.0
+"""How long `wait` bears a server that is away; the survey goes on without it."""
+
+ERRORS: Mapping[int, type[PavemapError]] = {
+    404: NotFound,
+    409: Conflict,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+    507: StorageFull,
+}
+
+Json = dict[str, Any]
+Result = TypeVar("Result")
+
+
+class Client:
+    """The API of one server; answers are the documents that its /docs describe."""
+
+    def __init__(
+        self, server: str = DEFAULT_SERVER, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """Take the server's URL; nothing is asked yet. Raises BadInput when it is none."""
+        self.server = server.rstrip("/")
+        if urlsplit(self.server).scheme not in {"http", "https"}:
+            raise BadInput(f"'{server}' is no address of a server; give one like {DEFAULT_SERVER}")
+        self._http = httpx.Client(base_url=self.server, timeout=TIMEOUT, transport=transport)
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close the connections."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def import_network(self, path: Path, *, name: str, options: Mapping[str, Any]) -> Json:
+        """Import a road network file; `options` are the API's, those that are None are left out."""
+        fields = {key: str(value) for key, value in options.items() if value is not None}
+        with path.open("rb") as file:
+            return self._json(
+                "POST",
+                "/networks",
+                data={"name": name, **fields},
+                files={"file": (path.name, file)},
+                timeout=UPLOAD_TIMEOUT,
+            )
+
+    def networks(self) -> list[Json]:
+        """List the networks."""
+        return self._list("/networks")
+
+    def create_survey(self, values: Mapping[str, Any]) -> Json:
+        """Make a survey; `values` are the API's, those that are None are left out."""
+        given = {key: value for key, value in values.items() if value is not None}
+        return self._json("POST", "/surveys", json=given)
+
+    def surveys(self) -> list[Json]:
+        """List the surveys, the latest first."""
+        return self._list("/surveys")
+
+    def find_survey(self, id_or_name: str) -> Json:
+        """Return a survey by id, or by a name that only one survey has. NotFound, Conflict."""
+        try:
+            return self.survey(id_or_name)
+        except NotFound:
+            named = [each for each in self.surveys() if each["name"] == id_or_name]
+        if len(named) > 1:
+            raise Conflict(
+                f"{len(named)} surveys are called '{id_or_name}'; give the id of one, the latest is "
+                f"{named[0]['id']}"
+            )
+        if not named:
+            raise NotFound(
+                f"there is no survey '{id_or_name}'; `pavemap survey list` shows those there are"
+            )
+        return self.survey(named[0]["id"])
+
+    def survey(self, survey_id: str) -> Json:
+        """Return a survey with its progress."""
+        return self._json("GET", f"/surveys/{quote(survey_id, safe='')}")
+
+    def upload(
+        self,
+        survey_id: str,
+        path: Path,
+        *,
+        name: str,
+        sha256: str,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Json:
+        """Send a file, again from the start when the connection breaks; `on_bytes` hears what went.
+
+        The server refuses what does not arrive with this digest.
+        """
+        size = path.stat().st_size
+        headers = {
+            "Content-Type": "image/tiff",
+            "Content-Length": str(size),
+            "Content-SHA256": sha256,
+        }
+        url = f"/surveys/{survey_id}/orthophotos/{quote(name, safe='')}"
+
+        def send() -> Json:
+            if on_bytes is not None:
+                on_bytes(0)
+            body = _chunks(path, on_bytes)
+            return self._json("PUT", url, content=body, headers=headers, timeout=UPLOAD_TIMEOUT)
+
+        return _insistent(send)
+
+    def run(self, survey_id: str) -> Json:
+        """Plan a survey's cells and set them to work."""
+        return self._json("POST", f"/surveys/{survey_id}/run", timeout=UPLOAD_TIMEOUT)
+
+    def wait(
+        self, survey_id: str, *, poll_s: float = 1.0, on_progress: Callable[[Json], None]
+    ) -> Json:
+        """Return a survey once it is done or failed; bears a server that is away for a while."""
+        away_since: float | None = None
+        while True:
+            try:
+                survey = self.survey(survey_id)
+            except Unavailable:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_S:
+                    raise
+            else:
+                away_since = None
+                on_progress(survey)
+                if survey["state"] in {"done", "failed"}:
+                    return survey
+            time.sleep(poll_s)
+
+    def summary(self, survey_id: str) -> Json:
+        """Return a survey's sums."""
+        return self._json("GET", f"/surveys/{survey_id}/summary")
+
+    def segments(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+        """Yield pages of segments as GeoJSON features; `query` is the API's."""
+        return self._pages(f"/surveys/{survey_id}/segments", query)
+
+    def cracks(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+        """Yield pages of cracks as GeoJSON features; `query` is the API's."""
+        return self._pages(f"/surveys/{survey_id}/cracks", query)
+
+    def submit_training(self, config: Mapping[str, Any]) -> Json:
+        """Hand a training configuration to the server's cluster."""
+        return self._json("POST", "/training-jobs", json=dict(config))
+
+    def training_job(self, job_id: str) -> Json:
+        """Return a training job."""
+        return self._json("GET", f"/training-jobs/{quote(job_id, safe='')}")
+
+    def training_log(self, job_id: str) -> Iterator[str]:
+        """Yield what a training job writes, until it is over."""
+        url = f"{API}/training-jobs/{quote(job_id, safe='')}/logs"
+        try:
+            with self._http.stream(
+                "GET", url, params={"follow": True}, timeout=httpx.Timeout(None, connect=5.0)
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _problem(answer)
+                yield from answer.iter_text()
+        except httpx.HTTPError as exc:
+            raise self._away(exc) from exc
+
+    def _pages(self, url: str, query: Mapping[str, Any]) -> Iterator[list[Json]]:
+        parameters = {key: value for key, value in query.items() if value is not None}
+        parameters.setdefault("limit", PAGE)
+        while True:
+            page = _insistent(lambda: self._json("GET", url, params=parameters))
+            yield page["features"]
+            following = [link["href"] for link in page["links"] if link["rel"] == "next"]
+            if not following:
+                return
+            # Only the cursor: behind a proxy the link may name an address that is not ours to use.
+            parameters["after"] = parse_qs(urlsplit(following[0]).query)["after"][0]
+
+    def _json(self, method: str, url: str, **options: Any) -> Json:
+        answer: Json = self._request(method, url, **options).json()
+        return answer
+
+    def _list(self, url: str) -> list[Json]:
+        answer: list[Json] = self._request("GET", url).json()
+        return answer
+
+    def _request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, API + url, **options)
+        except httpx.HTTPError as exc:
+            raise self._away(exc) from exc
+        if answer.is_error:
+            raise _problem(answer)
+        return answer
+
+    def _away(self, error: Exception) -> Unavailable:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return Unavailable(
+                f"no pavemap answers at {self.server}; start one with `pavemap up`, or name another "
+                "with --server"
+            )
+        return Unavailable(
+            f"the connection to {self.server} broke ({type(error).__name__}); run the same command again"
+        )
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chunks(path: Path, on_bytes: Callable[[int], None] | None) -> Iterator[bytes]:
+    sent = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+            sent += len(chunk)
+            if on_bytes is not None:
+                on_bytes(sent)
+
+
+def _insistent(step: Callable[[], Result]) -> Result:
+    """Try a step that may be repeated a few times while the server is away."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return step()
+        except Unavailable:
+            time.sleep(2.0**attempt / 2)
+    return step()
+
+
+def _problem(answer: httpx.Response) -> PavemapError:
+    """Make an error of a problem document (RFC 9457), or of whatever else a proxy may answer."""
+    try:
+        detail = str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = (
+            f"the server answered {answer.status_code} {answer.reason_phrase} to "
+            f"{answer.request.method} {answer.request.url}; is it a pavemap server?"
+        )
+    fallback = PavemapError if answer.is_server_error else BadInput
+    return ERRORS.get(answer.status_code, fallback)(detail)

@@ -1,0 +1,170 @@
+"""The main job from end to end, on the example street, through the parts that run in production."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import pyogrio
+
+from pavemap.geo.crs import parse_metric_crs
+from pavemap.geo.errors import BadInput, PavemapError
+from pavemap.geo.mosaic import Mosaic
+from pavemap.platform.client import Client
+from pavemap.platform.detect import read_orthophotos
+from pavemap.platform.export import Export
+from pavemap.platform.settings import Settings
+from pavemap.platform.stack import Stack
+from pavemap.platform.transfer import SERVED_LAYERS, copy_layer, labelled, upload_all
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+NETWORK = "Example streets"
+SEGMENT_M = 5.0
+FIELDS = {"road_id_field": "id", "name_field": "name", "width_field": "width_m"}
+SOURCES = (
+    "Imagery: CC0 drone photographs at an assumed 2.5 mm a pixel; their placement is made "
+    "(examples/README.md). Street line © OpenStreetMap contributors, ODbL. Made with pavemap."
+)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo leaves: the server's answers, and the files made of them."""
+
+    survey: Json
+    summary: Json
+    segments: list[Json]
+    """Properties of the segments, the worst first."""
+    picture: Path
+    geopackage: Path
+    seconds: dict[str, float]
+    """By step, in the order of the steps."""
+
+
+def run_demo(
+    *,
+    examples: Path,
+    output: Path,
+    settings: Settings,
+    report: Callable[[str], None],
+    bars: Progress,
+) -> DemoResult:
+    """Start the stack, survey `examples` (tiles and roads.gpkg) over HTTP, leave a map and a GeoPackage.
+
+    Any number of times, each from nothing: what an earlier demo left in the settings' home is removed.
+    Raises what the parts raise, and PavemapError when the GeoPackage does not hold what the server
+    found.
+    """
+    roads, tiles = examples / "roads.gpkg", sorted(examples.glob("*.tif"))
+    if not roads.is_file() or not tiles:
+        raise BadInput(f"{examples} holds no example survey; run this in a checkout of pavemap")
+    output.mkdir(parents=True, exist_ok=True)
+    clock = _Clock()
+    with Stack(settings, fresh=True, report=report) as stack:
+        clock.lap("start")
+        with Client(stack.addresses.api) as client:
+            report(f"uploading {len(tiles)} tiles to {stack.addresses.api}")
+            survey_id = _prepare(client, roads)
+            _upload(client, survey_id, tiles, bars)
+            clock.lap("upload")
+            report("waiting for Ray Serve")
+            stack.wait_until_ready()
+            clock.lap("start of Ray")
+            report("surveying")
+            survey = _survey(client, survey_id, bars)
+            clock.lap("survey")
+            summary = client.summary(survey_id)
+            pages = client.segments(survey_id)
+            segments = [feature["properties"] for page in pages for feature in page]
+            geopackage = _export(client, survey_id, output / "cracks.gpkg")
+        picture = _picture(output / "map.png", survey, geopackage, tiles)
+        _check(geopackage, summary, segments)
+        clock.lap("export")
+    clock.lap("stop")
+    return DemoResult(survey, summary, segments, picture, geopackage, clock.seconds)
+
+
+class _Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        now = time.monotonic()
+        self.seconds[step] = now - self._last
+        self._last = now
+
+
+def _prepare(client: Client, roads: Path) -> str:
+    """Import the network, make a survey of it, return the survey's id."""
+    options = {"segment_length_m": SEGMENT_M, **FIELDS}
+    network = client.import_network(roads, name=NETWORK, options=options)
+    survey = client.create_survey({"name": f"Demo, {datetime.now():%c}", "network": network["id"]})
+    return str(survey["id"])
+
+
+def _upload(client: Client, survey_id: str, tiles: list[Path], bars: Progress) -> None:
+    outcome = upload_all(client, client.survey(survey_id), labelled(tiles), parallel=3, bars=bars)
+    for file, why in outcome.failed.items():
+        raise PavemapError(f"{file} was not taken: {why}")
+
+
+def _survey(client: Client, survey_id: str, bars: Progress) -> Json:
+    """Run the survey and wait for it. Raises PavemapError when it, or a cell of it, failed."""
+    plan = client.run(survey_id)
+    task = bars.add_task("Cells", total=plan["total"])
+    survey = client.wait(
+        survey_id,
+        on_progress=lambda now: bars.update(task, completed=now["cells"]["done"]),
+    )
+    if survey["state"] == "failed" or survey["cells"]["failed"]:
+        why = survey["error"] or "; ".join(survey["cells"]["errors"])
+        raise PavemapError(f"the survey failed: {why}")
+    return survey
+
+
+def _export(client: Client, survey_id: str, path: Path) -> Path:
+    with Export(path, layers=SERVED_LAYERS) as export:
+        for layer in SERVED_LAYERS:
+            for _ in copy_layer(client, survey_id, export, layer=layer):
+                pass
+    return path
+
+
+def _picture(path: Path, survey: Json, geopackage: Path, tiles: list[Path]) -> Path:
+    from pavemap.platform.map_picture import draw_map
+
+    draw_map(
+        path,
+        mosaic=Mosaic(read_orthophotos(tiles), parse_metric_crs(survey["crs"])),
+        cracks=gpd.read_file(geopackage, layer="cracks"),
+        segments=gpd.read_file(geopackage, layer="segments"),
+        title="Example Lane",
+        subtitle=f"Crack density by road segment · model {survey['model']} · "
+        f"surveyed at {survey['gsd_m'] * 1000:g} mm a pixel",
+        sources=SOURCES,
+    )
+    return path
+
+
+def _check(geopackage: Path, summary: Json, segments: list[Json]) -> None:
+    """Open the GeoPackage as anyone would and compare it with what the server says."""
+    cracks = gpd.read_file(geopackage, layer="cracks")
+    found = pyogrio.read_info(geopackage, layer="segments")["features"], len(cracks)
+    wanted = len(segments), summary["crack_count"]
+    if found != wanted or bool(cracks.is_empty.any()):
+        raise PavemapError(
+            f"{geopackage} holds {found} segments and cracks, the server has {wanted}; "
+            "please report this"
+        )

@@ -1,0 +1,327 @@
+"""A survey of files without server, database or Ray: the same cells, stitching and measures, in one go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from pavemap.geo.crs import WGS84, ground_scale, ground_scales, reproject, working_crs
+from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import Cell, Grid
+from pavemap.geo.measure import conditions, cut_by_segments, line_stats
+from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.raster import Orthophoto, inspect
+from pavemap.geo.stitch import stitch
+from pavemap.geo.store.unseen import main_reasons
+from pavemap.geo.survey_cell import CellResult, Detect, survey_cell
+from pavemap.geo.vectorize import VectorizeParams
+
+if TYPE_CHECKING:
+    from pavemap.training.card import ModelCard
+
+log = logging.getLogger(__name__)
+
+SCALE_THAT_MATTERS = 0.01
+"""As for surveys on a server: below this a CRS metre counts as a ground metre for the pixel's size."""
+
+CELLS_AT_ONCE = 2
+"""Cells in work: one is read and vectorised while the other is detected. About 300 MB each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions:
+    """How to survey; None is what the model's card says, or for the CRS the UTM zone."""
+
+    gsd_m: float | None = None
+    threshold: float | None = None
+    crs: CRS | None = None
+    cell_px: int = 2048
+    halo_px: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSurvey:
+    """What was found: tables in EPSG:4326 with the columns of `export.LAYERS`, and what it took.
+
+    segments and pieces are None without roads. density_m_per_m2 is crack length on the surveyed
+    ground by its imaged area, None where nothing was imaged. seconds are those of all threads together.
+    """
+
+    model: str
+    crs: CRS
+    gsd_m: float
+    cells: int
+    mpx: float
+    """Megapixels that went through the network, halos included."""
+    imaged_m2: float
+    crack_length_m: float
+    density_m_per_m2: float | None
+    cracks: gpd.GeoDataFrame
+    segments: gpd.GeoDataFrame | None
+    pieces: gpd.GeoDataFrame | None
+    mosaic: Mosaic
+    seconds: dict[str, float] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+    def speeds(self) -> dict[str, float]:
+        """Return megapixels a second by stage, and over all by the clock on the wall."""
+        stages = {name: self.mpx / spent for name, spent in self.seconds.items() if spent > 0.0}
+        return {**stages, "overall": self.mpx / max(self.wall_s, 1e-9)}
+
+
+def read_orthophotos(paths: Sequence[Path]) -> list[Orthophoto]:
+    """Inspect files; raises what `pavemap.geo.raster.inspect` does, naming the file by its path."""
+    return [replace(inspect(path, name=str(path)), name=path.name) for path in paths]
+
+
+def survey_files(
+    photos: Sequence[Orthophoto],
+    *,
+    card: ModelCard,
+    detect: Detect,
+    segments: gpd.GeoDataFrame | None = None,
+    options: DetectOptions | None = None,
+    on_cell: Callable[[int, int], None] | None = None,
+) -> FileSurvey:
+    """Find the cracks of a mosaic of orthophotos, on the pavement of `segments` where they are given.
+
+    `segments` are those of `pavemap.geo.segments.segment_network`; `on_cell` hears the number of cells
+    done and of all. Memory is bounded by the cells in work and the cracks found, whatever the files.
+    Raises BadInput when imagery and roads do not meet.
+    """
+    options = options or DetectOptions()
+    started = time.perf_counter()
+    grid, mosaic = _laid_out(photos, card, options)
+    threshold = card.threshold if options.threshold is None else options.threshold
+    params = VectorizeParams.from_dict({**card.vectorize, "threshold": threshold})
+    pavements = _pavements(segments, grid.crs)
+    cells = _cells(grid, mosaic, pavements)
+    near = None if pavements is None else shapely.STRtree(pavements)
+    totals = _Totals()
+    with _Network(detect) as network:
+
+        def survey(cell: Cell) -> CellResult:
+            wanted = None
+            if near is not None and pavements is not None:
+                met = np.sort(near.query(grid.window(cell).box()))
+                wanted = [(int(index), pavements[index]) for index in met]
+            return survey_cell(
+                cell, grid=grid, mosaic=mosaic, pavements=wanted, detect=network, params=params
+            )
+
+        for cell, result in _in_parallel(survey, cells):
+            totals.add(cell, result)
+            if on_cell is not None:
+                on_cell(len(totals.cells), len(cells))
+    totals.seconds["detect"] = network.seconds  # a cell's own clock counts its wait, too
+    finishing = time.perf_counter()
+    lines, _ = stitch(
+        totals.all_lines(), totals.places(), grid=grid, min_length_m=params.min_length_m
+    )
+    cracks = _crack_table(lines, grid.crs, model=card.model_id)
+    pieces, figures = None, None
+    length = float(cracks["length_m"].sum())
+    if segments is not None and pavements is not None:
+        pieces, figures = _by_segment(lines, segments, pavements, totals, mosaic, grid.crs)
+        length = float(pieces["length_m"].sum())
+    now = time.perf_counter()
+    return FileSurvey(
+        model=card.model_id,
+        crs=grid.crs,
+        gsd_m=grid.gsd_m,
+        cells=len(cells),
+        mpx=network.chips * (grid.cell_px + 2 * grid.halo_px) ** 2 / 1e6,
+        imaged_m2=totals.imaged_m2,
+        crack_length_m=length,
+        density_m_per_m2=length / totals.imaged_m2 if totals.imaged_m2 > 0.0 else None,
+        cracks=cracks,
+        segments=figures,
+        pieces=pieces,
+        mosaic=mosaic,
+        seconds={**totals.seconds, "measure": now - finishing},
+        wall_s=now - started,
+    )
+
+
+class _Network:
+    """A detector in a thread of its own.
+
+    It takes all cores and most of the memory; each thread that called it would keep its share.
+    """
+
+    def __init__(self, detect: Detect) -> None:
+        self.seconds = 0.0
+        self.chips = 0
+        self._detect = detect
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
+
+    def __call__(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._pool.submit(self._timed, chip).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _timed(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        begun = time.perf_counter()
+        probability = self._detect(chip)
+        self.seconds += time.perf_counter() - begun
+        self.chips += 1
+        return probability
+
+
+class _Totals:
+    """What cells add up to."""
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+        self.lines: list[NDArray[np.object_]] = []
+        self.imaged: dict[int, float] = {}
+        self.cracked: dict[int, float] = {}
+        self.imaged_m2 = 0.0
+        self.seconds: dict[str, float] = {}
+
+    def add(self, cell: Cell, result: CellResult) -> None:
+        self.cells.append(cell)
+        self.lines.append(result.lines)
+        for total, part in ((self.imaged, result.imaged), (self.cracked, result.cracked)):
+            for segment, area in part.items():
+                total[segment] = total.get(segment, 0.0) + area
+        self.imaged_m2 += result.imaged_m2
+        for stage, spent in result.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
+    def all_lines(self) -> NDArray[np.object_]:
+        return np.concatenate([np.empty(0, object), *self.lines])
+
+    def places(self) -> NDArray[np.int64]:
+        """(N, 2) column and row of the cell of each line."""
+        counts = [len(lines) for lines in self.lines]
+        cells = np.array([(cell.col, cell.row) for cell in self.cells], np.int64).reshape(-1, 2)
+        return np.repeat(cells, counts, axis=0)
+
+
+def _laid_out(
+    photos: Sequence[Orthophoto], card: ModelCard, options: DetectOptions
+) -> tuple[Grid, Mosaic]:
+    if not photos:
+        raise BadInput("there is no imagery to survey; name a GeoTIFF or a folder of them")
+    west, south, east, north = shapely.total_bounds([photo.footprint for photo in photos])
+    lon, lat = (west + east) / 2.0, (south + north) / 2.0
+    crs = options.crs or working_crs((lon + 180.0) % 360.0 - 180.0, lat)
+    x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
+    scale = ground_scale(crs, float(x), float(y))
+    gsd_m = card.gsd_m if options.gsd_m is None else options.gsd_m
+    grid = Grid(
+        crs,
+        gsd_m * scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else gsd_m,
+        cell_px=options.cell_px,
+        halo_px=options.halo_px,
+    )
+    return grid, Mosaic(photos, crs)
+
+
+def _pavements(segments: gpd.GeoDataFrame | None, crs: CRS) -> NDArray[np.object_] | None:
+    if segments is None:
+        return None
+    moved: NDArray[np.object_] = reproject(segments.geometry.to_numpy(), WGS84, crs)
+    return moved
+
+
+def _cells(grid: Grid, mosaic: Mosaic, pavements: NDArray[np.object_] | None) -> list[Cell]:
+    """Return the cells where there is imagery and, with roads, pavement."""
+    imaged = grid.cells_meeting(mosaic.footprints)
+    if pavements is None:
+        return imaged
+    shown = pavements[
+        shapely.STRtree(pavements).query(mosaic.footprints, predicate="intersects")[1]
+    ]
+    cells = sorted(set(imaged) & set(grid.cells_meeting(shown)))
+    if not cells:
+        raise BadInput(
+            "the imagery shows none of the roads; check the CRS of both, or leave the roads out"
+        )
+    return cells
+
+
+def _in_parallel(
+    survey: Callable[[Cell], CellResult], cells: Sequence[Cell]
+) -> Iterator[tuple[Cell, CellResult]]:
+    """Yield each cell with its result, in order, CELLS_AT_ONCE of them in work."""
+    pool = ThreadPoolExecutor(min(CELLS_AT_ONCE, os.cpu_count() or 1), thread_name_prefix="cell")
+    try:
+        ahead: list[tuple[Cell, Future[CellResult]]] = []
+        waiting = iter(cells)
+        while True:
+            for cell in waiting:
+                ahead.append((cell, pool.submit(survey, cell)))
+                if len(ahead) > CELLS_AT_ONCE:
+                    break
+            if not ahead:
+                return
+            cell, result = ahead.pop(0)
+            yield cell, result.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _crack_table(lines: NDArray[np.object_], crs: CRS, *, model: str) -> gpd.GeoDataFrame:
+    table = _measured(lines, crs).assign(crack_id=np.arange(1, len(lines) + 1), model=model)
+    return gpd.GeoDataFrame(table, geometry=reproject(lines, crs, WGS84), crs=4326)
+
+
+def _measured(lines: NDArray[np.object_], crs: CRS) -> pd.DataFrame:
+    """Measure lines in true ground metres, each by the scale at its middle."""
+    west, south, east, north = shapely.bounds(lines).reshape(-1, 4).T
+    return line_stats(lines, scale=ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0))
+
+
+def _by_segment(
+    lines: NDArray[np.object_],
+    segments: gpd.GeoDataFrame,
+    pavements: NDArray[np.object_],
+    totals: _Totals,
+    mosaic: Mosaic,
+    crs: CRS,
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Return the pieces of cracks by segment, and the segments with their figures."""
+    crack, segment, parts = cut_by_segments(lines, pavements)
+    measured = _measured(parts, crs).assign(crack_index=crack, segment_id=segment)
+    figures = conditions(
+        pd.DataFrame(
+            {"segment_id": np.arange(len(segments)), "pavement_m2": segments["pavement_m2"]}
+        ),
+        pieces=measured,
+        imaged_m2=pd.Series(totals.imaged, dtype=float),
+        cracked_m2=pd.Series(totals.cracked, dtype=float),
+    )
+    known: dict[str, Any] = {str(name): figures[name].to_numpy() for name in figures}
+    known["reason"] = main_reasons(
+        pavements,
+        coverage=known["coverage"],
+        footprints=mosaic.footprints,
+        failed_cells=np.empty(0, object),
+    )
+    pieces = gpd.GeoDataFrame(
+        measured.assign(
+            crack_id=crack + 1, segment_key=segments["segment_key"].to_numpy(object)[segment]
+        ),
+        geometry=reproject(parts, crs, WGS84),
+        crs=4326,
+    )
+    return pieces, segments.reset_index(drop=True).assign(**known)

@@ -1,0 +1,231 @@
+"""The map picture: imagery, segments coloured by crack density, cracks, and a look at the worst place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from shapely.geometry.base import BaseGeometry
+
+from pavemap.geo.crs import WGS84, ground_scale, reproject
+from pavemap.geo.grid import Bounds
+from pavemap.geo.mosaic import Mosaic
+from pavemap.platform import cartography as carto
+from pavemap.platform.styling import (
+    CRACK_COLOUR,
+    DENSITY,
+    NOT_IMAGED_COLOUR,
+    DensityClass,
+    colour_of,
+    density_classes,
+)
+
+WIDTH_IN, DPI = 13.0, 140
+MARGIN_IN, GAP_IN = 0.35, 0.3
+HEADER_IN, FOOTER_IN = 0.95, 0.45
+DETAIL_IN = 4.0
+"""Side of the square panels of the bottom row."""
+
+MAP_HEIGHT_IN = (3.2, 9.0)
+CANDIDATES = 200
+"""Squares, of those with most cracks, from which the close look is chosen."""
+
+RANKED = 6
+"""How many of the worst segments are numbered and listed."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the picture shows, all of it in one metric CRS."""
+
+    crs: CRS
+    mosaic: Mosaic
+    segments: NDArray[np.object_]
+    densities: NDArray[np.float64]
+    """NaN where nothing was imaged."""
+    labels: list[str]
+    cracks: NDArray[np.object_]
+
+    @property
+    def ranking(self) -> list[int]:
+        """Segments that have a density, the worst first."""
+        known = np.flatnonzero(np.isfinite(self.densities))
+        return [int(index) for index in known[np.argsort(-self.densities[known], kind="stable")]]
+
+
+def draw_map(
+    path: Path,
+    *,
+    mosaic: Mosaic,
+    cracks: gpd.GeoDataFrame,
+    segments: gpd.GeoDataFrame | None = None,
+    title: str,
+    subtitle: str = "",
+    sources: str = "",
+) -> None:
+    """Write a PNG of a survey; `mosaic` gives the imagery and the CRS to draw in.
+
+    `cracks` and `segments` are in EPSG:4326; segments have `density_m_per_m2` (null where nothing was
+    imaged), `name`, `from_m` and `to_m`. Without segments the picture shows imagery and cracks.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    scene = _scene(mosaic, cracks, segments)
+    focus = _focus(scene)
+    map_in = WIDTH_IN - 2 * MARGIN_IN
+    height_in = float(np.clip(map_in * _aspect(focus), *MAP_HEIGHT_IN))
+    focus = carto.widened(focus, height_in / map_in)
+    total = HEADER_IN + height_in + GAP_IN + DETAIL_IN + FOOTER_IN
+    figure = Figure(figsize=(WIDTH_IN, total), dpi=DPI, facecolor=carto.PAPER)
+    FigureCanvasAgg(figure)
+
+    def panel(left: float, bottom: float, width: float, height: float) -> Any:
+        return figure.add_axes((left / WIDTH_IN, bottom / total, width / WIDTH_IN, height / total))
+
+    classes = density_classes(scene.densities.tolist())
+    figure.text(MARGIN_IN / WIDTH_IN, 1 - 0.42 / total, title, **carto.TITLE)
+    figure.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / total, subtitle, **carto.SUBTITLE)
+    overview = panel(MARGIN_IN, FOOTER_IN + DETAIL_IN + GAP_IN, map_in, height_in)
+    _draw_overview(overview, scene, focus, classes)
+
+    detail = _worst_place(scene, focus, DETAIL_IN * DPI)
+    bare = panel(MARGIN_IN, FOOTER_IN, DETAIL_IN, DETAIL_IN)
+    found = panel(MARGIN_IN + DETAIL_IN + GAP_IN / 2, FOOTER_IN, DETAIL_IN, DETAIL_IN)
+    _draw_detail(bare, scene, detail, caption="Imagery", cracks=False)
+    _draw_detail(found, scene, detail, caption="Cracks found", cracks=True)
+    carto.frame(overview, detail)
+    left = MARGIN_IN + 2 * DETAIL_IN + GAP_IN / 2 + 0.55
+    if scene.ranking:
+        ranking = panel(left, FOOTER_IN + 0.05, WIDTH_IN - MARGIN_IN - left, DETAIL_IN - 0.05)
+        _draw_ranking(ranking, scene, classes)
+    figure.text(MARGIN_IN / WIDTH_IN, 0.15 / total, sources, **carto.FOOTNOTE)
+    figure.savefig(path, dpi=DPI, facecolor=carto.PAPER)
+
+
+def _scene(mosaic: Mosaic, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame | None) -> Scene:
+    crs = mosaic.crs
+    lines = reproject(shapely.force_2d(cracks.geometry.to_numpy()), WGS84, crs)
+    if segments is None:
+        return Scene(crs, mosaic, np.empty(0, object), np.empty(0), [], lines)
+    polygons = reproject(shapely.force_2d(segments.geometry.to_numpy()), WGS84, crs)
+    densities = segments[DENSITY].to_numpy(float, na_value=math.nan)
+    labels = [
+        f"{name or 'Road'}, {start:.0f}–{stop:.0f} m"
+        for name, start, stop in zip(segments.name, segments.from_m, segments.to_m, strict=True)
+    ]
+    return Scene(crs, mosaic, polygons, densities, labels, lines)
+
+
+def _focus(scene: Scene) -> Bounds:
+    """Return the bounds of what was imaged on the roads, with a margin."""
+    imaged = scene.segments[np.isfinite(scene.densities)]
+    footprints = shapely.union_all(scene.mosaic.footprints)
+    shown = shapely.union_all(shapely.intersection(imaged, footprints)) if len(imaged) else None
+    bounds = shapely.bounds(footprints if shown is None or shown.is_empty else shown)
+    margin = 0.04 * max(bounds[2] - bounds[0], bounds[3] - bounds[1])
+    xmin, ymin, xmax, ymax = (float(value) for value in bounds)
+    return xmin - margin, ymin - margin, xmax + margin, ymax + margin
+
+
+def _draw_overview(axes: Any, scene: Scene, focus: Bounds, classes: Sequence[DensityClass]) -> None:
+    carto.backdrop(axes, scene.mosaic, focus)
+    known = np.isfinite(scene.densities)
+    carto.areas(
+        axes, scene.segments[~known], [NOT_IMAGED_COLOUR] * int((~known).sum()), hatched=True
+    )
+    colours = [colour_of(density, classes) for density in scene.densities[known]]
+    carto.areas(axes, scene.segments[known], colours)
+    carto.lines(axes, _within(scene.cracks, focus), colour="white", width=0.7)
+    for rank, index in enumerate(scene.ranking[:RANKED], start=1):
+        point = shapely.point_on_surface(scene.segments[index])
+        carto.badge(
+            axes, point.x, point.y, str(rank), colours=_badge_colours(scene, index, classes)
+        )
+    carto.scale_bar(axes, focus, _scale(scene, focus))
+    carto.north_arrow(axes)
+    if len(scene.segments):
+        carto.legend(axes, classes)
+
+
+def _draw_detail(axes: Any, scene: Scene, place: Bounds, *, caption: str, cracks: bool) -> None:
+    carto.backdrop(axes, scene.mosaic, place)
+    if cracks:
+        carto.lines(axes, _within(scene.cracks, place), colour=CRACK_COLOUR, width=1.6)
+    carto.scale_bar(axes, place, _scale(scene, place))
+    carto.caption(axes, caption)
+
+
+def _draw_ranking(axes: Any, scene: Scene, classes: Sequence[DensityClass]) -> None:
+    worst = scene.ranking[:RANKED]
+    carto.bars(
+        axes,
+        [float(scene.densities[index]) for index in worst],
+        [scene.labels[index] for index in worst],
+        [colour_of(scene.densities[index], classes) for index in worst],
+        title="Worst segments, m of crack per m²",
+    )
+
+
+def _badge_colours(scene: Scene, index: int, classes: Sequence[DensityClass]) -> tuple[str, str]:
+    colour = colour_of(scene.densities[index], classes)
+    return colour, carto.ink_on(colour)
+
+
+def _worst_place(scene: Scene, focus: Bounds, side_px: float) -> Bounds:
+    """Return the square with most cracks in the worst segment, about one image pixel a screen pixel."""
+    finest = min(photo.gsd_m for photo in scene.mosaic.orthophotos) * _scale(scene, focus)
+    side = min(side_px * finest, 2.0 * (focus[3] - focus[1]))
+    lines = scene.cracks
+    if scene.ranking:
+        worst = scene.segments[scene.ranking[0]]
+        lines = shapely.intersection(lines[shapely.intersects(lines, worst)], worst)
+    points = shapely.get_coordinates(shapely.segmentize(lines, side / 40))
+    if len(points) == 0:
+        middle = np.array([(focus[0] + focus[2]) / 2, (focus[1] + focus[3]) / 2])
+    else:
+        known = scene.segments[np.isfinite(scene.densities)]
+        ground = shapely.union_all(known if len(known) else scene.mosaic.footprints)
+        middle = _densest(points, side, ground)
+    x, y = middle
+    return float(x - side / 2), float(y - side / 2), float(x + side / 2), float(y + side / 2)
+
+
+def _densest(points: NDArray[np.float64], side: float, ground: BaseGeometry) -> NDArray[np.float64]:
+    """Return the centre of a square of a side that holds many points and little beside the ground.
+
+    Squares are tried at steps of a quarter of their side.
+    """
+    step, low = side / 4, points.min(axis=0)
+    cells = np.floor((points - low) / step).astype(int)
+    counts = np.zeros(cells.max(axis=0) + 4)
+    np.add.at(counts, tuple(cells.T), 1)
+    held = np.lib.stride_tricks.sliding_window_view(counts, (4, 4)).sum(axis=(2, 3))
+    best = np.argsort(-held, axis=None, kind="stable")[:CANDIDATES]
+    centres: NDArray[np.float64] = low + (np.stack(np.unravel_index(best, held.shape)).T + 2) * step
+    squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
+    share = shapely.area(shapely.intersection(squares, ground)) / side**2
+    chosen: NDArray[np.float64] = centres[int((held.ravel()[best] * share**2).argmax())]
+    return chosen
+
+
+def _within(lines: NDArray[np.object_], bounds: Bounds) -> NDArray[np.object_]:
+    hits: NDArray[np.object_] = lines[shapely.intersects(lines, shapely.box(*bounds))]
+    return hits
+
+
+def _aspect(bounds: Bounds) -> float:
+    return (bounds[3] - bounds[1]) / (bounds[2] - bounds[0])
+
+
+def _scale(scene: Scene, bounds: Bounds) -> float:
+    """Return CRS metres per ground metre in the middle of some bounds."""
+    return ground_scale(scene.crs, (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2)

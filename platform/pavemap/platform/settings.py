@@ -1,0 +1,92 @@
+"""Every setting of the program, read from PAVEMAP_* in one place and passed on from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator can set; the defaults run everything on this machine, under `home`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PAVEMAP_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(
+        default_factory=lambda: Path.cwd() / ".pavemap",
+        description="Folder of the private database, storage and logs.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="postgresql://user:password@host/database; none starts a private one.",
+    )
+    storage_url: str | None = Field(
+        default=None,
+        description="Folder or s3://bucket/prefix of the imagery; none is `home`/storage.",
+    )
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(
+        default=8000, ge=0, le=65535, description="Port of the API; 0 picks a free one."
+    )
+    ray_address: str | None = Field(
+        default=None, description="Ray's GCS (host:6379) to join; none starts Ray on this machine."
+    )
+    ray_jobs_url: str = Field(
+        default="http://127.0.0.1:8265", description="Where Ray takes jobs (its dashboard)."
+    )
+    ray_token_file: Path | None = Field(
+        default=None,
+        description="File of the token that Ray asks for; none is Ray's own RAY_AUTH_TOKEN or "
+        "RAY_AUTH_TOKEN_PATH, or that of the Ray started here.",
+    )
+    serve_port: int = Field(
+        default=8001, ge=0, le=65535, description="Port of Ray Serve; 0 picks a free one."
+    )
+    max_upload_bytes: int = Field(
+        default=64 * 2**30, gt=0, description="Largest orthophoto accepted, in bytes."
+    )
+    max_network_bytes: int = Field(
+        default=2 * 2**30, gt=0, description="Largest road network file accepted, in bytes."
+    )
+    upload_idle_s: float = Field(
+        default=60.0, gt=0.0, description="Silence after which an upload counts as given up."
+    )
+    readers: int = Field(
+        default=2, gt=0, le=64, description="Uploaded rasters checked and converted at once."
+    )
+    reader_limit_s: float = Field(
+        default=1800.0, gt=0.0, description="Time after which the check of one raster is given up."
+    )
+    segment_length_m: float = Field(
+        default=100.0, gt=0.0, description="Default length of a segment."
+    )
+    road_width_m: float = Field(
+        default=7.0, gt=0.0, description="Width of a road whose file states none, in metres."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @property
+    def storage_location(self) -> str:
+        """The storage URL in force."""
+        return self.storage_url or str(self.home / "storage")
+
+    @property
+    def ray_folder(self) -> Path:
+        """Folder of the Ray started here, and of the token without which no one may use it."""
+        return self.home / "ray"
+
+    @property
+    def postgres_folder(self) -> Path:
+        """Folder of the private PostgreSQL cluster."""
+        return self.home / "postgres"
+
+    def with_database(self, url: str) -> Settings:
+        """Return the same settings pointing at a database, as when the private one has started."""
+        return self.model_copy(update={"database_url": SecretStr(url)})

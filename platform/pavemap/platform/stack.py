@@ -1,0 +1,343 @@
+"""Runs everything on this machine: a private PostGIS, Ray Serve and the API, watched and restarted."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from pavemap.geo.errors import Conflict, Unavailable
+from pavemap.geo.store.engine import make_engine
+from pavemap.geo.store.schema import upgrade
+from pavemap.platform.private_postgres import PrivatePostgres
+from pavemap.platform.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.3
+
+GRACE = ("--timeout-graceful-shutdown", "15")
+"""Streams of logs that are still open must not hold up the end."""
+
+MAX_RESTARTS = 4
+"""A child that ends more often than this is broken, not unlucky."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the parts of a running stack answer."""
+
+    api: str
+    detector: str
+    ray_dashboard: str
+    database: str
+    """Without user and password."""
+    logs: Path
+
+
+@dataclass
+class _Child:
+    """A process of the stack: how to start it, and how to tell that it is ready."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log_file: Path
+    ready: Callable[[], bool]
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+
+
+class Stack(AbstractContextManager["Stack"]):
+    """What `pavemap up` runs. Entering starts all parts and waits for the API; leaving ends them.
+
+    What the settings name (a database, a Ray cluster) is used, everything else is started. Once it
+    was ready, a part that dies is reported and restarted; after MAX_RESTARTS the stack has `failed`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        serving_args: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+        report: Report = log.info,
+    ) -> None:
+        """Take settings, arguments of the Serve application, and who hears what happens.
+
+        `fresh` removes what an earlier run left in the settings' home: its private database and its
+        storage. What lies elsewhere is never touched.
+        """
+        self.settings = settings
+        self._fresh = fresh
+        self.failed = threading.Event()
+        self._serving_args = dict(serving_args or {})
+        self._report = report
+        self._children: list[_Child] = []
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._work = ExitStack()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the parts answer, once the stack has been entered."""
+        return self._addresses
+
+    def __enter__(self) -> Self:
+        """Start all parts. Unavailable when one does not start, Conflict when all run already."""
+        with ExitStack() as work:
+            self._start(work)
+            self._work = work.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End all parts, the database last."""
+        self._work.close()
+
+    def _start(self, work: ExitStack) -> None:
+        home = self.settings.home
+        logs = home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        work.enter_context(_only_one(home / "up.lock"))
+        if self._fresh:
+            PrivatePostgres(self.settings.postgres_folder).stop()
+            for folder in (
+                self.settings.postgres_folder,
+                home / "storage",
+                self.settings.ray_folder,
+            ):
+                shutil.rmtree(folder, ignore_errors=True)
+        url = self._database(work)
+        self._report("bringing the database's schema up to date")
+        engine = make_engine(url)
+        try:
+            upgrade(engine)
+        finally:
+            engine.dispose()
+        ports = self._ports()
+        self._addresses = Addresses(
+            api=f"http://{_reachable(self.settings.api_host)}:{ports['api']}",
+            detector=f"http://127.0.0.1:{ports['serve']}",
+            ray_dashboard=self.settings.ray_jobs_url
+            if self.settings.ray_address
+            else f"http://127.0.0.1:{ports['dashboard']}",
+            database=url.rpartition("@")[2],
+            logs=logs,
+        )
+        environment = {
+            **os.environ,
+            "PAVEMAP_HOME": str(home),
+            "PAVEMAP_DATABASE_URL": url,
+            "PAVEMAP_STORAGE_URL": self.settings.storage_location,
+            "PAVEMAP_RAY_JOBS_URL": self._addresses.ray_dashboard,
+        }
+        self._children = [self._serving(environment, ports), self._api(environment, ports)]
+        work.callback(self._stop)
+        for child in self._children:
+            self._report(f"starting {child.name}")
+            _launch(child)
+        # The API is there long before Ray is: uploads may begin.
+        self._wait_for(self._children[-1])
+
+    def wait_until_ready(self) -> None:
+        """Wait for every part, and from then on restart those that die. Raises Unavailable."""
+        for child in self._children:
+            self._wait_for(child)
+        self._watcher = threading.Thread(target=self._watch, name="pavemap-watch", daemon=True)
+        self._watcher.start()
+
+    def _database(self, work: ExitStack) -> str:
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        cluster = PrivatePostgres(self.settings.postgres_folder)
+        self._report(f"starting a private PostGIS in {self.settings.postgres_folder}")
+        work.callback(cluster.stop)
+        return cluster.start()
+
+    def _ports(self) -> dict[str, int]:
+        wanted = {
+            "api": (self.settings.api_port, "PAVEMAP_API_PORT"),
+            "serve": (self.settings.serve_port, "PAVEMAP_SERVE_PORT"),
+        }
+        ports = {}
+        for name, (port, variable) in wanted.items():
+            if port and not _is_free(port):
+                raise Conflict(
+                    f"port {port} is taken by another program; set {variable} to another one (0: any)"
+                )
+            ports[name] = port or _free_port()
+        ports["dashboard"] = _free_port()
+        return ports
+
+    def _serving(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> _Child:
+        ready_file = self._addresses.logs / "serving.ready"
+        command = [sys.executable, "-m", "pavemap.serving.local", "--with-parent"]
+        command += ["--args", json.dumps(self._serving_args), "--port", str(ports["serve"])]
+        command += ["--ray-folder", str(self.settings.ray_folder)]
+        if self.settings.ray_address:
+            command += ["--ray-address", self.settings.ray_address]
+        else:
+            command += ["--dashboard", "--dashboard-port", str(ports["dashboard"])]
+        return _Child(
+            name="Ray Serve",
+            command=command,
+            environment=dict(environment),
+            log_file=self._addresses.logs / "serving.log",
+            ready=lambda: ready_file.exists() and '"ready"' in ready_file.read_text(),
+        )
+
+    def _api(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> _Child:
+        command = [*_dies_with_parent(), sys.executable, "-m", "uvicorn", *GRACE]
+        command += ["--factory", "pavemap.platform.api.main:create_app"]
+        command += ["--host", self.settings.api_host, "--port", str(ports["api"])]
+        return _Child(
+            name="the API",
+            command=[*command, "--no-access-log"],
+            environment=dict(environment),
+            log_file=self._addresses.logs / "api.log",
+            ready=lambda: _answers(f"{self._addresses.api}/healthz"),
+        )
+
+    def _wait_for(self, child: _Child) -> None:
+        end = time.monotonic() + START_TIMEOUT_S
+        while not child.ready():
+            assert child.process is not None
+            if child.process.poll() is not None:
+                raise Unavailable(f"{child.name} did not start: {_last_words(child.log_file)}")
+            if time.monotonic() > end:
+                raise Unavailable(
+                    f"{child.name} is not ready after {START_TIMEOUT_S:.0f} s; see {child.log_file}"
+                )
+            time.sleep(POLL_S)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(POLL_S):
+            for child in self._children:
+                if child.process is not None and child.process.poll() is not None:
+                    self._revive(child)
+
+    def _revive(self, child: _Child) -> None:
+        assert child.process is not None
+        status = child.process.returncode
+        words = _last_words(child.log_file)
+        if child.restarts >= MAX_RESTARTS:
+            self._report(f"{child.name} ended with status {status} once more ({words}); giving up")
+            child.process = None
+            self.failed.set()
+            return
+        child.restarts += 1
+        self._report(f"{child.name} ended with status {status} ({words}); starting it again")
+        if not self._stopping.wait(min(2.0**child.restarts, 15.0)):
+            _launch(child)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()  # or it could start a child that nobody ends
+        running = [child.process for child in self._children if child.process is not None]
+        for process in running:
+            process.terminate()
+        end = time.monotonic() + STOP_TIMEOUT_S
+        for process in running:
+            _end(process, by=end)
+
+
+def _launch(child: _Child) -> None:
+    ready_file = child.log_file.with_suffix(".ready")
+    with child.log_file.open("ab") as errors, ready_file.open("wb") as output:
+        child.process = subprocess.Popen(
+            child.command,
+            env=child.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C is ours: we end the parts in order
+        )
+
+
+def _end(process: subprocess.Popen[bytes], *, by: float) -> None:
+    """Wait for a process that was asked to end; kill it, and what it started, when it does not."""
+    try:
+        process.wait(max(by - time.monotonic(), 0.1))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2.0).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _last_words(log_file: Path) -> str:
+    """Return the last line of a log and where the rest stands."""
+    with log_file.open("rb") as file:
+        file.seek(max(0, log_file.stat().st_size - 4096))
+        said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    last = next((line for line in reversed(said) if line), "no word")
+    return f"{last}; see {log_file}"
+
+
+def _dies_with_parent() -> Sequence[str]:
+    """Return the prefix that ends a child when this process is killed, where the system has one."""
+    return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock that a second stack in the same home finds taken. Raises Conflict."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise Conflict(
+                f"pavemap already runs in {path.parent}; use it, or set PAVEMAP_HOME to another folder"
+            ) from exc
+        yield
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host

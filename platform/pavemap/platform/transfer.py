@@ -1,0 +1,157 @@
+"""Many files to a survey, and its layers back: several uploads at once, results page by page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pavemap.geo.errors import BadInput, PavemapError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from pavemap.platform.client import Client
+    from pavemap.platform.export import Export
+
+ServedLayer = Literal["segments", "cracks"]
+SERVED_LAYERS: tuple[ServedLayer, ...] = ("segments", "cracks")
+"""The layers that the API gives page by page."""
+
+SUFFIXES = frozenset({".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file and the label it gets in the survey."""
+
+    path: Path
+    label: str
+
+
+@dataclass
+class Outcome:
+    """What became of the files: answers of the server, files it had, errors by file."""
+
+    uploaded: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def find_rasters(places: Sequence[str]) -> list[Path]:
+    """Return the files that files, folders (searched through) and glob patterns name, sorted.
+
+    Raises BadInput for a place where there is nothing.
+    """
+    found: set[Path] = set()
+    for place in places:
+        path = Path(place).expanduser()
+        if path.is_file():
+            matches = {path}
+        elif path.is_dir():
+            matches = {each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES}
+        else:
+            pattern = path.relative_to(path.anchor)
+            matches = {each for each in Path(path.anchor).glob(str(pattern)) if each.is_file()}
+        if not matches:
+            raise BadInput(f"there is no GeoTIFF at {place}; name files, folders or a pattern")
+        found |= {each.resolve() for each in matches}
+    return sorted(found)
+
+
+def labelled(paths: Sequence[Path]) -> list[Upload]:
+    """Give each file its name as label; those that share one get their folder's name before it."""
+    labels = {path: path.name for path in paths}
+    parents = 0
+    while len(set(labels.values())) < len(labels):
+        counts = Counter(labels.values())
+        parents += 1
+        for path, label in labels.items():
+            if counts[label] > 1 and parents < len(path.parts) - 1:
+                labels[path] = f"{path.parts[-1 - parents]}_{label}"
+    return [Upload(path, labels[path]) for path in paths]
+
+
+def upload_all(
+    client: Client,
+    survey: dict[str, Any],
+    uploads: Sequence[Upload],
+    *,
+    parallel: int,
+    bars: Progress,
+) -> Outcome:
+    """Send files, `parallel` at a time; one that fails does not stop the others."""
+    from pavemap.platform.client import file_digest
+
+    known = {each["sha256"] for each in survey["orthophotos"]}
+    outcome = Outcome()
+    total = bars.add_task("All files", total=sum(each.path.stat().st_size for each in uploads))
+
+    def send(upload: Upload) -> dict[str, Any] | None:
+        size = upload.path.stat().st_size
+        task = bars.add_task(upload.label, total=size, start=False)
+        try:
+            sha256 = file_digest(upload.path)
+            if sha256 in known:
+                return None
+            bars.start_task(task)
+            return client.upload(
+                survey["id"],
+                upload.path,
+                name=upload.label,
+                sha256=sha256,
+                on_bytes=lambda sent: bars.update(task, completed=sent),
+            )
+        finally:
+            bars.remove_task(task)
+            bars.advance(total, size)
+
+    with ThreadPoolExecutor(parallel, thread_name_prefix="upload") as pool:
+        futures: dict[Future[dict[str, Any] | None], Upload] = {
+            pool.submit(send, upload): upload for upload in uploads
+        }
+        try:
+            for future in as_completed(futures):
+                _record(future, futures[future], outcome)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    outcome.uploaded.sort(key=lambda each: str(each["name"]))
+    outcome.skipped.sort()
+    return outcome
+
+
+def copy_layer(
+    client: Client, survey_id: str, target: Export, *, layer: ServedLayer, bbox: str | None = None
+) -> Iterator[int]:
+    """Write a survey's layer from the server into an export, a page at a time; yield its rows so far."""
+    import geopandas as gpd
+
+    if layer == "segments":
+        pages = client.segments(survey_id, bbox=bbox, sort="segment_key", order="asc")
+    else:
+        pages = client.cracks(survey_id, bbox=bbox)
+    count = 0
+    for page in pages:
+        if page:
+            frame = gpd.GeoDataFrame.from_features(page, crs=4326)
+            if layer == "cracks":
+                frame["crack_id"] = [feature["id"] for feature in page]
+            target.write(layer, frame)
+        count += len(page)
+        yield count
+
+
+def _record(future: Future[dict[str, Any] | None], upload: Upload, outcome: Outcome) -> None:
+    try:
+        answer = future.result()
+    except (PavemapError, OSError) as exc:
+        outcome.failed[str(upload.path)] = str(exc)
+    else:
+        if answer is None:
+            outcome.skipped.append(str(upload.path))
+        else:
+            outcome.uploaded.append(answer)
