@@ -1,0 +1,102 @@
+"""Fixtures that every floor's tests share: the real PostGIS and the team's data, where it is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from pavemap.geo.store.engine import make_engine
+from pavemap.geo.store.schema import upgrade
+from pavemap.platform.private_postgres import PrivatePostgres
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FAST_AND_LOSSY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The maintenance database of a throw-away cluster, or of PAVEMAP_TEST_DATABASE_URL's server."""
+    given = os.environ.get("PAVEMAP_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=_cache()))
+    cluster = PrivatePostgres(folder, options=FAST_AND_LOSSY)
+    try:
+        yield cluster.start("template_home")
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> str:
+    """A migrated, empty database to copy from: migrations run once, not once a module."""
+    name = f"template_{uuid.uuid4().hex[:8]}"
+    _create(postgres_url, name)
+    engine = make_engine(_with_database(postgres_url, name))
+    upgrade(engine)
+    engine.dispose()
+    return name
+
+
+@pytest.fixture
+def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database of this one test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _create(postgres_url, name, template=template_database)
+    yield _with_database(postgres_url, name)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a fresh database without any schema."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    _create(postgres_url, name)
+    yield _with_database(postgres_url, name)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on a fresh, migrated database."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real labelled images and networks beside the checkout."""
+    folder = Path(os.environ.get("PAVEMAP_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip("the real data sets (../shared/data) are not on this machine")
+    return folder
+
+
+def _cache() -> Path:
+    folder = ROOT / ".cache"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _create(url: str, name: str, *, template: str | None = None) -> None:
+    copy = f' TEMPLATE "{template}"' if template else ""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"{copy}')
+
+
+def _with_database(url: str, name: str) -> str:
+    return f"{url.rsplit('/', 1)[0]}/{name}"

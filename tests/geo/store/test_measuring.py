@@ -1,0 +1,394 @@
+"""Measuring: figures counted by hand, whole or not at all, the same however often it is done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+from sqlalchemy import Engine, text
+
+import store_scene as scene
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.errors import Conflict
+from pavemap.geo.store import cells, measuring, queries, surveys
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.measuring import MeasureReport
+from pavemap.geo.store.queries import SegmentCondition
+from pavemap.geo.store.surveys import SurveyRow
+
+Ids = NDArray[np.int64]
+
+SEEN = 10 * scene.CELL_PAVEMENT_M2
+
+
+def survey_cells(
+    engine: Engine,
+    segments: Ids,
+    *,
+    imaged: dict[int, float] | None = None,
+    failed: tuple[int, ...] = (),
+) -> None:
+    """Survey every waiting cell; `imaged` has the share seen by cell, where it is not 1."""
+    with database(engine) as connection:
+        for claimed in cells.claim(connection, worker="w", limit=1000):
+            index = claimed.cell.col - scene.COL
+            if index in failed:
+                cells.fail(connection, claimed=claimed, worker="w", error="bad", max_attempts=1)
+                continue
+            share = (imaged or {}).get(index, 1.0)
+            result = scene.found_in(claimed.cell, segments, imaged=share)
+            assert cells.complete(connection, claimed=claimed, result=result, worker="w")
+
+
+def measure(engine: Engine, survey_id: Any) -> MeasureReport | None:
+    with database(engine) as connection:
+        return measuring.measure_survey(connection, surveys.get_survey(connection, survey_id))
+
+
+def conditions(engine: Engine, survey: SurveyRow) -> list[SegmentCondition]:
+    with database(engine) as connection:
+        rows, following = queries.segments_page(
+            connection, survey.id, sort="segment_key", descending=False
+        )
+    assert following is None
+    return rows
+
+
+def content(engine: Engine) -> list[tuple[Any, ...]]:
+    """All results, without the numbers that the database gives."""
+    statements = (
+        "SELECT survey_id, model_id, ST_AsText(geom), length_m, width_mean_mm, area_m2 FROM crack",
+        "SELECT p.segment_id, ST_AsText(p.geom), p.length_m, p.area_m2, ST_AsText(c.geom) "
+        "FROM piece p JOIN crack c ON c.id = p.crack_id",
+        "SELECT survey_id, segment_id, crack_length_m, cracked_area_m2, imaged_m2, coverage, "
+        "density_m_per_m2, crack_count, reason FROM condition",
+    )
+    with database(engine) as connection:
+        return [
+            tuple(row)
+            for statement in statements
+            for row in connection.execute(text(f"{statement} ORDER BY 1, 2, 3"))
+        ]
+
+
+def test_one_crack_through_fifty_cells_is_one_crack_of_its_true_length(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    assert measure(engine, survey.id) == MeasureReport(cracks=1, pieces=5, segments=5)
+    with database(engine) as connection:
+        (crack,), _ = queries.cracks_page(connection, survey.id)
+        sums = queries.summary(connection, survey.id)
+        assert surveys.get_survey(connection, survey.id).state == "done"
+    assert crack.length_m == pytest.approx(500.0 / scene.SCALE, rel=1e-6)
+    assert (crack.width_mean_mm, crack.width_max_mm) == pytest.approx((4.0, 4.0))
+    assert crack.area_m2 == pytest.approx(500.0 / scene.SCALE * 0.004, rel=1e-6)
+    assert crack.model_id == survey.model_id
+    line = shapely.get_coordinates(reproject(crack.line, WGS84, scene.UTM), include_z=True)
+    assert sorted(line[[0, -1], 0]) == pytest.approx([scene.X, scene.X + 500.0], abs=1e-6)
+    assert line[:, 2] == pytest.approx(4.0)
+    assert (sums.segments, sums.segments_imaged, sums.crack_count) == (5, 5, 1)
+    assert sums.coverage == pytest.approx(1.0)
+    assert sums.crack_length_m == pytest.approx(crack.length_m, rel=1e-6)
+
+
+def test_density_is_crack_length_over_imaged_pavement(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """Per segment 100 m of crack on 100 m x 8 m: 0.125 m/m2, times the scale that areas have twice."""
+    survey_cells(engine, segments)
+    measure(engine, survey.id)
+    rows = conditions(engine, survey)
+    assert [row.segment_key for row in rows] == [f"A1:{start}" for start in (0, 100, 200, 300, 400)]
+    for row in rows:
+        assert row.crack_length_m == pytest.approx(100.0 / scene.SCALE, rel=1e-6)
+        assert row.cracked_area_m2 == pytest.approx(100.0 / scene.SCALE * 0.004, rel=1e-6)
+        assert row.imaged_m2 == pytest.approx(SEEN, rel=1e-6)
+        assert row.coverage == pytest.approx(1.0)
+        assert row.density_m_per_m2 == pytest.approx(0.125 * scene.SCALE, rel=1e-6)
+        assert (row.crack_count, row.reason, row.road_key) == (1, "", "A1")
+
+
+def test_what_was_not_imaged_is_said_and_never_counted_as_sound(
+    engine: Engine,
+) -> None:
+    """
+    cells      0-2  3  4-14 15  16-19 | 20-29   | 30-39 | 40-44 45-49
+    seen        1   F    1  1/2   1   |   0     |   1   |   1   no imagery
+    cracks     [---]  [---------------]           [--------------]
+    """
+    with database(engine) as connection:
+        survey = scene.planned_survey(connection, to_m=450.0)
+        ids = connection.execute(text("SELECT id FROM segment ORDER BY from_m")).scalars().all()
+    nothing = dict.fromkeys(range(20, 30), 0.0)
+    survey_cells(engine, np.array(ids), imaged={15: 0.5, **nothing}, failed=(3,))
+    assert measure(engine, survey.id) == MeasureReport(cracks=3, pieces=5, segments=5)
+    rows = conditions(engine, survey)
+    assert [row.reason for row in rows] == ["failed", "no data", "no data", "", "no imagery"]
+    assert [row.coverage for row in rows] == pytest.approx([0.9, 0.95, 0.0, 1.0, 0.5], rel=1e-6)
+    assert [row.crack_count for row in rows] == [2, 1, 0, 1, 1]
+    lengths = np.array([row.crack_length_m for row in rows]) * scene.SCALE
+    assert lengths == pytest.approx([90.0, 100.0, 0.0, 100.0, 50.0], rel=1e-6)
+    density = [row.density_m_per_m2 for row in rows]
+    assert density[2] is None
+    expected = 0.125 * scene.SCALE
+    assert [density[at] for at in (0, 3, 4)] == pytest.approx([expected] * 3, rel=1e-6)
+    assert density[1] == pytest.approx(expected / 0.95, rel=1e-6)
+
+
+def test_a_survey_in_which_every_cell_failed_has_no_density(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments, failed=tuple(range(50)))
+    assert measure(engine, survey.id) == MeasureReport(cracks=0, pieces=0, segments=5)
+    rows = conditions(engine, survey)
+    assert [(row.density_m_per_m2, row.reason, row.coverage) for row in rows] == [
+        (None, "failed", 0.0)
+    ] * 5
+    with database(engine) as connection:
+        sums = queries.summary(connection, survey.id)
+    assert (sums.segments, sums.segments_imaged, sums.density_m_per_m2) == (5, 0, None)
+
+
+def test_segments_that_no_cell_meets_are_not_in_the_survey(engine: Engine) -> None:
+    """Cells 0 to 19 meet the first two of five segments; the third only touches the last cell."""
+    with database(engine) as connection:
+        survey = scene.planned_survey(connection, to_m=200.0)
+        ids = connection.execute(text("SELECT id FROM segment ORDER BY from_m")).scalars().all()
+    survey_cells(engine, np.array(ids))
+    assert measure(engine, survey.id) == MeasureReport(cracks=1, pieces=2, segments=2)
+    assert [row.coverage for row in conditions(engine, survey)] == pytest.approx([1.0, 1.0])
+
+
+def test_short_networks_are_dropped_by_their_length_over_all_cells(
+    engine: Engine,
+) -> None:
+    """Three cells' worth of crack, and one cell alone: only the latter is under 15 m."""
+    with database(engine) as connection:
+        survey = scene.planned_survey(connection, to_m=100.0)
+        connection.execute(
+            text("UPDATE survey SET params = jsonb_build_object('min_length_m', 15.0)")
+        )
+        ids = connection.execute(text("SELECT id FROM segment ORDER BY from_m")).scalars().all()
+    survey_cells(engine, np.array(ids), imaged={0: 0.0, 4: 0.0, 6: 0.0, 7: 0.0, 8: 0.0, 9: 0.0})
+    measure(engine, survey.id)
+    with database(engine) as connection:
+        cracks, _ = queries.cracks_page(connection, survey.id)
+    assert [crack.length_m * scene.SCALE for crack in cracks] == pytest.approx([30.0])
+
+
+def test_measuring_again_changes_nothing(engine: Engine, survey: SurveyRow, segments: Ids) -> None:
+    survey_cells(engine, segments, imaged={7: 0.0}, failed=(21,))
+    measure(engine, survey.id)
+    first = content(engine)
+    measure(engine, survey.id)
+    assert content(engine) == first
+    assert len(first) == 3 + 7 + 5  # cracks, pieces, conditions
+
+
+def test_measurings_at_once_end_as_one(engine: Engine, survey: SurveyRow, segments: Ids) -> None:
+    survey_cells(engine, segments)
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: measure(engine, survey.id), range(3)))
+    assert any(reports)
+    with database(engine) as connection:
+        assert queries.summary(connection, survey.id).crack_count == 1
+        assert connection.scalar(text("SELECT count(*) FROM piece")) == 5
+
+
+def test_readers_see_the_old_figures_or_the_new_never_a_part(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    measure(engine, survey.id)
+    seen: set[tuple[int, int, float]] = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            with database(engine) as connection:
+                sums = queries.summary(connection, survey.id)
+                seen.add((sums.segments, sums.crack_count, round(sums.crack_length_m, 3)))
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            for index in (15, 25, 35):  # a hole in the crack: one crack more, 10 m less
+                with database(engine) as connection:
+                    connection.execute(
+                        text("DELETE FROM fragment WHERE col = :col"), {"col": scene.COL + index}
+                    )
+                with database(engine) as connection:
+                    now = surveys.get_survey(connection, survey.id)
+                    measuring.measure_survey(connection, now)
+                    with database(engine) as other:
+                        before = queries.summary(other, survey.id)
+                    assert before.segments == 5
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
+    lengths = {cracks: round((510.0 - 10.0 * cracks) / scene.SCALE, 3) for cracks in (1, 2, 3, 4)}
+    assert seen <= {(5, cracks, length) for cracks, length in lengths.items()}
+    assert (5, 1, lengths[1]) in seen
+
+
+def test_a_survey_with_cells_left_can_not_be_measured(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    with pytest.raises(Conflict, match="50 cells"):
+        measure(engine, survey.id)
+    with database(engine) as connection:
+        empty = scene.add_survey(connection, name="Empty")
+    with pytest.raises(Conflict, match="run it first"):
+        measure(engine, empty.id)
+
+
+def test_a_survey_planned_anew_before_it_is_measured_is_left_alone(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    with database(engine) as connection:
+        claimed = surveys.claim_measuring(connection, worker="w")
+        assert claimed is not None
+    with database(engine) as connection:
+        scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
+        cells.plan_cells(connection, survey)
+    with database(engine) as connection:
+        assert measuring.measure_survey(connection, claimed) is None
+        assert surveys.get_survey(connection, survey.id).state == "running"
+    assert content(engine) == []
+
+
+def test_a_survey_planned_anew_while_it_is_measured_keeps_nothing_of_it(
+    engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey_cells(engine, segments)
+    write = measuring._write_conditions
+
+    def plan_meanwhile(*arguments: Any, **named: Any) -> None:
+        write(*arguments, **named)
+        with database(engine) as connection:
+            scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
+            cells.plan_cells(connection, survey)
+
+    monkeypatch.setattr(measuring, "_write_conditions", plan_meanwhile)
+    assert measure(engine, survey.id) is None
+    assert content(engine) == []
+    with database(engine) as connection:
+        assert surveys.get_survey(connection, survey.id).state == "running"
+        assert surveys.progress(connection, survey.id).waiting == 6
+
+
+def test_a_deleted_survey_takes_everything_along(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    measure(engine, survey.id)
+    with database(engine) as connection:
+        connection.execute(text("DELETE FROM survey"))
+        for table in (
+            "cell",
+            "fragment",
+            "cell_segment",
+            "crack",
+            "piece",
+            "condition",
+            "orthophoto",
+        ):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0, table
+        assert connection.scalar(text("SELECT count(*) FROM segment")) == 5
+
+
+def test_workers_plans_and_uploads_at_once_end_in_the_same_figures(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """Four workers claim and store while imagery is replaced and planned six times over."""
+    planned_out = threading.Event()
+
+    def work(name: str) -> int:
+        refused = 0
+        while True:
+            with database(engine) as connection:
+                claimed = cells.claim(connection, worker=name, limit=3)
+            if not claimed and planned_out.is_set():
+                return refused
+            for one in claimed:
+                with database(engine) as connection:
+                    cells.heartbeat(connection, worker=name)
+                with database(engine) as connection:
+                    result = scene.found_in(one.cell, segments)
+                    stored = cells.complete(connection, claimed=one, result=result, worker=name)
+                    refused += not stored
+
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(work, f"w{index}") for index in range(4)]
+        try:
+            for version in range(6):
+                with database(engine) as connection:
+                    scene.add_imagery(
+                        connection,
+                        survey.id,
+                        to_m=300.0,
+                        name="again.tif",
+                        content=f"version {version}",
+                    )
+                with database(engine) as connection:
+                    cells.plan_cells(connection, survey)
+        finally:
+            planned_out.set()
+        for worker in workers:
+            worker.result()
+    with database(engine) as connection:
+        how = surveys.progress(connection, survey.id)
+        assert (how.done, how.cells_total) == (50, 50)
+        assert connection.scalar(text("SELECT count(*) FROM fragment")) == 50
+        assert connection.scalar(text("SELECT count(*) FROM cell_segment")) == 50
+    assert measure(engine, survey.id) == MeasureReport(cracks=1, pieces=5, segments=5)
+
+
+MEASURE_AND_HANG = """
+import sys, time, uuid
+from pavemap.geo.store import measuring, surveys
+from pavemap.geo.store.engine import database, make_engine
+
+engine = make_engine(sys.argv[1])
+with database(engine) as connection:
+    survey = surveys.claim_measuring(connection, worker="killed", lease_s=0.1)
+with database(engine) as connection:
+    assert measuring.measure_survey(connection, survey)
+    print("measured, not committed", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_killed_while_measuring_leaves_nothing_and_another_does_it(
+    engine: Engine, database_url: str, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    here = Path(scene.__file__).parent
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", MEASURE_AND_HANG, database_url],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(here)},
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline().strip()
+        process.kill()
+    assert said == "measured, not committed"
+    assert content(engine) == []
+    with database(engine) as connection:
+        taken = surveys.claim_measuring(connection, worker="next")
+    assert taken is not None
+    with database(engine) as connection:
+        assert measuring.measure_survey(connection, taken) == MeasureReport(1, 5, 5)

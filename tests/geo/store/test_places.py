@@ -1,0 +1,75 @@
+"""Places near the 180th meridian, and why pavement was not imaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from pyproj import CRS
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.store.places import box_area, search_area, search_boxes
+from pavemap.geo.store.unseen import main_reasons
+
+
+@pytest.mark.parametrize("lon", [179.95, -179.95, 180.05])
+def test_a_box_over_the_meridian_finds_what_is_written_either_way(lon: float) -> None:
+    place = shapely.Point(lon, -17.0)
+    assert box_area((179.9, -18.0, -179.9, -16.0)).intersects(place)
+    assert not box_area((-179.9, -18.0, -179.96, -16.0)).is_empty
+    assert not box_area((170.0, -18.0, 179.9, -16.0)).intersects(place)
+
+
+def test_an_area_that_jumps_at_the_meridian_is_brought_together() -> None:
+    """Four corners of a small window, two of them east of 180: not the whole belt of the Earth."""
+    torn = shapely.Polygon([(179.99, 0), (-179.99, 0), (-179.99, 0.01), (179.99, 0.01)])
+    area = search_area(torn)
+    assert area.intersects(shapely.Point(-179.995, 0.005))
+    assert area.intersects(shapely.Point(180.005, 0.005))
+    assert not area.intersects(shapely.Point(0.0, 0.005))
+
+
+def test_elsewhere_an_area_stays_as_it_is() -> None:
+    window = shapely.box(13.0, 52.0, 13.1, 52.1)
+    assert search_area(window) is window
+    assert box_area((13.0, 52.0, 13.1, 52.1)).equals(window)
+
+
+def test_a_box_round_the_earth_holds_everything() -> None:
+    whole = box_area((-180.0, -90.0, 180.0, 90.0))
+    assert all(whole.covers(shapely.Point(lon, 0.0)) for lon in (-180.0, 0.0, 180.0, 181.0))
+
+
+@pytest.mark.parametrize("bad", [(0, 1, 2, 0.5), (0, 0, 1, 91), (0, 0, 1e9, 1), (0, 0, np.inf, 1)])
+def test_a_box_off_the_earth_is_refused(bad: tuple[float, float, float, float]) -> None:
+    with pytest.raises(BadInput):
+        box_area(bad)
+
+
+def test_search_boxes_hold_what_they_are_for() -> None:
+    utm = CRS.from_epsg(32633)
+    corners = [(4e5, 5.8e6), (5e5, 5.9e6)]
+    squares = np.array([shapely.box(x, y, x + 160.0, y + 160.0) for x, y in corners], dtype=object)
+    boxes = search_boxes(squares, utm)
+    assert boxes.shape == (2, 4)
+    assert (boxes[:, 0] < boxes[:, 2]).all()
+    assert search_boxes(np.empty(0, dtype=object), utm).shape == (0, 4)
+
+
+def test_the_main_reason_is_that_of_the_greatest_part_not_seen() -> None:
+    """
+    Pavements 10 m x 1 m, side by side; imagery from 0 to 6 m of each, in two overlapping tiles.
+
+    0: whole               1: 60 % seen, the rest without imagery
+    2: nothing seen, its imagery holds no data (6 m) and 4 m have none
+    3: as 2, but a cell over 0 to 5 m failed: 5 m failed, 4 m without imagery, 1 m without data
+    4: no pavement at all
+    """
+    pavements = [shapely.box(0.0, low, 10.0, low + 1.0) for low in range(4)]
+    reasons = main_reasons(
+        np.array([*pavements, shapely.Polygon()], dtype=object),
+        coverage=np.array([0.995, 0.6, 0.0, 0.0, 0.0]),
+        footprints=np.array([shapely.box(0, 0, 4, 4), shapely.box(2, 0, 6, 4)], dtype=object),
+        failed_cells=np.array([shapely.box(0.0, 3.0, 5.0, 4.0)]),
+    )
+    assert reasons.tolist() == ["", "no imagery", "no data", "failed", ""]

@@ -1,0 +1,306 @@
+"""Questions to the results: pages that neither skip nor repeat, boxes, histories, and their plans."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+from sqlalchemy import Engine, text
+
+import store_scene as scene
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.errors import BadInput, NotFound
+from pavemap.geo.store import queries, segment_pages, surveys, tables
+from pavemap.geo.store.bulk import copy_frame, reserve_ids
+from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.queries import Bbox, SegmentCondition, Sort
+from pavemap.geo.store.surveys import SurveyRow
+
+Ids = NDArray[np.int64]
+
+DENSITIES = [None, 0.0, 0.0, 0.5, 0.5, 0.5, None, 0.25, 1.0]
+"""Dealt out in turn: many equal keys, and nulls."""
+
+
+@pytest.fixture
+def measured(engine: Engine) -> SurveyRow:
+    """A survey of 12 roads by 5 segments, its figures dealt out by number."""
+    with database(engine) as connection:
+        survey = scene.add_survey(connection, roads=12)
+        ids = np.array(
+            connection.execute(text("SELECT id FROM segment ORDER BY id")).scalars().all()
+        )
+        number = np.arange(len(ids))
+        density = np.array([DENSITIES[at % 9] for at in number], dtype=float)
+        copy_frame(
+            connection,
+            tables.Condition,
+            {
+                "survey_id": survey.id,
+                "segment_id": ids,
+                "crack_length_m": (number % 4) / 3.0,
+                "cracked_area_m2": number % 2,
+                "imaged_m2": np.where(np.isnan(density), 0.0, 400.0),
+                "pavement_m2": 800.0,
+                "coverage": np.where(np.isnan(density), 0.0, 0.5),
+                "density_m_per_m2": density,
+                "crack_count": number % 3,
+                "reason": ["" if known else "no data" for known in ~np.isnan(density)],
+            },
+        )
+        return survey
+
+
+def walk(engine: Engine, survey: SurveyRow, *, limit: int, **asked: Any) -> list[SegmentCondition]:
+    rows: list[SegmentCondition] = []
+    after: str | None = None
+    with database(engine) as connection:
+        while True:
+            page, after = queries.segments_page(
+                connection, survey.id, limit=limit, after=after, **asked
+            )
+            assert len(page) <= limit
+            rows += page
+            if after is None:
+                return rows
+
+
+def figure(row: SegmentCondition, sort: Sort) -> Any:
+    return row.density_m_per_m2 if sort == "density" else getattr(row, sort)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("sort", get_args(Sort))
+def test_pages_neither_skip_nor_repeat_and_are_in_order(
+    engine: Engine, measured: SurveyRow, sort: Sort, descending: bool
+) -> None:
+    """Whatever the size of a page, though keys are equal; nulls come last in both directions."""
+    whole = walk(engine, measured, limit=1000, sort=sort, descending=descending)
+    assert len({row.segment_id for row in whole}) == len(whole) == 60
+    keyed = [figure(row, sort) for row in whole if figure(row, sort) is not None]
+    assert keyed == sorted(keyed, reverse=descending)
+    assert all(figure(row, sort) is None for row in whole[len(keyed) :])
+    for limit in (1, 7, 20, 59, 60):
+        assert walk(engine, measured, limit=limit, sort=sort, descending=descending) == whole
+
+
+def test_the_last_page_has_no_cursor_even_when_it_is_full(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    with database(engine) as connection:
+        page, after = queries.segments_page(connection, measured.id, limit=60)
+    assert (len(page), after) == (60, None)
+
+
+def test_rows_that_come_between_two_pages_shift_nothing(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    with database(engine) as connection:
+        first, after = queries.segments_page(connection, measured.id, limit=10)
+        expected, _ = queries.segments_page(connection, measured.id, limit=10, after=after)
+        connection.execute(  # the worst of all are gone by now
+            text("DELETE FROM condition WHERE segment_id = ANY(:ids)"),
+            {"ids": [row.segment_id for row in first]},
+        )
+        assert queries.segments_page(connection, measured.id, limit=10, after=after)[0] == expected
+
+
+def test_a_least_density_leaves_out_what_is_less_or_unknown(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    rows = walk(engine, measured, limit=7, min_density=0.5)
+    assert {row.density_m_per_m2 for row in rows} == {0.5, 1.0}
+    assert len(rows) == sum((DENSITIES[at % 9] or 0.0) >= 0.5 for at in range(60))
+    assert len(walk(engine, measured, limit=7, min_density=0.0)) == sum(
+        DENSITIES[at % 9] is not None for at in range(60)
+    )
+
+
+def box(west: float, south: float, east: float, north: float) -> Bbox:
+    """A box in degrees within a rectangle of metres from the corner of the scene."""
+    area = shapely.box(scene.X + west, scene.Y + south, scene.X + east, scene.Y + north)
+    bounds = reproject(area, scene.UTM, WGS84).bounds
+    return bounds[0], bounds[1], bounds[2], bounds[3]
+
+
+def test_a_box_asks_for_the_segments_that_cross_it(engine: Engine, measured: SurveyRow) -> None:
+    """Roads 2 and 3 (at 205 m and 305 m north), segments from 150 m to 250 m along."""
+    rows = walk(engine, measured, limit=2, bbox=box(150.0, 200.0, 250.0, 310.0), sort="segment_key")
+    assert {row.segment_key for row in rows} == {"A3:100", "A3:200", "A4:100", "A4:200"}
+    assert walk(engine, measured, limit=2, bbox=(0.0, 0.0, 1.0, 1.0)) == []
+
+
+def test_a_row_has_all_that_a_reader_asks_for(engine: Engine, measured: SurveyRow) -> None:
+    rows = walk(engine, measured, limit=60)
+    (row,) = (row for row in rows if row.segment_key == "A2:100")
+    assert (row.road_key, row.name) == ("A2", "Street 2")
+    assert (row.from_m, row.width_m) == (100.0 / scene.SCALE, scene.WIDTH_M)
+    assert reproject(row.line, WGS84, scene.UTM).length == pytest.approx(100.0)
+    assert reproject(row.pavement, WGS84, scene.UTM).area == pytest.approx(800.0)
+    assert (row.density_m_per_m2, row.reason, row.coverage) == (None, "no data", 0.0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"bbox": (0.0, 10.0, 1.0, 5.0)},
+        {"bbox": (0.0, -91.0, 1.0, 5.0)},
+        {"bbox": (float("nan"), 0.0, 1.0, 5.0)},
+        {"sort": "colour"},
+        {"limit": 0},
+        {"limit": 100_000},
+        {"after": "garbage"},
+        {"after": Cursor("density-asc").at(0.5, 1)},
+        {"after": Cursor("density-desc").at("x", 1)},
+        {"after": Cursor("density-desc").at(0.5, -1)},
+        {"after": Cursor("density-desc").at(0.5, 2**63)},
+        {"after": Cursor("density-desc").at(float("inf"), 1)},
+        {"after": base64.urlsafe_b64encode(json.dumps({"a": 1}).encode()).decode()},
+        {"after": "\u00e9"},
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(
+    engine: Engine, measured: SurveyRow, bad: dict[str, Any]
+) -> None:
+    with database(engine) as connection, pytest.raises(BadInput):
+        queries.segments_page(connection, measured.id, **bad)
+
+
+def test_unknown_surveys_and_segments_are_not_found(engine: Engine, measured: SurveyRow) -> None:
+    with database(engine) as connection:
+        for call in (queries.segments_page, queries.cracks_page, queries.summary):
+            with pytest.raises(NotFound):
+                call(connection, uuid.uuid4())
+        with pytest.raises(NotFound):
+            queries.segment_conditions(connection, 10**12)
+
+
+def test_a_segment_has_a_history_over_surveys(engine: Engine, measured: SurveyRow) -> None:
+    with database(engine) as connection:
+        connection.execute(text("UPDATE survey SET captured_on = '2025-04-01'"))
+        later = scene.add_survey(connection, name="Autumn", roads=12)
+        connection.execute(
+            text("UPDATE survey SET captured_on = '2025-10-01' WHERE id = :id"), {"id": later.id}
+        )
+        connection.execute(
+            text(
+                "INSERT INTO condition SELECT :id, segment_id, crack_length_m + 1, cracked_area_m2, "
+                "imaged_m2, pavement_m2, coverage, density_m_per_m2, crack_count, reason, now() "
+                "FROM condition"
+            ),
+            {"id": later.id},
+        )
+        segment = connection.scalar(text("SELECT min(id) FROM segment"))
+        assert segment is not None
+        history = queries.segment_conditions(connection, segment)
+        unseen = scene.add_road(connection, name="Elsewhere", roads=2)
+        other = connection.scalar(
+            text("SELECT min(id) FROM segment WHERE network_id = :id"), {"id": unseen.id}
+        )
+        assert other is not None
+        assert queries.segment_conditions(connection, other) == []
+    assert [(row.survey_name, row.crack_length_m) for row in history] == [
+        ("Autumn", 1.0),
+        ("Spring", 0.0),
+    ]
+    assert history[0].survey_id == later.id
+
+
+def add_cracks(engine: Engine, survey: SurveyRow, count: int) -> None:
+    """Lay a metre of crack every ten metres, going east."""
+    start = scene.X + 10.0 * np.arange(count)
+    middle = np.full(count, scene.Y + 5.0)
+    z = np.full(count, 4.0)
+    ends = np.stack([np.stack([start, middle, z], 1), np.stack([start + 1.0, middle, z], 1)], 1)
+    lines = reproject(shapely.linestrings(ends), scene.UTM, WGS84)
+    with database(engine) as connection:
+        copy_frame(
+            connection,
+            tables.Crack,
+            {
+                "id": reserve_ids(connection, tables.Crack, count),
+                "survey_id": survey.id,
+                "model_id": survey.model_id,
+                "geom": lines,
+                "length_m": np.arange(count) + 1.0,
+                "width_mean_mm": 4.0,
+                "width_max_mm": 5.0,
+                "area_m2": 0.004,
+            },
+        )
+
+
+def test_cracks_come_in_pages_and_by_box(engine: Engine, measured: SurveyRow) -> None:
+    add_cracks(engine, measured, 25)
+    with database(engine) as connection:
+        seen: list[float] = []
+        after = None
+        while True:
+            page, after = queries.cracks_page(connection, measured.id, limit=4, after=after)
+            seen += [crack.length_m for crack in page]
+            if after is None:
+                break
+        boxed, _ = queries.cracks_page(connection, measured.id, bbox=box(95.0, 0.0, 120.5, 10.0))
+    assert seen == [at + 1.0 for at in range(25)]
+    assert [crack.length_m for crack in boxed] == [11.0, 12.0, 13.0]
+    coordinates = shapely.get_coordinates(boxed[0].line, include_z=True)
+    assert coordinates[:, 2].tolist() == [4.0, 4.0]
+    assert boxed[0].width_max_mm == 5.0
+
+
+def plan(engine: Engine, statement: str, parameters: dict[str, Any]) -> str:
+    """Return the plan, with whole-table reads and sorts as the last resort they are on big tables."""
+    with database(engine) as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        connection.execute(text("SET LOCAL enable_sort = off"))
+        connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+        rows = connection.execute(text(f"EXPLAIN {statement}"), parameters)
+        return "\n".join(rows.scalars())
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_a_page_by_density_walks_its_index_from_the_cursor(
+    engine: Engine, measured: SurveyRow, descending: bool
+) -> None:
+    """No sort, no filter over the survey: the cursor is an index condition."""
+    cursor = Cursor("density", key=0.5, id=7)
+    statement = segment_pages._segments_statement(
+        "c.density_m_per_m2",
+        ["c.survey_id = :survey_id"],
+        descending=descending,
+        cursor=cursor,
+        with_nulls=True,
+    )
+    parameters = {"survey_id": measured.id, "key": 0.5, "id": 7, "limit": 10}
+    shown = plan(engine, statement, parameters)
+    way = "Backward " if descending else ""
+    assert f"Index Scan {way}using ix_condition_density" in shown.replace("Only ", "")
+    assert "ROW(density_m_per_m2, segment_id)" in " ".join(
+        line for line in shown.splitlines() if "Index Cond" in line
+    )
+
+
+def test_a_history_and_a_page_of_cracks_use_their_indexes(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    shown = plan(engine, queries._HISTORY.text, {"segment_id": 1})
+    assert "ix_condition_segment_id" in shown
+    cracks = "SELECT id FROM crack WHERE survey_id = :id AND id > 3 ORDER BY id LIMIT 5"
+    assert "pk_crack" in plan(engine, cracks, {"id": measured.id})
+    boxed = "SELECT id FROM crack WHERE ST_Intersects(geom, ST_MakeEnvelope(0, 0, 1, 1, 4326))"
+    assert "ix_crack_geom" in plan(engine, boxed, {})
+
+
+def test_the_sums_of_a_survey_that_was_not_measured_are_nothing(engine: Engine) -> None:
+    with database(engine) as connection:
+        survey = scene.add_survey(connection)
+        sums = queries.summary(connection, survey.id)
+        assert surveys.get_survey(connection, survey.id).state == "created"
+    assert (sums.segments, sums.coverage, sums.density_m_per_m2) == (0, 0.0, None)

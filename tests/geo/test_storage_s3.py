@@ -1,0 +1,70 @@
+"""Storage in a bucket: what obstore writes is what GDAL reads, and failures say whose they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fake_s3
+from pavemap.geo.errors import StorageFull, Unavailable
+from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.raster import inspect, to_cog
+from pavemap.geo.storage import Storage, orthophoto_key
+from rasters import UTM, texture, window_of, write
+
+KEY = orthophoto_key(uuid.UUID(int=9), "cd" * 32)
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a bucket service, set in the environment as an operator would."""
+    command = [sys.executable, fake_s3.__file__]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield address
+        server.terminate()
+
+
+def test_a_survey_is_read_from_the_bucket_it_was_stored_in(endpoint: str, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(1, 255, (2000, 1500, 3)).astype(np.uint8)
+    to_cog(write(tmp_path / "a.tif", image), tmp_path / "cog.tif")
+    photo = inspect(tmp_path / "cog.tif", name="a.tif")
+    assert (tmp_path / "cog.tif").stat().st_size > 9_000_000, "meant to need several parts"
+    bucket = Storage("s3://surveys/2026")
+    assert not bucket.exists(KEY)
+    bucket.put_file(KEY, tmp_path / "cog.tif")
+    assert bucket.exists(KEY)
+    assert not (tmp_path / "cog.tif").exists()
+    stored = photo.at(bucket.gdal_path(KEY))
+    chip = Mosaic([stored], UTM, gdal_options=bucket.gdal_environment()).read(window_of(image))
+    np.testing.assert_array_equal(chip.pixels, image)
+    bucket.delete(KEY)
+    assert not bucket.exists(KEY)
+
+
+def test_a_bucket_without_room_is_told_apart(endpoint: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", texture(50, 50))
+    with pytest.raises(StorageFull):
+        Storage("s3://full/2026").put_file(KEY, path)
+    assert path.exists(), "the file that could not be stored must not be lost"
+
+
+def test_what_is_not_in_the_bucket_is_unavailable_not_damaged(
+    endpoint: str, tmp_path: Path
+) -> None:
+    photo = inspect(write(tmp_path / "a.tif", texture(50, 50)))
+    bucket = Storage("s3://surveys/2026")
+    gone = photo.at(bucket.gdal_path(orthophoto_key(uuid.UUID(int=10), "ef" * 32)))
+    with pytest.raises(Unavailable, match=r"a\.tif can't be reached"):
+        Mosaic([gone], UTM, gdal_options=bucket.gdal_environment()).read(window_of(texture(50, 50)))

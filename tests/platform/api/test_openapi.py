@@ -1,0 +1,127 @@
+"""The OpenAPI description: complete, with examples, and true; and what the API process must not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api_world import API
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+
+
+@pytest.fixture(scope="module")
+def document(module_settings: Any) -> dict[str, Any]:
+    from api_world import serving
+
+    with serving(module_settings) as client:
+        answer = client.get("/openapi.json")
+    assert answer.status_code == 200
+    described: dict[str, Any] = answer.json()
+    return described
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS & set(item):
+            yield f"{method.upper()} {path}", item[method]
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for child in value.values():
+            yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from references(child)
+
+
+def test_the_operations_of_the_issue_are_there(document: dict[str, Any]) -> None:
+    named = {name for name, _ in operations(document)}
+    assert named >= {
+        f"POST {API}/networks",
+        f"GET {API}/networks",
+        f"GET {API}/networks/{{network}}",
+        f"POST {API}/surveys",
+        f"GET {API}/surveys",
+        f"GET {API}/surveys/{{survey_id}}",
+        f"PUT {API}/surveys/{{survey_id}}/orthophotos/{{name}}",
+        f"POST {API}/surveys/{{survey_id}}/run",
+        f"GET {API}/surveys/{{survey_id}}/segments",
+        f"GET {API}/surveys/{{survey_id}}/cracks",
+        f"GET {API}/surveys/{{survey_id}}/summary",
+        f"GET {API}/segments/{{segment_id}}/conditions",
+        f"POST {API}/training-jobs",
+        f"GET {API}/training-jobs/{{job_id}}",
+        f"GET {API}/training-jobs/{{job_id}}/logs",
+        f"DELETE {API}/training-jobs/{{job_id}}",
+        "GET /healthz",
+        "GET /readyz",
+    }
+
+
+def test_every_operation_is_told_and_has_its_problems(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert operation["description"], name
+        (tag,) = operation["tags"]
+        assert tag in {each["name"] for each in document["tags"]}, name
+        failures = {
+            status: answer for status, answer in operation["responses"].items() if status >= "400"
+        }
+        assert set(failures) >= {"422", "500", "503"}, name
+        for status, answer in failures.items():
+            assert answer["description"], (name, status)
+            (media_type,) = answer["content"]
+            assert media_type == "application/problem+json", (name, status)
+            schema = answer["content"][media_type]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}, (name, status)
+        if "{survey_id}" in name or "{job_id}" in name or "{network}" in name:
+            assert "404" in failures, name
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known
+
+
+def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("Problem", "NetworkOut", "SurveyCreate", "OrthophotoOut", "RunOut", "SegmentPage",
+                 "CrackPage", "ConditionOut", "TrainingJobOut"):  # fmt: skip
+        assert schemas[name]["examples"], name
+    submit = document["paths"][f"{API}/training-jobs"]["post"]["requestBody"]["content"]
+    assert submit["application/json"]["examples"]
+
+
+def test_files_are_bodies(document: dict[str, Any]) -> None:
+    upload = document["paths"][f"{API}/surveys/{{survey_id}}/orthophotos/{{name}}"]["put"]
+    assert "image/tiff" in upload["requestBody"]["content"]
+    network = document["paths"][f"{API}/networks"]["post"]
+    assert "multipart/form-data" in network["requestBody"]["content"]
+
+
+def test_the_pages_of_it_are_served(client: httpx.Client) -> None:
+    assert client.get("/docs").status_code == 200
+
+
+def test_the_app_loads_neither_torch_nor_ray() -> None:
+    code = """
+import pathlib, sys, tempfile
+from pydantic import SecretStr
+from pavemap.platform.api.main import create_app
+from pavemap.platform.settings import Settings
+url = SecretStr("postgresql://nobody:x@127.0.0.1:1/none")
+app = create_app(Settings(home=pathlib.Path(tempfile.mkdtemp()), database_url=url))
+app.openapi()
+print(sorted({"torch", "ray", "numba", "matplotlib", "skimage"} & set(sys.modules)))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

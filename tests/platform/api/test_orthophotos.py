@@ -1,0 +1,237 @@
+"""Uploading imagery over HTTP: what is good is kept once, what is bad is refused and leaves nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from pyproj import CRS
+
+from api_world import API, World, import_street, tile
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.platform.settings import Settings
+from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
+
+
+def stored(settings: Settings) -> list[Path]:
+    """The files in storage."""
+    folder = Path(settings.storage_location)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_tile_is_kept_as_cog_with_its_digest(world: World, settings: Settings) -> None:
+    content = tile(world.folder)
+    answer = world.put("tile.tif", content)
+    assert answer.status_code == 201, answer.text
+    photo = answer.json()
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert (photo["name"], photo["sha256"], photo["bytes"]) == ("tile.tif", sha256, len(content))
+    assert (photo["width"], photo["height"], photo["bands"]) == (400, 400, 3)
+    assert photo["crs"] == "EPSG:32616"
+    assert photo["gsd_m"] == pytest.approx(0.01, rel=2e-3)
+    assert world.survey()["orthophotos"] == [photo]
+    (path,) = stored(settings)
+    assert path.name == f"{sha256}.tif"
+    assert path.parent.name == world.survey_id
+    with rasterio.open(path) as kept, rasterio.open(world.folder / "tile.tif") as sent:
+        assert kept.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert np.array_equal(kept.read(), sent.read())
+
+
+def test_the_same_file_twice_is_one(world: World, settings: Settings) -> None:
+    content = tile(world.folder)
+    first, again = world.put("tile.tif", content), world.put("tile.tif", content)
+    assert (first.status_code, again.status_code) == (201, 200)
+    other_name = world.put("copy.tif", content)
+    assert (other_name.status_code, other_name.json()) == (200, first.json())
+    assert len(world.survey()["orthophotos"]) == len(stored(settings)) == 1
+
+
+def test_other_content_takes_the_place_of_a_name(world: World) -> None:
+    world.put("tile.tif", tile(world.folder))
+    answer = world.put("tile.tif", tile(world.folder, seed=7))
+    assert answer.status_code == 201
+    assert world.survey()["orthophotos"] == [answer.json()]
+
+
+def test_a_cog_is_kept_as_it_is(world: World, settings: Settings) -> None:
+    world.put("tile.tif", tile(world.folder))
+    (path,) = stored(settings)
+    cog = path.read_bytes()
+    assert world.put("cog.tif", cog).status_code == 201
+    assert cog in [path.read_bytes() for path in stored(settings)[-2:]]
+    assert hashlib.sha256(cog).hexdigest() in {path.stem for path in stored(settings)}
+
+
+def test_a_digest_that_agrees_is_taken_and_another_refused(
+    world: World, settings: Settings
+) -> None:
+    content = tile(world.folder)
+    digest = hashlib.sha256(content)
+    other = hashlib.sha256(b"other")
+    for headers in (
+        {"Content-SHA256": other.hexdigest()},
+        {"Repr-Digest": f"sha-256=:{base64.b64encode(other.digest()).decode()}:"},
+    ):
+        answer = world.put("tile.tif", content, headers=headers)
+        assert answer.status_code == 422
+        assert "send it again" in answer.json()["detail"]
+    for headers in ({"Content-SHA256": "abc"}, {"Repr-Digest": "sha-256=:%%%:"}):
+        assert world.put("tile.tif", content, headers=headers).status_code == 400
+    assert stored(settings) == []
+    agreeing = f"sha-512=:AAAA:, sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    assert world.put("tile.tif", content, headers={"Repr-Digest": agreeing}).status_code == 201
+    headers = {"Content-SHA256": digest.hexdigest().upper()}
+    assert world.put("tile.tif", content, headers=headers).status_code == 200
+
+
+def test_a_name_that_looks_like_a_path_is_refused(world: World, settings: Settings) -> None:
+    content = tile(world.folder)
+    for name in (
+        "../../etc/passwd",
+        "..%2F..%2Fetc%2Fpasswd",
+        "%2Fetc%2Fpasswd",
+        "a/b.tif",
+        "..%5C..%5Cwindows.tif",
+        "..",
+        "%2E",
+        "a%00.tif",
+        "a%0Ab.tif",
+        "b.tif%0A",
+        "%E2%80%A8.tif",
+        "%20",
+        "",
+        "x" * 201,
+    ):
+        status, document = put_raw(world, name, content)
+        assert status == 422, (name, document)
+        assert "name" in document["detail"]
+    assert stored(settings) == []
+
+
+def put_raw(world: World, name: str, content: bytes) -> tuple[int, dict[str, Any]]:
+    """PUT to a path as it is written: other clients tidy '..' away."""
+    base = world.client.base_url
+    connection = http.client.HTTPConnection(base.host, base.port or 80, timeout=60)
+    try:
+        connection.request("PUT", f"{world.survey_url}/orthophotos/{name}", body=content)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def test_a_name_is_only_a_label(world: World, settings: Settings) -> None:
+    answer = world.put("Straße 3 (süd) 50%.TIFF", tile(world.folder))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["name"] == "Straße 3 (süd) 50%.TIFF"
+    assert "süd" not in str(stored(settings))
+
+
+def test_what_is_no_usable_geotiff_is_refused_with_the_reason(
+    world: World, settings: Settings
+) -> None:
+    whole = tile(world.folder)
+    secret = settings.home / "storage" / "secret.tif"
+    secret.write_bytes(whole)
+    no_crs = write_plain(world.folder / "no_crs.tif", crs=None)
+    no_place = write_plain(world.folder / "no_place.tif", crs=UTM, transform=Affine.identity())
+    vrt = f"""<VRTDataset rasterXSize="400" rasterYSize="400"><VRTRasterBand dataType="Byte" band="1">
+        <SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource>
+        </VRTRasterBand></VRTDataset>""".encode()
+    cases = {
+        "is empty": b"",
+        "is cut off": whole[: len(whole) // 2],
+        "not a TIFF file": b"BM this is a bitmap",
+        "a PNG image": b"\x89PNG\r\n\x1a\n" + bytes(100),
+        "virtual raster": vrt,
+        "not a TIFF": str(secret).encode(),
+        "no coordinate reference system": no_crs,
+        "no transform": no_place,
+    }
+    for said, content in cases.items():
+        answer = world.put("tile.tif", content)
+        assert answer.status_code == 422, (said, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        detail = answer.json()["detail"]
+        assert "tile.tif" in detail, detail
+        assert str(settings.home) not in detail, detail
+    assert world.survey()["orthophotos"] == []
+    assert stored(settings) == [secret]
+
+
+def write_plain(path: Path, *, crs: CRS | None, transform: Affine | None = None) -> bytes:
+    profile = {
+        "driver": "GTiff", "width": 64, "height": 64, "count": 3, "dtype": "uint8",
+        "crs": None if crs is None else crs.to_wkt(),
+        "transform": transform or Affine(0.01, 0.0, ORIGIN_X, 0.0, -0.01, ORIGIN_Y),
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(np.full((3, 64, 64), 128, np.uint8))
+    return path.read_bytes()
+
+
+def test_degrees_work(world: World) -> None:
+    scene = Scene(asphalt(400, 400), 0.01)
+    path = world.folder / "degrees.tif"
+    corners = shapely.box(ORIGIN_X, ORIGIN_Y - 4.0, ORIGIN_X + 4.0, ORIGIN_Y)
+    west, south, east, north = reproject(corners, UTM, WGS84).bounds
+    width, height = 400, 400
+    step_x, step_y = (east - west) / width, (north - south) / height
+    transform = Affine(step_x, 0.0, west, 0.0, -step_y, north)
+    warped(scene, path, crs=WGS84, transform=transform, width=width, height=height)
+    answer = world.put("degrees.tif", path.read_bytes())
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["gsd_m"] == pytest.approx(0.01, rel=0.02)
+    assert answer.json()["crs"] == "EPSG:4326"
+    assert world.client.post(f"{world.survey_url}/run").status_code == 202
+
+
+def test_imagery_off_the_network_is_refused_with_distance_and_bounds(
+    world: World, settings: Settings
+) -> None:
+    answer = world.put("far.tif", tile(world.folder, east_m=5_000.0))
+    assert answer.status_code == 422
+    detail = answer.json()["detail"]
+    assert "far.tif lies 4.9 km off the nearest road of network 'street'" in detail
+    assert "check the CRS of both" in detail
+    assert detail.count("29.7") == 4  # south and north of both
+    near = world.put("near.tif", tile(world.folder, east_m=110.0))
+    assert " m off the nearest road" in near.json()["detail"]
+    assert stored(settings) == []
+
+
+def test_a_pixel_far_from_the_model_s_is_warned_of(client: httpx.Client, tmp_path: Path) -> None:
+    import_street(client, tmp_path)
+    survey = client.post(f"{API}/surveys", json={"name": "s", "network": "street"}).json()
+    world = World(client, tmp_path, "", survey["id"])
+    (warning,) = world.put("coarse.tif", tile(tmp_path, gsd_m=0.03)).json()["warnings"]
+    assert "can't be seen" in warning
+    assert "mm" in warning
+
+
+def test_a_compressed_body_or_a_form_is_not_taken(world: World) -> None:
+    answer = world.put("tile.tif", b"x", headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    url = f"{world.survey_url}/orthophotos/tile.tif"
+    assert world.client.put(url, files={"file": b"x"}).status_code == 415
+
+
+def test_all_no_data_is_taken(world: World) -> None:
+    blank = np.zeros((400, 400, 3), np.uint8)
+    transform = Affine(0.01, 0.0, ORIGIN_X, 0.0, -0.01, ORIGIN_Y)
+    path = write_tile(world.folder / "blank.tif", blank, crs=UTM, transform=transform, nodata=0)
+    assert world.put("blank.tif", path.read_bytes()).status_code == 201

@@ -1,0 +1,202 @@
+"""Every failure is a problem document (RFC 9457) that says what to do, and never a stack trace."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from api_world import API, World, import_street, serving, tile
+from pavemap.geo import errors as ground
+from pavemap.geo.errors import BadInput, NotAGeoTiff, PavemapError
+from pavemap.geo.store.engine import make_engine
+from pavemap.geo.store.schema import upgrade
+from pavemap.platform import errors
+from pavemap.platform.api.main import create_app
+from pavemap.platform.api.problems import STATUS, status_of
+from pavemap.platform.private_postgres import PrivatePostgres
+from pavemap.platform.settings import Settings
+from ray_cluster import free_port
+
+
+def check(answer: httpx.Response, status: int) -> dict[str, object]:
+    """Check that an answer is a problem document of a status; return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, object] = answer.json()
+    assert {"type", "title", "status", "detail"} <= set(document)
+    assert document["status"] == status
+    assert "Traceback" not in answer.text
+    assert ".py" not in answer.text
+    return document
+
+
+def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.Client) -> None:
+    check(client.get("/nowhere"), 404)
+    check(client.get(f"{API}/nowhere"), 404)
+    answer = client.delete(f"{API}/surveys")
+    detail = check(answer, 405)["detail"]
+    assert "does not take DELETE" in str(detail)
+    assert answer.headers["allow"] == "GET, POST"
+    assert "it takes GET, POST" in str(detail)
+
+
+def test_a_body_that_is_no_json_is_a_problem(client: httpx.Client) -> None:
+    headers = {"Content-Type": "application/json"}
+    for body in (b"{", b"\xff\xfe", b'"text"', b"[1]", b"", b'{"name": "\xed\xa0\x80"}'):
+        answer = client.post(f"{API}/surveys", content=body, headers=headers)
+        assert answer.status_code in {400, 422}, (body, answer.text)
+        check(answer, answer.status_code)
+
+
+def test_wrong_fields_are_named_and_not_echoed(client: httpx.Client) -> None:
+    body = {"name": "<script>", "captured_on": "<script>", "colour": "<script>"}
+    answer = client.post(f"{API}/surveys", json=body)
+    document = check(answer, 422)
+    assert {error["pointer"] for error in answer.json()["errors"]} == {
+        "#/network",
+        "#/captured_on",
+        "#/colour",
+    }
+    assert "network: Field required" in str(document["detail"])
+    assert "<script>" not in answer.text
+
+
+def test_a_fault_of_ours_says_nothing_of_the_inside(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret of the inside")
+
+    monkeypatch.setattr("pavemap.platform.api.networks.store.list_networks", broken)
+    with serving(settings) as client:
+        answer = client.get(f"{API}/networks")
+    document = check(answer, 500)
+    assert "secret" not in answer.text
+    assert str(document["reference"]) in str(document["detail"])
+    assert str(document["reference"]) in caplog.text
+    assert "secret of the inside" in caplog.text
+
+
+def test_a_nonsensical_length_is_refused(client: httpx.Client, tmp_path: Path) -> None:
+    world = World.make(client, tmp_path)
+    connection = http.client.HTTPConnection("127.0.0.1", client.base_url.port or 80, timeout=30)
+    connection.putrequest("PUT", f"{world.survey_url}/orthophotos/t.tif")
+    connection.putheader("Content-Length", "many")
+    connection.endheaders()
+    assert connection.getresponse().status == 400
+    connection.close()
+
+
+def test_every_error_has_a_status() -> None:
+    def below(kind: type[PavemapError]) -> list[type[PavemapError]]:
+        found = [kind]
+        for child in kind.__subclasses__():
+            found += below(child)
+        return found
+
+    for kind in below(PavemapError):
+        if kind.__module__.startswith("pavemap."):
+            assert 400 <= status_of(kind("x")) < 600
+    assert status_of(NotAGeoTiff("x")) == 422
+    assert status_of(errors.UploadCutOff("x")) == 400
+    assert status_of(errors.ClusterAway("x")) == 503
+    assert STATUS[ground.StorageFull] == 507
+
+
+def test_without_a_database_the_app_says_which_setting_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="PAVEMAP_DATABASE_URL"):
+        create_app(Settings(home=tmp_path, database_url=None))
+
+
+def test_it_is_alive_and_ready(client: httpx.Client) -> None:
+    assert client.get("/healthz").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_it_is_not_ready_on_an_empty_schema(tmp_path: Path, empty_database_url: str) -> None:
+    settings = Settings(home=tmp_path, database_url=SecretStr(empty_database_url))
+    with serving(settings) as client:
+        assert client.get("/healthz").status_code == 200
+        document = check(client.get("/readyz"), 503)
+        assert "migrate it" in str(document["detail"])
+        assert "migrations" in str(check(client.get(f"{API}/networks"), 503)["detail"])
+
+
+def test_it_is_not_ready_where_storage_can_t_be_written(
+    client: httpx.Client, settings: Settings
+) -> None:
+    assert client.get("/readyz").status_code == 200
+    probe = Path(settings.storage_location) / "probe"
+    probe.rmdir()
+    probe.write_text("a file where a folder must be")
+    document = check(client.get("/readyz"), 503)
+    assert "not writable" in str(document["detail"])
+
+
+def test_with_the_database_away_it_says_so_and_recovers(tmp_path: Path) -> None:
+    cluster = PrivatePostgres(tmp_path / "postgres", options={"fsync": "off"})
+    url = cluster.start()
+    try:
+        engine = make_engine(url)
+        upgrade(engine)
+        engine.dispose()
+        with serving(Settings(home=tmp_path / "home", database_url=SecretStr(url))) as client:
+            world = World.make(client, tmp_path)
+            content = tile(tmp_path)
+            cluster.stop()
+            for method, path in [
+                ("GET", f"{API}/networks"),
+                ("GET", world.survey_url),
+                ("POST", f"{world.survey_url}/run"),
+                ("PUT", f"{world.survey_url}/orthophotos/tile.tif"),
+                ("GET", f"{world.survey_url}/segments"),
+                ("GET", "/readyz"),
+            ]:
+                answer = client.request(method, path, content=content if method == "PUT" else None)
+                document = check(answer, 503)
+                assert "database" in str(document["detail"])
+                assert int(answer.headers["retry-after"]) > 0
+                assert "password" not in answer.text
+            assert import_street(client, tmp_path).status_code == 503
+            assert client.get("/healthz").status_code == 200
+            cluster.start()
+            assert client.get("/readyz").status_code == 200
+            assert world.put("tile.tif", content).status_code == 201
+            assert client.post(f"{world.survey_url}/run").status_code == 202
+    finally:
+        cluster.stop()
+
+
+def test_with_the_cluster_away_training_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    away = settings.model_copy(update={"ray_jobs_url": f"http://127.0.0.1:{free_port()}"})
+    config = {"name": "n", "output": str(tmp_path), "data": [{"folder": str(tmp_path)}]}
+    with serving(away) as client:
+        for method, path, body in [
+            ("POST", "", json.dumps(config)),
+            ("GET", "", None),
+            ("GET", "/train-0123456789abcdef", None),
+            ("GET", "/train-0123456789abcdef/logs", None),
+            ("GET", "/train-0123456789abcdef/logs?follow=true", None),
+            ("DELETE", "/train-0123456789abcdef", None),
+        ]:
+            headers = {"Content-Type": "application/json"}
+            url = f"{API}/training-jobs{path}"
+            answer = client.request(method, url, content=body, headers=headers)
+            document = check(answer, 503)
+            assert "pavemap up" in str(document["detail"])
+            assert "retry-after" in answer.headers
+
+
+def test_a_training_configuration_is_checked_before_the_cluster_is_asked(
+    client: httpx.Client,
+) -> None:
+    config = {"name": "Not A Name", "output": "x", "data": [], "batch_size": 7, "workers": 2}
+    answer = client.post(f"{API}/training-jobs", json=config)
+    check(answer, 422)
+    pointers = {error["pointer"] for error in answer.json()["errors"]}
+    assert {"#/name", "#/data"} <= pointers

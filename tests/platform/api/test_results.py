@@ -1,0 +1,259 @@
+"""Results over HTTP, of a survey that the real worker did with a detector that finds dark pixels."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from api_world import API, World, serving, tile
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.storage import Storage
+from pavemap.geo.store.engine import make_engine
+from pavemap.platform.settings import Settings
+from pavemap.serving.worker import CellWorker, WorkRules
+from scenes import ORIGIN_X, ORIGIN_Y, UTM, asphalt, draw_crack, write_tile
+
+GSD_M = 0.01
+CRACK_M = 3.0
+
+
+def dark_is_crack(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A detector without a network: full probability where it is as dark as a drawn crack."""
+    return np.where(chip.mean(axis=2) < 90, 255, 0).astype(np.uint8)
+
+
+def cracked_tile(folder: Path, *, east_m: float, cracks: int) -> bytes:
+    """A tile of 6 m x 4 m with cracks of 3 m along the street, all on its pavement."""
+    image = asphalt(600, 400)
+    for number in range(cracks):
+        y = 100 + 40 * number
+        draw_crack(image, [(150, y), (450, y)], width_px=4)
+    transform = Affine(GSD_M, 0.0, ORIGIN_X + east_m, 0.0, -GSD_M, ORIGIN_Y)
+    return write_tile(folder / "cracked.tif", image, crs=UTM, transform=transform).read_bytes()
+
+
+def survey_all(settings: Settings, *, max_attempts: int = 3) -> None:
+    """Do what waits, cell by cell, until the survey is measured."""
+    assert settings.database_url is not None
+    engine = make_engine(settings.database_url.get_secret_value())
+    storage = Storage(settings.storage_location)
+    rules = WorkRules(max_attempts=max_attempts)
+    worker = CellWorker(engine, storage=storage, detect=dark_is_crack, name="test", rules=rules)
+    while worker.run_once():
+        pass
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def done(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Three segments with 1, 3 and 0 cracks, and a fourth whose only imagery holds no data."""
+    with serving(module_settings) as client:
+        world = World.make(client, tmp_path_factory.mktemp("world"))
+        for number, cracks in enumerate((1, 3, 0)):
+            content = cracked_tile(world.folder, east_m=30.0 * number, cracks=cracks)
+            answer = world.put(f"tile {number}.tif", content)
+            assert answer.status_code == 201, answer.text
+        transform = Affine(GSD_M, 0.0, ORIGIN_X + 90.0, 0.0, -GSD_M, ORIGIN_Y)
+        blank = np.zeros((400, 600, 3), np.uint8)
+        path = write_tile(world.folder / "blank.tif", blank, crs=UTM, transform=transform, nodata=0)
+        assert world.put("blank.tif", path.read_bytes()).status_code == 201
+        assert client.post(f"{world.survey_url}/run").status_code == 202
+        survey_all(module_settings)
+        assert world.survey()["state"] == "done", world.survey()
+        yield world
+
+
+def features(world: World, path: str, **query: Any) -> list[dict[str, Any]]:
+    answer = world.client.get(f"{world.survey_url}/{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/geo+json"
+    page = answer.json()
+    assert page["type"] == "FeatureCollection"
+    assert page["numberReturned"] == len(page["features"])
+    found: list[dict[str, Any]] = page["features"]
+    return found
+
+
+def all_pages(client: httpx.Client, url: str) -> Iterator[list[dict[str, Any]]]:
+    following: str | None = url
+    while following is not None:
+        page = client.get(following).json()
+        yield page["features"]
+        following = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
+
+
+def test_segments_come_by_density_with_what_they_rest_on(done: World) -> None:
+    found = features(done, "segments")
+    figures = [segment["properties"] for segment in found]
+    lengths = [each["crack_length_m"] for each in figures]
+    assert lengths == pytest.approx([3 * CRACK_M, CRACK_M, 0.0, 0.0], rel=0.02)
+    assert [each["crack_count"] for each in figures] == [3, 1, 0, 0]
+    for each in figures[:3]:
+        assert each["imaged_m2"] == pytest.approx(24.0, rel=0.04)  # less a rim
+        density = each["crack_length_m"] / each["imaged_m2"]
+        assert each["density_m_per_m2"] == pytest.approx(density)
+        assert each["coverage"] == pytest.approx(each["imaged_m2"] / each["pavement_m2"])
+    assert figures[2]["density_m_per_m2"] == 0.0
+    blank = figures[3]
+    assert (blank["coverage"], blank["density_m_per_m2"], blank["imaged_m2"]) == (0.0, None, 0.0)
+    assert blank["reason"] != ""
+
+
+def test_geometries_are_in_degrees_and_flat(done: World) -> None:
+    (crack, *_) = features(done, "cracks")
+    line = shapely.geometry.shape(crack["geometry"])
+    assert not line.has_z
+    ground = reproject(line, WGS84, UTM)
+    assert ground.distance(shapely.Point(ORIGIN_X + 3.0, ORIGIN_Y - 1.0)) < 35.0
+    pavement = shapely.geometry.shape(features(done, "segments")[0]["geometry"])
+    centre = shapely.geometry.shape(features(done, "segments", geometry="line")[0]["geometry"])
+    assert (pavement.geom_type, centre.geom_type) == ("MultiPolygon", "LineString")
+    assert pavement.intersects(centre)
+
+
+def test_cracks_have_their_measures_and_their_model(done: World) -> None:
+    found = features(done, "cracks")
+    assert len(found) == 4
+    for crack in found:
+        measures = crack["properties"]
+        assert measures["length_m"] == pytest.approx(CRACK_M, rel=0.02)
+        assert measures["width_mean_mm"] == pytest.approx(40.0, abs=15.0)
+        assert measures["model"] == done.survey()["model"]
+
+
+@pytest.mark.parametrize("path", ["segments", "cracks"])
+def test_pages_neither_skip_nor_repeat(done: World, path: str) -> None:
+    whole = [feature["id"] for feature in features(done, path)]
+    for limit in (1, 2, 3):
+        pages = list(all_pages(done.client, f"{done.survey_url}/{path}?limit={limit}"))
+        assert [feature["id"] for page in pages for feature in page] == whole
+        assert all(len(page) == limit for page in pages[:-1])
+
+
+def test_segments_are_chosen_by_place_density_and_order(done: World) -> None:
+    worst = features(done, "segments")[0]
+    west, south, east, north = shapely.geometry.shape(worst["geometry"]).buffer(-1e-5).bounds
+    box = f"{west},{south},{east},{north}"
+    assert [each["id"] for each in features(done, "segments", bbox=box)] == [worst["id"]]
+    assert len(features(done, "cracks", bbox=box)) == 3
+    assert features(done, "segments", bbox="0,0,1,1") == []
+    assert len(features(done, "segments", min_density=0.0)) == 3
+    least = worst["properties"]["density_m_per_m2"]
+    assert [each["id"] for each in features(done, "segments", min_density=least)] == [worst["id"]]
+    keys = [
+        each["properties"]["segment_key"]
+        for each in features(done, "segments", sort="segment_key", order="asc")
+    ]
+    assert keys == sorted(keys)
+
+
+def test_questions_that_make_no_sense_are_refused(done: World) -> None:
+    for path, query, said in [
+        ("segments", {"bbox": "1,2,3"}, "four numbers"),
+        ("segments", {"bbox": "a,b,c,d"}, "four numbers"),
+        ("segments", {"bbox": "0,0,nan,1"}, "four numbers"),
+        ("cracks", {"bbox": "0,95,1,99"}, "not on the Earth"),
+        ("segments", {"sort": "colour"}, "density"),
+        ("segments", {"min_density": "-1"}, "greater than or equal to 0"),
+        ("segments", {"min_density": "nan"}, "finite"),
+        ("segments", {"limit": "0"}, "greater than or equal to 1"),
+        ("segments", {"limit": "1000000"}, "less than or equal to"),
+        ("segments", {"after": "not a cursor"}, "cursor"),
+        ("cracks", {"after": "AAAA"}, "cursor"),
+    ]:
+        answer = done.client.get(f"{done.survey_url}/{path}", params=query)
+        assert answer.status_code == 422, (query, answer.text)
+        assert said in answer.json()["detail"], (query, answer.text)
+
+
+def test_a_cursor_of_another_order_is_refused(done: World) -> None:
+    first = done.client.get(f"{done.survey_url}/segments", params={"limit": 1}).json()
+    following = httpx.URL(first["links"][1]["href"])
+    answer = done.client.get(following.copy_merge_params({"sort": "length_m"}))
+    assert answer.status_code == 422
+    assert "cursor" in answer.json()["detail"]
+
+
+def test_a_segment_has_a_history(done: World, module_settings: Settings) -> None:
+    worst = features(done, "segments")[0]
+    later = done.client.post(
+        f"{API}/surveys",
+        json={"name": "Autumn", "network": "street", "gsd_m": 0.01, "captured_on": "2199-10-01"},
+    ).json()
+    other = World(done.client, done.folder, done.network_id, later["id"])
+    other.put("tile.tif", cracked_tile(done.folder, east_m=30.0, cracks=2))
+    done.client.post(f"{other.survey_url}/run")
+    survey_all(module_settings)
+    history = done.client.get(f"{API}/segments/{worst['id']}/conditions").json()
+    assert [each["survey_name"] for each in history] == ["Autumn", "Spring"]
+    assert [each["crack_count"] for each in history] == [2, 3]
+    assert history[0]["captured_on"] == "2199-10-01"
+    made = datetime.datetime.fromisoformat(history[0]["created_at"])
+    assert made.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("segment", "status"), [("999999999", 404), ("0", 422), (str(2**63), 422), ("A1:0", 422)]
+)
+def test_an_unknown_segment_is_not_found(client: httpx.Client, segment: str, status: int) -> None:
+    answer = client.get(f"{API}/segments/{segment}/conditions")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_survey_sums_up(done: World) -> None:
+    sums = done.client.get(f"{done.survey_url}/summary").json()
+    assert (sums["segments"], sums["segments_imaged"], sums["crack_count"]) == (4, 3, 4)
+    assert sums["crack_length_m"] == pytest.approx(4 * CRACK_M, rel=0.02)
+    assert sums["imaged_m2"] == pytest.approx(72.0, rel=0.04)
+    survey = done.survey()
+    assert survey["coverage"] == pytest.approx(sums["imaged_m2"] / sums["pavement_m2"], rel=1e-6)
+    assert survey["imaged_m2"] == pytest.approx(sums["imaged_m2"], rel=0.02)
+    cells = survey["cells"]
+    assert cells["done"] == cells["total"] > 0
+
+
+def test_a_run_of_a_finished_survey_changes_nothing(done: World, module_settings: Settings) -> None:
+    before = (done.survey(), features(done, "segments"), features(done, "cracks"))
+    again = done.client.post(f"{done.survey_url}/run").json()
+    assert (again["state"], again["added"], again["redone"], again["retried"]) == ("done", 0, 0, 0)
+    survey_all(module_settings)
+    assert (done.survey(), features(done, "segments"), features(done, "cracks")) == before
+
+
+def test_before_it_is_measured_a_survey_has_no_figures(world: World) -> None:
+    world.put("tile.tif", tile(world.folder))
+    assert features(world, "segments") == []
+    assert features(world, "cracks") == []
+    sums = world.client.get(f"{world.survey_url}/summary").json()
+    assert (sums["segments"], sums["density_m_per_m2"]) == (0, None)
+    assert world.survey()["coverage"] is None
+
+
+def test_failed_cells_say_why_and_a_run_tries_them_again(world: World, settings: Settings) -> None:
+    world.put("tile.tif", tile(world.folder))
+    world.client.post(f"{world.survey_url}/run")
+    (path,) = Path(settings.storage_location).rglob("*.tif")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    survey_all(settings, max_attempts=1)
+    survey = world.survey()
+    assert survey["cells"]["failed"] == survey["cells"]["total"]
+    (said,) = survey["cells"]["errors"]
+    assert said
+    path.write_bytes(content)
+    again = world.client.post(f"{world.survey_url}/run").json()
+    assert again["retried"] == survey["cells"]["total"]
+    survey_all(settings)
+    healed = world.survey()
+    assert (healed["state"], healed["cells"]["failed"]) == ("done", 0)
+    assert healed["coverage"] > 0

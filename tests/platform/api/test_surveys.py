@@ -1,0 +1,134 @@
+"""Making, running and looking at surveys over HTTP."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api_world import API, World, import_street, tile
+from pavemap.training.registry import default_card
+
+JSON = {"Content-Type": "application/json"}
+
+
+def make(client: httpx.Client, **fields: object) -> httpx.Response:
+    return client.post(f"{API}/surveys", json={"name": "Spring", "network": "street", **fields})
+
+
+def test_a_survey_takes_the_network_s_zone_and_the_model_s_pixel(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    import_street(client, tmp_path)
+    answer = make(client, captured_on="2026-04-28")
+    assert answer.status_code == 201, answer.text
+    survey = answer.json()
+    assert survey["crs"] == "EPSG:32616"
+    assert survey["gsd_m"] == default_card().gsd_m
+    assert survey["model"] == default_card().model_id
+    assert survey["captured_on"] == "2026-04-28"
+    assert survey["state"] == "created"
+    assert survey["cells"] == {
+        "total": 0, "waiting": 0, "leased": 0, "done": 0, "failed": 0, "retries": 0, "errors": {}
+    }  # fmt: skip
+    assert survey["coverage"] is None
+    assert client.get(f"{API}/surveys/{survey['id']}").json() == survey
+
+
+def test_a_pixel_in_web_mercator_is_a_ground_pixel(client: httpx.Client, tmp_path: Path) -> None:
+    import_street(client, tmp_path)
+    survey = make(client, crs="EPSG:3857", gsd_m=0.01).json()
+    assert survey["gsd_m"] == pytest.approx(0.01 / 0.8695, rel=3e-3)  # 1 / cos(29.6 degrees)
+
+
+def test_surveys_are_listed_latest_first_and_by_network(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    import_street(client, tmp_path)
+    names = ["one", "two", "three"]
+    for name in names:
+        make(client, name=name)
+    listed = client.get(f"{API}/surveys").json()
+    assert [survey["name"] for survey in listed] == names[::-1]
+    assert client.get(f"{API}/surveys", params={"network": "street"}).json() == listed
+    assert client.get(f"{API}/surveys", params={"network": "elsewhere"}).status_code == 404
+
+
+REFUSED: list[tuple[dict[str, object], int, str]] = [
+    ({"network": "nowhere"}, 404, "import it first"),
+    ({"network": "street\u0000"}, 422, "control characters"),
+    ({"network": "street\ud800"}, 422, "control characters"),
+    ({"name": "  "}, 422, "at least 1 character"),
+    ({"name": "x" * 201}, 422, "at most 200 characters"),
+    ({"crs": "EPSG:4326"}, 422, "needs a metric CRS"),
+    ({"crs": "EPSG:2264"}, 422, "not in metres"),
+    ({"crs": "mars"}, 422, "is no CRS"),
+    ({"gsd_m": 0}, 422, "greater than or equal to"),
+    ({"gsd_m": float("inf")}, 422, "less than or equal to"),
+    ({"gsd_m": float("nan")}, 422, "less than or equal to"),
+    ({"captured_on": "yesterday"}, 422, "valid date"),
+    ({"model": "/etc/passwd"}, 404, "no model version"),
+    ({"colour": "red"}, 422, "Extra inputs"),
+]
+
+
+def test_a_survey_that_can_t_be_is_refused_with_advice(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    import_street(client, tmp_path)
+    for fields, status, said in REFUSED:
+        # Not by json=, which would refuse to write Infinity; other clients do write it.
+        body = json.dumps({"name": "Spring", "network": "street", **fields})
+        answer = client.post(f"{API}/surveys", content=body, headers=JSON)
+        assert answer.status_code == status, (fields, answer.text)
+        assert said in answer.json()["detail"], (fields, answer.text)
+    assert client.get(f"{API}/surveys").json() == []
+
+
+def test_a_survey_without_imagery_can_t_run(world: World) -> None:
+    answer = world.client.post(f"{world.survey_url}/run")
+    assert answer.status_code == 422
+    assert "upload orthophotos, then run it" in answer.json()["detail"]
+    assert world.survey()["state"] == "created"
+
+
+def test_a_run_plans_the_cells_and_twice_is_once(world: World) -> None:
+    assert world.put("tile.tif", tile(world.folder)).status_code == 201
+    first = world.client.post(f"{world.survey_url}/run")
+    assert first.status_code == 202, first.text
+    plan = first.json()
+    assert plan["state"] == "running"
+    assert plan["total"] == plan["added"] > 0
+    again = world.client.post(f"{world.survey_url}/run").json()
+    assert again == {**plan, "added": 0, "redone": 0, "dropped": 0, "retried": 0}
+    survey = world.survey()
+    assert (survey["state"], survey["cells"]["waiting"]) == ("running", plan["total"])
+
+
+def test_a_run_after_more_imagery_adds_only_what_is_new(world: World) -> None:
+    world.put("west.tif", tile(world.folder))
+    before = world.client.post(f"{world.survey_url}/run").json()
+    world.put("east.tif", tile(world.folder, east_m=60.0, seed=1))
+    after = world.client.post(f"{world.survey_url}/run").json()
+    assert after["added"] > 0
+    assert (after["redone"], after["total"]) == (0, before["total"] + after["added"])
+
+
+def test_an_unknown_survey_is_not_found(client: httpx.Client) -> None:
+    operations = [
+        ("GET", ""),
+        ("POST", "/run"),
+        ("GET", "/segments"),
+        ("GET", "/cracks"),
+        ("GET", "/summary"),
+        ("PUT", "/orthophotos/tile.tif"),
+    ]
+    for unknown in (str(uuid.UUID(int=0)), "spring", "%00", "x" * 500):
+        for method, path in operations:
+            answer = client.request(method, f"{API}/surveys/{unknown}{path}")
+            assert answer.status_code == 404, (method, path, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "survey" in answer.json()["detail"]

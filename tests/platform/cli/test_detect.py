@@ -1,0 +1,65 @@
+"""`pavemap detect` with the shipped model: files in, files out, nothing else needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import matplotlib.image
+import pytest
+
+from cli_world import Cli
+
+
+def test_a_folder_and_roads_become_a_geopackage_and_a_map(
+    tiles: Path, roads: Path, tmp_path: Path
+) -> None:
+    target, picture = tmp_path / "cracks.gpkg", tmp_path / "map.png"
+    said = Cli()(
+        "detect", tiles, "-o", target, "--map", picture, "--roads", roads, "--segment-length", 1,
+        "--id-field", "ref", "--name-field", "label", "--width-field", "wide", "--json",
+    ).json  # fmt: skip
+
+    cracks = gpd.read_file(target, layer="cracks")
+    segments = gpd.read_file(target, layer="segments")
+    assert said["files"] == [str(target), str(picture)]
+    assert said["cracks"] == len(cracks) > 0
+    assert said["crack_length_m"] == pytest.approx(segments["crack_length_m"].sum(), abs=0.001)
+    assert said["imaged_m2"] == pytest.approx(2.4, abs=0.03)
+    assert len(segments) == 5
+    assert said["segments"][0]["segment_key"].startswith("R1:")
+    assert said["mpx_per_s"]["detect"] > 0.0
+    assert cracks["model"].str.startswith("survey-unet").all()
+    assert (cracks["width_max_mm"] >= cracks["width_mean_mm"]).all()
+    assert matplotlib.image.imread(picture).shape[1] == 1820
+
+
+def test_a_tile_becomes_geojson(tiles: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cracks.geojson"
+
+    said = Cli()("detect", tiles / "tile_0_1.tif", "-o", target, "--threshold", 0.5, "--gsd", 0.004)
+
+    assert str(target) in said.out
+    assert json.loads(target.read_text())["name"] == "cracks"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--model", "no-such"), "No model no-such"),
+        (("--crs", "EPSG:4326"), "is not projected"),
+        (("-o", "cracks.shp"), "end it in .gpkg"),
+        (("--threshold", "1.5"), "threshold must be within 0 and 1"),
+        (("--map", "map.jpg"), "end its name in .png"),
+    ],
+)
+def test_what_can_not_be_is_told(
+    tiles: Path, tmp_path: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    said = Cli().fails(
+        "detect", tiles, *(() if "-o" in options else ("-o", tmp_path / "c.gpkg")), *options
+    )
+
+    assert sentence in said.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,116 @@
+"""The command line answers at once, and its errors are one sentence with the right exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli_world import Cli
+from pavemap.platform.cli.console import note_warnings, number
+
+PAVEMAP = Path(sys.executable).parent / "pavemap"
+
+HEAVY = {
+    "fastapi",
+    "geopandas",
+    "httpx",
+    "matplotlib",
+    "numpy",
+    "rasterio",
+    "ray",
+    "sqlalchemy",
+    "torch",
+}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, json, pavemap.platform.cli.main as m; print(json.dumps(list(sys.modules)))"
+    listed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+
+    assert not HEAVY & set(json.loads(listed.stdout))
+
+
+def test_the_program_is_installed_and_says_what_it_can() -> None:
+    done = subprocess.run([PAVEMAP, "--help"], capture_output=True, check=True, text=True)
+
+    for command in ("up", "detect", "demo", "network", "survey", "segments", "export", "train"):
+        assert f" {command} " in done.stdout
+
+
+def test_an_error_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PAVEMAP, "detect", tmp_path / "missing.tif"], capture_output=True, check=False, text=True
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: there is no GeoTIFF at {tmp_path}/missing.tif; name files, folders or a pattern\n"
+    )
+    assert done.stdout == ""
+
+
+def test_debug_shows_where_wherever_it_stands(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PAVEMAP, "detect", tmp_path / "missing.tif", "--debug"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert "Missing argument" in Cli().fails("survey", "run", code=2).err
+    assert "No such option" in Cli().fails("model", "list", "--no-such", code=2).err
+
+
+def test_an_unforeseen_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.delenv("PAVEMAP_DEBUG", raising=False)
+    monkeypatch.setattr("pavemap.training.registry.default_model", broken)
+
+    said = Cli().fails("model", "list")
+
+    assert "did not expect (ZeroDivisionError: by zero)" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_server_that_is_away_is_named() -> None:
+    said = Cli().fails("survey", "list", "--server", "http://127.0.0.1:9")
+
+    assert said.err == (
+        "Error: no pavemap answers at http://127.0.0.1:9; start one with `pavemap up`, or name another "
+        "with --server\n"
+    )
+
+
+def test_models_are_listed_with_the_default_first() -> None:
+    models = Cli()("model", "list", "--json").json
+
+    assert [model["default"] for model in models].count(True) == 1
+    assert models[0]["default"]
+    assert all(model["id"].startswith(model["name"]) for model in models)
+
+
+def test_figures_that_are_not_there_are_dashes() -> None:
+    assert number(None, 2) == "–"
+    assert number(1234.5, 1, unit="m") == "1,234.5 m"
+
+
+def test_a_warning_is_said_once_for_all_files(capsys: pytest.CaptureFixture[str]) -> None:
+    note_warnings([("a.tif", "too coarse"), ("b.tif", "no mask"), ("c.tif", "too coarse")])
+
+    assert capsys.readouterr().err.splitlines() == [
+        "Warning: a.tif and 1 more: too coarse",
+        "Warning: b.tif: no mask",
+    ]

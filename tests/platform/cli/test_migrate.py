@@ -1,0 +1,48 @@
+"""`pavemap migrate` is safe to run in every replica at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pavemap.geo.store.engine import make_engine
+from pavemap.geo.store.schema import is_current
+
+PAVEMAP = str(Path(sys.executable).parent / "pavemap")
+
+
+def start(environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [PAVEMAP, "migrate"],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_two_at_once_bring_an_empty_database_up_to_date(empty_database_url: str) -> None:
+    environment = {**os.environ, "PAVEMAP_DATABASE_URL": empty_database_url}
+    both = [start(environment), start(environment)]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    engine = make_engine(empty_database_url)
+    assert is_current(engine)
+    engine.dispose()
+
+
+def test_without_a_database_it_says_what_to_set(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PAVEMAP_DATABASE_URL"}
+    done = subprocess.run(
+        [PAVEMAP, "migrate"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "PAVEMAP_DATABASE_URL" in done.stderr

@@ -1,0 +1,139 @@
+"""A survey from the command line: network, tiles, run, figures and files, over a real API and PostGIS."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+
+from cli_world import Cli
+
+FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
+
+
+@pytest.fixture
+def survey(cli: Cli, roads: Path) -> str:
+    """A survey of the drawn road in segments of a metre, without imagery."""
+    cli("network", "import", roads, "--name", "town", "--segment-length", 1, *FIELDS)
+    created = cli(
+        "survey", "create", "Spring", "--network", "town", "--date", "2026-04-28", "--json"
+    )
+    return str(created.json["id"])
+
+
+@pytest.fixture
+def surveyed(cli: Cli, survey: str, tiles: Path, worker: None) -> str:
+    """The same, its tiles surveyed."""
+    cli("survey", "upload", survey, tiles)
+    cli("survey", "run", survey, "--wait")
+    return survey
+
+
+def test_a_network_is_imported_once(cli: Cli, roads: Path) -> None:
+    first = cli("network", "import", roads, "--segment-length", 1, *FIELDS, "--json").json
+    again = cli("network", "import", roads, "--segment-length", 1, *FIELDS, "--json").json
+
+    assert (first["name"], first["segments"], first["id"]) == ("roads", 5, again["id"])
+    assert [each["name"] for each in cli("network", "list", "--json").json] == ["roads"]
+    assert "roads" in cli("network", "list").out
+
+
+def test_uploads_go_on_where_they_stopped(cli: Cli, survey: str, tiles: Path) -> None:
+    first = cli("survey", "upload", "Spring", tiles / "tile_0_0.tif", "--json").json
+    rest = cli("survey", "upload", survey, f"{tiles}/*.tif", "--parallel", 2, "--json").json
+
+    assert [each["name"] for each in first["uploaded"]] == ["tile_0_0.tif"]
+    assert [each["name"] for each in rest["uploaded"]] == ["tile_0_1.tif", "tile_0_2.tif"]
+    assert rest["skipped"] == [str(tiles / "tile_0_0.tif")]
+    assert "3" in cli("survey", "upload", survey, tiles).out
+
+
+def test_a_bad_file_stops_no_other(cli: Cli, survey: str, tiles: Path, tmp_path: Path) -> None:
+    whole = (tiles / "tile_0_0.tif").read_bytes()
+    (tmp_path / "half.tif").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "whole.tif").write_bytes(whole)
+
+    said = cli.fails("survey", "upload", survey, tmp_path, "--json")
+
+    assert [each["name"] for each in said.json["uploaded"]] == ["whole.tif"]
+    assert [Path(each["file"]).name for each in said.json["failed"]] == ["half.tif"]
+    assert said.err.startswith(f"Error: {tmp_path / 'half.tif'}: ")
+
+
+def test_a_survey_is_run_and_its_figures_are_shown(cli: Cli, surveyed: str) -> None:
+    status = cli("survey", "status", "Spring", "--json").json
+    assert status["state"] == "done"
+    assert status["cells"]["failed"] == 0
+    # 2.4 m of the road are under the tiles, 1 m wide, less the strip along the imagery's end.
+    assert status["summary"]["imaged_m2"] == pytest.approx(2.4, abs=0.03)
+    assert status["captured_on"] == "2026-04-28"
+
+    found = cli("segments", surveyed, "--json").json["features"]
+    densities = [feature["properties"]["density_m_per_m2"] for feature in found]
+    assert densities[:3] == sorted(densities[:3], reverse=True)
+    assert densities[0] > 0.0
+    table = cli("segments", "Spring", "--limit", 1).out
+    assert "High Street" in table
+    assert len(table.splitlines()) == 3
+
+    cracks = cli("cracks", surveyed, "--limit", 100, "--json").json["features"]
+    assert len(cracks) == status["summary"]["crack_count"]
+    assert "mean width mm" in cli("cracks", surveyed).out
+
+
+def test_running_again_changes_nothing(cli: Cli, surveyed: str) -> None:
+    before = cli("survey", "status", surveyed, "--json").json["summary"]
+
+    said = cli("survey", "run", surveyed, "--wait")
+
+    assert "nothing has changed" in said.err
+    assert cli("survey", "status", surveyed, "--watch", "--json").json["summary"] == before
+
+
+def test_exports_hold_what_the_server_says(cli: Cli, surveyed: str, tmp_path: Path) -> None:
+    summary = cli("survey", "status", surveyed, "--json").json["summary"]
+    target = tmp_path / "out.gpkg"
+
+    made = cli("export", "Spring", "-o", target, "--json").json
+
+    cracks, segments = (gpd.read_file(target, layer=name) for name in ("cracks", "segments"))
+    assert made["features"] == {"segments": len(segments), "cracks": len(cracks)}
+    assert len(cracks) == summary["crack_count"]
+    assert segments["crack_length_m"].sum() == pytest.approx(summary["crack_length_m"])
+    assert set(segments.geom_type) == {"MultiPolygon"}
+    assert cracks["model"].str.startswith("survey-unet").all()
+
+    said = cli("export", surveyed, "-o", tmp_path / "out.geojson")
+    assert said.out.splitlines() == [str(tmp_path / f"out{end}.geojson") for end in ("", "_cracks")]
+    assert len(json.loads((tmp_path / "out_cracks.geojson").read_text())["features"]) == len(cracks)
+
+    cli("export", surveyed, "-o", tmp_path / "out.csv", "--layer", "segments")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(segments)
+
+
+def test_a_box_limits_what_is_listed(cli: Cli, surveyed: str) -> None:
+    everywhere = cli("segments", surveyed, "--json").json["features"]
+
+    nowhere = cli("segments", surveyed, "--bbox", "10,50,10.1,50.1", "--json").json["features"]
+
+    assert everywhere
+    assert nowhere == []
+    assert "bbox takes four numbers" in cli.fails("segments", surveyed, "--bbox", "1,2").err
+
+
+def test_unknown_and_ambiguous_surveys_are_told(cli: Cli, survey: str) -> None:
+    assert "there is no survey 'Autumn'" in cli.fails("survey", "status", "Autumn").err
+    cli("survey", "create", "Spring", "--network", "town")
+    assert "2 surveys are called 'Spring'" in cli.fails("survey", "status", "Spring").err
+    assert "Spring" in cli("survey", "list").out
+
+
+def test_a_survey_without_imagery_does_not_run(cli: Cli, survey: str) -> None:
+    said = cli.fails("survey", "run", survey)
+
+    assert said.err.startswith("Error: ")
+    assert "imagery" in said.err

@@ -1,0 +1,134 @@
+"""The client of the API: problems become errors, uploads insist, pages are followed to the end."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError, StorageFull, Unavailable
+from pavemap.platform.client import Client, file_digest
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+def answering(answer: Answer) -> Client:
+    """A client whose server is a function."""
+    return Client("http://pavemap.test", transport=httpx.MockTransport(answer))
+
+
+def failing_at_first(times: int, error: Callable[[httpx.Request], httpx.Response]) -> Answer:
+    """A server that fails some times and then answers with what it was sent."""
+    left = iter(range(times))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if next(left, None) is not None:
+            return error(request)
+        return httpx.Response(201, json={"sha256": hashlib.sha256(request.read()).hexdigest()})
+
+    return answer
+
+
+def problem(status: int) -> httpx.Response:
+    return httpx.Response(status, json={"title": "…", "status": status, "detail": "do this next"})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (404, NotFound),
+        (409, Conflict),
+        (413, BadInput),
+        (422, BadInput),
+        (500, PavemapError),
+        (503, Unavailable),
+        (507, StorageFull),
+    ],
+)
+def test_a_problem_becomes_the_error_it_was(status: int, kind: type[PavemapError]) -> None:
+    with pytest.raises(PavemapError, match=r"^do this next$") as raised:
+        answering(lambda _: problem(status)).networks()
+
+    assert type(raised.value) is kind
+
+
+def test_what_is_no_pavemap_is_named() -> None:
+    with pytest.raises(Unavailable, match=r"502 Bad Gateway to GET .*is it a pavemap server\?"):
+        answering(lambda _: httpx.Response(502, text="<html>")).networks()
+    with pytest.raises(BadInput, match="is no address of a server"):
+        Client("localhost:8000")
+
+
+def broken(request: httpx.Request) -> httpx.Response:
+    raise httpx.WriteError("broken pipe", request=request)
+
+
+@pytest.mark.parametrize("error", [broken, lambda _: problem(503)])
+def test_an_upload_is_sent_again_from_its_start(tmp_path: Path, error: Answer) -> None:
+    path = tmp_path / "tile.tif"
+    path.write_bytes(b"0123456789" * 300_000)
+    heard: list[int] = []
+
+    answer = answering(failing_at_first(2, error)).upload(
+        "id", path, name="a b.tif", sha256=file_digest(path), on_bytes=heard.append
+    )
+
+    assert answer["sha256"] == file_digest(path)
+    assert heard.count(0) == 3
+    assert heard[-1] == 3_000_000
+
+
+def test_an_upload_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "tile.tif").write_bytes(b"no TIFF")
+    calls: list[str] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.raw_path.decode())
+        assert request.headers["content-sha256"] == "0" * 64
+        return problem(422)
+
+    with pytest.raises(BadInput):
+        answering(refuse).upload("id", tmp_path / "tile.tif", name="a/b.tif", sha256="0" * 64)
+
+    assert calls == ["/api/v1/surveys/id/orthophotos/a%2Fb.tif"]
+
+
+def test_pages_are_followed_by_their_cursor_on_the_same_server() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        after = request.url.params.get("after")
+        assert request.url.host == "pavemap.test"
+        assert request.url.params["sort"] == "density"
+        links = [{"rel": "self", "href": str(request.url)}]
+        if after is None:
+            links.append({"rel": "next", "href": "http://inside:80/x?sort=density&after=c%2B1"})
+        else:
+            assert after == "c+1"
+        return httpx.Response(200, json={"features": [{"id": after}], "links": links})
+
+    pages = answering(page).segments("id", sort="density", bbox=None)
+
+    assert [feature["id"] for page in pages for feature in page] == [None, "c+1"]
+
+
+def test_waiting_bears_a_server_that_is_away_for_a_while() -> None:
+    states: Iterator[Any] = iter(["running", None, None, "measuring", "done"])
+
+    def survey(_: httpx.Request) -> httpx.Response:
+        state = next(states)
+        return problem(503) if state is None else httpx.Response(200, json={"state": state})
+
+    heard: list[str] = []
+    done = answering(survey).wait("id", on_progress=lambda now: heard.append(now["state"]))
+
+    assert heard == ["running", "measuring", "done"]
+    assert done["state"] == "done"

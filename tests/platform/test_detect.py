@@ -1,0 +1,161 @@
+"""Surveys of files: figures that can be counted by hand, whatever the tiles, cells and CRS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from pyproj import CRS
+
+from cli_world import dark
+from pavemap.geo.errors import BadInput
+from pavemap.geo.road_table import FieldMap
+from pavemap.geo.roads import read_network
+from pavemap.geo.segments import segment_network
+from pavemap.platform.detect import DetectOptions, FileSurvey, read_orthophotos, survey_files
+from pavemap.training.card import ModelCard
+from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut, draw_crack
+
+CARD = ModelCard(
+    name="dark",
+    architecture="none",
+    channels=3,
+    gsd_m=0.002,
+    gsd_range_m=(0.001, 0.004),
+    threshold=0.5,
+    digest="0" * 64,
+    created="2026-01-01T00:00:00+00:00",
+)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """2 m x 1.2 m with one crack of 1.2 m along the middle, 5 pixels (10 mm) wide."""
+    image = asphalt(1000, 600)
+    draw_crack(image, [(200, 300), (800, 300)], width_px=4)  # OpenCV draws 5
+    return Scene(image, gsd_m=0.002)
+
+
+@pytest.fixture
+def segments(tmp_path: Path) -> gpd.GeoDataFrame:
+    """A road 1 m wide along the crack, in four segments of 1 m: two on the scene, two beyond it."""
+    y = ORIGIN_Y - 0.6
+    line = shapely.LineString([(ORIGIN_X, y), (ORIGIN_X + 4, y)])
+    frame = gpd.GeoDataFrame({"id": ["R1"], "width": [1.0]}, geometry=[line], crs=UTM)
+    frame.to_file(tmp_path / "roads.gpkg", driver="GPKG")
+    fields = FieldMap(road_id="id", width="width")
+    return segment_network(read_network(tmp_path / "roads.gpkg", fields=fields), length_m=1.0)
+
+
+def survey(
+    paths: list[Path], segments: gpd.GeoDataFrame | None = None, **options: object
+) -> FileSurvey:
+    return survey_files(
+        read_orthophotos(paths),
+        card=CARD,
+        detect=dark,
+        segments=segments,
+        options=DetectOptions(**options),  # type: ignore[arg-type]
+    )
+
+
+def test_a_tile_alone_gives_cracks_and_density(scene: Scene, tmp_path: Path) -> None:
+    found = survey(cut(scene, tmp_path, columns=1, rows=1))
+
+    assert len(found.cracks) == 1
+    assert found.crack_length_m == pytest.approx(1.2, rel=0.02)
+    assert found.cracks["width_mean_mm"].iloc[0] == pytest.approx(10.0, abs=1.0)
+    assert found.cracks["model"].iloc[0] == "dark-00000000"
+    # The imagery's outer strip of 4 pixels does not count as imaged.
+    assert found.imaged_m2 == pytest.approx(1.984 * 1.184, rel=0.001)
+    assert found.density_m_per_m2 == pytest.approx(1.2 / found.imaged_m2, rel=0.02)
+    assert found.segments is None
+
+
+def test_roads_give_density_by_segment(
+    scene: Scene, segments: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    found = survey(cut(scene, tmp_path, columns=1, rows=1), segments)
+
+    assert found.segments is not None
+    assert found.pieces is not None
+    table = found.segments
+    assert table["crack_length_m"].tolist() == pytest.approx([0.6, 0.6, 0.0, 0.0], abs=0.02)
+    assert table["imaged_m2"].tolist() == pytest.approx([0.992, 0.992, 0.0, 0.0], abs=0.005)
+    assert table["density_m_per_m2"].tolist()[:2] == pytest.approx([0.605, 0.605], rel=0.03)
+    assert table["density_m_per_m2"].isna().tolist() == [False, False, True, True]
+    assert table["reason"].tolist()[2:] == ["no imagery", "no imagery"]
+    assert found.pieces["length_m"].sum() == pytest.approx(found.crack_length_m)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "overlap_px", "cell_px"),
+    [(3, 2, 30, 2048), (1, 1, 0, 256), (4, 1, 10, 192)],
+)
+def test_tiles_and_cells_change_nothing(
+    scene: Scene,
+    segments: gpd.GeoDataFrame,
+    tmp_path: Path,
+    columns: int,
+    rows: int,
+    overlap_px: int,
+    cell_px: int,
+) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = survey(cut(scene, tmp_path / "whole", columns=1, rows=1), segments)
+    paths = cut(scene, tmp_path, columns=columns, rows=rows, overlap_px=overlap_px)
+
+    found = survey(paths[::-1], segments, cell_px=cell_px)
+
+    assert len(found.cracks) == len(whole.cracks)
+    assert found.crack_length_m == pytest.approx(whole.crack_length_m, rel=0.005)
+    assert found.imaged_m2 == pytest.approx(whole.imaged_m2, rel=1e-6)
+
+
+def test_lengths_are_ground_metres_in_any_crs(scene: Scene, tmp_path: Path) -> None:
+    """Web mercator at 30 degrees north stretches by 1.15; a metre of crack stays a metre."""
+    paths = cut(scene, tmp_path, columns=1, rows=1)
+
+    found = survey(paths, crs=CRS.from_epsg(3857))
+
+    assert found.gsd_m == pytest.approx(0.002 * 1.15, rel=0.01)
+    assert found.crack_length_m == pytest.approx(1.2, rel=0.02)
+
+
+def test_progress_and_speed_are_told(scene: Scene, tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    found = survey_files(
+        read_orthophotos(cut(scene, tmp_path, columns=1, rows=1)),
+        card=CARD,
+        detect=dark,
+        options=DetectOptions(cell_px=512),
+        on_cell=lambda done, total: heard.append((done, total)),
+    )
+
+    assert heard == [(number, found.cells) for number in range(1, found.cells + 1)]
+    assert found.mpx == pytest.approx(found.cells * (512 + 128) ** 2 / 1e6)
+    assert {"read", "detect", "vectorize", "measure", "overall"} <= set(found.speeds())
+
+
+def test_imagery_beside_the_roads_is_refused(
+    scene: Scene, segments: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    far = segments.assign(
+        geometry=shapely.transform(segments.geometry.to_numpy(), lambda p: p + 1.0)
+    )
+
+    with pytest.raises(BadInput, match="shows none of the roads"):
+        survey(cut(scene, tmp_path, columns=1, rows=1), far)
+
+
+def test_an_error_of_a_cell_ends_the_survey(scene: Scene, tmp_path: Path) -> None:
+    def broken(_: object) -> np.ndarray:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        survey_files(
+            read_orthophotos(cut(scene, tmp_path, columns=1, rows=1)), card=CARD, detect=broken
+        )

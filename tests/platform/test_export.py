@@ -1,0 +1,144 @@
+"""Exports open again with every row, null stays null, and a failed one leaves nothing behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sqlite3
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import geopandas as gpd
+import pyogrio
+import pytest
+import shapely
+
+from pavemap.geo.errors import BadInput
+from pavemap.platform.export import Export
+from pavemap.platform.styling import NOT_IMAGED_COLOUR, colour_of, density_classes, segment_style
+
+
+def segments() -> gpd.GeoDataFrame:
+    """Two segments side by side: one with density 0.25 m/m2, one that no tile shows."""
+    return gpd.GeoDataFrame(
+        {
+            "segment_key": ["a:0", "a:10"],
+            "crack_count": [3, 0],
+            "density_m_per_m2": [0.25, None],
+            "reason": ["", "no imagery"],
+            "of no concern": [1, 2],
+        },
+        geometry=[shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)],
+        crs=4326,
+    )
+
+
+def cracks(count: int) -> gpd.GeoDataFrame:
+    """Lines with a width as z, as they are inside pavemap."""
+    lines = [shapely.LineString([(i, 0, 5.0), (i, 1, 7.0)]) for i in range(count)]
+    return gpd.GeoDataFrame({"crack_id": range(count), "length_m": 1.5}, geometry=lines, crs=4326)
+
+
+def write(path: Path) -> Export:
+    with Export(path, layers=["segments", "cracks"]) as export:
+        export.write("segments", segments())
+        export.write("cracks", cracks(2))
+        export.write("cracks", cracks(3))
+    return export
+
+
+def test_a_geopackage_holds_every_batch_with_styles_for_qgis(tmp_path: Path) -> None:
+    path = tmp_path / "street.gpkg"
+    assert write(path).files == [path]
+
+    found = gpd.read_file(path, layer="segments")
+    assert list(found.segment_key) == ["a:0", "a:10"]
+    assert found.density_m_per_m2[0] == 0.25
+    assert math.isnan(found.density_m_per_m2[1])
+    assert "of no concern" not in found
+    assert pyogrio.read_info(path, layer="cracks")["features"] == 5
+    assert pyogrio.read_info(path, layer="cracks")["geometry_type"] == "LineString"
+
+    connection = sqlite3.connect(path)
+    styles = dict(connection.execute("SELECT f_table_name, styleQML FROM layer_styles"))
+    connection.close()
+    rules = ElementTree.fromstring(styles["segments"].partition("'SYSTEM'>")[2]).iter("rule")
+    assert len(list(rules)) == 6
+    assert set(styles) == {"segments", "cracks"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_geojson_holds_a_layer_a_file(tmp_path: Path) -> None:
+    export = write(tmp_path / "street.geojson")
+
+    assert [file.name for file in export.files] == ["street.geojson", "street_cracks.geojson"]
+    first, second = (json.loads(file.read_text()) for file in export.files)
+    assert first["features"][1]["properties"]["density_m_per_m2"] is None
+    assert first["features"][0]["properties"]["crack_count"] == 3
+    assert len(second["features"]) == 5
+    assert second["features"][0]["geometry"]["coordinates"] == [[0, 0], [0, 1]]
+
+
+def test_csv_says_where_the_middle_is(tmp_path: Path) -> None:
+    write(tmp_path / "street.csv")
+
+    with (tmp_path / "street.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["density_m_per_m2"] == "0.25"
+    assert rows[1]["density_m_per_m2"] == ""
+    assert (rows[1]["lon"], rows[1]["lat"]) == ("1.5", "0.5")
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])
+def test_layers_without_rows_are_there(tmp_path: Path, suffix: str) -> None:
+    with Export(tmp_path / f"empty.{suffix}", layers=["cracks"]):
+        pass
+
+    path = tmp_path / f"empty.{suffix}"
+    if suffix == "csv":
+        assert path.read_text().startswith("crack_id,length_m")
+    else:
+        assert len(gpd.read_file(path, layer="cracks")) == 0
+
+
+def fail_to_write(path: Path) -> None:
+    with Export(path, layers=["segments"]) as export:
+        export.write("segments", segments())
+        raise RuntimeError("the server went away")
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])
+def test_an_error_leaves_the_old_file_as_it_was(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"street.{suffix}"
+    path.write_text("old")
+
+    with pytest.raises(RuntimeError):
+        fail_to_write(path)
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unknown_formats_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"end it in \.gpkg"):
+        Export(tmp_path / "street.shp", layers=["cracks"])
+    with pytest.raises(BadInput, match="no folder"):
+        Export(tmp_path / "missing" / "street.gpkg", layers=["cracks"])
+
+
+def test_classes_have_round_limits_and_hold_every_density() -> None:
+    classes = density_classes([0.0, 0.3, 0.87, math.nan])
+
+    assert [item.upper for item in classes] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert colour_of(0.0, classes) == classes[0].colour
+    assert colour_of(0.87, classes) == classes[4].colour
+    assert colour_of(None, classes) == NOT_IMAGED_COLOUR
+    assert density_classes([math.nan])[-1].upper == 1.0
+
+
+def test_a_style_tells_null_from_zero() -> None:
+    style = segment_style(density_classes([0.0]))
+
+    assert "&quot;density_m_per_m2&quot; IS NULL" in style
+    assert "&quot;density_m_per_m2&quot; &gt;= 0 AND" in style

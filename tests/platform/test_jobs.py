@@ -1,0 +1,201 @@
+"""Training on a real Ray cluster: submitted once, followed, cancelled, and its loss reported."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from api_world import API, serving
+from pavemap.geo.errors import Conflict, NotFound
+from pavemap.platform.errors import ClusterAway
+from pavemap.platform.jobs import OVER, TrainingJob, TrainingJobs, job_id
+from pavemap.platform.settings import Settings
+from pavemap.training.config import DataSource, TrainConfig
+from ray_cluster import Cluster, free_port, ray_cluster
+from training.drawing import write_set
+
+pytestmark = pytest.mark.filterwarnings(
+    # Ray 2.60 hands aiohttp an argument that aiohttp 3.14 would rather have otherwise.
+    "ignore:ssl=None is deprecated:DeprecationWarning"
+)
+
+
+def config_of(tmp_path: Path, *, name: str = "tiny", iterations: int = 2) -> TrainConfig:
+    return TrainConfig(
+        name=name,
+        output=tmp_path / name,
+        data=(DataSource(folder=tmp_path / "set", list="train"),),
+        iterations=iterations,
+        batch_size=8,
+        report_every=1,
+    )
+
+
+def over(jobs: TrainingJobs, name: str, *, within_s: float = 200.0) -> TrainingJob:
+    end = time.monotonic() + within_s
+    while (job := jobs.get(name)).state not in OVER:
+        assert time.monotonic() < end, f"{job} after {within_s} s: {jobs.logs(name)}"
+        time.sleep(1.0)
+    return job
+
+
+async def followed(jobs: TrainingJobs, name: str) -> str:
+    return "".join([text async for text in jobs.follow(name)])
+
+
+def test_the_same_configuration_has_the_same_id(tmp_path: Path) -> None:
+    one, other = config_of(tmp_path), config_of(tmp_path)
+    assert job_id(one) == job_id(other)
+    assert job_id(one) == job_id(one.model_copy(update={"ray_address": "10.0.0.1:6379"}))
+    assert job_id(one) != job_id(one.model_copy(update={"seed": 1}))
+
+
+def test_a_cluster_that_is_away_is_told_with_advice(tmp_path: Path) -> None:
+    jobs = TrainingJobs(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ClusterAway, match=r"start one \(pavemap up"):
+        jobs.submit(config_of(tmp_path))
+    with pytest.raises(ClusterAway, match="no Ray cluster answers"):
+        jobs.get("train-0123456789abcdef")
+
+
+def test_the_token_is_looked_for_where_it_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    settings = Settings(home=tmp_path)
+    assert TrainingJobs.configured(settings).token_file == tmp_path / "ray" / "ray_token"
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/run/ray/token")
+    assert TrainingJobs.configured(settings).token_file == Path("/run/ray/token")
+    named = Settings(home=tmp_path, ray_token_file=tmp_path / "other")
+    assert TrainingJobs.configured(named).token_file == tmp_path / "other"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with ray_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def jobs(cluster: Cluster) -> TrainingJobs:
+    return TrainingJobs(cluster.url, token_file=cluster.token_file)
+
+
+@pytest.mark.ray
+def test_another_token_is_refused_with_advice(cluster: Cluster) -> None:
+    with pytest.raises(ClusterAway, match="PAVEMAP_RAY_TOKEN_FILE"):
+        TrainingJobs(cluster.url).get("train-0123456789abcdef")
+
+
+@pytest.mark.ray
+def test_an_unknown_job_is_not_found(jobs: TrainingJobs) -> None:
+    for name in ("train-0123456789abcdef", "raysubmit_x", "../jobs"):
+        with pytest.raises(NotFound, match="knows no training job"):
+            jobs.get(name)
+
+
+@pytest.mark.ray
+def test_a_configuration_trains_once(jobs: TrainingJobs, tmp_path: Path) -> None:
+    write_set(tmp_path / "set")
+    config = config_of(tmp_path)
+    job, started = jobs.submit(config)
+    assert started
+    assert job.id == job_id(config)
+    again, started = jobs.submit(config)
+    assert (again.id, started) == (job.id, False)
+
+    log = asyncio.run(followed(jobs, job.id))
+    ended = over(jobs, job.id)
+    assert ended.state == "succeeded", log
+    assert ended.config["name"] == "tiny"
+    result = json.loads(log.strip().splitlines()[-1])
+    assert Path(result["model"]).joinpath("weights.safetensors").is_file()
+    assert jobs.logs(job.id).strip().endswith(log.strip().splitlines()[-1])
+    assert [each.id for each in jobs.list()] == [job.id]
+
+    assert jobs.submit(config)[1] is False, "what has succeeded is not trained again"
+    with pytest.raises(Conflict, match="nothing to cancel"):
+        jobs.cancel(job.id)
+
+
+@pytest.mark.ray
+def test_a_failed_job_says_why_and_can_be_sent_again(jobs: TrainingJobs, tmp_path: Path) -> None:
+    config = config_of(tmp_path, name="without-data")
+    job, _ = jobs.submit(config)
+    assert over(jobs, job.id).state == "failed"
+    assert "images" in jobs.logs(job.id)
+    again, started = jobs.submit(config)
+    assert (again.id, started) == (job.id, True)
+    assert over(jobs, job.id).state == "failed"
+
+
+@pytest.mark.ray
+def test_a_cancelled_job_stops(jobs: TrainingJobs, tmp_path: Path) -> None:
+    write_set(tmp_path / "set")
+    job, _ = jobs.submit(config_of(tmp_path, name="endless", iterations=10_000_000))
+    jobs.cancel(job.id)
+    assert over(jobs, job.id).state == "stopped"
+
+
+@pytest.mark.ray
+def test_a_job_is_sent_followed_and_cancelled_over_http(cluster: Cluster, tmp_path: Path) -> None:
+    write_set(tmp_path / "set")
+    settings = Settings(
+        home=tmp_path / "home",
+        database_url=SecretStr("postgresql://not:needed@127.0.0.1:1/here"),
+        ray_jobs_url=cluster.url,
+        ray_token_file=cluster.token_file,
+    )
+    config = config_of(tmp_path, name="over-http", iterations=10_000_000)
+    with serving(settings) as client:
+        url = f"{API}/training-jobs"
+        sent = client.post(url, json=config.model_dump(mode="json"))
+        again = client.post(url, json=config.model_dump(mode="json"))
+        assert (sent.status_code, again.status_code) == (201, 200), sent.text + again.text
+        job = sent.json()
+        assert job["id"] == again.json()["id"] == job_id(config)
+        assert job["config"]["name"] == "over-http"
+        assert job["id"] in [each["id"] for each in client.get(url).json()]
+
+        heard = ""
+        with client.stream("GET", f"{url}/{job['id']}/logs", params={"follow": True}) as log:
+            assert log.status_code == 200
+            assert log.headers["content-type"].startswith("text/plain")
+            for text in log.iter_text():  # what is heard before the cancelling came while it ran
+                if "loss" in text and not heard:
+                    heard = text
+                    assert client.get(f"{url}/{job['id']}").json()["state"] == "running"
+                    cancelled = client.delete(f"{url}/{job['id']}")
+                    assert cancelled.status_code == 200
+        assert heard
+        assert heard.strip().splitlines()[0] in client.get(f"{url}/{job['id']}/logs").text
+        jobs = TrainingJobs(cluster.url, token_file=cluster.token_file)
+        assert over(jobs, job["id"]).state == "stopped"
+        assert client.delete(f"{url}/{job['id']}").status_code == 409
+        for path in ("train-0000000000000000", "train-0000000000000000/logs", "raysubmit_1"):
+            assert client.get(f"{url}/{path}").status_code == 404
+
+
+@pytest.mark.ray
+def test_a_cluster_lost_in_the_middle_is_reported(
+    cluster: Cluster, jobs: TrainingJobs, tmp_path: Path
+) -> None:
+    write_set(tmp_path / "set")
+    job, _ = jobs.submit(config_of(tmp_path, name="cut-short", iterations=10_000_000))
+
+    async def follow_and_kill() -> str:
+        log = asyncio.create_task(followed(jobs, job.id))
+        await asyncio.sleep(5)
+        cluster.kill()
+        return await asyncio.wait_for(log, timeout=60)
+
+    assert "no Ray cluster answers" in asyncio.run(follow_and_kill())
+    with pytest.raises(ClusterAway, match="never started twice"):
+        jobs.get(job.id)

@@ -1,0 +1,93 @@
+"""The map picture shows imagery, segments and the worst place, and copes with what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import matplotlib.image
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+
+from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.raster import inspect
+from pavemap.platform.map_picture import _densest, draw_map
+from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path) -> Mosaic:
+    """Ground of 8 m x 3 m at 1 cm a pixel, in two tiles."""
+    scene = Scene(asphalt(800, 300), gsd_m=0.01)
+    return Mosaic([inspect(path) for path in cut(scene, tmp_path, columns=2, rows=1)], UTM)
+
+
+def segments() -> gpd.GeoDataFrame:
+    """Three segments of 4 m, the last one beyond the imagery."""
+    boxes = [shapely.box(ORIGIN_X + x, ORIGIN_Y - 3, ORIGIN_X + x + 4, ORIGIN_Y) for x in (0, 4, 8)]
+    return gpd.GeoDataFrame(
+        {
+            "name": ["Main Street", "Main Street", None],
+            "from_m": [0.0, 4.0, 8.0],
+            "to_m": [4.0, 8.0, 12.0],
+            "density_m_per_m2": [0.1, 0.9, None],
+        },
+        geometry=boxes,
+        crs=UTM,
+    ).to_crs(4326)
+
+
+def cracks() -> gpd.GeoDataFrame:
+    """A crack across the middle of the second segment."""
+    line = shapely.LineString([(ORIGIN_X + 6, ORIGIN_Y - 3, 4), (ORIGIN_X + 6, ORIGIN_Y, 4)])
+    return gpd.GeoDataFrame(geometry=[line], crs=UTM).to_crs(4326)
+
+
+def drawn(path: Path) -> NDArray[np.float32]:
+    picture: NDArray[np.float32] = matplotlib.image.imread(path)
+    return picture
+
+
+def test_a_survey_becomes_a_picture(mosaic: Mosaic, tmp_path: Path) -> None:
+    path = tmp_path / "map.png"
+    draw_map(path, mosaic=mosaic, cracks=cracks(), segments=segments(), title="Main Street")
+
+    picture = drawn(path)
+    assert picture.shape[1] == 1820
+    red = (picture[..., 0] > 0.8) & (picture[..., 1] < 0.2)
+    assert red.sum() > 300  # the crack, in the panel that looks at the worst segment
+
+
+def test_without_roads_it_shows_imagery_and_cracks(mosaic: Mosaic, tmp_path: Path) -> None:
+    draw_map(tmp_path / "map.png", mosaic=mosaic, cracks=cracks(), title="A tile")
+
+    assert drawn(tmp_path / "map.png").std() > 0.1
+
+
+def test_nothing_found_is_a_picture_too(mosaic: Mosaic, tmp_path: Path) -> None:
+    none = cracks().iloc[:0]
+    sound = segments().assign(density_m_per_m2=[0.0, 0.0, None])
+    draw_map(tmp_path / "map.png", mosaic=mosaic, cracks=none, segments=sound, title="Sound")
+
+    assert drawn(tmp_path / "map.png").std() > 0.1
+
+
+def test_the_worst_place_is_where_most_points_are() -> None:
+    far = np.array([[0.0, 0.0], [100.0, 100.0]])
+    crowd = np.array([[50.0, 20.0]]) + np.linspace(0.0, 1.0, 20)[:, None]
+
+    centre = _densest(np.concatenate([far, crowd]), 8.0, shapely.box(0, 0, 100, 100))
+
+    assert np.abs(centre - [50.5, 20.5]).max() <= 4.0
+
+
+def test_the_worst_place_keeps_to_the_ground() -> None:
+    """A crack up to the border at x = 10: the square that holds it does not look beyond."""
+    crack = np.column_stack([np.linspace(4.0, 10.0, 61), np.full(61, 50.0)])
+
+    centre = _densest(crack, 8.0, shapely.box(0, 0, 10, 100))
+
+    assert centre[0] + 4.0 <= 10.0 + 2.0
+    assert centre[0] - 4.0 <= 4.0

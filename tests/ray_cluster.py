@@ -1,0 +1,106 @@
+"""A real Ray cluster of a test's own, that takes jobs, and that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+START_S = 150.0
+
+
+@dataclass
+class Cluster:
+    """`ray start --head --block` in a process group; its dashboard asks for the token in the file."""
+
+    url: str
+    token_file: Path
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """Kill every process of the cluster, as when its machine goes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Stop in order, then make sure."""
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=20)
+        self.kill()
+
+
+@contextlib.contextmanager
+def ray_cluster(*, cpus: int = 2) -> Iterator[Cluster]:
+    """Start a cluster and wait until it takes jobs."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need a short path
+    token_file = folder / "token"
+    token_file.write_text("0123456789abcdef" * 4)
+    port, dashboard = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    environment.pop("RAY_ADDRESS", None)
+    options = {
+        "port": port,
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": dashboard,
+        "dashboard-agent-listen-port": free_port(),  # it takes the jobs; a fixed port else
+        "num-cpus": cpus,
+        "temp-dir": folder,
+        "object-store-memory": 100_000_000,
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *arguments],
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    cluster = Cluster(f"http://127.0.0.1:{dashboard}", token_file, process)
+    try:
+        _wait(cluster, folder / "log")
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(cluster: Cluster, log: Path) -> None:
+    headers = {"Authorization": f"Bearer {cluster.token_file.read_text()}"}
+    end, said = time.monotonic() + START_S, "no answer"
+    while time.monotonic() < end:
+        assert cluster.process.poll() is None, log.read_text()
+        with contextlib.suppress(httpx.HTTPError):
+            # Ray answers well before it takes jobs.
+            url, job = f"{cluster.url}/api/jobs/", {"entrypoint": "true"}
+            answer = httpx.post(url, json=job, headers=headers, timeout=60)
+            if answer.is_success:
+                return
+            said = answer.text
+        time.sleep(1.0)
+    raise TimeoutError(f"Ray took no job within {START_S} s: {said} {log.read_text()}")

@@ -1,0 +1,152 @@
+"""A crew of threads against the real database: woken by a call, leases kept, stopped in good order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+
+from drawn_surveys import lay_survey, progress, state, wait_until
+from pavemap.geo.storage import Storage
+from pavemap.geo.store import cells
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.surveys import SurveyRow
+from pavemap.serving.crew import Crew, CrewBroken
+from pavemap.serving.worker import CellWorker, WorkRules
+from scenes import Scene
+
+Array = NDArray[np.uint8]
+
+
+def blank(chip: Array) -> Array:
+    return np.zeros(chip.shape[:2], np.uint8)
+
+
+@pytest.fixture
+def make_crew(engine: Engine, storage: Storage) -> Iterator[Callable[..., Crew]]:
+    made: list[Crew] = []
+
+    def make(
+        detect: Callable[[Array], Array] = blank,
+        *,
+        threads: int = 2,
+        lease_s: float = 60.0,
+        poll_s: float = 30.0,
+    ) -> Crew:
+        stop = threading.Event()
+        rules = WorkRules(lease_s=lease_s, retry_after_s=0.0)
+        workers = [
+            CellWorker(engine, storage=storage, detect=detect, name=f"w{i}", rules=rules, stop=stop)
+            for i in range(threads)
+        ]
+        crew = Crew(workers, engine=engine, rules=rules, stop=stop, poll_s=poll_s)
+        crew.start()
+        made.append(crew)
+        return crew
+
+    yield make
+    for crew in made:
+        crew.close(grace_s=10.0)
+
+
+@pytest.fixture
+def survey(engine: Engine, storage: Storage, small_scene: Scene, tmp_path: Path) -> SurveyRow:
+    """A survey that is not planned yet."""
+    return lay_survey(
+        engine, storage=storage, scene=small_scene, folder=tmp_path / "tiles", plan=False
+    )
+
+
+def plan(engine: Engine, survey: SurveyRow) -> None:
+    with database(engine) as conn:
+        cells.plan_cells(conn, survey)
+
+
+def test_an_idle_crew_begins_when_work_is_planned_not_when_it_polls(
+    engine: Engine, survey: SurveyRow, make_crew: Callable[..., Crew]
+) -> None:
+    make_crew(poll_s=300.0)
+    time.sleep(1.0)
+    plan(engine, survey)
+    wait_until(lambda: state(engine, survey) == "done", within_s=60, what="the survey is done")
+
+
+def test_a_cell_that_takes_longer_than_its_lease_stays_with_its_worker(
+    engine: Engine, survey: SurveyRow, make_crew: Callable[..., Crew]
+) -> None:
+    first = threading.Event()
+
+    def slow_once(chip: Array) -> Array:
+        if not first.is_set():
+            first.set()
+            time.sleep(3.0)
+        return blank(chip)
+
+    make_crew(slow_once, lease_s=1.0)
+    plan(engine, survey)
+    wait_until(lambda: state(engine, survey) == "done", within_s=60, what="the survey is done")
+    assert progress(engine, survey).retries == 0
+
+
+def test_a_crew_that_is_stopped_gives_its_cells_back_at_once_and_uncharged(
+    engine: Engine, survey: SurveyRow, make_crew: Callable[..., Crew]
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def endless(chip: Array) -> Array:
+        begun.set()
+        release.wait(timeout=60.0)
+        return blank(chip)
+
+    plan(engine, survey)
+    crew = make_crew(endless, threads=2)
+    assert begun.wait(timeout=60.0)
+    crew.close(grace_s=0.5)
+    after = progress(engine, survey)
+    assert (after.leased, after.waiting, after.retries) == (0, after.cells_total, 0)
+    release.set()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"  # threads are made to end, below
+)
+def test_health_tells_when_a_thread_has_ended(
+    make_crew: Callable[..., Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = make_crew()
+    crew.check()
+
+    def end(_worker: CellWorker) -> bool:
+        raise SystemExit
+
+    monkeypatch.setattr(CellWorker, "run_once", end)
+    broken = make_crew()
+    time.sleep(0.5)
+    with pytest.raises(CrewBroken, match="ended: w0, w1"):
+        broken.check()
+
+
+def test_a_worker_that_errs_pauses_and_goes_on(
+    engine: Engine,
+    survey: SurveyRow,
+    make_crew: Callable[..., Crew],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, failures = CellWorker.run_once, iter([OSError("odd"), OSError("odd")])
+
+    def sometimes(worker: CellWorker) -> bool:
+        error = next(failures, None)
+        if error:
+            raise error
+        return real(worker)
+
+    monkeypatch.setattr(CellWorker, "run_once", sometimes)
+    plan(engine, survey)
+    make_crew()
+    wait_until(lambda: state(engine, survey) == "done", within_s=60, what="the survey is done")

@@ -1,0 +1,227 @@
+"""A worker against the real database: what it stores, whom it charges with errors, what it waits out."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import Engine, text
+
+from drawn_surveys import Figures, figures, lay_survey, progress, state
+from pavemap.geo.errors import Unavailable
+from pavemap.geo.storage import Storage
+from pavemap.geo.store import cells
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.surveys import SurveyRow
+from pavemap.serving.worker import CellWorker, WorkRules
+from scenes import Scene
+
+Array = NDArray[np.uint8]
+
+
+def dark(chip: Array) -> Array:
+    """A detector whose answer is known beforehand: the drawn cracks are dark."""
+    return np.where(chip[:, :, 0] < 100, 255, 0).astype(np.uint8)
+
+
+@pytest.fixture
+def survey(engine: Engine, storage: Storage, small_scene: Scene, tmp_path: Path) -> SurveyRow:
+    return lay_survey(engine, storage=storage, scene=small_scene, folder=tmp_path / "tiles")
+
+
+@pytest.fixture
+def make_worker(engine: Engine, storage: Storage) -> Callable[..., CellWorker]:
+    def make(
+        detect: Callable[[Array], Array] = dark,
+        *,
+        name: str = "one",
+        lease_s: float = 60.0,
+        model_id: str | None = None,
+    ) -> CellWorker:
+        rules = WorkRules(model_id=model_id, lease_s=lease_s, max_attempts=3, retry_after_s=0.0)
+        return CellWorker(engine, storage=storage, detect=detect, name=name, rules=rules)
+
+    return make
+
+
+def work_off(worker: CellWorker) -> int:
+    """Let a worker do all there is; return the number of pieces of work."""
+    count = 0
+    while worker.run_once():
+        count += 1
+    return count
+
+
+def test_a_survey_is_worked_off_measured_once_and_then_there_is_nothing_to_do(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    planned = progress(engine, survey).cells_total
+    assert planned > 10
+    assert work_off(make_worker()) == planned + 1
+    after = progress(engine, survey)
+    assert (after.done, after.failed, after.waiting, after.retries) == (planned, 0, 0, 0)
+    assert state(engine, survey) == "done"
+    assert set(after.seconds) >= {"read", "detect", "vectorize"}
+    found = figures(engine, survey)
+    assert found.cracks
+    assert sum(length for _, length, *_ in found.cracks) > 2.0
+    assert not make_worker().run_once()
+
+
+def test_a_survey_of_another_model_is_left_to_those_who_have_it(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    assert not make_worker(model_id="other-00000000").run_once()
+    assert make_worker(model_id=survey.model_id).run_once()
+
+
+def test_two_workers_share_a_survey_and_give_what_one_gives(
+    engine: Engine,
+    storage: Storage,
+    small_scene: Scene,
+    tmp_path: Path,
+    make_worker: Callable[..., CellWorker],
+) -> None:
+    results: list[Figures] = []
+    for crew in (["one"], ["one", "two", "three"]):
+        survey = lay_survey(
+            engine, storage=storage, scene=small_scene, folder=tmp_path / "-".join(crew)
+        )
+        threads = [
+            threading.Thread(target=work_off, args=(make_worker(name=name),)) for name in crew
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        work_off(make_worker())
+        results.append(figures(engine, survey))
+    assert results[0].cracks
+    results[0].assert_same(results[1])
+
+
+def test_a_poison_cell_is_failed_after_its_attempts_and_the_others_are_done(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    poisoned: list[Array] = []
+
+    def fragile(chip: Array) -> Array:
+        if not poisoned:
+            poisoned.append(chip.copy())
+        if np.array_equal(chip, poisoned[0]):
+            raise ValueError("this chip can't be read\x00")
+        return dark(chip)
+
+    work_off(make_worker(fragile))
+    after = progress(engine, survey)
+    assert (after.failed, after.done) == (1, after.cells_total - 1)
+    assert state(engine, survey) == "done"
+    with database(engine) as conn:
+        (failed,) = cells.failed_cells(conn, survey.id)
+    assert failed.attempts == 3
+    assert failed.error == "ValueError: this chip can't be read"
+
+
+def test_a_detector_that_is_away_costs_no_attempt(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    def away(chip: Array) -> Array:
+        raise Unavailable("no Detector")
+
+    worker = make_worker(away)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            worker.run_once()
+    after = progress(engine, survey)
+    assert (after.waiting, after.retries) == (after.cells_total, 0)
+    work_off(make_worker())
+    assert progress(engine, survey).done == after.cells_total
+
+
+def test_storage_that_is_away_costs_no_attempt_and_is_waited_for(
+    engine: Engine, storage: Storage, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    assert storage.folder is not None
+    aside = storage.folder.with_name("unmounted")
+    shutil.move(storage.folder, aside)
+    worker = make_worker()
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="mounted"):
+            worker.run_once()
+    assert progress(engine, survey).waiting == progress(engine, survey).cells_total
+    shutil.move(aside, storage.folder)
+    work_off(worker)
+    after = progress(engine, survey)
+    assert (after.done, after.retries) == (after.cells_total, 0)
+
+
+def test_imagery_that_is_lost_fails_its_cells_and_says_so(
+    engine: Engine, storage: Storage, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    with database(engine) as conn:
+        key = conn.execute(
+            text("SELECT key FROM orthophoto WHERE survey_id = :id ORDER BY name LIMIT 1"),
+            {"id": survey.id},
+        ).scalar_one()
+    storage.delete(key)
+    work_off(make_worker())
+    after = progress(engine, survey)
+    assert after.failed > 0
+    assert all("upload this orthophoto again" in error for error in after.errors)
+    assert after.done > 0
+    assert state(engine, survey) == "done"
+
+
+def test_a_result_that_comes_after_the_lease_is_dropped(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    second = make_worker(name="second")
+
+    def slow(chip: Array) -> Array:
+        with database(engine) as conn:  # the lease runs out, and another worker does the cell
+            conn.execute(text("UPDATE cell SET lease_until = now() - interval '1 s'"))
+        assert second.run_once()
+        return dark(chip)
+
+    assert make_worker(slow, name="first").run_once()
+    with database(engine) as conn:
+        done = conn.execute(
+            text("SELECT attempts, state FROM cell WHERE state <> 'waiting' AND survey_id = :id"),
+            {"id": survey.id},
+        ).all()
+    assert [tuple(row) for row in done] == [(2, "done")]
+
+
+def test_a_lease_is_kept_only_while_there_is_work(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    remaining: list[float] = []
+    workers: list[CellWorker] = []
+
+    def watch(chip: Array) -> Array:
+        with database(engine) as conn:
+            conn.execute(
+                text("UPDATE cell SET lease_until = now() + interval '1 s' WHERE state = 'leased'")
+            )
+        workers[0].keep_lease()
+        with database(engine) as conn:
+            remaining.append(
+                conn.execute(
+                    text(
+                        "SELECT extract(epoch FROM lease_until - now())::float8 FROM cell "
+                        "WHERE state = 'leased'"
+                    )
+                ).scalar_one()
+            )
+        return dark(chip)
+
+    workers.append(make_worker(watch, lease_s=100.0))
+    assert workers[0].busy_s == 0.0
+    assert workers[0].run_once()
+    assert remaining[0] == pytest.approx(100.0, abs=5.0)
+    assert workers[0].busy_s == 0.0

@@ -1,0 +1,70 @@
+"""The house stays as it is drawn: four floors in one namespace, each importing only what is below it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ["geo", "training", "serving", "platform"]
+NEVER_IN_GEO = {"torch", "ray", "fastapi", "uvicorn", "typer"}
+
+
+def modules(floor: str) -> list[Path]:
+    found = sorted((ROOT / floor / "pavemap").rglob("*.py"))
+    assert found, f"no module on the floor {floor}"
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute, so that floors can be seen"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_each_floor_imports_only_what_is_below_it(floor: str) -> None:
+    above = FLOORS[FLOORS.index(floor) + 1 :]
+    for path in modules(floor):
+        for name in imports(path):
+            for other in above:
+                assert not f"{name}.".startswith(f"pavemap.{other}."), f"{path} imports {name}"
+
+
+def test_geo_needs_neither_torch_nor_ray() -> None:
+    for path in modules("geo"):
+        used = {name.split(".")[0] for name in imports(path)}
+        assert not used & NEVER_IN_GEO, f"{path} imports {used & NEVER_IN_GEO}"
+
+
+def test_only_the_namespace_parts_are_packages() -> None:
+    for folder in [*FLOORS, "migrations"]:
+        assert not (ROOT / folder / "__init__.py").exists()
+        assert not (ROOT / folder / "pavemap" / "__init__.py").exists()
+        assert (ROOT / folder / "pavemap" / folder / "__init__.py").is_file()
+
+
+def test_the_standard_library_platform_is_not_hidden() -> None:
+    code = "import platform; print(platform.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert str(ROOT / "platform") not in found.stdout
+
+
+def test_every_module_opens_with_one_sentence() -> None:
+    for floor in FLOORS:
+        for path in modules(floor):
+            doc = ast.get_docstring(ast.parse(path.read_text()))
+            assert doc, f"{path} does not say what it is for"
+            assert doc.splitlines()[0].rstrip().endswith((".", ":")), (
+                f"{path}: {doc.splitlines()[0]}"
+            )

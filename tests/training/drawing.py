@@ -1,0 +1,58 @@
+"""Drawn pavement with drawn cracks: labelled images whose truth is known exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pavemap.training.datasets import LabelledImage
+
+
+def draw_image(
+    seed: int, *, height: int = 96, width: int = 128, channels: int = 3
+) -> LabelledImage:
+    """Grey noise crossed by dark, slightly bent lines 3 pixels wide."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(150, 12, (height, width, channels))
+    crack = np.zeros((height, width), np.uint8)
+    for _ in range(2):
+        xs = np.linspace(0, width - 1, 6)
+        ys = np.clip(rng.uniform(0.2, 0.8) * height + rng.normal(0, 6, 6).cumsum(), 2, height - 3)
+        line = np.stack([xs, ys], 1).round().astype(np.int32)
+        cv2.polylines(crack, [line], False, 255, 3)
+    pixels[crack > 0] = rng.normal(60, 10, (int((crack > 0).sum()), channels))
+    return LabelledImage(
+        name=f"{seed:03d}",
+        pixels=np.clip(pixels, 0, 255).astype(np.uint8),
+        crack=crack > 0,
+        ignore=np.zeros(crack.shape, dtype=bool),
+    )
+
+
+def write_set(folder: Path, *, count: int = 4, inverted: bool = False) -> Path:
+    """A data set folder of drawn images, with lists `train` (all but the last) and `test`."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    names = []
+    for seed in range(count):
+        image = draw_image(seed)
+        names.append(image.name)
+        write_png(folder / "images" / f"{image.name}.png", image.pixels[:, :, ::-1])
+        mask = np.where(image.crack ^ inverted, 255, 0).astype(np.uint8)
+        write_png(folder / "masks" / f"{image.name}.png", mask)
+    (folder / "train.txt").write_text("\n".join(names[:-1]) + "\n")
+    (folder / "test.txt").write_text(names[-1] + "\n")
+    return folder
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write an image; OpenCV's order of colours is BGR."""
+    assert cv2.imwrite(str(path), np.ascontiguousarray(pixels))
+
+
+def mask_of(*rows: str) -> NDArray[np.bool_]:
+    """A mask drawn in text: '#' is crack."""
+    return np.array([[sign == "#" for sign in row] for row in rows])

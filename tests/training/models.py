@@ -1,0 +1,40 @@
+"""Small untrained models in folders, as a run would leave them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from pavemap.training.architectures import build_network
+from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
+
+
+def write_model_folder(
+    folder: Path,
+    *,
+    architecture: str = "survey-unet",
+    arguments: dict[str, int | bool] | None = None,
+    channels: int = 3,
+) -> Path:
+    """A valid model folder with weights of a fixed seed."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    network = build_network(architecture, arguments or {}, channels=channels)
+    if architecture == "survey-unet":  # a fresh one says "sound" everywhere
+        torch.nn.init.normal_(network.get_submodule("head").get_parameter("weight"))
+    save_file(network.state_dict(), folder / WEIGHTS_FILE)
+    card = ModelCard(
+        name="drawn",
+        architecture=architecture,
+        architecture_args=arguments or {},
+        channels=channels,
+        gsd_m=0.002,
+        gsd_range_m=(0.001, 0.004),
+        threshold=0.5,
+        digest=file_digest(folder / WEIGHTS_FILE),
+        created="2026-01-01T00:00:00+00:00",
+    )
+    write_card(card, folder)
+    return folder

@@ -1,0 +1,100 @@
+"""A training run's settings are checked before anything starts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pavemap.training.config import TrainConfig, load_config, parse_config
+from pavemap.training.errors import BadTrainingConfig, BadTrainingData
+from pavemap.training.run import check, main, train
+from training.drawing import write_set
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    return {"name": "tiny", "output": "out", "data": [{"folder": "set"}], **changes}
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = parse_config(settings())
+    assert (config.iterations, config.batch_size, config.learning_rate) == (30_000, 256, 1e-3)
+    assert (config.weight_decay, config.negatives_per_positive) == (5e-4, 3.0)
+    assert not config.augmentation.flips
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iterations": 0}, "iterations"),
+        ({"data": []}, "data"),
+        ({"colour": "red"}, "colour"),
+        ({"name": "../up"}, "name"),
+        ({"batch_size": 10, "workers": 3}, "can't be shared equally by 3 workers"),
+        ({"gsd_m": 0.01}, "gsd_range_m"),
+        ({"architecture": "vgg"}, "architecture"),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadTrainingConfig, match=message):
+        parse_config(settings(**changes))
+
+
+def test_folders_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(settings()))
+    config = load_config(file)
+    assert config.output == tmp_path / "out"
+    assert config.data[0].folder == tmp_path / "set"
+
+
+def test_toml_reads_like_json(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('name = "tiny"\noutput = "out"\n[[data]]\nfolder = "set"\n')
+    assert load_config(file) == TrainConfig.model_validate(
+        settings(output=tmp_path / "out", data=[{"folder": tmp_path / "set"}])
+    )
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", ""])
+def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(text)
+    with pytest.raises(BadTrainingConfig, match=r"run\.json"):
+        load_config(file)
+
+
+def test_a_missing_data_folder_stops_the_run_before_ray_starts(tmp_path: Path) -> None:
+    config = parse_config(settings(output=tmp_path / "out", data=[{"folder": tmp_path / "none"}]))
+    with pytest.raises(BadTrainingData, match="is missing"):
+        train(config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_network_argument_is_refused(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set")
+    config = parse_config(settings(data=[{"folder": folder}], architecture_args={"depth": 9}))
+    with pytest.raises(BadTrainingConfig, match="no argument depth"):
+        check(config)
+
+
+def test_the_command_checks_without_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(tmp_path / "set")
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(settings()))
+    assert main(["--config", str(file), "--check"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"images": 4}
+    assert main(["--config", str(tmp_path / "none.json")]) == 2
+    assert "none.json" in capsys.readouterr().err
+
+
+def test_the_command_takes_the_settings_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_set(tmp_path / "set")
+    text = json.dumps(settings(output=str(tmp_path / "out"), data=[{"folder": str(folder)}]))
+    assert main(["--config-json", text, "--check"]) == 0
+    assert main(["--config-json", "{", "--check"]) == 2
+    assert "JSON" in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""Folders of labelled images: what is read, and what is refused before anything starts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pavemap.training.config import DataSource
+from pavemap.training.datasets import check_sources, list_pairs, read_pair, read_source
+from pavemap.training.errors import BadTrainingData
+from training.drawing import draw_image, write_png, write_set
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_set(tmp_path / "set")
+
+
+def test_a_list_file_chooses_the_images(folder: Path) -> None:
+    assert [pair.name for pair in list_pairs(DataSource(folder=folder))] == [
+        "000",
+        "001",
+        "002",
+        "003",
+    ]
+    assert [pair.name for pair in list_pairs(DataSource(folder=folder, list="test"))] == ["003"]
+    assert [pair.name for pair in list_pairs(DataSource(folder=folder, list="test.txt"))] == ["003"]
+
+
+def test_pixels_are_rgb_and_cracks_are_where_they_were_drawn(folder: Path) -> None:
+    drawn = draw_image(0)
+    image = read_source(DataSource(folder=folder))[0]
+    assert np.array_equal(image.pixels, drawn.pixels)
+    assert np.array_equal(image.crack, drawn.crack)
+    assert not image.ignore.any()
+
+
+def test_grey_images_have_one_channel(folder: Path) -> None:
+    source = DataSource(folder=folder)
+    assert read_pair(list_pairs(source)[0], source, channels=1).pixels.shape == (96, 128, 1)
+
+
+def test_inverted_masks_draw_cracks_black_on_white_as_aiglern_does(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "aiglern", inverted=True)
+    image = read_source(DataSource(folder=folder, inverted=True), channels=1)[0]
+    assert np.array_equal(image.crack, draw_image(0).crack)
+
+
+def test_crack_and_ignore_values_of_a_mask_with_many_classes(folder: Path) -> None:
+    mask = np.zeros((96, 128), np.uint8)
+    mask[10, :], mask[20, :], mask[30, :] = 30, 60, 150
+    write_png(folder / "masks" / "000.png", mask)
+    source = DataSource(folder=folder, crack_values=(30,), ignore_values=(150,))
+    image = read_pair(list_pairs(source)[0], source)
+    assert np.flatnonzero(image.crack[:, 0]).tolist() == [10]
+    assert np.flatnonzero(image.ignore[:, 0]).tolist() == [30]
+
+
+def test_left_out_images_and_the_others_are_a_partition(folder: Path) -> None:
+    used = DataSource(folder=folder, leave_out_every=2)
+    kept = DataSource(folder=folder, leave_out_every=2, left_out=True)
+    assert [pair.name for pair in list_pairs(used)] == ["000", "002"]
+    assert [pair.name for pair in list_pairs(kept)] == ["001", "003"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadTrainingData, match=r"nowhere/images is missing"):
+        check_sources([DataSource(folder=tmp_path / "nowhere")])
+
+
+def test_a_missing_list_is_named(folder: Path) -> None:
+    with pytest.raises(BadTrainingData, match=r"val\.txt"):
+        check_sources([DataSource(folder=folder, list="val")])
+
+
+def test_an_empty_list_is_refused(folder: Path) -> None:
+    (folder / "empty.txt").write_text("\n\n")
+    with pytest.raises(BadTrainingData, match="names no image"):
+        check_sources([DataSource(folder=folder, list="empty")])
+
+
+def test_a_missing_mask_is_named(folder: Path) -> None:
+    (folder / "masks" / "002.png").unlink()
+    with pytest.raises(BadTrainingData, match=r"masks lacks 1 of 4 files, the first is 002"):
+        check_sources([DataSource(folder=folder)])
+
+
+def test_a_mask_of_another_size_is_refused(folder: Path) -> None:
+    write_png(folder / "masks" / "000.png", np.zeros((10, 20), np.uint8))
+    with pytest.raises(BadTrainingData, match="20x10 pixels but its image is 128x96"):
+        check_sources([DataSource(folder=folder)])
+
+
+def test_a_file_that_is_no_image_is_refused(folder: Path) -> None:
+    (folder / "images" / "000.png").write_bytes(b"not a picture")
+    with pytest.raises(BadTrainingData, match="can't be read as an image"):
+        check_sources([DataSource(folder=folder)])
+
+
+@pytest.mark.shared
+def test_the_papers_set_has_the_papers_crack_pixels(shared: Path) -> None:
+    """Table I: 185,483 positives in 72 training images, 107,112 in 46 test images."""
+    for name, images, positives in (("train", 72, 185_483), ("test", 46, 107_112)):
+        found = read_source(DataSource(folder=shared / "data" / "cfd", list=name))
+        assert len(found) == images
+        assert sum(int(image.crack.sum()) for image in found) == positives

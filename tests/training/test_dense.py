@@ -1,0 +1,104 @@
+"""Whole images at once give what patch by patch gives, and no pixel depends on anything far away."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pavemap.training.architectures import scaled
+from pavemap.training.dense import DenseForm, dense_form
+from pavemap.training.errors import BadModel
+from pavemap.training.network import Border, FanNet
+from pavemap.training.reference import detect_by_patches
+from pavemap.training.survey_net import REACH_PX, SurveyNet
+from training.drawing import draw_image
+
+
+@torch.inference_mode()
+def detect_at_once(form: DenseForm, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    pad = (form.pad_before, form.pad_after)
+    extended = np.pad(image, (pad, pad, (0, 0)), mode="symmetric")
+    found: NDArray[np.float32] = form(scaled(torch.from_numpy(extended[None])))[0].numpy()
+    return found
+
+
+def lively(network: FanNet) -> FanNet:
+    """Weights large enough that outputs differ from pixel to pixel."""
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter, std=0.1)
+    with torch.no_grad():
+        network.fc3.weight.mul_(60)
+    return network.eval()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("border", ["context", "zeros"])
+def test_the_dense_form_equals_patch_by_patch(border: Border, channels: int, stride: int) -> None:
+    torch.manual_seed(stride)
+    network = lively(FanNet(channels=channels, border=border))
+    image = draw_image(0, height=28, width=36, channels=channels).pixels
+    by_patches = detect_by_patches(network, image, stride_px=stride)
+    at_once = detect_at_once(dense_form(network, stride=stride), image)
+    assert np.ptp(by_patches) > 0.02
+    assert np.abs(at_once - by_patches).max() < 1e-3
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 2), (7, 4)])
+def test_other_window_sizes_are_exact_too(size: int, stride: int) -> None:
+    torch.manual_seed(size)
+    network = lively(FanNet(size=size, border="context"))
+    image = draw_image(1, height=20, width=24).pixels
+    by_patches = detect_by_patches(network, image, stride_px=stride)
+    assert (
+        np.abs(detect_at_once(dense_form(network, stride=stride), image) - by_patches).max() < 1e-3
+    )
+
+
+def test_a_grid_coarser_than_the_window_would_leave_gaps() -> None:
+    with pytest.raises(BadModel, match="stride 4"):
+        dense_form(FanNet(size=3, border="context"), stride=4)
+
+
+def lively_survey() -> SurveyNet:
+    torch.manual_seed(0)
+    network = SurveyNet().double()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            torch.nn.init.normal_(layer.running_mean, std=0.1)
+            torch.nn.init.uniform_(layer.running_var, 0.1, 0.5)
+    return network.eval()
+
+
+def test_folding_the_normalisation_changes_nothing() -> None:
+    network = lively_survey()
+    pixels = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    with torch.inference_mode():
+        assert torch.allclose(
+            torch.sigmoid(network(pixels)[:, 0]).float(), dense_form(network)(pixels), atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("phase", range(8))
+def test_a_pixel_changes_nothing_beyond_the_halo(phase: int) -> None:
+    network = lively_survey()
+    pixels = torch.rand(1, 3, 272, 272, dtype=torch.float64)
+    changed = pixels.clone()
+    at = 136 + phase
+    changed[0, :, at, at] += 1
+    with torch.inference_mode():
+        differs = (network(pixels) != network(changed))[0, 0].nonzero()
+    assert len(differs)
+    assert int((differs - at).abs().max()) <= REACH_PX
+
+
+def test_the_chips_phase_matters_only_modulo_eight() -> None:
+    network = lively_survey()
+    pixels = torch.rand(1, 3, 256, 256, dtype=torch.float64)
+    with torch.inference_mode():
+        whole, part = network(pixels), network(pixels[:, :, 8:, 16:])
+    inner = slice(REACH_PX, -REACH_PX)
+    assert torch.allclose(whole[:, :, 8:, 16:][:, :, inner, inner], part[:, :, inner, inner])

@@ -1,0 +1,119 @@
+"""Single steps of training without Ray: the paper's optimizer and loss, whole or absent checkpoints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from pavemap.training.architectures import build_network, build_sampler
+from pavemap.training.checkpoint import (
+    OPTIMIZER,
+    WEIGHTS,
+    Progress,
+    final_weights,
+    saved_iteration,
+    update_average,
+)
+from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.errors import TrainingFailed
+from pavemap.training.loop import learning_rate, make_optimizer, train_step
+from training.drawing import write_set
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    return parse_config(
+        {
+            "name": "paper",
+            "output": tmp_path / "out",
+            "data": [{"folder": write_set(tmp_path / "set")}],
+            "batch_size": 64,
+            "precision": "fp32",
+        }
+    )
+
+
+def fresh(config: TrainConfig) -> Progress:
+    torch.manual_seed(config.seed)
+    network = build_network(config.architecture, config.architecture_args)
+    return Progress(network, make_optimizer(network, config), None)
+
+
+def steps(state: Progress, config: TrainConfig, count: int) -> list[float]:
+    sampler = build_sampler(config, state.network)
+    losses = []
+    for _ in range(count):
+        batch = sampler.batch(state.iteration, size=64, first=0, last=64)
+        losses.append(float(train_step(state.network, state, batch, config, CPU, 0)))
+    return losses
+
+
+def test_the_papers_network_learns(config: TrainConfig) -> None:
+    losses = steps(fresh(config), config, 25)
+    assert losses[0] == pytest.approx(25 * math.log(2), rel=0.2)  # chance
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_penalty_is_on_weights_in_the_gradient_not_on_biases(config: TrainConfig) -> None:
+    optimizer = fresh(config).optimizer
+    assert type(optimizer) is torch.optim.Adam  # AdamW's decay is not the paper's penalty
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [5e-4, 0.0]
+    weights, biases = (group["params"] for group in optimizer.param_groups)
+    assert len(weights) == len(biases) == 7
+
+
+def test_a_restored_run_goes_on_bit_by_bit(config: TrainConfig, tmp_path: Path) -> None:
+    whole = fresh(config)
+    steps(whole, config, 4)
+    first = fresh(config)
+    steps(first, config, 2)
+    first.save(tmp_path / "saved")
+    assert saved_iteration(tmp_path / "saved") == 2
+    second = fresh(config)
+    second.restore(tmp_path / "saved", device=CPU)
+    steps(second, config, 2)
+    for one, other in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_checkpoint_of_another_network_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    fresh(config).save(tmp_path / "saved")
+    other = fresh(config.model_copy(update={"architecture_args": {"size": 3}}))
+    with pytest.raises(TrainingFailed, match="doesn't fit this configuration"):
+        other.restore(tmp_path / "saved", device=CPU)
+
+
+def test_an_interrupted_save_leaves_nothing(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        fresh(config).save(tmp_path / "saves" / "one")
+    assert list((tmp_path / "saves").iterdir()) == []
+
+
+def test_the_average_is_what_a_model_gets(config: TrainConfig, tmp_path: Path) -> None:
+    state = fresh(config)
+    state.average = {name: torch.zeros_like(v) for name, v in state.network.state_dict().items()}
+    update_average(state.average, state.network, decay=0.9, iteration=10**6)
+    state.save(tmp_path / "saved")
+    assert {WEIGHTS, OPTIMIZER} <= {path.name for path in (tmp_path / "saved").iterdir()}
+    weights = state.network.state_dict()["fc1.weight"]
+    assert torch.allclose(final_weights(tmp_path / "saved")["fc1.weight"], 0.1 * weights)
+
+
+def test_the_cosine_schedule_warms_up_and_ends_low(config: TrainConfig) -> None:
+    assert learning_rate(config, 29_999) == config.learning_rate  # the paper's is constant
+    cosine = config.model_copy(update={"schedule": "cosine", "iterations": 1000})
+    rates = [learning_rate(cosine, iteration) for iteration in range(1000)]
+    assert rates[0] == pytest.approx(config.learning_rate / 20)
+    assert max(rates) == pytest.approx(config.learning_rate)
+    assert rates[-1] < 0.02 * config.learning_rate

@@ -1,0 +1,93 @@
+"""The networks are what their sources say, and no larger than a survey can afford."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pavemap.training.architectures import build_network, loss_of
+from pavemap.training.errors import BadModel
+from pavemap.training.network import Border, FanNet
+from pavemap.training.survey_net import SurveyNet
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
+def test_the_papers_network_has_the_layers_of_table_ii(channels: int, size: int) -> None:
+    network = FanNet(channels=channels, size=size)
+    assert network(torch.zeros(2, channels, 27, 27)).shape == (2, size * size)
+    weights = [tuple(value.shape) for value in network.parameters() if value.ndim > 1]
+    assert weights == [
+        (16, channels, 3, 3),
+        (16, 16, 3, 3),
+        (32, 16, 3, 3),
+        (32, 32, 3, 3),
+        (64, 32 * 6 * 6),
+        (64, 64),
+        (size * size, 64),
+    ]
+
+
+def test_the_context_form_has_the_same_weights_and_sees_more_pixels() -> None:
+    zeros, context = FanNet(border="zeros"), FanNet(border="context")
+    context.load_state_dict(zeros.state_dict())
+    assert context(torch.zeros(1, 3, 36, 36)).shape == (1, 25)
+    assert (context.before_px + 1 + context.after_px, zeros.before_px + 1 + zeros.after_px) == (
+        36,
+        27,
+    )
+
+
+def test_both_forms_agree_where_no_border_is_in_reach() -> None:
+    """On a patch of one colour and without biases, only the zeros make the difference."""
+    torch.manual_seed(0)
+    zeros, context = FanNet(border="zeros").eval(), FanNet(border="context").eval()
+    context.load_state_dict(zeros.state_dict())
+    patches = torch.zeros(4, 3, 36, 36)
+    assert torch.equal(zeros(patches[:, :, 6:33, 6:33]), context(patches))
+
+
+@pytest.mark.parametrize("border", ["zeros", "context"])
+def test_weights_start_by_xavier(border: Border) -> None:
+    torch.manual_seed(0)
+    network = FanNet(border=border)
+    bound = (6 / (32 * 36 + 64)) ** 0.5
+    assert network.fc1.weight.abs().max() <= bound
+    assert network.fc1.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert not network.get_parameter("conv1.bias").any()
+
+
+def test_the_loss_is_the_cross_entropy_summed_over_the_window() -> None:
+    logits = torch.zeros(8, 25)
+    loss = loss_of(logits, torch.ones(8, 5, 5), None)
+    assert loss.item() == pytest.approx(25 * 0.693147, rel=1e-5)
+
+
+def test_unlabelled_pixels_teach_nothing() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 1, 16, 16), (torch.rand(2, 16, 16) > 0.8).float()
+    weights = torch.ones_like(labels)
+    weights[:, :8] = 0
+    changed = labels.clone()
+    changed[:, :8] = 1 - changed[:, :8]
+    assert loss_of(logits, labels, weights) == loss_of(logits, changed, weights)
+
+
+def test_the_survey_network_stays_under_40_thousand_multiply_adds_and_2_mb() -> None:
+    network = SurveyNet().eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 3, 128, 128))
+    assert counter.get_total_flops() / 2 / 128**2 < 40_000
+    assert sum(value.numel() * 4 for value in network.state_dict().values()) < 2_000_000
+
+
+def test_the_survey_network_has_no_view_of_the_whole_chip() -> None:
+    forbidden = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.InstanceNorm2d, nn.GroupNorm)
+    assert not any(isinstance(layer, forbidden) for layer in SurveyNet().modules())
+
+
+def test_an_unknown_network_or_argument_is_refused() -> None:
+    with pytest.raises(BadModel, match="no architecture 'vgg'"):
+        build_network("vgg", {})
+    with pytest.raises(BadModel, match="odd size"):
+        build_network("fan2018", {"size": 4})
