@@ -1,0 +1,127 @@
+"""Detection speed: patch by patch against fully convolutional, in one run: `python benchmarks/detect.py`.
+
+All figures are of one process on the same pixels; the ratios of a run mean more than its absolute
+figures on a machine that does other things too. `--json` prints one object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from pavemap.training.architectures import build_network
+from pavemap.training.card import WEIGHTS_FILE, read_card
+from pavemap.training.inference import CrackModel
+from pavemap.training.network import FanNet
+from pavemap.training.reference import detect_by_patches
+from pavemap.training.registry import default_model, find_model
+
+Detect = Callable[[NDArray[np.uint8]], object]
+
+
+def measure(detect: Detect, chip: NDArray[np.uint8], *, repeats: int) -> dict[str, float]:
+    """Megapixels a second: the median over repeats by the clock, the best by the processor's time."""
+    detect(chip[:64, :64])
+    clock, processor = [], []
+    for _ in range(repeats):
+        started, worked = time.perf_counter(), time.process_time()
+        detect(chip)
+        clock.append(time.perf_counter() - started)
+        processor.append(time.process_time() - worked)
+    size = chip.shape[0] * chip.shape[1] / 1e6
+    return {
+        "mpx_per_s": round(size / statistics.median(clock), 4),
+        "mpx_per_core_s": round(size / min(processor), 4),
+    }
+
+
+def pavement(side_px: int) -> NDArray[np.uint8]:
+    """Grey noise: speed doesn't depend on what is seen."""
+    rng = np.random.default_rng(0)
+    return rng.normal(130, 25, (side_px, side_px, 3)).clip(0, 255).astype(np.uint8)
+
+
+def bf16_product_rate(side: int = 2048) -> float:
+    """The bf16 matrix product in GFLOP/s, to hold the networks' own rate against."""
+    one = torch.randn(side, side, dtype=torch.bfloat16)
+    one @ one
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        one @ one
+        times.append(time.perf_counter() - started)
+    return 2 * side**3 / statistics.median(times) / 1e9
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chip", type=int, default=2176, help="side of the chip in pixels")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    chip, small = pavement(options.chip), pavement(128)
+
+    folder = find_model("fan2018")
+    card = read_card(folder)
+    network = build_network(card.architecture, card.architecture_args)
+    network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    assert isinstance(network, FanNet)
+    fan = network
+
+    def load(path: Path, **arguments: Any) -> CrackModel:
+        return CrackModel.load(path, device=options.device, threads=options.threads, **arguments)
+
+    rows: dict[str, dict[str, float]] = {
+        "fan2018 patch by patch, fp32": measure(
+            lambda pixels: detect_by_patches(fan, pixels), small, repeats=2
+        ),
+    }
+    for stride in (1, 2, 4):
+        model = load(folder, stride=stride)
+        area = chip if stride == 4 else chip[:1024, :1024]
+        rows[f"fan2018 dense, stride {stride}"] = measure(
+            model.detect, area, repeats=options.repeats
+        )
+    default = load(default_model())
+    rows[f"{default.card.name} (default)"] = measure(default.detect, chip, repeats=options.repeats)
+    slow = rows["fan2018 patch by patch, fp32"]["mpx_per_core_s"]
+    for row in rows.values():
+        row["times_patch_by_patch"] = round(row["mpx_per_core_s"] / slow, 1)
+    facts = {
+        "chip_px": options.chip,
+        "threads": options.threads,
+        "device": options.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        "torch": torch.__version__,
+        "bf16_product_gflop_per_s": round(bf16_product_rate()),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    if options.json:
+        print(json.dumps({"rows": rows, **facts}))
+        return
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"{'':32}{'Mpx/s':>10}{'Mpx/core-s':>12}{'times':>10}")
+    for name, row in rows.items():
+        print(
+            f"{name:32}{row['mpx_per_s']:10.3f}{row['mpx_per_core_s']:12.3f}"
+            f"{row['times_patch_by_patch']:10.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
