@@ -127,6 +127,22 @@ def list_models(as_json: Json = False) -> None:
     print_table(["model", "architecture", "pixel", "threshold", "licence"], rows)
 
 
+@models.command("export")
+def export_model(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .onnx file to write.")],
+    model: Annotated[
+        str | None, typer.Argument(help="A shipped model's name or id, or a model folder.")
+    ] = None,
+    tile_px: Annotated[int, typer.Option(help="Side of the file's input in pixels.")] = 512,
+) -> None:
+    """Write a model as an ONNX file that runs in QGIS with the Deepness plugin."""
+    from pavemap.training.onnx_file import export_onnx
+    from pavemap.training.registry import find_model
+
+    card = export_onnx(find_model(model), output, tile_px=tile_px)
+    print_facts({"model": card.model_id, "written": str(output)})
+
+
 def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
     from pavemap.training.run import train as run
 
