@@ -20,6 +20,7 @@ depends_on = None
 TABLES = (
     *("model_version", "network", "road", "segment", "survey", "orthophoto"),
     *("cell", "fragment", "cell_segment", "crack", "piece", "condition"),
+    "training_job",
 )
 
 # Cracks and pieces, too many for foreign keys, leave with their survey in one statement each.
@@ -46,6 +47,7 @@ def upgrade() -> None:
     make_surveys()
     make_work()
     make_results()
+    make_training()
     for statement in WITH_THEIR_SURVEY:
         op.execute(statement)
 
@@ -189,6 +191,7 @@ def make_work() -> None:
         column("attempts", sa.Integer(), default="0"),
         column("error", sa.Text(), default=""),
         column("imaged_m2", sa.Double(), default="0"),
+        column("imaged_part", geometry("MULTIPOLYGON"), nullable=True),
         column("seconds", postgresql.JSONB(), default="{}"),
         column("finished_at", sa.DateTime(timezone=True), nullable=True),
         column("geom", geometry("POLYGON")),
@@ -205,6 +208,9 @@ def make_work() -> None:
     )
     op.create_index(
         "ix_cell_lease", "cell", ["lease_owner"], postgresql_where=sa.text("state = 'leased'")
+    )
+    op.create_index(
+        "ix_cell_failed", "cell", ["survey_id"], postgresql_where=sa.text("state = 'failed'")
     )
     spatial_index("cell", "geom")
     op.create_table(
@@ -273,6 +279,27 @@ def make_results() -> None:
         "ix_condition_density", "condition", ["survey_id", "density_m_per_m2", "segment_id"]
     )
     op.create_index("ix_condition_segment_id", "condition", ["segment_id", "survey_id"])
+
+
+def make_training() -> None:
+    """Training jobs, as they were last seen."""
+    op.create_table(
+        "training_job",
+        column("id", sa.Text()),
+        column("backend", sa.Text()),
+        column("config", postgresql.JSONB()),
+        column("state", sa.Text()),
+        column("message", sa.Text(), default=""),
+        column("submissions", sa.Integer(), default="1"),
+        moment("created_at"),
+        column("submitted_at", sa.DateTime(timezone=True), nullable=True),
+        column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        moment("seen_at"),
+        state_check(
+            *("training_job", "pending", "running", "succeeded", "failed", "stopped", "lost")
+        ),
+        primary_key("training_job", "id"),
+    )
 
 
 def column(

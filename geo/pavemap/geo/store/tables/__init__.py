@@ -4,6 +4,7 @@ from pavemap.geo.store.tables.base import Base
 from pavemap.geo.store.tables.networks import Network, Road, Segment
 from pavemap.geo.store.tables.results import Condition, Crack, Piece
 from pavemap.geo.store.tables.surveys import ModelVersion, Orthophoto, Survey
+from pavemap.geo.store.tables.training import TrainingJob
 from pavemap.geo.store.tables.work import Cell, CellSegment, Fragment
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Road",
     "Segment",
     "Survey",
+    "TrainingJob",
 ]

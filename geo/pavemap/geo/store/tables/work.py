@@ -30,6 +30,8 @@ class Cell(Base):
         ),
         # Heartbeats see only what is leased; lease_until stays out, so that they are HOT updates.
         Index("ix_cell_lease", "lease_owner", postgresql_where="state = 'leased'"),
+        # Few, and asked for with every look at a survey and at the metrics.
+        Index("ix_cell_failed", "survey_id", postgresql_where="state = 'failed'"),
         Index("ix_cell_geom", "geom", postgresql_using="gist"),
         {"postgresql_with": {"fillfactor": 80}},
     )
@@ -46,6 +48,8 @@ class Cell(Base):
     attempts: Mapped[int] = mapped_column(server_default="0")
     error: Mapped[str] = mapped_column(server_default="")
     imaged_m2: Mapped[float] = mapped_column(server_default="0")
+    imaged_part: Mapped[WKBElement | None] = mapped_column(geometry("MULTIPOLYGON"))
+    """Of a done cell: the part of it that was imaged; null where it was all of it."""
     seconds: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     finished_at: Mapped[datetime | None]
     geom: Mapped[WKBElement] = mapped_column(geometry("POLYGON"))
