@@ -29,6 +29,10 @@ class ModelCard(BaseModel):
         description="finest and coarsest imagery it is meant for"
     )
     threshold: float = Field(gt=0, lt=1, description="probability from which a pixel is crack")
+    calibration: tuple[float, float] | None = Field(
+        default=None,
+        description="slope and offset of Platt's scaling; None leaves them as they are",
+    )
     vectorize: dict[str, float | int | bool | None] = Field(
         default_factory=dict, description="parameters of the vectoriser that suit this model"
     )

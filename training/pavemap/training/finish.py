@@ -8,18 +8,21 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from pavemap.training.calibration import Tally, fit, reliability
 from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
 from pavemap.training.checkpoint import final_weights, saved_iteration
 from pavemap.training.config import DataSource, TrainConfig
-from pavemap.training.datasets import list_pairs
+from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
+from pavemap.training.lengths import best_threshold, length_ratios
 
 
 def write_model(
@@ -27,8 +30,8 @@ def write_model(
 ) -> ModelCard:
     """Write `target` with weights.safetensors and card.json, replacing a former model whole.
 
-    The threshold is the one with the best mean F1 on the validation sets (each set weighing the
-    same), or the configured one when there are none. No other images are looked at.
+    Calibration and threshold come from the validation sets (see `validated`); without any the
+    probabilities stay as they are and the threshold is the configured one.
     """
     temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir(parents=True)
@@ -38,7 +41,7 @@ def write_model(
         card = _card(config, temporary, iterations=saved_iteration(checkpoint), seconds=seconds)
         write_card(card, temporary)
         if config.validation:
-            card = _validated(card, temporary, config.validation)
+            card = validated(card, temporary, config.validation)
             write_card(card, temporary)
         if target.exists():
             former = target.with_name(f".{target.name}-former-{uuid.uuid4().hex[:8]}")
@@ -71,6 +74,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         gsd_m=config.gsd_m,
         gsd_range_m=config.gsd_range_m,
         threshold=config.threshold,
+        vectorize=config.vectorize,
         data=[f"{source.label} ({len(list_pairs(source))} images)" for source in config.data],
         licence=config.licence,
         limits=config.notes,
@@ -80,18 +84,52 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
     )
 
 
-def _validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> ModelCard:
+def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> ModelCard:
+    """The card with what validation images say: calibration, threshold, scores, lengths.
+
+    Probabilities are calibrated first. Of the thresholds with nearly the best F1 (a mean over sets)
+    the one with the truest crack length is taken.
+    """
     sets = list(sources)
+    write_card(card.model_copy(update={"calibration": None}), folder)
+    raw = CrackModel.load(folder)
+    images = [[read_pair(pair, source) for pair in list_pairs(source)] for source in sets]
+    maps = [[raw.detect(image.pixels) for image in some] for some in images]
+    tally = Tally.of(chain.from_iterable(maps), chain.from_iterable(images))
+    calibration = fit(tally)
+    table = calibration.table()
+    card = card.model_copy(update={"calibration": (calibration.slope, calibration.offset)})
+    write_card(card, folder)
     model = CrackModel.load(folder)
     curve = threshold_curve(model, sets)
-    best = max(curve, key=lambda threshold: curve[threshold])
-    found = [evaluate(model, source, threshold=best).to_dict() for source in sets]
-    for one in found:
-        for name in ("seconds", "mpx_per_s", "model"):
-            one.pop(name)
+    ratios = [
+        length_ratios(
+            [table[found] for found in some],
+            [image.crack for image in labelled],
+            thresholds=list(curve),
+            vectorize=card.vectorize,
+        )
+        for some, labelled in zip(maps, images, strict=True)
+    ]
+    best = best_threshold(curve, ratios)
     metrics = {
-        "validation": found,
+        "validation": [_scores(model, source, best) for source in sets],
         "validation_mean_f1": round(curve[best], 4),
         "threshold_curve": {f"{threshold:g}": round(f1, 4) for threshold, f1 in curve.items()},
+        "length_ratio": {
+            source.label: {f"{threshold:g}": round(value, 4) for threshold, value in ratio.items()}
+            for source, ratio in zip(sets, ratios, strict=True)
+        },
+        "reliability": reliability(tally.through(calibration)),
+        "reliability_uncalibrated": reliability(tally),
     }
     return card.model_copy(update={"threshold": best, "metrics": {**card.metrics, **metrics}})
+
+
+def _scores(model: CrackModel, source: DataSource, threshold: float) -> dict[str, Any]:
+    found = evaluate(model, source, threshold=threshold).to_dict()
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in {"seconds", "mpx_per_s", "model"}
+    }

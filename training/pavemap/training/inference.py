@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pavemap.training.architectures import build_network, scaled
+from pavemap.training.calibration import Calibration
 from pavemap.training.card import ModelCard, checked_weights, read_card
 from pavemap.training.config import Precision
 from pavemap.training.dense import DenseForm, dense_form
@@ -50,6 +51,9 @@ class CrackModel:
         self._device, self._precision = device, precision
         self._tile_px = tile_px or form.tile_px
         self._form = channels_last(form, device)
+        self._calibrated = (
+            None if card.calibration is None else Calibration(*card.calibration).table()
+        )
 
     @classmethod
     def load(
@@ -117,7 +121,10 @@ class CrackModel:
             with autocast(self._device, self._precision):
                 probability = self._form(scaled(pixels.to(self._device)))
             part = probability[:, *tile.inside].mul(255.0).round_().to(torch.uint8)
-            found[:, tile.rows, tile.columns] = part.cpu().numpy()
+            bytes_ = part.cpu().numpy()
+            found[:, tile.rows, tile.columns] = (
+                bytes_ if self._calibrated is None else self._calibrated[bytes_]
+            )
 
     def _extended(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
         form = self._form

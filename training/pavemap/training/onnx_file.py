@@ -34,9 +34,9 @@ SMALL_SEGMENT_PX = 7
 class _Picture(nn.Module):
     """A dense form between pixels in [0, 1] and a map of the same size."""
 
-    def __init__(self, form: DenseForm) -> None:
+    def __init__(self, form: DenseForm, calibration: tuple[float, float] | None) -> None:
         super().__init__()
-        self.form = form
+        self.form, self.calibration = form, calibration
 
     def forward(self, pixels: Tensor) -> Tensor:
         before, after = self.form.pad_before, self.form.pad_after
@@ -44,7 +44,11 @@ class _Picture(nn.Module):
         found: Tensor = self.form(padded * 2.0 - 1.0)
         first = before - self.form.lost_before
         height, width = pixels.shape[2:]
-        return found[:, first : first + height, first : first + width].unsqueeze(1)
+        found = found[:, first : first + height, first : first + width].unsqueeze(1)
+        if self.calibration is None:
+            return found
+        slope, offset = self.calibration
+        return torch.sigmoid(slope * torch.logit(found, eps=1e-6) + offset)
 
 
 def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelCard:
@@ -64,7 +68,7 @@ def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelC
     card = read_card(folder)
     network = build_network(card.architecture, card.architecture_args, channels=card.channels)
     network.load_state_dict(load_file(checked_weights(folder, card)))
-    picture = _Picture(dense_form(network)).eval()
+    picture = _Picture(dense_form(network), card.calibration).eval()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
         file = Path(place) / "model.onnx"

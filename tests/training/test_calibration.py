@@ -1,0 +1,76 @@
+"""What is said with 70 % comes true in 70 %, whatever the network's own manner of speaking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from pavemap.training.calibration import Calibration, Tally, fit, reliability
+from pavemap.training.datasets import LabelledImage
+from training.drawing import mask_of
+
+
+def image_of(crack: NDArray[np.bool_], ignore: NDArray[np.bool_] | None = None) -> LabelledImage:
+    nothing = np.zeros(crack.shape, bool)
+    pixels = np.zeros((*crack.shape, 3), np.uint8)
+    return LabelledImage("drawn", pixels, crack, nothing if ignore is None else ignore)
+
+
+def overconfident(slope: float, offset: float) -> Tally:
+    """A network whose bytes, scaled by slope and offset, are the true shares of crack."""
+    level = np.arange(256) / 255
+    truth = np.concatenate([[0.0], expit(slope * logit(level[1:-1]) + offset), [1.0]])
+    crack = np.round(truth * 1e6).astype(np.int64)
+    return Tally(1_000_000 - crack, crack)
+
+
+def test_pixels_are_counted_by_byte_and_label_without_the_ignored() -> None:
+    found = np.array([[0, 128, 255], [128, 128, 7]], np.uint8)
+    crack = mask_of("..#", "#..")
+    ignore = mask_of("...", "..#")
+    tally = Tally.of([found], [image_of(crack, ignore)])
+    assert (tally.sound[0], tally.sound[128], tally.sound[7]) == (1, 2, 0)
+    assert (tally.crack[128], tally.crack[255]) == (1, 1)
+    assert tally.sound.sum() + tally.crack.sum() == 5
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(0.5, -0.7), (2.0, 0.4)])
+def test_the_fit_finds_the_scaling_that_a_network_lacks(slope: float, offset: float) -> None:
+    found = fit(overconfident(slope, offset))
+    assert found.slope == pytest.approx(slope, abs=0.01)
+    assert found.offset == pytest.approx(offset, abs=0.01)
+
+
+def test_calibrated_probabilities_come_true() -> None:
+    tally = overconfident(0.5, -0.7)
+    before = reliability(tally)["error"]
+    after = reliability(tally.through(fit(tally)))
+    assert before > 0.1
+    assert after["error"] < 0.005
+    assert after["said"] == pytest.approx(after["seen"], abs=0.01)
+
+
+def test_the_curve_by_hand() -> None:
+    sound, crack = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    sound[51], crack[51] = 9, 1  # said 0.2, came true in 0.1
+    sound[204], crack[204] = 1, 3  # said 0.8, came true in 0.75
+    curve = reliability(Tally(sound, crack))
+    assert curve["said"] == [0.2, 0.8]
+    assert curve["seen"] == [0.1, 0.75]
+    assert curve["pixels"] == [10, 4]
+    assert curve["error"] == pytest.approx((10 * 0.1 + 4 * 0.05) / 14, abs=1e-4)
+
+
+def test_with_nothing_to_fit_to_nothing_changes() -> None:
+    sound = np.full(256, 1000, np.int64)
+    assert fit(Tally(sound, np.zeros(256, np.int64))) == Calibration()
+    table = Calibration().table()
+    np.testing.assert_array_equal(table, np.arange(256))
+
+
+def test_the_table_is_monotone_and_keeps_what_is_certain() -> None:
+    table = Calibration(0.4, -1.0).table().astype(int)
+    assert (table[0], table[255]) == (0, 255)
+    assert (np.diff(table) >= 0).all()

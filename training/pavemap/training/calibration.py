@@ -1,0 +1,109 @@
+"""Makes a model's probabilities mean what they say: of the pixels given 70 %, 70 % are crack.
+
+Platt scaling (Platt 1999; Guo et al. 2017, section 4.1): probability p becomes
+sigmoid(slope * logit(p) + offset), with both numbers fitted on validation images. It is monotone, so
+it changes no ranking and no best F1, only what a threshold means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from pavemap.training.datasets import LabelledImage
+
+LEVELS = 256
+BINS = 10
+
+LEAST_PIXELS = 1000
+"""Uncertain pixels below which there is nothing to fit to."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The two numbers of Platt's scaling; 1 and 0 change nothing."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def table(self) -> NDArray[np.uint8]:
+        """Calibrated byte of each of the 256 bytes a network gives; 0 and 255 stay."""
+        level = np.arange(1, LEVELS - 1) / (LEVELS - 1)
+        scaled = np.rint(expit(self.slope * logit(level) + self.offset) * (LEVELS - 1))
+        return np.concatenate([[0], scaled, [LEVELS - 1]]).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Labelled pixels by the byte a model gave them: counts (256,) of sound and of crack."""
+
+    sound: NDArray[np.int64]
+    crack: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, maps: Iterable[NDArray[np.uint8]], images: Iterable[LabelledImage]) -> Tally:
+        """Count the pixels of probability maps (H, W) against their labels, ignored ones left out."""
+        counts = np.zeros((2, LEVELS), np.int64)
+        for found, image in zip(maps, images, strict=True):
+            for label in (0, 1):
+                pixels = found[(image.crack == bool(label)) & ~image.ignore]
+                counts[label] += np.bincount(pixels, minlength=LEVELS)
+        return cls(counts[0], counts[1])
+
+    def through(self, calibration: Calibration) -> Tally:
+        """What the counts are once the probabilities are calibrated."""
+        table = calibration.table()
+        sound, crack = (
+            np.bincount(table, weights=counts, minlength=LEVELS).astype(np.int64)
+            for counts in (self.sound, self.crack)
+        )
+        return Tally(sound, crack)
+
+
+def fit(tally: Tally) -> Calibration:
+    """The scaling of the greatest likelihood, over pixels that are neither certainly sound nor crack.
+
+    With too few of those, or labels of one kind only, the scaling that changes nothing.
+    """
+    inner = slice(1, LEVELS - 1)
+    sound, crack = tally.sound[inner].astype(float), tally.crack[inner].astype(float)
+    if sound.sum() + crack.sum() < LEAST_PIXELS or not (sound.sum() and crack.sum()):
+        return Calibration()
+    score = logit(np.arange(1, LEVELS - 1) / (LEVELS - 1))
+    total = sound.sum() + crack.sum()
+
+    def surprise(values: NDArray[np.float64]) -> float:
+        z = values[0] * score + values[1]
+        return float(np.sum(crack * np.logaddexp(0, -z) + sound * np.logaddexp(0, z)) / total)
+
+    found = minimize(surprise, np.array([1.0, 0.0]), bounds=[(0.05, 20.0), (-10.0, 10.0)])
+    return Calibration(round(float(found.x[0]), 4), round(float(found.x[1]), 4))
+
+
+def reliability(tally: Tally) -> dict[str, Any]:
+    """The reliability curve: in each tenth of probability what was said and what was so.
+
+    `error` is the expected calibration error over the pixels given 5 % or more (Guo et al. 2017,
+    equation 3): over all pixels the certain ones, sound road, would hide everything else.
+    """
+    level = np.arange(LEVELS) / (LEVELS - 1)
+    pixels = tally.sound + tally.crack
+    tenth = np.minimum((level * BINS).astype(int), BINS - 1)
+    count = np.bincount(tenth, pixels, BINS)
+    there = count > 0
+    said = np.bincount(tenth, pixels * level, BINS)[there] / count[there]
+    seen = np.bincount(tenth, tally.crack, BINS)[there] / count[there]
+    at_stake = np.bincount(tenth, pixels * (level >= 0.05), BINS)[there]
+    error = np.sum(at_stake * np.abs(said - seen)) / max(at_stake.sum(), 1)
+    return {
+        "said": np.round(said, 4).tolist(),
+        "seen": np.round(seen, 4).tolist(),
+        "pixels": count[there].astype(int).tolist(),
+        "error": round(float(error), 4),
+    }
