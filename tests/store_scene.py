@@ -186,9 +186,10 @@ def planned_survey(connection: Connection, *, to_m: float = ROAD_M) -> SurveyRow
 def found_in(cell: Cell, segments: NDArray[np.int64], *, imaged: float = 1.0) -> CellResult:
     """Return what a detector finds in a cell of the road: the crack, end to end.
 
-    `segments` are the ids of the road's segments in order; `imaged` is the share that was seen.
+    `segments` are the ids of the road's segments in order; `imaged` is the share that was seen, from
+    the west.
     """
-    west, _, east, _ = GRID.bounds(cell)
+    west, south, east, north = GRID.bounds(cell)
     middle = cell.row * CELL_M + CELL_M / 2.0
     segment = int(segments[(cell.col - COL) // 10])
     line = shapely.LineString([(west, middle, CRACK_MM), (east, middle, CRACK_MM)])
@@ -199,7 +200,12 @@ def found_in(cell: Cell, segments: NDArray[np.int64], *, imaged: float = 1.0) ->
         cracked={segment: imaged * CELL_CRACK_M * CRACK_MM / 1000.0},
         imaged_m2=seen_m2,
         seconds={"read": 0.25, "detect": 0.5, "vectorize": 0.125},
+        imaged_part=None if imaged == 1.0 else _part(west, south, west + imaged * CELL_M, north),
     )
+
+
+def _part(west: float, south: float, east: float, north: float) -> shapely.MultiPolygon:
+    return shapely.MultiPolygon([shapely.box(west, south, east, north)] if east > west else [])
 
 
 def _degrees(geometries: Sequence[shapely.Geometry]) -> NDArray[np.object_]:

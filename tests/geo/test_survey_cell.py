@@ -196,6 +196,29 @@ def test_the_edge_of_imagery_is_no_crack_and_not_imaged() -> None:
     assert found.imaged_m2 == pytest.approx(side * (side - 4 - 2 * EDGE_PX) * PIXEL_M2, rel=0.001)
 
 
+def test_what_was_imaged_of_a_cell_is_outlined() -> None:
+    drawn = np.zeros((700, 1000), np.uint8)
+    valid = np.ones(drawn.shape, np.bool_)
+    valid[:, 500:] = False
+    mosaic = on_the_ground(drawn, valid)
+    grid = Grid(UTM, GSD, cell_px=256)
+    cells = [grid.cell_at((LEFT + 300 + 256 * at) * GSD, (TOP - 350) * GSD) for at in range(3)]
+    whole, part, nothing = (
+        survey_cell(
+            cell, grid=grid, mosaic=mosaic, pavements=None, detect=red, params=VectorizeParams()
+        ).imaged_part
+        for cell in cells
+    )
+    assert whole is None
+    assert nothing is not None
+    assert nothing.is_empty
+    west, south, _, north = grid.bounds(cells[1])
+    east = (LEFT + 500 - EDGE_PX) * GSD
+    assert part is not None
+    assert part.bounds == pytest.approx((west, south, east, north), abs=1e-6)
+    assert part.area == pytest.approx((east - west) * grid.cell_m)
+
+
 def test_a_crack_over_missing_ground_is_two() -> None:
     drawn = np.zeros((200, 600), np.uint8)
     drawn[98:102, 50:550] = 255

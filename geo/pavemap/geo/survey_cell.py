@@ -24,11 +24,13 @@ from typing import Protocol
 import cv2
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.grid import Cell, Grid, Window
+from pavemap.geo.imaged import imaged_part
 from pavemap.geo.lines import Geometries, clip
 from pavemap.geo.mosaic import Chip
 from pavemap.geo.vectorize import VectorizeParams, finished, trace_lines
@@ -63,6 +65,7 @@ class CellResult:
     lines: LineString Z in the working CRS, z = width in mm, within the cell's own bounds.
     imaged, cracked: true square metres by segment id; only segments with imaged ground are named.
     imaged_m2: imaged ground of the cell, on pavement where pavements are given.
+    imaged_part: what was imaged of the cell's own ground, in the working CRS; None where it was all.
     seconds: time spent by stage: read, detect, vectorize.
     """
 
@@ -71,6 +74,7 @@ class CellResult:
     cracked: dict[int, float]
     imaged_m2: float
     seconds: dict[str, float]
+    imaged_part: shapely.MultiPolygon | None = None
 
 
 def survey_cell(
@@ -117,6 +121,8 @@ def survey_cell(
     imaged_px = _count(number, believed[core], ground.ids)
     cracked_px = _count(number, believed[core] & cracked, ground.ids)
     total = sum(imaged_px.values()) if pavements is not None else int(believed[core].sum())
+    own_ground = window.transform @ Affine.translation(grid.halo_px, grid.halo_px)
+    part = imaged_part(believed[core], transform=own_ground)
     clock.lap("vectorize")
     pixel_m2 = metres_per_px**2
     return CellResult(
@@ -125,6 +131,7 @@ def survey_cell(
         cracked={key: cracked_px.get(key, 0) * pixel_m2 for key in imaged_px},
         imaged_m2=total * pixel_m2,
         seconds=clock.seconds,
+        imaged_part=part,
     )
 
 

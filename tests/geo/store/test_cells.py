@@ -417,3 +417,30 @@ def explain(engine: Engine, statement: str, parameters: dict[str, object]) -> st
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         rows = connection.execute(text(f"EXPLAIN {statement}"), parameters)
         return "\n".join(rows.scalars())
+
+
+def test_the_imaged_part_of_a_cell_is_kept_until_the_cell_is_due_again(
+    engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
+) -> None:
+    def parts() -> list[str | None]:
+        with database(engine) as connection:
+            found = connection.execute(
+                text("SELECT ST_AsText(imaged_part, 3) FROM cell ORDER BY col LIMIT 3")
+            )
+            return list(found.scalars())
+
+    for shares in ((1.0, 0.5, 0.0), (0.0, 1.0, 1.0)):
+        with database(engine) as connection:
+            connection.execute(text("UPDATE cell SET state = 'waiting', lease_owner = NULL"))
+            claimed = cells.claim(connection, worker="w", limit=3)
+        for one, share in zip(claimed, shares, strict=True):
+            result = scene.found_in(one.cell, segments, imaged=share)
+            with database(engine) as connection:
+                assert cells.complete(connection, claimed=one, result=result, worker="w")
+        known = parts()
+        assert [part is None for part in known] == [share == 1.0 for share in shares]
+        assert "MULTIPOLYGON EMPTY" in known
+    with database(engine) as connection:
+        scene.add_imagery(connection, survey.id, to_m=30.0, name="better.tif")
+        cells.plan_cells(connection, survey)
+    assert parts() == [None, None, None]

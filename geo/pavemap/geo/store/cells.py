@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from pavemap.geo.crs import WGS84, parse_metric_crs, reproject
 from pavemap.geo.grid import Cell
 from pavemap.geo.store import tables
-from pavemap.geo.store.bulk import copy_frame
+from pavemap.geo.store.bulk import copy_frame, geometry_value
 from pavemap.geo.store.leases import ClaimedCell, claim, heartbeat, release, wait_for_work
 from pavemap.geo.store.pavements import segments_meeting
 from pavemap.geo.store.planning import PlanReport, plan_cells, set_running, wake_workers
@@ -70,12 +70,16 @@ def complete(
     ).one_or_none()
     if stored is None:
         return False
+    crs = parse_metric_crs(stored.crs)
     place = {"survey_id": claimed.survey_id, "col": claimed.cell.col, "row": claimed.cell.row}
     connection.execute(_FORGET_FRAGMENTS, place)
     connection.execute(_FORGET_SEGMENTS, place)
+    if result.imaged_part is not None:
+        part = geometry_value(reproject(result.imaged_part, crs, WGS84))
+        connection.execute(_KEEP_PART, place | {"part": part})
     lines = np.asarray(result.lines, dtype=object)
     if len(lines):
-        in_degrees = reproject(lines, parse_metric_crs(stored.crs), WGS84)
+        in_degrees = reproject(lines, crs, WGS84)
         copy_frame(connection, tables.Fragment, {**place, "geom": in_degrees})
     seen = {key for area in (result.imaged, result.cracked) for key, m2 in area.items() if m2 > 0.0}
     segments = sorted(seen)
@@ -156,7 +160,8 @@ _HELD = """state = 'leased' AND survey_id = :survey_id AND col = :col AND "row" 
 
 _DONE = text(f"""
     UPDATE cell SET state = 'done', lease_owner = NULL, lease_until = NULL, error = '',
-        imaged_m2 = :imaged_m2, seconds = :seconds, finished_at = clock_timestamp()
+        imaged_m2 = :imaged_m2, imaged_part = NULL, seconds = :seconds,
+        finished_at = clock_timestamp()
     WHERE {_HELD} RETURNING (SELECT crs FROM survey WHERE id = survey_id) AS crs
 """)
 
@@ -170,6 +175,7 @@ _FAIL = text(f"""
 """)
 
 _CELL = 'survey_id = :survey_id AND col = :col AND "row" = :row'
+_KEEP_PART = text(f"UPDATE cell SET imaged_part = CAST(:part AS geometry) WHERE {_CELL}")
 _FORGET_FRAGMENTS = text(f"DELETE FROM fragment WHERE {_CELL}")
 _FORGET_SEGMENTS = text(f"DELETE FROM cell_segment WHERE {_CELL}")
 
