@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from pyproj import CRS
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.lines import Geometries
-from pavemap.geo.stitch import stitch
+from pavemap.geo.stitch import Stitcher, stitch, stitch_blocks, sweep_by_rows
 from pavemap.geo.vectorize import clip_lines
 
 UTM = CRS.from_epsg(32633)
@@ -179,6 +181,94 @@ def test_short_networks_go_only_when_all_of_them_is_known() -> None:
     assert index[0] == index[1]
     assert index[2] == -1
     assert len(set(index[3:])) == 3
+
+
+def in_blocks(
+    pieces: Geometries, cells: NDArray[np.int64], *, size: int, by_rows: bool, least: float = 0.0
+) -> list[str]:
+    """Stitch in a sweep, so many lines at a time; the cracks as sorted WKB."""
+    order = np.lexsort(cells[:, [0, 1]].T if by_rows else cells[:, [1, 0]].T)
+    blocks = (
+        (pieces[order[start : start + size]], cells[order[start : start + size]])
+        for start in range(0, len(order), size)
+    )
+    found = stitch_blocks(blocks, grid=GRID, min_length_m=least, by_rows=by_rows)
+    return sorted(crack.wkb_hex for block in found for crack in block)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    paths=st.lists(wandering, min_size=1, max_size=5),
+    size=st.integers(1, 9),
+    by_rows=st.booleans(),
+    least=st.sampled_from([0.0, 12.0, 30.0]),
+)
+def test_a_sweep_in_blocks_finds_what_one_look_finds(
+    paths: list[list[tuple[int, int]]], size: int, by_rows: bool, least: float
+) -> None:
+    cracks = array(*(line(*((x / 100, y / 100, 4) for x, y in path)) for path in paths))
+    pieces, cells = cut(cracks)
+    whole, _ = stitch(pieces, cells, grid=GRID, min_length_m=least)
+    found = in_blocks(pieces, cells, size=size, by_rows=by_rows, least=least)
+    assert found == sorted(crack.wkb_hex for crack in whole)
+
+
+def test_a_short_line_waits_for_its_network_and_no_longer() -> None:
+    """Cells west to east: a speck that is alone, and one on a crack that only grows long later."""
+    sweep = Stitcher(GRID, min_length_m=5.0)
+    west = array(
+        line((-9, 5, 4), (-8, 5, 4)),
+        line((-1, 1, 4), (0, 1, 4)),
+        line((-1, 1, 4), (-1, 2, 4)),
+    )
+    row = EAST_NORTH[1]
+    assert len(sweep.add(west, cells_of(*[WEST_NORTH] * 3))) == 0
+    east = array(line((0, 1, 4), (6, 1, 4)))
+    (branch,) = sweep.add(east, cells_of(EAST_NORTH))
+    assert branch.length == pytest.approx(1)
+    assert sweep.held == 2  # the crack's two lines: of its last cell more may come
+    far = cells_of((EAST_NORTH[0] + 1, row))
+    (crack,) = sweep.add(array(line((12, 1, 4), (13, 1, 4))), far)
+    assert crack.length == pytest.approx(7)
+    assert len(sweep.finish()) == 0
+
+
+def street(columns: int, rows: int) -> Iterator[tuple[Geometries, NDArray[np.int64]]]:
+    """Cells of a drawn survey, column by column: a crack through each row, and forty short ones a cell."""
+    random = np.random.default_rng(7)
+    for col in range(columns):
+        cells = cells_of(*((WEST_SOUTH[0] + col, WEST_SOUTH[1] + row) for row in range(rows)))
+        low = cells * SIDE
+        left = np.column_stack([low[:, 0], low[:, 1] + SIDE / 2])
+        through = np.stack([left, left + (SIDE, 0.0)], axis=1)
+        start = np.repeat(low, 40, axis=0) + random.uniform(0.1, 0.8, (40 * rows, 2)) * SIDE
+        short = np.stack([start, start + random.uniform(-1, 1, start.shape)], axis=1)
+        points = np.concatenate([through, short])
+        z = np.full((*points.shape[:2], 1), 4.0)
+        lines = np.asarray(shapely.linestrings(np.concatenate([points, z], axis=2)), object)
+        yield lines, np.concatenate([cells, np.repeat(cells, 40, axis=0)])
+
+
+def test_memory_does_not_grow_with_the_survey_but_with_its_seam() -> None:
+    def peak(columns: int, rows: int) -> tuple[int, int]:
+        tracemalloc.start()
+        count = 0
+        for cracks in stitch_blocks(street(columns, rows), grid=GRID, min_length_m=0.5):
+            count += len(cracks)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return count, most
+
+    peak(2, 2)  # compiles
+    few, many = peak(10, 10), peak(80, 10)
+    assert many[0] > 7 * few[0]
+    assert many[1] < 1.25 * few[1]  # ten cracks through all columns have grown by 70 vertices each
+
+
+def test_a_sweep_goes_along_the_longer_side() -> None:
+    assert sweep_by_rows(cells_of((3, 0), (3, 9), (4, 2)))
+    assert not sweep_by_rows(cells_of((0, 3), (9, 3), (2, 4)))
+    assert not sweep_by_rows(cells_of())
 
 
 def test_nothing_to_stitch() -> None:

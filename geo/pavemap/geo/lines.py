@@ -62,6 +62,31 @@ class Polylines:
         offsets = np.concatenate([[0], np.cumsum(self.sizes[keep])])
         return Polylines(self.points[np.repeat(keep, self.sizes)], offsets)
 
+    def at(self, index: NDArray[np.intp]) -> Polylines:
+        """Return lines by number, in that order."""
+        sizes = self.sizes[index]
+        stops = np.cumsum(sizes)
+        source = np.arange(stops[-1] if len(stops) else 0)
+        source += np.repeat(self.offsets[:-1][index] - (stops - sizes), sizes)
+        return Polylines(self.points[source], np.concatenate([[0], stops]))
+
+    def __add__(self, other: Polylines) -> Polylines:
+        """Return these lines and then the others."""
+        offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
+        return Polylines(np.concatenate([self.points, other.points]), offsets)
+
+    def ends(self) -> NDArray[np.float64]:
+        """Return (N, 2, 2) the first and last x, y of each line."""
+        tips = np.column_stack([self.offsets[:-1], self.offsets[1:] - 1])
+        return np.asarray(self.points[tips][:, :, :2], np.float64)
+
+    def extents(self) -> NDArray[np.float64]:
+        """Return (N, 4) xmin, ymin, xmax, ymax of each line."""
+        if not len(self):
+            return np.empty((0, 4))
+        low = np.minimum.reduceat(self.points[:, :2], self.offsets[:-1])
+        return np.hstack([low, np.maximum.reduceat(self.points[:, :2], self.offsets[:-1])])
+
     def without_repeats(self) -> Polylines:
         """Drop vertices that lie where the one before does; a line keeps its last vertex at least."""
         new = np.ones(len(self.points), np.bool_)

@@ -1,33 +1,31 @@
 """Stitching: the lines of single cells become cracks that run over any number of cells.
 
-A cell's lines are cut at its sides, so a crack that goes on in the next cell has an end on their common
-side in both. Ends of different cells that lie together are joined, nearest first; the result is the
-same in whatever order the lines come. Beyond the lines themselves memory is needed for the ends on cell
-sides only.
+    cells in order of columns    ... [c-1] [c] | cells to come
+                                 done lines out   ^ the seam: only what ends here is held
+
+A sweep over the cells holds no more than the lines that may still go on: those with an end near a cell
+that is to come, and, where short networks are to be dropped, the few lines of networks that are still
+too short and may still grow. All else leaves at once, so memory is bounded by the seam, not by the
+survey. What is joined is the same however the sweep is cut in blocks: see `seams`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from pavemap.geo.chains import Chains, walk_chains
 from pavemap.geo.crs import ground_scales
-from pavemap.geo.grid import Grid
+from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.lines import Geometries, Polylines
+from pavemap.geo.seams import CONTACT_PX, ON_SIDE_PX, TOLERANCE_PX, Ends, groups, match_ends
 
-TOLERANCE_PX = 1.5
-"""Ends of neighbouring cells at most this far apart are one place of one crack."""
-
-ON_SIDE_PX = 0.25
-"""A line that was cut ends this near to its cell's side, storage in degrees allowed for."""
-
-CONTACT_PX = 0.02
-"""Ends this near to each other are the same point: a node of the network."""
+NEW = -1
+"""The network of a line that has just come."""
 
 
 def stitch(
@@ -43,96 +41,219 @@ def stitch(
     Returns the cracks and, for each line given, the index of its crack, or -1 where that was dropped.
     Where three or more ends meet on a side there is a junction, and all of them stay ends.
     """
-    if not len(lines):
-        return lines, np.empty(0, np.int64)
-    order = _canonical_order(lines, cells)
-    flat = Polylines.from_shapely(lines[order])
-    partner = match_ends(_ends(flat), cells[order], grid=grid)
-    chains = walk_chains(partner)
-    joined = _joined(flat, partner, chains)
-    chain_of = np.empty(len(lines), np.int64)
-    chain_of[order[chains.entries // 2]] = np.repeat(
-        np.arange(len(joined)), np.diff(chains.offsets)
-    )
-    if min_length_m <= 0.0:
-        return joined.to_shapely(), chain_of
-    keep = network_lengths(joined, grid=grid) >= min_length_m
-    number = np.where(keep, np.cumsum(keep) - 1, -1)
-    return joined.take(keep).to_shapely(), number[chain_of]
+    sweep = Stitcher(grid, min_length_m=min_length_m)
+    return sweep.take(lines, cells, last=None)
 
 
-def match_ends(
-    ends: NDArray[np.float64], cells: NDArray[np.int64], *, grid: Grid
-) -> NDArray[np.int64]:
-    """Pair the ends of lines across cell sides.
+def stitch_blocks(
+    blocks: Iterable[tuple[Geometries, NDArray[np.int64]]],
+    *,
+    grid: Grid,
+    min_length_m: float = 0.0,
+    by_rows: bool = False,
+) -> Iterator[Geometries]:
+    """Do as `stitch` for (lines, cells) that come in the order of cells; yield cracks as they end.
 
-    ends: (N, 2, 2) first and last point of each line; cells: (N, 2). Returns (2 N,) the partner of each
-    end (2 i the first, 2 i + 1 the last of line i), or -1: what `walk_chains` takes.
+    Cells come by column and row, or, `by_rows`, by row and column (see `sweep_by_rows`). A cell may be
+    cut between blocks.
     """
-    partner = np.full(2 * len(ends), -1, np.int64)
-    open_line = (ends[:, 0] != ends[:, 1]).any(axis=1)
-    points, cell = ends.reshape(-1, 2), np.repeat(cells, 2, axis=0)
-    low = cell * grid.cell_m
-    to_side = np.minimum(np.abs(points - low), np.abs(points - low - grid.cell_m)).min(axis=1)
-    at_side = np.flatnonzero((to_side <= ON_SIDE_PX * grid.gsd_m) & np.repeat(open_line, 2))
-    if len(at_side) < 2:
-        return partner
-    tree = KDTree(points[at_side])
-    at_side = at_side[~_crowded(tree, CONTACT_PX * grid.gsd_m)]
-    pairs = KDTree(points[at_side]).query_pairs(TOLERANCE_PX * grid.gsd_m, output_type="ndarray")
-    first, second = at_side[pairs].T
-    apart = np.abs(cell[first] - cell[second]).max(axis=1)
-    first, second = first[apart == 1], second[apart == 1]
-    distance = np.hypot(*(points[first] - points[second]).T)
-    low_end, high_end = np.minimum(first, second), np.maximum(first, second)
-    nearest = np.lexsort([high_end, low_end, distance])
-    first, second = first[nearest], second[nearest]
-    while len(first):
-        rank = np.arange(len(first))
-        best = np.full(len(partner), len(first))
-        np.minimum.at(best, first, rank)
-        np.minimum.at(best, second, rank)
-        mutual = (best[first] == rank) & (best[second] == rank)
-        partner[first[mutual]] = second[mutual]
-        partner[second[mutual]] = first[mutual]
-        free = (partner[first] < 0) & (partner[second] < 0)
-        first, second = first[free], second[free]
-    return partner
+    sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
+    for lines, cells in blocks:
+        if len(lines):
+            yield sweep.add(lines, cells)
+    yield sweep.finish()
 
 
-def network_lengths(lines: Polylines, *, grid: Grid) -> NDArray[np.float64]:
-    """Return for each line the length, in true metres, of all lines it is connected with."""
-    count = len(lines)
-    points = _ends(lines).reshape(-1, 2)
-    pairs = KDTree(points).query_pairs(CONTACT_PX * grid.gsd_m, output_type="ndarray") // 2
-    links = coo_array((np.ones(len(pairs), np.int8), tuple(pairs.T)), shape=(count, count))
-    network = connected_components(links, directed=False)[1]
+def sweep_by_rows(cells: NDArray[np.int64]) -> bool:
+    """Tell along which axis a sweep over (N, 2) cells has the shorter seam."""
+    if not len(cells):
+        return False
+    cols, rows = cells.max(axis=0) - cells.min(axis=0)
+    return bool(rows > cols)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Lines in work.
+
+    lines: N of them. cells: (N, 2, 2) column and row of the cell at each line's first and last point.
+    free: (N, 2) bool, whether that end may still be paired. joined: (N,) bool, made of several lines.
+    network: (N,) number of its network, or NEW.
+    """
+
+    lines: Polylines
+    cells: NDArray[np.int64]
+    free: NDArray[np.bool_]
+    joined: NDArray[np.bool_]
+    network: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, lines: Geometries, cells: NDArray[np.int64]) -> _Pool:
+        flat = Polylines.from_shapely(lines)
+        tips = flat.ends()
+        open_line = (tips[:, 0] != tips[:, 1]).any(axis=1)
+        return cls(
+            flat,
+            np.repeat(np.asarray(cells, np.int64)[:, None], 2, axis=1),
+            np.repeat(open_line[:, None], 2, axis=1),
+            np.zeros(len(flat), np.bool_),
+            np.full(len(flat), NEW),
+        )
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __add__(self, other: _Pool) -> _Pool:
+        return _Pool(
+            self.lines + other.lines,
+            np.concatenate([self.cells, other.cells]),
+            np.concatenate([self.free, other.free]),
+            np.concatenate([self.joined, other.joined]),
+            np.concatenate([self.network, other.network]),
+        )
+
+    def at(self, index: NDArray[np.intp]) -> _Pool:
+        return _Pool(
+            self.lines.at(index),
+            self.cells[index],
+            self.free[index],
+            self.joined[index],
+            self.network[index],
+        )
+
+    def in_order(self) -> NDArray[np.intp]:
+        """Return an order of the lines that depends on where they are, not on how they came."""
+        keys = [*self.lines.extents().T, self.lines.lengths, *self.cells.reshape(-1, 4).T]
+        return np.lexsort([*keys, *self.lines.ends().reshape(-1, 4)[:, ::-1].T])
+
+
+class Stitcher:
+    """A sweep over the cells of a survey: `add` lines in the order of cells, then `finish`."""
+
+    def __init__(self, grid: Grid, *, min_length_m: float = 0.0, by_rows: bool = False) -> None:
+        """Take the grid, the least length of a network in true metres, and the order of cells."""
+        self._grid = grid
+        self._least_m = min_length_m
+        self._order = [1, 0] if by_rows else [0, 1]
+        self._pool = _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64))
+        self._long = np.empty(0, np.bool_)  # by network in the pool: known to be long enough
+
+    @property
+    def held(self) -> int:
+        """How many lines are held back."""
+        return len(self._pool)
+
+    def add(self, lines: Geometries, cells: NDArray[np.int64]) -> Geometries:
+        """Take the next lines with their (N, 2) cells; return the cracks that are done.
+
+        Of the last cell more lines may follow; cells before it are complete.
+        """
+        last = cells[np.lexsort(cells[:, self._order[::-1]].T)[-1]]
+        return self.take(lines, cells, last=Cell(int(last[0]), int(last[1])))[0]
+
+    def finish(self) -> Geometries:
+        """Return the cracks that were held: nothing more will come."""
+        return self.take(np.empty(0, object), np.empty((0, 2), np.int64), last=None)[0]
+
+    def take(
+        self, lines: Geometries, cells: NDArray[np.int64], *, last: Cell | None
+    ) -> tuple[Geometries, NDArray[np.int64]]:
+        """Take lines; of the cell `last` and of cells after it more may come, None is the end.
+
+        Returns the cracks that are done and, for each line that was held and then each line given,
+        the index of its crack, or -1.
+        """
+        pool = self._pool + _Pool.of(lines, cells)
+        if not len(pool):
+            return np.empty(0, object), np.empty(0, np.int64)
+        order = pool.in_order()
+        pool = pool.at(order)
+        ends = self._ends(pool, last)
+        partner, final = match_ends(ends, grid=self._grid)
+        chains = walk_chains(partner)
+        chain_of = np.empty(len(order), np.int64)
+        chain_of[chains.entries // 2] = np.repeat(
+            np.arange(len(chains.closed)), np.diff(chains.offsets)
+        )
+        chained, leaves = _chained(pool, ends, partner, final, chains)
+        keep = leaves
+        if self._least_m > 0.0:
+            known = np.flatnonzero(pool.network != NEW)
+            chained, leaves, keep = self._judged(
+                chained, leaves, np.column_stack([chain_of[known], pool.network[known]])
+            )
+        self._pool = chained.at(np.flatnonzero(~leaves))
+        number = np.where(keep, np.cumsum(keep) - 1, -1)
+        given = np.empty(len(order), np.int64)
+        given[order] = number[chain_of]
+        return _directed(chained.at(np.flatnonzero(keep))).to_shapely(), given
+
+    def _ends(self, pool: _Pool, last: Cell | None) -> Ends:
+        """Describe the pool's ends; those wait that a cell to come may have a part in."""
+        points = pool.lines.ends().reshape(-1, 2)
+        waiting = np.zeros(len(points), np.bool_)
+        if last is not None:
+            # Of all cells that could hold an end near this one, that up and to the right comes last.
+            reach = (TOLERANCE_PX + ON_SIDE_PX) * self._grid.gsd_m
+            beside = np.floor((points + reach) / self._grid.cell_m).astype(np.int64)
+            first, second = beside[:, self._order].T
+            front = np.array([last.col, last.row])[self._order]
+            waiting = (first > front[0]) | ((first == front[0]) & (second >= front[1]))
+        return Ends(points, pool.cells.reshape(-1, 2), pool.free.reshape(-1), waiting)
+
+    def _judged(
+        self, pool: _Pool, done: NDArray[np.bool_], known: NDArray[np.int64]
+    ) -> tuple[_Pool, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Number networks anew; return the pool, which lines leave it, and which of these are cracks.
+
+        known: (K, 2) lines and the numbers of networks that parts of them already had. Of a network
+        that is too short so far and may grow all lines stay.
+        """
+        reach = CONTACT_PX * self._grid.gsd_m
+        points = pool.lines.ends().reshape(-1, 2)
+        contacts = KDTree(points).query_pairs(reach, output_type="ndarray") // 2
+        links = np.concatenate([contacts, known + [0, len(pool)]])
+        group = groups(links, len(pool) + len(self._long))
+        network = group[: len(pool)]
+        count = int(group.max()) + 1
+        length_m = np.bincount(network, true_lengths(pool.lines, grid=self._grid), count)
+        long = length_m >= self._least_m
+        long[group[len(pool) :][self._long]] = True
+        grows = np.bincount(network, ~done, count) > 0
+        leaves = done & (long | ~grows)[network]
+        held, number = np.unique(network[~leaves], return_inverse=True)
+        self._long = long[held]
+        numbers = np.full(len(pool), NEW)
+        numbers[~leaves] = number
+        return replace(pool, network=numbers), leaves, leaves & long[network]
+
+
+def true_lengths(lines: Polylines, *, grid: Grid) -> NDArray[np.float64]:
+    """Return the length of each line in true metres, by the scale at its middle vertex."""
     middle = lines.points[(lines.offsets[:-1] + lines.offsets[1:] - 1) // 2]
-    true = lines.lengths / ground_scales(grid.crs, middle[:, 0], middle[:, 1])
-    lengths: NDArray[np.float64] = np.bincount(network, true)[network]
-    return lengths
+    scale = ground_scales(grid.crs, middle[:, 0], middle[:, 1])
+    return np.asarray(lines.lengths / scale, np.float64)
 
 
-def _ends(lines: Polylines) -> NDArray[np.float64]:
-    """Return (N, 2, 2) the first and last x, y of each line."""
-    tips = np.column_stack([lines.offsets[:-1], lines.offsets[1:] - 1])
-    return lines.points[tips][:, :, :2]
-
-
-def _canonical_order(lines: Geometries, cells: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return an order of the lines that depends on where they are, not on how they came."""
-    start = shapely.get_coordinates(shapely.get_point(lines, 0))
-    keys = [*start.T, *shapely.bounds(lines).T, shapely.length(lines), *np.asarray(cells).T]
-    return np.lexsort(keys)
-
-
-def _crowded(tree: KDTree, contact: float) -> NDArray[np.bool_]:
-    """Mark points where three or more lie together."""
-    pairs = tree.query_pairs(contact, output_type="ndarray")
-    beside = np.bincount(pairs.ravel(), minlength=tree.n)
-    crowded = beside > 1
-    crowded[pairs[crowded[pairs].any(axis=1)].ravel()] = True
-    return crowded
+def _chained(
+    pool: _Pool,
+    ends: Ends,
+    partner: NDArray[np.int64],
+    final: NDArray[np.bool_],
+    chains: Chains,
+) -> tuple[_Pool, NDArray[np.bool_]]:
+    """Return the pool with each chain as one line, and which of them can't change any more."""
+    heads = chains.entries[chains.offsets[:-1]]
+    tips = np.column_stack([heads, chains.entries[chains.offsets[1:] - 1] ^ 1])
+    settled = final[tips] | chains.closed[:, None]
+    chained = _Pool(
+        _joined(pool.lines, partner, chains),
+        ends.cells[tips],
+        ends.free[tips] & ~settled,
+        pool.joined[heads // 2] | (np.diff(chains.offsets) > 1),
+        np.full(len(heads), NEW),
+    )
+    return chained, np.asarray(settled.all(axis=1))
 
 
 def _joined(lines: Polylines, partner: NDArray[np.int64], chains: Chains) -> Polylines:
@@ -153,3 +274,24 @@ def _joined(lines: Polylines, partner: NDArray[np.int64], chains: Chains) -> Pol
     repeated[(ends - sizes)[follows]] = True
     total = np.add.reduceat(sizes - follows, chains.offsets[:-1])
     return Polylines(points[source[~repeated]], np.concatenate([[0], np.cumsum(total)]))
+
+
+def _directed(pool: _Pool) -> Polylines:
+    """Return the lines; those made of several start at their lower end, a loop at its lowest vertex.
+
+    So neither the blocks of a sweep nor its direction can be seen in them.
+    """
+    lines = pool.lines
+    order = np.arange(len(lines.points))
+    for i in np.flatnonzero(pool.joined):
+        low, high = lines.offsets[i], lines.offsets[i + 1]
+        points = lines.points[low:high, :2]
+        if tuple(points[0]) == tuple(points[-1]):
+            lowest = np.lexsort(points[:-1].T[::-1])[0]
+            ring = np.roll(np.arange(low, high - 1), -lowest)
+            if tuple(lines.points[ring[-1], :2]) < tuple(lines.points[ring[1], :2]):
+                ring = np.append(ring[0], ring[:0:-1])
+            order[low:high] = np.append(ring, ring[0])
+        elif tuple(points[-1]) < tuple(points[0]):
+            order[low:high] = order[low:high][::-1]
+    return Polylines(lines.points[order], lines.offsets)
