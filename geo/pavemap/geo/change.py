@@ -1,0 +1,136 @@
+"""Change of crack density between two surveys of a segment, with the uncertainty that both leave.
+
+A survey says: D metres of crack on A square metres of imaged pavement, a density d = D / A, coverage c.
+Its detector finds a share R (recall) of what is there, and a share P (precision) of what it finds is
+there. Cracks are found or missed by stretches of about u metres (UNIT_M), so that
+
+- of n = P D / (R u) true stretches each is found with probability R, which adds n R (1 - R) u^2 to the
+  variance of D; false ones come as they like (Poisson) and add (1 - P) D u; together u D (1 - P R);
+- the unseen part of the pavement, (1 - c) of it, has cracks at the same rate, by the same stretches
+  (Poisson); that d stands for the whole pavement then has the variance u D (1 - c) / A^2.
+
+    var(d) = u (D + u) (2 - P R - c) / A^2
+
+The u beside D says that where no crack was found one stretch may still have been missed. A detector
+that finds more (or less) than there is does so in both surveys: with b = P/R - 1 its part in the
+difference is b d, and the standard error of the difference is
+
+    se^2 = var(d_before) + var(d_after) + (b_after d_after - b_before d_before)^2
+
+`uncertainty` is 1.96 se, and a change is significant when it is larger than that. Two surveys by one
+detector of the same ground share more of their errors than is assumed here: the uncertainty is an
+upper estimate. What neither precision nor coverage knows (wet ground, low sun, leaves) is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pavemap.geo.errors import BadInput
+
+UNIT_M = 1.0
+"""Length over which a crack is found or missed as one: that of typical detected pieces."""
+
+Z_95 = 1.959964
+"""Of the normal distribution: 95 % lie within so many standard errors."""
+
+ASSUMED = 0.8
+"""Precision and recall of a detector whose card states none: modest, so that the uncertainty is wide."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DetectorAccuracy:
+    """How much of what a detector finds is there (precision), and of what is there it finds (recall)."""
+
+    precision: float
+    recall: float
+    stated: bool = True
+    """Whether the model's card says so; otherwise both are assumed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        if not (0.0 < self.precision <= 1.0 and 0.0 < self.recall <= 1.0):
+            raise BadInput(
+                f"precision {self.precision:g} and recall {self.recall:g} must lie above 0, at most 1"
+            )
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> DetectorAccuracy:
+        """Read a model card: the mean over its validation sets of pooled precision and recall."""
+        metrics = card.get("metrics") or {}
+        sets = metrics.get("validation") if isinstance(metrics, Mapping) else None
+        pooled = [each.get("pooled") or {} for each in sets or [] if isinstance(each, Mapping)]
+        known = [
+            (float(each["precision"]), float(each["recall"]))
+            for each in pooled
+            if each.get("precision") and each.get("recall")
+        ]
+        if not known:
+            return cls(ASSUMED, ASSUMED, stated=False)
+        precision, recall = np.mean(known, axis=0)
+        return cls(float(precision), float(recall))
+
+    @property
+    def bias(self) -> float:
+        """Found over true length, less one."""
+        return self.precision / self.recall - 1.0
+
+
+def density_variance(
+    crack_length_m: Floats,
+    *,
+    imaged_m2: Floats,
+    coverage: Floats,
+    accuracy: DetectorAccuracy,
+    unit_m: float = UNIT_M,
+) -> Floats:
+    """Return var(d) in (m/m2)^2 of densities (N,), NaN where nothing was imaged; see the module."""
+    seen = np.where(imaged_m2 > 0.0, imaged_m2, np.nan)
+    left_open = 2.0 - accuracy.precision * accuracy.recall - coverage
+    variance: Floats = unit_m * (crack_length_m + unit_m) * left_open / seen**2
+    return variance
+
+
+def density_changes(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    *,
+    accuracy: tuple[DetectorAccuracy, DetectorAccuracy],
+    unit_m: float = UNIT_M,
+) -> pd.DataFrame:
+    """Return for each row density_change and uncertainty (m/m2, 95 %), and significant.
+
+    before, after: columns crack_length_m, imaged_m2, coverage, row by row the same ground; accuracy:
+    of the detector before and after. Null, and not significant, where either survey saw nothing.
+    """
+    densities, variances = [], []
+    for survey, known in zip((before, after), accuracy, strict=True):
+        length, imaged, coverage = (
+            survey[name].to_numpy(np.float64)
+            for name in ("crack_length_m", "imaged_m2", "coverage")
+        )
+        densities.append(length / np.where(imaged > 0.0, imaged, np.nan))
+        variances.append(
+            density_variance(
+                length, imaged_m2=imaged, coverage=coverage, accuracy=known, unit_m=unit_m
+            )
+        )
+    change = densities[1] - densities[0]
+    bias = accuracy[1].bias * densities[1] - accuracy[0].bias * densities[0]
+    uncertainty = Z_95 * np.sqrt(variances[0] + variances[1] + bias**2)
+    return pd.DataFrame(
+        {
+            "density_change_m_per_m2": change,
+            "uncertainty_m_per_m2": uncertainty,
+            "significant": np.abs(change) > uncertainty,
+        },
+        index=after.index,
+    )

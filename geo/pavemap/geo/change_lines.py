@@ -1,0 +1,244 @@
+"""Cracks of two surveys of the same ground compared line by line: new, grown, gone, unchanged.
+
+    before   ---------------            ------------
+    after    - - - - - - - - - - - -                     ---------
+             [ unchanged  ] [grown ]   [   gone    ]    [  new  ]
+
+Each line is cut into short steps, and a step is matched when a line of the other survey lies within the
+tolerance. What the tolerance makes doubtful is settled along the line:
+
+- A gap between matches that is shorter than GAP_TOLERANCES is noise of position, and matched.
+- A match shorter than RUN_TOLERANCES is none, unless it is the whole line: two cracks that cross at more
+  than 30 degrees run within the tolerance of each other for less than that.
+
+A line without any match is new (or, seen the other way, gone); of a line that is matched in part the rest
+has grown (or gone: sealed, overlaid, or no longer seen). The rule is the same in both directions, so
+comparing backwards turns what is new and grown into what is gone, and the reverse. Steps partition
+their lines, so the lengths of the classes sum to the length of the lines.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.lines import Geometries, Polylines
+from pavemap.geo.measure import cut_by_segments, line_stats
+
+Kind = Literal["new", "grown", "gone", "unchanged"]
+KINDS: tuple[Kind, ...] = ("new", "grown", "gone", "unchanged")
+
+STEPS_PER_TOLERANCE = 4
+"""Steps in a tolerance: the end of a match is found to an eighth of the tolerance, on average."""
+
+GAP_TOLERANCES = 2.0
+RUN_TOLERANCES = 4.0
+
+POSITION_RMSE_M = 0.05
+"""Horizontal error (radial RMSE) of an orthophoto whose survey states none: RTK or ground control."""
+
+CONFIDENCE_95 = 1.7308
+"""Radial RMSE to the radius that holds 95 % of errors (ASPRS Positional Accuracy Standards 2014, 7.3)."""
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LineChanges:
+    """What became of the cracks: N stretches, each of one kind.
+
+    kind: (N,) str, one of KINDS; lines: (N,) LineString Z, z = width in mm, those of `unchanged` as
+    they are now; ground: (N,) index of the ground they lie on; length_m, width_mm: (N,) true metres
+    and mean width; before_width_mm: (N,) mean width of what was there before, NaN but for unchanged.
+    """
+
+    kind: NDArray[np.object_]
+    lines: Geometries
+    ground: Integers
+    length_m: Floats
+    width_mm: Floats
+    before_width_mm: Floats
+
+    def by_ground(self, count: int) -> pd.DataFrame:
+        """Sum up over each of `count` grounds: new_m, grown_m, gone_m, unchanged_m, widened_mm.
+
+        widened_mm is the mean growth in width of what is unchanged in place, null where nothing is.
+        """
+        sums = {
+            f"{kind}_m": np.bincount(
+                self.ground, self.length_m * (self.kind == kind), minlength=count
+            )
+            for kind in KINDS
+        }
+        both = np.isfinite(self.before_width_mm) & (self.width_mm > 0.0)
+        weight = np.where(both, self.length_m, 0.0)
+        wider = np.where(both, self.width_mm - self.before_width_mm, 0.0)
+        total = np.bincount(self.ground, weight, minlength=count)
+        summed = np.bincount(self.ground, weight * wider, minlength=count)
+        mean = np.divide(summed, total, out=np.full(count, np.nan), where=total > 0.0)
+        return pd.DataFrame({**sums, "widened_mm": mean})
+
+
+def default_tolerance_m(
+    gsd_m: tuple[float, float], position_rmse_m: tuple[float | None, float | None] = (None, None)
+) -> float:
+    """Return how far apart two surveys may show the same crack, in true metres.
+
+    1.7308 sqrt(a^2 + b^2) + g + h: the 95 % radius of the difference of two positions of radial RMSE
+    a and b (POSITION_RMSE_M where not stated), and a pixel of each survey for where its line runs.
+    """
+    known = [POSITION_RMSE_M if each is None else each for each in position_rmse_m]
+    return CONFIDENCE_95 * math.hypot(*known) + sum(gsd_m)
+
+
+def compare_lines(
+    before: Geometries,
+    after: Geometries,
+    *,
+    ground: Geometries,
+    tolerance_m: float,
+    scale: float = 1.0,
+) -> LineChanges:
+    """Compare the cracks of two surveys on ground (N,) that both have imaged.
+
+    before, after: LineString Z in one metric CRS, all that come within the tolerance of the ground;
+    ground: polygons whose interiors are disjoint; scale: projected per true metres. Memory goes with
+    the lines given: compare block by block. Raises BadInput for a tolerance that is none.
+    """
+    if not (math.isfinite(tolerance_m) and tolerance_m > 0.0):
+        raise BadInput(f"a tolerance of {tolerance_m:g} m matches nothing; give one such as 0.15")
+    reach = tolerance_m * scale
+    old = _Stretches.of(before, after, ground=ground, reach=reach)
+    new = _Stretches.of(after, before, ground=ground, reach=reach)
+    kinds = (
+        np.where(old.matched, "", "gone").astype(object),
+        np.where(new.matched, "unchanged", np.where(new.in_part, "grown", "new")).astype(object),
+    )
+    keep = ~old.matched
+    lines = np.concatenate([old.lines[keep], new.lines])
+    stats = line_stats(lines, scale=scale)
+    before_width = np.where(new.matched, new.other_width_mm, np.nan)
+    return LineChanges(
+        kind=np.concatenate([kinds[0][keep], kinds[1]]),
+        lines=lines,
+        ground=np.concatenate([old.ground[keep], new.ground]),
+        length_m=stats["length_m"].to_numpy(np.float64),
+        width_mm=stats["width_mean_mm"].to_numpy(np.float64),
+        before_width_mm=np.concatenate([np.full(int(keep.sum()), np.nan), before_width]),
+    )
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """Lines of one survey on the ground, cut where a match with the other survey begins or ends.
+
+    in_part: whether another stretch of the same line is matched; other_width_mm: the mean width of
+    the other survey beside it, NaN where none is near.
+    """
+
+    lines: Geometries
+    ground: Integers
+    matched: Bools
+    in_part: Bools
+    other_width_mm: Floats
+
+    @classmethod
+    def of(
+        cls, lines: Geometries, others: Geometries, *, ground: Geometries, reach: float
+    ) -> _Stretches:
+        _, where, pieces = cut_by_segments(lines, ground)
+        if not len(pieces):
+            nothing = np.zeros(0, np.bool_)
+            return cls(pieces, where, nothing, nothing, np.zeros(0))
+        steps = _Steps.of(Polylines.from_shapely(pieces), reach / STEPS_PER_TOLERANCE)
+        width = _width_beside(steps, others, reach)
+        matched = _settled(steps, np.isfinite(width), reach)
+        begins = steps.first | np.append(True, np.diff(matched.view(np.int8)) != 0)
+        starts = np.flatnonzero(begins)
+        piece = steps.line[starts]
+        partly = np.bincount(steps.line, matched, minlength=len(pieces)) > 0
+        known = np.where(np.isfinite(width), steps.length, 0.0)
+        weighted = np.add.reduceat(np.nan_to_num(width) * known, starts)
+        total = np.add.reduceat(known, starts)
+        mean = np.divide(weighted, total, out=np.full(len(starts), np.nan), where=total > 0.0)
+        return cls(steps.joined(starts), where[piece], matched[starts], partly[piece], mean)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Lines cut into S short steps, in order: (S, 3) starts and stops, (S,) line and length."""
+
+    start: Floats
+    stop: Floats
+    line: Integers
+    length: Floats
+
+    @classmethod
+    def of(cls, lines: Polylines, longest: float) -> _Steps:
+        within = np.ones(len(lines.points) - 1, np.bool_)
+        within[lines.offsets[1:-1] - 1] = False
+        start, stop = lines.points[:-1][within], lines.points[1:][within]
+        line = np.repeat(np.arange(len(lines)), lines.sizes - 1)
+        length = np.hypot(*(stop - start)[:, :2].T)
+        count = np.maximum(np.ceil(length / longest), 1.0).astype(np.int64)
+        edge = np.repeat(np.arange(len(count)), count)
+        place = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+        along = (stop - start)[edge]
+        low, high = (place / count[edge])[:, None], ((place + 1) / count[edge])[:, None]
+        return cls(
+            start[edge] + low * along,
+            start[edge] + high * along,
+            line[edge],
+            length[edge] / count[edge],
+        )
+
+    @property
+    def first(self) -> Bools:
+        """(S,) whether a step is the first of its line."""
+        return np.append(True, np.diff(self.line) != 0)
+
+    def joined(self, starts: NDArray[np.intp]) -> Geometries:
+        """Return the steps as lines that begin at `starts`."""
+        sizes = np.diff(np.append(starts, len(self.line)))
+        points = np.insert(self.stop, starts, self.start[starts], axis=0)
+        return Polylines(points, np.append(0, np.cumsum(sizes + 1))).to_shapely()
+
+
+def _width_beside(steps: _Steps, others: Geometries, reach: float) -> Floats:
+    """Return for each step the width of the nearest of the other lines; NaN where none is within reach."""
+    width = np.full(len(steps.line), np.nan)
+    if not len(others):
+        return width
+    flat = Polylines.from_shapely(others)
+    within = np.ones(len(flat.points) - 1, np.bool_)
+    within[flat.offsets[1:-1] - 1] = False
+    ends = np.stack([flat.points[:-1][within], flat.points[1:][within]], axis=1)
+    tree = shapely.STRtree(np.asarray(shapely.linestrings(ends[:, :, :2])))
+    middle = shapely.points((steps.start + steps.stop)[:, :2] / 2.0)
+    step, edge = tree.query_nearest(middle, max_distance=reach, all_matches=False)
+    width[step] = ends[edge, :, 2].mean(axis=1)
+    return width
+
+
+def _settled(steps: _Steps, near: Bools, reach: float) -> Bools:
+    """Fill short gaps between matches, then drop matches that are short, but for whole lines."""
+    matched = near.copy()
+    for value, shortest in ((False, GAP_TOLERANCES), (True, RUN_TOLERANCES)):
+        starts = np.flatnonzero(steps.first | np.append(True, np.diff(matched.view(np.int8)) != 0))
+        sizes = np.diff(np.append(starts, len(matched)))
+        opens = steps.first[starts]
+        ends = np.append(opens[1:], True)
+        kept = (opens | ends) if not value else (opens & ends)
+        short = np.add.reduceat(steps.length, starts) < shortest * reach
+        change = (matched[starts] == value) & short & ~kept
+        matched[np.repeat(change, sizes)] = not value
+    return matched

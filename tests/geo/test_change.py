@@ -1,0 +1,219 @@
+"""Change between two surveys: lines compared on drawn ground, differences worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pavemap.geo.change import DetectorAccuracy, density_changes
+from pavemap.geo.change_lines import compare_lines, default_tolerance_m
+from pavemap.geo.errors import BadInput
+from pavemap.geo.lines import Geometries
+
+TOLERANCE_M = 0.1
+GROUND = np.array([shapely.box(0.0, 0.0, 20.0, 10.0)], dtype=object)
+STEP_M = TOLERANCE_M / 4
+"""The end of a match is found to half a step, so a length to one."""
+
+
+def lines(*drawn: list[tuple[float, float]], width_mm: float = 5.0) -> Geometries:
+    array = np.empty(len(drawn), dtype=object)
+    array[:] = [shapely.LineString([(x, y, width_mm) for x, y in points]) for points in drawn]
+    return array
+
+
+def sums(before: Geometries, after: Geometries, ground: Geometries = GROUND) -> pd.DataFrame:
+    compared = compare_lines(before, after, ground=ground, tolerance_m=TOLERANCE_M)
+    return compared.by_ground(len(ground))
+
+
+def test_each_kind_of_change_has_its_length() -> None:
+    """
+    y = 8   before 1------------11        after 1------------------16    5 m grown (less 0.1 reached)
+    y = 5   before 2------8                                              6 m gone
+    y = 2                                 after 3----7                   4 m new
+    """
+    before = lines([(1, 8), (11, 8)], [(2, 5), (8, 5)])
+    after = lines([(1, 8.05), (16, 8.05)], [(3, 2), (7, 2)])
+    (found,) = sums(before, after).to_dict("records")
+    reached = math.sqrt(0.1**2 - 0.05**2)
+    assert found["grown_m"] == pytest.approx(5.0 - reached, abs=STEP_M)
+    assert found["unchanged_m"] == pytest.approx(10.0 + reached, abs=STEP_M)
+    assert found["grown_m"] + found["unchanged_m"] == pytest.approx(15.0)
+    assert found["new_m"] == pytest.approx(4.0)
+    assert found["gone_m"] == pytest.approx(6.0)
+
+
+def test_a_crack_that_crosses_another_is_new_though_they_meet() -> None:
+    before = lines([(1, 5), (19, 5)])
+    after = lines([(1, 5), (19, 5)], [(10, 1), (10, 9)])
+    (found,) = sums(before, after).to_dict("records")
+    assert found["new_m"] == pytest.approx(8.0)
+    assert found["unchanged_m"] == pytest.approx(18.0)
+    assert found["gone_m"] == found["grown_m"] == 0.0
+
+
+def test_a_gap_within_position_noise_is_none_and_a_longer_one_is_growth() -> None:
+    after = lines([(1, 5), (19, 5)])
+    for gap_m, grown_m in ((0.3, 0.0), (2.0, 1.8)):
+        before = lines([(1, 5), (10, 5)], [(10 + gap_m, 5), (19, 5)])
+        (found,) = sums(before, after).to_dict("records")
+        assert found["grown_m"] == pytest.approx(grown_m, abs=2 * STEP_M)
+
+
+def test_how_lines_are_cut_into_features_does_not_matter() -> None:
+    before = lines([(1, 5), (19, 6)])
+    after = lines([(12, 5 + 11 / 18), (1, 5)], [(12, 5 + 11 / 18), (19, 6)])
+    (found,) = sums(before, after).to_dict("records")
+    assert found["unchanged_m"] == pytest.approx(math.hypot(18.0, 1.0))
+    assert found["new_m"] == found["grown_m"] == found["gone_m"] == 0.0
+
+
+def test_only_ground_that_both_saw_counts_but_neighbours_are_looked_at() -> None:
+    """The crack runs along the border of the ground: before inside it, after just outside, and back."""
+    ground = np.array([shapely.box(0, 0, 20, 5), shapely.box(0, 5.03, 20, 10)], dtype=object)
+    before, after = lines([(1, 5.06), (19, 5.06)]), lines([(1, 4.99), (19, 4.99)])
+    found = sums(before, after, ground)
+    assert found["gone_m"].tolist() == [0.0, 0.0]
+    assert found["new_m"].tolist() == [0.0, 0.0]
+    assert found["unchanged_m"].tolist() == pytest.approx([18.0, 0.0])
+    outside = lines([(1, 20), (19, 20)])
+    assert sums(outside, lines(), ground).drop(columns="widened_mm").to_numpy().sum() == 0.0
+
+
+def test_a_crack_that_widened_says_by_how_much() -> None:
+    before = lines([(1, 5), (11, 5)], width_mm=4.0)
+    after = lines([(1, 5.02), (11, 5.02)], [(1, 1), (3, 1)], width_mm=7.0)
+    (found,) = sums(before, after).to_dict("records")
+    assert found["widened_mm"] == pytest.approx(3.0)
+    (nothing,) = sums(lines(), after).to_dict("records")
+    assert math.isnan(nothing["widened_mm"])
+
+
+def test_the_stretches_are_lines_of_one_kind_with_their_widths() -> None:
+    compared = compare_lines(
+        lines([(1, 5), (5, 5)]),
+        lines([(1, 5), (9, 5)], width_mm=6.0),
+        ground=GROUND,
+        tolerance_m=TOLERANCE_M,
+        scale=2.0,
+    )
+    assert compared.kind.tolist() == ["unchanged", "grown"]
+    assert compared.length_m.sum() == pytest.approx(4.0)  # 8 in the plane, two to a metre
+    assert compared.width_mm == pytest.approx([6.0, 6.0])
+    assert shapely.get_coordinates(compared.lines[1])[-1].tolist() == [9.0, 5.0]
+    assert compared.lines[0].has_z
+
+
+coordinate = st.tuples(st.floats(-2, 22), st.floats(-2, 12))
+drawn = st.lists(st.lists(coordinate, min_size=2, max_size=4), max_size=4)
+
+
+def made(points: list[list[tuple[float, float]]]) -> Geometries:
+    found = lines(*points)
+    return found[(shapely.length(found) > 1e-3) & shapely.is_simple(found)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(one=drawn, other=drawn)
+def test_backwards_what_is_new_or_grown_is_gone_and_every_metre_has_one_kind(
+    one: list[list[tuple[float, float]]], other: list[list[tuple[float, float]]]
+) -> None:
+    before, after = made(one), made(other)
+    (forth,) = sums(before, after).to_dict("records")
+    (back,) = sums(after, before).to_dict("records")
+    assert forth["new_m"] + forth["grown_m"] == pytest.approx(back["gone_m"], abs=1e-9)
+    assert back["new_m"] + back["grown_m"] == pytest.approx(forth["gone_m"], abs=1e-9)
+    seen = [
+        float(shapely.length(shapely.intersection(each, GROUND[0])).sum())
+        for each in (before, after)
+    ]
+    assert forth["gone_m"] + back["unchanged_m"] == pytest.approx(seen[0], abs=1e-6)
+    assert sum(forth[f"{kind}_m"] for kind in ("new", "grown", "unchanged")) == pytest.approx(
+        seen[1], abs=1e-6
+    )
+    (same,) = sums(before, before).to_dict("records")
+    assert same["unchanged_m"] == pytest.approx(seen[0], abs=1e-6)
+
+
+def test_the_tolerance_is_that_of_both_orthophotos() -> None:
+    """0.05 m each: 1.7308 x 0.0707 = 0.1224; and a pixel of each."""
+    assert default_tolerance_m((0.002, 0.004)) == pytest.approx(0.1224 + 0.006, abs=1e-4)
+    assert default_tolerance_m((0.002, 0.002), (0.03, 0.04)) == pytest.approx(0.08654 + 0.004)
+    with pytest.raises(BadInput, match="tolerance"):
+        compare_lines(lines(), lines(), ground=GROUND, tolerance_m=0.0)
+
+
+def figures(*rows: tuple[float, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["crack_length_m", "imaged_m2", "coverage"])
+
+
+PERFECT = DetectorAccuracy(1.0, 1.0)
+GOOD = DetectorAccuracy(0.9, 0.9)
+
+
+def test_the_uncertainty_is_that_of_the_formula() -> None:
+    """24 m, then 99 m on 500 m2, all seen; P = R = 0.9, so 1 - P R = 0.19.
+
+    var = (24 + 1) 0.19 / 250000 + (99 + 1) 0.19 / 250000 = 9.5e-5; 1.96 sqrt = 0.0191
+    """
+    (found,) = density_changes(
+        figures((24.0, 500.0, 1.0)), figures((99.0, 500.0, 1.0)), accuracy=(GOOD, GOOD)
+    ).to_dict("records")
+    assert found["density_change_m_per_m2"] == pytest.approx(0.150)
+    assert found["uncertainty_m_per_m2"] == pytest.approx(0.0191, abs=1e-4)
+    assert found["significant"] is True
+
+
+def test_half_the_coverage_makes_it_wider_and_a_biased_detector_too() -> None:
+    whole, half = figures((50.0, 400.0, 1.0)), figures((50.0, 400.0, 0.5))
+    later = figures((60.0, 400.0, 1.0))
+    by = [
+        density_changes(before, later, accuracy=(known, known))["uncertainty_m_per_m2"][0]
+        for before, known in (
+            (whole, PERFECT),
+            (half, PERFECT),
+            (whole, DetectorAccuracy(1.0, 0.5)),
+        )
+    ]
+    assert by[0] == 0.0  # all seen, nothing missed, nothing false
+    assert by[1] == pytest.approx(1.96 * math.sqrt(51 * 0.5) / 400, rel=1e-3)
+    assert by[2] > 1.96 * 0.025  # it sees twice too little: the change may be twice as large
+
+
+def test_where_either_saw_nothing_there_is_no_change_to_speak_of() -> None:
+    found = density_changes(
+        figures((0.0, 0.0, 0.0), (9.0, 10.0, 1.0)),
+        figures((9.0, 10.0, 1.0), (0.0, 0.0, 0.0)),
+        accuracy=(GOOD, GOOD),
+    )
+    assert found["density_change_m_per_m2"].isna().all()
+    assert found["uncertainty_m_per_m2"].isna().all()
+    assert not found["significant"].any()
+
+
+def test_the_card_says_how_good_the_detector_is() -> None:
+    card = {
+        "metrics": {
+            "validation": [
+                {"pooled": {"precision": 0.9, "recall": 0.8}},
+                {"pooled": {"precision": 0.7, "recall": 0.6}},
+                {"mean": {"precision": 0.1}},
+            ]
+        }
+    }
+    known = DetectorAccuracy.from_card(card)
+    assert (known.precision, known.recall) == pytest.approx((0.8, 0.7))
+    assert known.stated
+    silences: list[dict[str, Any]] = [{}, {"metrics": {}}, {"metrics": {"validation": []}}]
+    for silent in silences:
+        assert DetectorAccuracy.from_card(silent) == DetectorAccuracy(0.8, 0.8, stated=False)
+    with pytest.raises(BadInput, match="precision"):
+        DetectorAccuracy(0.0, 0.5)
