@@ -18,10 +18,11 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.errors import Unavailable
+from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.grid import Cell
 from pavemap.geo.store import cells, leases, surveys
 from pavemap.geo.store.cells import ClaimedCell
+from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.surveys import SurveyRow
 
@@ -265,6 +266,7 @@ import sys, time, uuid
 import numpy as np
 import store_scene as scene
 from pavemap.geo.store import cells
+from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
 
 engine = make_engine(sys.argv[1])
@@ -309,7 +311,7 @@ def test_an_error_is_retried_then_given_up_with_its_text(engine: Engine, survey:
             assert cells.fail(connection, claimed=claimed, worker="w", error=error, max_attempts=3)
     assert claim_one(engine).cell.col == scene.COL + 1
     with database(engine) as connection:
-        (failed,) = cells.failed_cells(connection, survey.id)
+        (failed,), _ = cells.cells_page(connection, survey.id, state="failed")
         how = surveys.progress(connection, survey.id)
     assert failed.cell == Cell(scene.COL, scene.ROW)
     assert failed.attempts == 3
@@ -337,7 +339,7 @@ def test_a_cell_that_kills_its_workers_is_given_up(engine: Engine, survey: Surve
         expire(engine)
     assert claim_one(engine).cell.col == scene.COL + 1
     with database(engine) as connection:
-        (failed,) = cells.failed_cells(connection, survey.id)
+        (failed,), _ = cells.cells_page(connection, survey.id, state="failed")
     assert failed.error.startswith("5 workers died at this cell")
     assert failed.error.endswith("victim")
 
@@ -444,3 +446,35 @@ def test_the_imaged_part_of_a_cell_is_kept_until_the_cell_is_due_again(
         scene.add_imagery(connection, survey.id, to_m=30.0, name="better.tif")
         cells.plan_cells(connection, survey)
     assert parts() == [None, None, None]
+
+
+def test_cells_are_listed_page_by_page_with_what_went_wrong(
+    engine: Engine, survey: SurveyRow
+) -> None:
+    with database(engine) as connection:
+        for one in cells.claim(connection, worker="w", limit=20):
+            if one.cell.col % 2:
+                cells.fail(connection, claimed=one, worker="w", error="torn", max_attempts=1)
+    odd = [scene.COL + at for at in range(1, 20, 2)]
+    found: list[int] = []
+    after: str | None = None
+    with database(engine) as connection:
+        while True:
+            page, after = cells.cells_page(
+                connection, survey.id, state="failed", limit=3, after=after
+            )
+            assert {(one.state, one.error, one.attempts) for one in page} == {("failed", "torn", 1)}
+            found += [one.cell.col for one in page]
+            if after is None:
+                break
+        whole, _ = cells.cells_page(connection, survey.id)
+        assert found == odd
+        assert len(whole) == 50
+        square = reproject(whole[0].square, WGS84, scene.UTM)
+        assert square.bounds == pytest.approx(scene.GRID.bounds(whole[0].cell), abs=1e-3)
+        _, cursor = cells.cells_page(connection, survey.id, limit=1)
+        with pytest.raises(BadInput, match="sorted otherwise"):
+            cells.cells_page(connection, survey.id, state="failed", after=cursor)
+        for key in ("1", "a,b", f"{2**70},0"):
+            with pytest.raises(BadInput, match="begin again"):
+                cells.cells_page(connection, survey.id, after=Cursor("cells-all").at(key, 0))

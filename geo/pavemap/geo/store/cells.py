@@ -10,32 +10,37 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import shapely
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, parse_metric_crs, reproject
+from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Cell
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import copy_frame, geometry_value
+from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.leases import ClaimedCell, claim, heartbeat, release, wait_for_work
 from pavemap.geo.store.pavements import segments_meeting
 from pavemap.geo.store.planning import PlanReport, plan_cells, set_running, wake_workers
-from pavemap.geo.store.surveys import clean, lock_survey
+from pavemap.geo.store.surveys import clean, get_survey, lock_survey
 
 if TYPE_CHECKING:  # the API imports this module, and has no use for compiled vectorising
     from pavemap.geo.survey_cell import CellResult
 
 __all__ = [
+    "CellRow",
+    "CellState",
     "ClaimedCell",
-    "FailedCell",
     "PlanReport",
+    "cells_page",
     "claim",
     "complete",
     "fail",
-    "failed_cells",
     "heartbeat",
     "plan_cells",
     "release",
@@ -46,14 +51,20 @@ __all__ = [
 
 MAX_ATTEMPTS = 3
 
+CellState = Literal["waiting", "leased", "done", "failed"]
+
 
 @dataclass(frozen=True, kw_only=True)
-class FailedCell:
-    """A cell that was given up, and why."""
+class CellRow:
+    """A cell of a survey and how far it is: its square in degrees, and what went wrong last."""
 
     cell: Cell
+    state: CellState
     attempts: int
     error: str
+    imaged_m2: float
+    finished_at: datetime | None
+    square: shapely.Polygon
 
 
 def complete(
@@ -120,15 +131,40 @@ def fail(
     return bool(noted.rowcount)
 
 
-def failed_cells(
-    connection: Connection, survey_id: uuid.UUID, *, limit: int = 1000
-) -> list[FailedCell]:
-    """Return the cells of a survey that were given up."""
-    rows = connection.execute(_FAILED, {"survey_id": survey_id, "limit": limit})
-    return [
-        FailedCell(cell=Cell(row.col, row.row), attempts=row.attempts, error=row.error)
-        for row in rows
+def cells_page(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    *,
+    state: CellState | None = None,
+    limit: int = 1000,
+    after: str | None = None,
+) -> tuple[list[CellRow], str | None]:
+    """Return a page of a survey's cells in the order of the grid, and the cursor of the next or None.
+
+    Raises NotFound for an unknown survey, BadInput for a bad cursor.
+    """
+    get_survey(connection, survey_id)
+    cursor = Cursor.read(after, order=f"cells-{state or 'all'}", key_type=str)
+    found = connection.execute(
+        _PAGE_OF_STATE if state else _PAGE,
+        {"survey_id": survey_id, "state": state, "limit": limit + 1} | _place_of(cursor),
+    ).all()
+    page = found[:limit]
+    squares = shapely.from_wkb([row.square for row in page])
+    rows = [
+        CellRow(
+            cell=Cell(row.col, row.row),
+            state=row.state,
+            attempts=row.attempts,
+            error=row.error,
+            imaged_m2=row.imaged_m2,
+            finished_at=row.finished_at,
+            square=square,
+        )
+        for row, square in zip(page, squares, strict=True)
     ]
+    more = len(found) > limit
+    return rows, cursor.at(f"{page[-1].col},{page[-1].row}", 0) if more else None
 
 
 def retry_failed(connection: Connection, survey_id: uuid.UUID) -> int:
@@ -138,6 +174,19 @@ def retry_failed(connection: Connection, survey_id: uuid.UUID) -> int:
     if count:
         set_running(connection, survey_id)
     return count
+
+
+def _place_of(cursor: Cursor) -> dict[str, int]:
+    """Return the cell that a cursor stands at. Raises BadInput."""
+    if cursor.key is None:
+        return {"col": SMALLEST, "row": SMALLEST}
+    try:
+        col, row = (int(part) for part in str(cursor.key).split(","))
+    except ValueError as exc:
+        raise BadInput("the cursor is none of cells; begin again without one") from exc
+    if not max(abs(col), abs(row)) <= -SMALLEST:
+        raise BadInput("the cursor is of no cell on the Earth; begin again without one")
+    return {"col": col, "row": row}
 
 
 def _claim_parameters(claimed: ClaimedCell, worker: str) -> dict[str, Any]:
@@ -179,10 +228,14 @@ _KEEP_PART = text(f"UPDATE cell SET imaged_part = CAST(:part AS geometry) WHERE 
 _FORGET_FRAGMENTS = text(f"DELETE FROM fragment WHERE {_CELL}")
 _FORGET_SEGMENTS = text(f"DELETE FROM cell_segment WHERE {_CELL}")
 
-_FAILED = text("""
-    SELECT col, "row", attempts, error FROM cell
-    WHERE survey_id = :survey_id AND state = 'failed' ORDER BY col, "row" LIMIT :limit
-""")
+SMALLEST = -(2**62)
+"""Below the column and row of any cell."""
+
+_CELLS_FROM = """
+    SELECT col, "row", state, attempts, error, imaged_m2, finished_at, ST_AsBinary(geom) AS square
+    FROM cell WHERE survey_id = :survey_id AND (col, "row") > (:col, :row)"""
+_PAGE = text(f'{_CELLS_FROM} ORDER BY col, "row" LIMIT :limit')
+_PAGE_OF_STATE = text(f'{_CELLS_FROM} AND state = :state ORDER BY col, "row" LIMIT :limit')
 
 _RETRY = text("""
     UPDATE cell SET state = 'waiting', attempts = 0, error = '', finished_at = NULL

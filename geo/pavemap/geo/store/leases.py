@@ -15,6 +15,7 @@ from pavemap.geo.grid import Cell
 from pavemap.geo.store.bulk import driver
 from pavemap.geo.store.engine import translated
 from pavemap.geo.store.planning import WORK_CHANNEL, wake_workers
+from pavemap.geo.store.workers import note_alive, note_seen, strike_off
 
 MAX_DEATHS = 5
 """Attempts after which a cell whose workers died without a word is failed: it may be what kills them."""
@@ -45,6 +46,7 @@ def claim(
     workers read neighbouring imagery. A cell at which `max_deaths` leases ran out is failed. With a
     `model_id`, only surveys of that model version are served.
     """
+    note_seen(connection, worker, model_id=model_id)
     connection.execute(_BURY, {"max_deaths": max_deaths})
     rows = connection.execute(
         _CLAIM, {"worker": worker, "lease_s": lease_s, "limit": limit, "model_id": model_id}
@@ -63,6 +65,7 @@ def claim(
 
 def heartbeat(connection: Connection, *, worker: str, lease_s: float = 60.0) -> int:
     """Prolong all that a worker holds, cells and measurings; return how many things that is."""
+    note_alive(connection, worker)
     parameters = {"worker": worker, "lease_s": lease_s}
     cells = connection.execute(_PROLONG_CELLS, parameters).rowcount
     return cells + connection.execute(_PROLONG_MEASURING, parameters).rowcount
@@ -70,6 +73,7 @@ def heartbeat(connection: Connection, *, worker: str, lease_s: float = 60.0) -> 
 
 def release(connection: Connection, worker: str) -> int:
     """Give back all that a worker holds, as a worker that stops in good order does; not an attempt."""
+    strike_off(connection, worker)
     cells = connection.execute(_RELEASE_CELLS, {"worker": worker}).rowcount
     surveys = connection.execute(_RELEASE_MEASURING, {"worker": worker}).rowcount
     if cells or surveys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -22,7 +22,11 @@ SurveyState = Literal["created", "running", "measuring", "done", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class NewSurvey:
-    """A survey to be: `gsd_m` is the grid's pixel in CRS metres, `params` are VectorizeParams."""
+    """A survey to be.
+
+    `gsd_m` is the grid's pixel in CRS metres, `params` are VectorizeParams, `measures` MeasureParams;
+    `position_rmse_m` is the horizontal error (radial RMSE) of the imagery, where it is known.
+    """
 
     name: str
     network_id: uuid.UUID
@@ -33,6 +37,8 @@ class NewSurvey:
     cell_px: int = 2048
     halo_px: int = 64
     captured_on: date | None = None
+    measures: Mapping[str, Any] = field(default_factory=dict)
+    position_rmse_m: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,8 @@ class SurveyRow:
     cell_px: int
     halo_px: int
     params: Mapping[str, Any]
+    measures: Mapping[str, Any]
+    position_rmse_m: float | None
     state: SurveyState
     epoch: int
     lease_owner: str | None
@@ -104,6 +112,8 @@ def create_survey(connection: Connection, survey: NewSurvey) -> SurveyRow:
             cell_px=survey.cell_px,
             halo_px=survey.halo_px,
             params=dict(survey.params),
+            measures=dict(survey.measures),
+            position_rmse_m=survey.position_rmse_m,
         )
         .returning(*Survey.__table__.columns)
     )

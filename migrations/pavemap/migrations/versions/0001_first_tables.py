@@ -18,8 +18,8 @@ branch_labels = None
 depends_on = None
 
 TABLES = (
-    *("model_version", "network", "road", "segment", "survey", "orthophoto"),
-    *("cell", "fragment", "cell_segment", "crack", "piece", "condition"),
+    *("model_version", "model_promotion", "network", "road", "segment", "survey", "orthophoto"),
+    *("cell", "worker", "fragment", "cell_segment", "crack", "piece", "condition"),
     "training_job",
 )
 
@@ -127,6 +127,20 @@ def make_surveys() -> None:
         primary_key("model_version", "id"),
     )
     op.create_table(
+        "model_promotion",
+        number(),
+        column("model_id", sa.Text()),
+        column("former_id", sa.Text(), nullable=True),
+        column("forced", sa.Boolean()),
+        column("comparison", postgresql.JSONB()),
+        moment("promoted_at"),
+        primary_key("model_promotion", "id"),
+        reference("model_promotion", "model_id", "model_version.id", ondelete=None),
+        reference("model_promotion", "former_id", "model_version.id", ondelete=None),
+    )
+    op.create_index("ix_model_promotion_model_id", "model_promotion", ["model_id"])
+    op.create_index("ix_model_promotion_former_id", "model_promotion", ["former_id"])
+    op.create_table(
         "survey",
         uuid_key(),
         column("name", sa.Text()),
@@ -138,6 +152,8 @@ def make_surveys() -> None:
         column("cell_px", sa.Integer()),
         column("halo_px", sa.Integer()),
         column("params", postgresql.JSONB()),
+        column("measures", postgresql.JSONB(), default="{}"),
+        column("position_rmse_m", sa.Double(), nullable=True),
         column("state", sa.Text(), default="created"),
         column("epoch", sa.BigInteger(), default="0"),
         column("lease_owner", sa.Text(), nullable=True),
@@ -214,6 +230,13 @@ def make_work() -> None:
     )
     spatial_index("cell", "geom")
     op.create_table(
+        "worker",
+        column("name", sa.Text()),
+        column("model_id", sa.Text(), nullable=True),
+        column("seen_at", sa.DateTime(timezone=True)),
+        primary_key("worker", "name"),
+    )
+    op.create_table(
         "fragment",
         number(),
         *cell_key(),
@@ -237,7 +260,7 @@ def make_work() -> None:
 
 def make_results() -> None:
     """Cracks, their pieces, and conditions."""
-    measures = ("length_m", "width_mean_mm", "width_max_mm", "area_m2")
+    measures = ("length_m", "width_mean_mm", "width_p95_mm", "width_max_mm", "area_m2")
     op.create_table(
         "crack",
         column("survey_id", sa.UUID()),

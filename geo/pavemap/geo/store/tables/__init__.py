@@ -3,9 +3,9 @@
 from pavemap.geo.store.tables.base import Base
 from pavemap.geo.store.tables.networks import Network, Road, Segment
 from pavemap.geo.store.tables.results import Condition, Crack, Piece
-from pavemap.geo.store.tables.surveys import ModelVersion, Orthophoto, Survey
+from pavemap.geo.store.tables.surveys import ModelPromotion, ModelVersion, Orthophoto, Survey
 from pavemap.geo.store.tables.training import TrainingJob
-from pavemap.geo.store.tables.work import Cell, CellSegment, Fragment
+from pavemap.geo.store.tables.work import Cell, CellSegment, Fragment, Worker
 
 __all__ = [
     "Base",
@@ -14,6 +14,7 @@ __all__ = [
     "Condition",
     "Crack",
     "Fragment",
+    "ModelPromotion",
     "ModelVersion",
     "Network",
     "Orthophoto",
@@ -22,4 +23,5 @@ __all__ = [
     "Segment",
     "Survey",
     "TrainingJob",
+    "Worker",
 ]

@@ -29,6 +29,7 @@ class Crack(Base):
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRINGZ"))
     length_m: Mapped[float]
     width_mean_mm: Mapped[float]
+    width_p95_mm: Mapped[float]
     width_max_mm: Mapped[float]
     area_m2: Mapped[float]
 
@@ -48,6 +49,7 @@ class Piece(Base):
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRINGZ"))
     length_m: Mapped[float]
     width_mean_mm: Mapped[float]
+    width_p95_mm: Mapped[float]
     width_max_mm: Mapped[float]
     area_m2: Mapped[float]
 

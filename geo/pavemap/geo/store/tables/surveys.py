@@ -8,6 +8,7 @@ from typing import Any
 
 from geoalchemy2 import WKBElement
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavemap.geo.store.tables.base import Base, BigId, Created, geometry
@@ -24,6 +25,24 @@ class ModelVersion(Base):
     card: Mapped[dict[str, Any]]
     uri: Mapped[str]
     created_at: Mapped[Created]
+
+
+class ModelPromotion(Base):
+    """That a model version was made the one for new surveys; the latest row holds."""
+
+    __tablename__ = "model_promotion"
+    __table_args__ = (
+        Index("ix_model_promotion_model_id", "model_id"),
+        Index("ix_model_promotion_former_id", "former_id"),
+    )
+
+    id: Mapped[BigId]
+    model_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
+    former_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
+    forced: Mapped[bool]
+    comparison: Mapped[dict[str, Any]]
+    """How the two versions scored on the same test sets when it was decided."""
+    promoted_at: Mapped[Created]
 
 
 class Survey(Base):
@@ -54,6 +73,10 @@ class Survey(Base):
     cell_px: Mapped[int]
     halo_px: Mapped[int]
     params: Mapped[dict[str, Any]]
+    measures: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    """How its figures are worked out: MeasureParams; what is not named has its default."""
+    position_rmse_m: Mapped[float | None]
+    """Horizontal error (radial RMSE) of its imagery, where it is known."""
     state: Mapped[str] = mapped_column(server_default="created")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Raised whenever cells change or a measuring begins: what an older measuring wrote is refused."""

@@ -55,6 +55,19 @@ class Cell(Base):
     geom: Mapped[WKBElement] = mapped_column(geometry("POLYGON"))
 
 
+class Worker(Base):
+    """A worker that looks for cells, and the model version it looks with; null works with any.
+
+    Written as it claims and as it keeps leases: what was not seen for a while is gone.
+    """
+
+    __tablename__ = "worker"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[str | None]
+    seen_at: Mapped[datetime]
+
+
 class Fragment(Base):
     """A crack line as one cell saw it, cut at the cell's edge; z is its width in millimetres.
 
