@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pavemap.geo.errors import BadInput, StorageFull, Unavailable
+from pavemap.geo.errors import BadInput, NotFound, StorageFull, Unavailable
 from pavemap.geo.storage import Storage, orthophoto_key, out_of_room
 
 KEY = orthophoto_key(uuid.UUID(int=7), "ab" * 32)
@@ -121,3 +121,16 @@ def test_the_bucket_is_named_to_gdal(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_HTTPS": "NO",
         "AWS_VIRTUAL_HOSTING": "FALSE",
     }
+
+
+def test_what_is_stored_can_be_fetched_whole_or_not_at_all(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "storage"))
+    given = tmp_path / "given.bin"
+    given.write_bytes(bytes(range(256)) * 5000)
+    storage.put_file("models/a/weights.bin", given)
+    target = tmp_path / "fetched.bin"
+    storage.fetch_file("models/a/weights.bin", target)
+    assert target.read_bytes() == bytes(range(256)) * 5000
+    with pytest.raises(NotFound):
+        storage.fetch_file("models/b/weights.bin", tmp_path / "other.bin")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fetched.bin", "storage"]

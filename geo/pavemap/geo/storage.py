@@ -94,6 +94,21 @@ class Storage:
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
 
+    def fetch_file(self, key: str, path: Path) -> None:
+        """Copy what is stored under a key to a file, in bounded memory; the file is whole or absent.
+
+        Raises NotFound, StorageFull or Unavailable.
+        """
+        _check(key)
+        temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+        try:
+            with _translated("could not be fetched", key), temporary.open("wb") as file:
+                for block in obstore.get(self._store, key).stream():
+                    file.write(block)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under a key."""
         _check(key)

@@ -75,6 +75,9 @@ class TrainConfig(BaseModel):
     architecture_args: dict[str, int | bool] = Field(default_factory=dict)
     data: tuple[DataSource, ...] = Field(min_length=1)
     validation: tuple[DataSource, ...] = ()
+    tests: tuple[DataSource, ...] = Field(
+        default=(), description="scored when all is chosen, beside the version in use"
+    )
 
     iterations: int = Field(default=30_000, ge=1)
     batch_size: int = Field(default=256, ge=1)
@@ -162,6 +165,7 @@ def load_config(path: Path) -> TrainConfig:
             "output": (home / config.output).resolve(),
             "data": tuple(_at(home, source) for source in config.data),
             "validation": tuple(_at(home, source) for source in config.validation),
+            "tests": tuple(_at(home, source) for source in config.tests),
         }
     )
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from pavemap.training.calibration import Tally, fit, reliability
 from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
 from pavemap.training.checkpoint import final_weights, saved_iteration
+from pavemap.training.comparison import IN_USE, TESTS
 from pavemap.training.config import DataSource, TrainConfig
 from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.evaluate import evaluate, threshold_curve
@@ -26,12 +27,18 @@ from pavemap.training.lengths import best_threshold, length_ratios
 
 
 def write_model(
-    config: TrainConfig, checkpoint: Path, target: Path, *, seconds: float = 0.0
+    config: TrainConfig,
+    checkpoint: Path,
+    target: Path,
+    *,
+    seconds: float = 0.0,
+    in_use: Path | None = None,
 ) -> ModelCard:
     """Write `target` with weights.safetensors and card.json, replacing a former model whole.
 
     Calibration and threshold come from the validation sets (see `validated`); without any the
-    probabilities stay as they are and the threshold is the configured one.
+    probabilities stay as they are and the threshold is the configured one. Then, all chosen, the test
+    sets are scored, and the version `in_use` beside it.
     """
     temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir(parents=True)
@@ -42,6 +49,9 @@ def write_model(
         write_card(card, temporary)
         if config.validation:
             card = validated(card, temporary, config.validation)
+            write_card(card, temporary)
+        if config.tests:
+            card = scored_on_tests(card, temporary, config.tests, in_use=in_use)
             write_card(card, temporary)
         if target.exists():
             former = target.with_name(f".{target.name}-former-{uuid.uuid4().hex[:8]}")
@@ -62,7 +72,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         "seconds": round(seconds),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, torch {torch.__version__}",
         "settings": config.model_dump(
-            mode="json", exclude={"data", "validation", "output", "ray_address"}
+            mode="json", exclude={"data", "validation", "tests", "output", "ray_address"}
         ),
     }
     return ModelCard(
@@ -124,6 +134,22 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
         "reliability_uncalibrated": reliability(tally),
     }
     return card.model_copy(update={"threshold": best, "metrics": {**card.metrics, **metrics}})
+
+
+def scored_on_tests(
+    card: ModelCard, folder: Path, sources: Iterable[DataSource], *, in_use: Path | None = None
+) -> ModelCard:
+    """The card with its scores on test sets, and those of the version in use from the same run."""
+    sets = list(sources)
+    model = CrackModel.load(folder)
+    metrics: dict[str, Any] = {TESTS: [_scores(model, source, card.threshold) for source in sets]}
+    if in_use is not None:
+        other = CrackModel.load(in_use)
+        metrics[IN_USE] = {
+            "model": other.card.model_id,
+            TESTS: [_scores(other, source, other.card.threshold) for source in sets],
+        }
+    return card.model_copy(update={"metrics": {**card.metrics, **metrics}})
 
 
 def _scores(model: CrackModel, source: DataSource, threshold: float) -> dict[str, Any]:

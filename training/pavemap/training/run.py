@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import json
 import logging
@@ -18,6 +19,7 @@ from pavemap.geo.errors import PavemapError
 from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.datasets import check_sources
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
+from pavemap.training.registrar import Registrar
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,15 @@ class TrainResult:
     metrics: dict[str, Any]
 
 
-def train(config: TrainConfig, *, on_progress: OnProgress | None = None) -> TrainResult:
+def train(
+    config: TrainConfig,
+    *,
+    on_progress: OnProgress | None = None,
+    registrar: Registrar | None = None,
+) -> TrainResult:
     """Fit a network with Ray Train and write its model folder to `<output>/model`.
+
+    With a `registrar` the model is scored beside the version in use and ends as a model version.
 
     The same configuration again goes on where an interrupted run stopped. Data and settings are
     checked first; nothing is started when they are wrong.
@@ -47,6 +56,8 @@ def train(config: TrainConfig, *, on_progress: OnProgress | None = None) -> Trai
     import ray
 
     check(config)
+    if registrar is not None:
+        registrar.in_use()  # a database that can't be reached is better known now than in an hour
     started = time.monotonic()
     config.output.mkdir(parents=True, exist_ok=True)
     owned = not ray.is_initialized()
@@ -67,8 +78,13 @@ def train(config: TrainConfig, *, on_progress: OnProgress | None = None) -> Trai
     from pavemap.training.finish import write_model
 
     seconds = max(time.monotonic() - started, _seconds_trained(config))
+    in_use = None if registrar is None else registrar.in_use()
     with result.checkpoint.as_directory() as folder:
-        card = write_model(config, Path(folder), config.output / "model", seconds=seconds)
+        card = write_model(
+            config, Path(folder), config.output / "model", seconds=seconds, in_use=in_use
+        )
+    if registrar is not None:
+        registrar.register(config.output / "model")
     return TrainResult(
         model=config.output / "model",
         model_id=card.model_id,
@@ -89,8 +105,7 @@ def check(config: TrainConfig) -> int:
     except BadModel as exc:
         raise BadTrainingConfig(str(exc)) from exc
     count = check_sources(config.data)
-    if config.validation:
-        check_sources(config.validation)
+    check_sources([*config.validation, *config.tests])
     if config.output.exists() and not config.output.is_dir():
         raise BadTrainingConfig(f"output {config.output} is a file; name a folder.")
     return count
@@ -177,16 +192,21 @@ def main(arguments: list[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config", type=Path, help="a .json or .toml file")
     source.add_argument("--config-json", help="the configuration itself, as a JSON object")
+    source.add_argument("--config-base64", help="the same in base 64, which no shell changes")
     parser.add_argument(
         "--check", action="store_true", help="check settings and data, start nothing"
     )
+    parser.add_argument(
+        "--register", action="store_true", help="end as a model version of the platform"
+    )
     options = parser.parse_args(arguments)
     try:
-        config = load_config(options.config) if options.config else read_config(options.config_json)
+        config = _config(options)
         if options.check:
             _say({"images": check(config)})
             return 0
-        result = train(config, on_progress=_say)
+        registrar = Registrar.from_environment() if options.register else None
+        result = train(config, on_progress=_say, registrar=registrar)
     except PavemapError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
@@ -199,6 +219,17 @@ def main(arguments: list[str] | None = None) -> int:
         }
     )
     return 0
+
+
+def _config(options: argparse.Namespace) -> TrainConfig:
+    if options.config:
+        return load_config(options.config)
+    if options.config_base64 is None:
+        return read_config(options.config_json)
+    try:
+        return read_config(base64.urlsafe_b64decode(options.config_base64).decode())
+    except ValueError as exc:
+        raise BadTrainingConfig("--config-base64 is no text in base 64.") from exc
 
 
 def _say(values: Mapping[str, Any]) -> None:

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.card import CARD_FILE, ModelCard, read_card
+from pavemap.training.card import CARD_FILE, ModelCard, read_card, write_card
 from pavemap.training.config import load_config
 from pavemap.training.datasets import check_sources
 from pavemap.training.errors import BadTrainingConfig
-from pavemap.training.finish import validated
+from pavemap.training.finish import scored_on_tests, validated
 from pavemap.training.registry import find_model
 
 
@@ -29,12 +29,14 @@ def validate(model: Path, config_file: Path) -> ModelCard:
     config = load_config(config_file)
     if not config.validation:
         raise BadTrainingConfig(f"{config_file} names no validation sets; add [[validation]].")
-    check_sources(config.validation)
+    check_sources([*config.validation, *config.tests])
     card = read_card(model)
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / model.name
         shutil.copytree(model, copy)
         found = validated(card, copy, config.validation)
+        write_card(found, copy)
+        found = scored_on_tests(found, copy, config.tests)
     temporary = model / f".{CARD_FILE}"
     temporary.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
     temporary.replace(model / CARD_FILE)

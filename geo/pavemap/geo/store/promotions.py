@@ -1,0 +1,69 @@
+"""Which model version new surveys are made with: promoted, taken back, never forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from pavemap.geo.errors import Conflict
+from pavemap.geo.store.model_versions import ModelRow, get_model
+from pavemap.geo.store.tables import ModelPromotion
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromotionRow:
+    """That `model_id` took the place of `former_id` (None: of the model that ships with pavemap)."""
+
+    id: int
+    model_id: str
+    former_id: str | None
+    forced: bool
+    comparison: Mapping[str, Any]
+    promoted_at: datetime
+
+
+def promoted_model(connection: Connection) -> ModelRow | None:
+    """Return the model version that was promoted last, or None where none ever was."""
+    latest = list_promotions(connection, limit=1)
+    return get_model(connection, latest[0].model_id) if latest else None
+
+
+def list_promotions(connection: Connection, *, limit: int = 100) -> list[PromotionRow]:
+    """Return the promotions, the latest first."""
+    query = select(*ModelPromotion.__table__.columns).order_by(ModelPromotion.id.desc())
+    return [PromotionRow(**row._mapping) for row in connection.execute(query.limit(limit))]
+
+
+def promote(
+    connection: Connection,
+    model_id: str,
+    *,
+    former_id: str | None,
+    forced: bool,
+    comparison: Mapping[str, Any],
+) -> PromotionRow:
+    """Make a model version the one for new surveys; the same one again changes nothing.
+
+    `former_id` is the version that `comparison` was made with. Raises NotFound for an unknown model, and
+    Conflict when another has taken the former's place meanwhile.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('model promotion', 0))"))
+    get_model(connection, model_id)
+    latest = list_promotions(connection, limit=1)
+    if latest and latest[0].model_id == model_id:
+        return latest[0]
+    if latest and latest[0].model_id != former_id:
+        raise Conflict(
+            f"'{latest[0].model_id}' was promoted meanwhile; look at it and decide again"
+        )
+    row = connection.execute(
+        insert(ModelPromotion)
+        .values(model_id=model_id, former_id=former_id, forced=forced, comparison=dict(comparison))
+        .returning(*ModelPromotion.__table__.columns)
+    ).one()
+    return PromotionRow(**row._mapping)

@@ -1,0 +1,58 @@
+"""Whether a candidate may take the place of the version in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pavemap.training.card import ModelCard
+from pavemap.training.comparison import compare
+
+
+def card(name: str, metrics: dict[str, Any]) -> ModelCard:
+    return ModelCard(
+        name=name,
+        architecture="survey-unet",
+        gsd_m=0.002,
+        gsd_range_m=(0.001, 0.004),
+        threshold=0.5,
+        metrics=metrics,
+        digest=f"{len(name):064d}",
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+def scores(**f1: float) -> list[dict[str, Any]]:
+    return [{"data": name, "mean": {"f1": value}} for name, value in f1.items()]
+
+
+IN_USE = card("old", {"tests": scores(a=0.80, b=0.90, c=0.70)})
+
+
+def test_the_mean_over_common_sets_decides() -> None:
+    better = compare(card("better", {"tests": scores(a=0.84, b=0.88, d=0.1)}), IN_USE)
+    assert better.common == ["a", "b"]
+    assert better.gain == pytest.approx(0.01)
+    assert better.refusal() is None
+    worse = compare(card("worse", {"tests": scores(a=0.84, b=0.84)}), IN_USE)
+    assert worse.gain == pytest.approx(-0.01)
+    assert "0.0100 less" in str(worse.refusal())
+
+
+def test_without_a_common_set_it_is_refused() -> None:
+    said = compare(card("apart", {"tests": scores(x=1.0)}), IN_USE).refusal()
+    assert "was not scored on a test set" in str(said)
+
+
+def test_the_same_version_is_no_change() -> None:
+    assert compare(IN_USE, IN_USE).refusal() is None
+
+
+def test_scores_of_the_candidates_own_run_are_preferred() -> None:
+    beside = {"model": IN_USE.model_id, "tests": scores(a=0.70)}
+    found = compare(card("same-run", {"tests": scores(a=0.75), "in_use": beside}), IN_USE)
+    assert found.gain == pytest.approx(0.05)
+    stranger = {"model": "another-00000000", "tests": scores(a=0.10)}
+    found = compare(card("other-run", {"tests": scores(a=0.75), "in_use": stranger}), IN_USE)
+    assert found.gain == pytest.approx(-0.05)

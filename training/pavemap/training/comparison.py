@@ -1,0 +1,73 @@
+"""Is a new model version better than the one in use? By F1 on the test sets both were scored on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pavemap.training.card import ModelCard
+
+TESTS = "tests"
+IN_USE = "in_use"
+"""Entries of a card's metrics: its scores on the test sets, and those of the version then in use."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean F1 (over images) by test set, of a candidate and of the version in use."""
+
+    candidate_id: str
+    in_use_id: str
+    candidate: dict[str, float]
+    in_use: dict[str, float]
+
+    @property
+    def common(self) -> list[str]:
+        """The test sets that both were scored on."""
+        return sorted(set(self.candidate) & set(self.in_use))
+
+    @property
+    def gain(self) -> float | None:
+        """By how much the candidate's F1, a mean over the common sets, is greater; None without any."""
+        if not self.common:
+            return None
+        return sum(self.candidate[name] - self.in_use[name] for name in self.common) / len(
+            self.common
+        )
+
+    def refusal(self) -> str | None:
+        """Why the candidate should not take the place of the version in use; None when it may."""
+        if self.candidate_id == self.in_use_id:
+            return None
+        if self.gain is None:
+            return (
+                f"{self.candidate_id} was not scored on a test set that {self.in_use_id} was scored on; "
+                "name the same sets as [[tests]] of its training, or force it"
+            )
+        if self.gain < 0.0:
+            return (
+                f"{self.candidate_id} scores {-self.gain:.4f} less in F1 than {self.in_use_id} on "
+                f"{', '.join(self.common)}; force it if you know better"
+            )
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "common": self.common, "gain": self.gain}
+
+
+def compare(candidate: ModelCard, in_use: ModelCard) -> Comparison:
+    """Compare two cards; scores of the version in use from the candidate's own run are preferred."""
+    beside = candidate.metrics.get(IN_USE, {})
+    same_run = beside.get("model") == in_use.model_id
+    scores = beside.get(TESTS, []) if same_run else in_use.metrics.get(TESTS, [])
+    return Comparison(
+        candidate_id=candidate.model_id,
+        in_use_id=in_use.model_id,
+        candidate=_f1(candidate.metrics.get(TESTS, [])),
+        in_use=_f1(scores),
+    )
+
+
+def _f1(scores: list[dict[str, Any]]) -> dict[str, float]:
+    return {score["data"]: float(score["mean"]["f1"]) for score in scores}

@@ -1,0 +1,51 @@
+"""Makes a finished model known to the platform, from wherever it was trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Engine
+
+from pavemap.geo.storage import Storage
+from pavemap.geo.store.engine import database, make_engine
+from pavemap.geo.store.promotions import promoted_model
+from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.model_store import ModelStore, register
+from pavemap.training.registry import default_model
+
+DATABASE_VARIABLE, STORAGE_VARIABLE = "PAVEMAP_DATABASE_URL", "PAVEMAP_STORAGE_URL"
+
+
+class Registrar:
+    """The platform's database and storage, as a training run needs them."""
+
+    def __init__(self, engine: Engine, store: ModelStore) -> None:
+        self._engine, self._store = engine, store
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Take both from the environment. Raises BadTrainingConfig when one is not named there."""
+        missing = [
+            name for name in (DATABASE_VARIABLE, STORAGE_VARIABLE) if not os.environ.get(name)
+        ]
+        if missing:
+            raise BadTrainingConfig(
+                f"To register the model set {' and '.join(missing)} where the training runs."
+            )
+        engine = make_engine(
+            os.environ[DATABASE_VARIABLE], pool_size=1, application_name="pavemap-training"
+        )
+        return cls(engine, ModelStore(Storage(os.environ[STORAGE_VARIABLE])))
+
+    def in_use(self) -> Path:
+        """The folder of the version that new surveys use now."""
+        with database(self._engine) as connection:
+            promoted = promoted_model(connection)
+        return default_model() if promoted is None else self._store.folder(promoted.id)
+
+    def register(self, folder: Path) -> str:
+        """Store a model folder and register it as a model version; its id. Raises Unavailable."""
+        with database(self._engine) as connection:
+            return register(connection, folder, store=self._store).id
