@@ -75,7 +75,7 @@ def crack_rows(survey: SurveyRow, count: int) -> geopandas.GeoDataFrame:
             "model_id": survey.model_id,
             **{
                 name: rng.random(count)
-                for name in ("length_m", "width_mean_mm", "width_max_mm", "area_m2")
+                for name in ("length_m", "width_mean_mm", "width_p95_mm", "width_max_mm", "area_m2")
             },
         },
         geometry=geopandas.GeoSeries(shapely.linestrings(points), crs=WGS84),

@@ -9,6 +9,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.line_widths import width_quantile
 from pavemap.geo.lines import Geometries, Polylines
 
 Scale = float | NDArray[np.float64]
@@ -24,8 +25,8 @@ def line_stats(lines: Geometries, *, scale: Scale = 1.0) -> pd.DataFrame:
     """Measure lines whose z is their width in mm (0 where unknown); one row each.
 
     scale: projected per true metres, one for all or (N,). Columns: length_m (true metres),
-    width_mean_mm (mean along the line, not over its vertices; 0 if unknown), width_max_mm, area_m2
-    (the integral of width along the line).
+    width_mean_mm (mean along the line, not over its vertices; 0 if unknown), width_p95_mm (what 95 %
+    of the length does not exceed), width_max_mm, area_m2 (the integral of width along the line).
     """
     flat = Polylines.from_shapely(lines)
     count = len(flat)
@@ -46,6 +47,7 @@ def line_stats(lines: Geometries, *, scale: Scale = 1.0) -> pd.DataFrame:
         {
             "length_m": total / scale,
             "width_mean_mm": mean,
+            "width_p95_mm": width_quantile(flat, 0.95),
             "width_max_mm": widest,
             "area_m2": integral / 1000.0 / scale,
         }

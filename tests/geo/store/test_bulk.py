@@ -40,6 +40,7 @@ def test_columns_arrive_as_they_left(engine: Engine, survey: SurveyRow) -> None:
                 "geom": lines,
                 "length_m": z / 3.0,
                 "width_mean_mm": z.tolist(),
+                "width_p95_mm": z,
                 "width_max_mm": z,
                 "area_m2": 0.0,
             },

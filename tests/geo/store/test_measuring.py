@@ -90,7 +90,8 @@ def test_one_crack_through_fifty_cells_is_one_crack_of_its_true_length(
         sums = queries.summary(connection, survey.id)
         assert surveys.get_survey(connection, survey.id).state == "done"
     assert crack.length_m == pytest.approx(500.0 / scene.SCALE, rel=1e-6)
-    assert (crack.width_mean_mm, crack.width_max_mm) == pytest.approx((4.0, 4.0))
+    widths = (crack.width_mean_mm, crack.width_p95_mm, crack.width_max_mm)
+    assert widths == pytest.approx((4.0, 4.0, 4.0))
     assert crack.area_m2 == pytest.approx(500.0 / scene.SCALE * 0.004, rel=1e-6)
     assert crack.model_id == survey.model_id
     line = shapely.get_coordinates(reproject(crack.line, WGS84, scene.UTM), include_z=True)

@@ -231,6 +231,7 @@ def add_cracks(engine: Engine, survey: SurveyRow, count: int) -> None:
                 "geom": lines,
                 "length_m": np.arange(count) + 1.0,
                 "width_mean_mm": 4.0,
+                "width_p95_mm": 4.5,
                 "width_max_mm": 5.0,
                 "area_m2": 0.004,
             },

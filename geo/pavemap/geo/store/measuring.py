@@ -1,31 +1,30 @@
 """From the lines that cells found to cracks, their pieces by segment, and the condition of segments.
 
 Fragments are stitched over cell edges in the survey's CRS, measured in true ground metres, cut by
-pavement and written by COPY, a block of cracks at a time; the sums per segment are one statement. It
-all replaces an earlier measuring in one transaction: readers see the old figures or the new.
+pavement and written by COPY, block by block of the sweep over cells that joins them; the sums per
+segment are one statement. It all replaces an earlier measuring in one transaction: readers see the old
+figures or the new.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.measure import cut_by_segments, line_stats
-from pavemap.geo.stitch import stitch
+from pavemap.geo.stitch import stitch_blocks, sweep_by_rows
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.orthophotos import list_orthophotos
@@ -38,9 +37,6 @@ from pavemap.geo.store.unseen import main_reasons
 from pavemap.geo.vectorize import VectorizeParams
 
 log = logging.getLogger(__name__)
-
-CRACKS_AT_A_TIME = 20_000
-"""Cracks cut and written together: some tens of megabytes of lines and their pieces."""
 
 CELLS_IN_A_BOX = 16
 """Cells across the boxes by which pavement is looked up; fewer boxes than cells, little overreach."""
@@ -91,20 +87,16 @@ def _measure(connection: Connection, survey: SurveyRow, cells: pd.DataFrame) -> 
     segment_ids, pavements = _surveyed_segments(connection, survey, cells, grid=grid)
     for table in ("piece", "crack", "condition"):
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
-    fragments, places = _fragments(connection, survey.id, crs=grid.crs)
-    lines, _ = stitch(fragments, places, grid=grid)
-    least_m = VectorizeParams.from_dict(survey.params).min_length_m
-    lines = _long_enough(lines, crs=grid.crs, min_length_m=least_m)
-    pieces = 0
-    for start in range(0, len(lines), CRACKS_AT_A_TIME):
-        block = lines[start : start + CRACKS_AT_A_TIME]
-        crack_ids = _write_cracks(connection, survey, block, crs=grid.crs)
+    cracks = pieces = 0
+    for lines in _stitched(connection, survey, cells, grid=grid):
+        cracks += len(lines)
+        crack_ids = _write_cracks(connection, survey, lines, crs=grid.crs)
         pieces += _write_pieces(
-            connection, survey, block, crack_ids, segment_ids, pavements, crs=grid.crs
+            connection, survey, lines, crack_ids, segment_ids, pavements, crs=grid.crs
         )
     _write_conditions(connection, survey, cells, segment_ids, pavements, grid=grid)
     connection.execute(text("ANALYZE crack, piece, condition"))
-    return MeasureReport(cracks=len(lines), pieces=pieces, segments=len(segment_ids))
+    return MeasureReport(cracks=cracks, pieces=pieces, segments=len(segment_ids))
 
 
 def _cells(connection: Connection, survey_id: uuid.UUID) -> pd.DataFrame:
@@ -139,25 +131,39 @@ def _surveyed_segments(
     return ids[surveyed], pavements[surveyed]
 
 
+def _stitched(
+    connection: Connection, survey: SurveyRow, cells: pd.DataFrame, *, grid: Grid
+) -> Iterator[NDArray[np.object_]]:
+    """Yield a survey's cracks (survey CRS), block by block of a sweep over its cells.
+
+    What is held meanwhile is one block of lines and those that end at the sweep's front.
+    """
+    by_rows = sweep_by_rows(cells[["col", "row"]].to_numpy(np.int64))
+    found = stitch_blocks(
+        _fragments(connection, survey.id, crs=grid.crs, by_rows=by_rows),
+        grid=grid,
+        min_length_m=VectorizeParams.from_dict(survey.params).min_length_m,
+        by_rows=by_rows,
+    )
+    return (lines for lines in found if len(lines))
+
+
 def _fragments(
-    connection: Connection, survey_id: uuid.UUID, *, crs: CRS
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """Return a survey's lines (survey CRS) and the (N, 2) cells that found them."""
-    lines: list[NDArray[Any]] = [np.empty(0, dtype=object)]
-    places: list[NDArray[Any]] = [np.empty((0, 2), dtype=np.int64)]
+    connection: Connection, survey_id: uuid.UUID, *, crs: CRS, by_rows: bool
+) -> Iterator[tuple[NDArray[np.object_], NDArray[np.int64]]]:
+    """Yield a survey's lines (survey CRS) with their (N, 2) cells, in the order of cells."""
+    order = 'f."row", f.col' if by_rows else 'f.col, f."row"'
     for col, row, geometry in fetch_columns(
         connection,
-        """
+        f"""
             SELECT f.col, f."row", ST_AsBinary(f.geom)
             FROM fragment f JOIN cell USING (survey_id, col, "row")
             WHERE f.survey_id = %(id)s AND cell.state = 'done'
-            ORDER BY f.col, f."row", f.id
+            ORDER BY {order}, f.id
         """,
         {"id": survey_id},
     ):
-        lines.append(reproject(from_ewkb(geometry), WGS84, crs))
-        places.append(np.column_stack([col, row]))
-    return np.concatenate(lines), np.concatenate(places)
+        yield reproject(from_ewkb(geometry), WGS84, crs), np.column_stack([col, row])
 
 
 def _write_cracks(
@@ -207,34 +213,10 @@ def _write_pieces(
 
 def _true_stats(lines: NDArray[np.object_], *, crs: CRS) -> dict[str, NDArray[np.float64]]:
     """Measure lines of the survey's CRS in true ground metres, each by the scale at its middle."""
-    stats = line_stats(lines, scale=_scales(lines, crs=crs))
-    return {str(name): stats[name].to_numpy(np.float64) for name in stats.columns}
-
-
-def _scales(lines: NDArray[np.object_], *, crs: CRS) -> NDArray[np.float64]:
     west, south, east, north = shapely.bounds(lines).T
-    return ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0)
-
-
-def _long_enough(
-    lines: NDArray[np.object_], *, crs: CRS, min_length_m: float
-) -> NDArray[np.object_]:
-    """Drop networks of cracks that, over all cells, are shorter than the survey's least length.
-
-    A cell drops what it sees whole; only here is it known how long a network across cells is.
-    """
-    if min_length_m <= 0.0 or not len(lines):
-        return lines
-    ends = np.concatenate([shapely.get_coordinates(shapely.get_point(lines, at)) for at in (0, -1)])
-    _, node = np.unique(np.round(ends, 6), axis=0, return_inverse=True)
-    start, end = node.reshape(2, len(lines))
-    size = int(node.max()) + 1
-    joined = coo_array((np.ones(len(lines)), (start, end)), shape=(size, size))
-    _, network = connected_components(joined, directed=False)
-    length = shapely.length(lines) / _scales(lines, crs=crs)
-    total = np.bincount(network[start], length)
-    kept: NDArray[np.object_] = lines[total[network[start]] >= min_length_m]
-    return kept
+    scale = ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0)
+    stats = line_stats(lines, scale=scale)
+    return {str(name): stats[name].to_numpy(np.float64) for name in stats.columns}
 
 
 def _write_conditions(

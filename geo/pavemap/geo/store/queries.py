@@ -71,6 +71,7 @@ class CrackRow:
     line: shapely.LineString
     length_m: float
     width_mean_mm: float
+    width_p95_mm: float
     width_max_mm: float
     area_m2: float
 
@@ -124,8 +125,8 @@ def cracks_page(
         parameters["area"] = geometry_value(box_area(bbox))
     rows = connection.execute(
         text(f"""
-            SELECT id, model_id, ST_AsBinary(geom) AS line, length_m, width_mean_mm, width_max_mm,
-                area_m2
+            SELECT id, model_id, ST_AsBinary(geom) AS line, length_m, width_mean_mm, width_p95_mm,
+                width_max_mm, area_m2
             FROM crack WHERE {" AND ".join(conditions)} ORDER BY id LIMIT :limit
         """),
         parameters,

@@ -150,6 +150,7 @@ def list_cracks(
             {
                 "length_m": row.length_m,
                 "width_mean_mm": row.width_mean_mm,
+                "width_p95_mm": row.width_p95_mm,
                 "width_max_mm": row.width_max_mm,
                 "area_m2": row.area_m2,
                 "model": row.model_id,

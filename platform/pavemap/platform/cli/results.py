@@ -85,12 +85,13 @@ def cracks(
             str(feature["id"]),
             number(feature["properties"]["length_m"], 2),
             number(feature["properties"]["width_mean_mm"], 1),
+            number(feature["properties"]["width_p95_mm"], 1),
             number(feature["properties"]["width_max_mm"], 1),
             feature["properties"]["model"],
         ]
         for feature in found
     ]
-    print_table(["crack", "length m", "mean width mm", "max width mm", "model"], rows)
+    print_table(["crack", "length m", "mean width mm", "95 % mm", "max width mm", "model"], rows)
 
 
 def export(

@@ -68,6 +68,7 @@ EXAMPLE_CRACKS: JsonDict = {
             "properties": {
                 "length_m": 1.83,
                 "width_mean_mm": 6.1,
+                "width_p95_mm": 8.7,
                 "width_max_mm": 9.4,
                 "area_m2": 0.011,
                 "model": "fan2018-1a2b3c4d",
@@ -115,7 +116,8 @@ class CrackProperties(BaseModel):
     """A crack and its measures."""
 
     length_m: float
-    width_mean_mm: float
+    width_mean_mm: float = Field(description="mean along the line")
+    width_p95_mm: float = Field(description="what 95 % of the crack's length does not exceed")
     width_max_mm: float
     area_m2: float
     model: str = Field(description="id of the model version that found it")
