@@ -112,7 +112,9 @@ def test_the_stretches_are_lines_of_one_kind_with_their_widths() -> None:
     assert compared.lines[0].has_z
 
 
-coordinate = st.tuples(st.floats(-2, 22), st.floats(-2, 12))
+coordinate = st.tuples(
+    st.integers(-40, 440).map(lambda at: at / 20), st.integers(-40, 240).map(lambda at: at / 20)
+)
 drawn = st.lists(st.lists(coordinate, min_size=2, max_size=4), max_size=4)
 
 

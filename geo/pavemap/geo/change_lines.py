@@ -106,17 +106,19 @@ def compare_lines(
     *,
     ground: Geometries,
     tolerance_m: float,
-    scale: float = 1.0,
+    scale: float | Floats = 1.0,
 ) -> LineChanges:
     """Compare the cracks of two surveys on ground (N,) that both have imaged.
 
     before, after: LineString Z in one metric CRS, all that come within the tolerance of the ground;
-    ground: polygons whose interiors are disjoint; scale: projected per true metres. Memory goes with
-    the lines given: compare block by block. Raises BadInput for a tolerance that is none.
+    ground: polygons whose interiors are disjoint; scale: projected per true metres, one for all or
+    (N,) of each ground. Memory goes with the lines given: compare block by block. Raises BadInput
+    for a tolerance that is none.
     """
     if not (math.isfinite(tolerance_m) and tolerance_m > 0.0):
         raise BadInput(f"a tolerance of {tolerance_m:g} m matches nothing; give one such as 0.15")
-    reach = tolerance_m * scale
+    scales = np.broadcast_to(np.asarray(scale, np.float64), len(ground))
+    reach = tolerance_m * (float(scales.mean()) if len(scales) else 1.0)
     old = _Stretches.of(before, after, ground=ground, reach=reach)
     new = _Stretches.of(after, before, ground=ground, reach=reach)
     kinds = (
@@ -125,12 +127,13 @@ def compare_lines(
     )
     keep = ~old.matched
     lines = np.concatenate([old.lines[keep], new.lines])
-    stats = line_stats(lines, scale=scale)
+    where = np.concatenate([old.ground[keep], new.ground])
+    stats = line_stats(lines, scale=scales[where])
     before_width = np.where(new.matched, new.other_width_mm, np.nan)
     return LineChanges(
         kind=np.concatenate([kinds[0][keep], kinds[1]]),
         lines=lines,
-        ground=np.concatenate([old.ground[keep], new.ground]),
+        ground=where,
         length_m=stats["length_m"].to_numpy(np.float64),
         width_mm=stats["width_mean_mm"].to_numpy(np.float64),
         before_width_mm=np.concatenate([np.full(int(keep.sum()), np.nan), before_width]),
