@@ -78,7 +78,13 @@ def test_columns_are_those_of_the_contract(tmp_path: Path) -> None:
     assert list(roads.columns) == [
         "road_key",
         "name",
+        "section",
         "width_m",
+        "width_source",
+        "lanes",
+        "oneway",
+        "surface",
+        "level",
         "length_m",
         "from_m",
         "to_m",
@@ -319,6 +325,111 @@ def test_names_and_ids_fit_a_database(tmp_path: Path) -> None:
 
 
 FIELDS_WITHOUT_WIDTH = FieldMap(road_id="id", name="name")
+
+
+def test_lanes_one_way_and_surface_are_kept(tmp_path: Path) -> None:
+    cells: dict[str, dict[str, object]] = {
+        "a": {"lanes": 2, "oneway": "yes", "surface": "asphalt"},
+        "b": {"lanes": "2;3", "oneway": "-1", "surface": ["asphalt", "sett"]},
+        "c": {"lanes": "many", "oneway": False, "surface": None},
+        "d": {"lanes": 40, "oneway": "[True, False]", "surface": " "},
+        "e": {"lanes": None, "oneway": "sometimes", "surface": "concrete"},
+        "f": {"lanes": 3.0, "oneway": 1, "surface": "paved"},
+    }
+    features = [
+        feature(line(EAST), id=key, width=9 if key == "f" else None, **each)
+        for key, each in cells.items()
+    ]
+    network = read_network(
+        geojson(tmp_path, *features), fields=FieldMap(road_id="id", width="width")
+    )
+    roads = network.roads.set_index("road_key")
+
+    assert roads["lanes"].tolist() == [2, 3, None, None, None, 3]
+    assert roads["oneway"].tolist() == [True, True, False, False, False, True]
+    assert roads["surface"].tolist() == ["asphalt", "asphalt; sett", "", "", "concrete", "paved"]
+    assert roads["width_m"].tolist() == [7.0, 8.75, 7.0, 7.0, 7.0, 9.0]
+    assert roads["width_source"].tolist() == ["lanes"] * 2 + ["default"] * 3 + ["field"]
+    # The line runs with the traffic.
+    assert roads.geometry["a"].coords[0] == pytest.approx(EAST[0])
+    assert roads.geometry["b"].coords[0] == pytest.approx(EAST[-1])
+    assert set(notes(network)) == {
+        ("", "a field 'lanes'", "read as lanes; name another field if it is not"),
+        ("", "a field 'oneway'", "read as oneway; name another field if it is not"),
+        ("", "a field 'surface'", "read as surface; name another field if it is not"),
+        ("#2 (b)", "several values of lane count", "mean taken"),
+        ("#2 (b)", "one-way against its line", "the line turned round"),
+        ("#3 (c)", "a lane count that can't be read", "ignored"),
+        ("#4 (d)", "a lane count outside 1 to 20", "ignored"),
+        ("#4 (d)", "several values of one-way flag", "yes only if all are"),
+        ("#5 (e)", "a one-way flag that can't be read", "ignored"),
+        ("", "no width", "default of 7 m"),
+    }
+
+
+def test_fields_are_not_guessed_where_that_is_not_wanted(tmp_path: Path) -> None:
+    path = geojson(tmp_path, feature(line(EAST), Lanes=2, ONEWAY="yes"))
+    told = read_network(path, fields=FieldMap(guess=False))
+    found = read_network(path)
+
+    assert (told.roads["lanes"][0], told.roads["oneway"][0]) == (None, False)
+    assert (found.roads["lanes"][0], found.roads["oneway"][0]) == (2, True)
+    assert told.digest != found.digest
+
+
+def test_the_letters_of_geofabrik_are_directions(tmp_path: Path) -> None:
+    ways = {"forward": "F", "back": "T", "both": "B"}
+    features = [feature(line(EAST), id=key, oneway=way) for key, way in ways.items()]
+    roads = read_network(geojson(tmp_path, *features), fields=FieldMap(road_id="id")).roads
+
+    assert dict(zip(roads["road_key"], roads["oneway"], strict=True)) == {
+        "back": True,
+        "both": False,
+        "forward": True,
+    }
+    assert roads.geometry[0].coords[0] == pytest.approx(EAST[-1])
+    plain = read_network(geojson(tmp_path, feature(line(EAST), oneway="F"))).roads
+    assert plain["oneway"].tolist() == [False]
+
+
+def test_a_road_that_is_turned_round_keeps_its_measures(tmp_path: Path) -> None:
+    path = geojson(tmp_path, feature(line(EAST), oneway="-1", begin=100, end=800))
+    roads = read_network(path, fields=FieldMap(begin="begin", end="end")).roads
+
+    assert roads[["from_m", "to_m"]].to_numpy().tolist() == [[800.0, 100.0]]
+
+
+@pytest.mark.parametrize(
+    ("tags", "level"),
+    [
+        ({"layer": 1}, 1),
+        ({"layer": "-2"}, -2),
+        ({"bridge": "yes"}, 1),
+        ({"tunnel": True}, -1),
+        ({"bridge": "viaduct", "layer": 2}, 2),
+        ({"bridge": "F", "layer": 0}, 0),
+        ({"layer": "roads"}, 0),
+        ({}, 0),
+    ],
+)
+def test_bridges_and_tunnels_have_a_level(
+    tmp_path: Path, tags: dict[str, object], level: int
+) -> None:
+    assert read_network(geojson(tmp_path, feature(line(EAST), **tags))).roads["level"][0] == level
+
+
+def test_m_values_of_several_parts_stay_with_their_parts(tmp_path: Path) -> None:
+    apart = "(700600 56e5 600, 700900 56e5 900), (700000 56e5 0, 700300 56e5 300)"
+    against = "(700000 56e5 10, 700300 56e5 20), (700600 56e5 30, 700300 56e5 20)"
+    lines = [shapely.from_wkt(f"MULTILINESTRING M ({parts})") for parts in (apart, against)]
+    path = tmp_path / "roads.parquet"
+    frame = geopandas.GeoDataFrame({"id": ["A", "B"]}, geometry=lines, crs="EPSG:32631")
+    frame.to_parquet(path)
+    roads = read_network(path, fields=FieldMap(road_id="id")).roads
+
+    assert roads["road_key"].tolist() == ["A/1", "A/2", "B"]
+    assert roads[["from_m", "to_m"]].to_numpy().tolist()[:2] == [[0.0, 300.0], [600.0, 900.0]]
+    assert sorted(roads[["from_m", "to_m"]].to_numpy().tolist()[2]) == [10.0, 30.0]
 
 
 def test_m_values_are_the_measures_of_a_road(tmp_path: Path) -> None:

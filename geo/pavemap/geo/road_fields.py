@@ -64,6 +64,46 @@ def read_texts(cells: pd.Series) -> list[str]:
     return [texts[code] if code >= 0 else "" for code in codes]
 
 
+def read_flags(cells: pd.Series) -> Quantities:
+    """Read cells as yes (1), no (0) or, of a one-way road, against its line (-1).
+
+    Booleans, numbers, OpenStreetMap's words, and the letters F, T, B (forward, backward, both) of
+    Geofabrik's extracts, which are taken so where the field has a B. A flag with several values is a
+    yes where all of them are.
+    """
+    codes, uniques = pd.factorize(_plain(cells))
+    words = [{part.lower() for part in _words(cell)} for cell in uniques]
+    known = _DIRECTIONS if {"b"} in words else _FLAGS
+    parsed = [_flag(each, known) for each in words]
+    values = np.array([*parsed, math.nan])[codes]
+    several = np.array([len(each) > 1 for each in words] + [False])[codes]
+    blank = np.array([not each for each in words] + [True])[codes]
+    return Quantities(values, blank, np.isnan(values) & ~blank, several & ~np.isnan(values))
+
+
+_FLAGS = {
+    **dict.fromkeys(("yes", "true", "1", "t", "y"), 1.0),
+    **dict.fromkeys(("no", "false", "0", "f", "n", "reversible", "alternating"), 0.0),
+    **dict.fromkeys(("-1", "reverse"), -1.0),
+}
+_DIRECTIONS = {**_FLAGS, "f": 1.0, "t": -1.0, "b": 0.0}
+
+
+def _flag(words: set[str], known: dict[str, float]) -> float:
+    values = {known.get(word, math.nan) for word in words}
+    if len(values) == 1:
+        return values.pop()
+    return 0.0 if values and not any(map(math.isnan, values)) else math.nan
+
+
+def _words(cell: object) -> list[str]:
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return []
+    if isinstance(cell, bool | int | float):
+        return [str(int(cell))] if cell == int(cell) else [str(cell)]
+    return _parts(cell)
+
+
 def _read(cells: pd.Series, metres: float | None) -> Quantities:
     """Parse each distinct cell once; several values in one cell count as their mean."""
     codes, uniques = pd.factorize(_plain(cells))

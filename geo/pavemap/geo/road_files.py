@@ -18,11 +18,11 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import geopandas
 import numpy as np
@@ -45,7 +45,16 @@ MAX_UNPACKED_BYTES = 1 << 30
 """What a zip or a Parquet file may unfold to, on disk or in memory."""
 
 FORMATS = "GeoPackage (.gpkg), GeoJSON (.geojson), zipped Shapefile (.zip) or GeoParquet (.parquet)"
-LINE_TYPES = frozenset({"LineString", "MultiLineString"})
+Shapes = Literal["line", "polygon"]
+GEOJSON_TYPES: dict[Shapes, tuple[str, str]] = {
+    "line": ("LineString", "MultiLineString"),
+    "polygon": ("Polygon", "MultiPolygon"),
+}
+LAYER_TYPES: dict[Shapes, tuple[str, str]] = {
+    "line": ("LineString", "Curve"),
+    "polygon": ("Polygon", "Surface"),
+}
+"""Parts of the names that GDAL gives to such layers."""
 
 _READ_ERRORS = (
     RuntimeError,
@@ -65,8 +74,30 @@ _CRS_NAME = re.compile(r"(?:urn:(?:ogc:def|x-ogc:def):crs:)?(EPSG|ESRI|OGC):[\d.
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What to read of a file: named fields, those of some others that it has, and which shapes."""
+
+    columns: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()
+    """Names in lower case."""
+    shapes: Shapes = "line"
+    layer: str | None = None
+    max_features: int = MAX_FEATURES
+
+    def of(self, known: Iterable[object]) -> tuple[str, ...]:
+        """Return the fields to read of those there are. Raises BadInput for a named one that isn't."""
+        names = [str(name) for name in known]
+        missing = [name for name in self.columns if name not in names]
+        if missing:
+            listed = ", ".join(sorted(names))[:500] or "none"
+            raise BadInput(f"there is no field '{missing[0]}'; the file has: {listed}")
+        more = [name for name in names if name.lower() in self.optional]
+        return tuple(dict.fromkeys([*self.columns, *more]))
+
+
+@dataclass(frozen=True)
 class RawLines:
-    """A file as it is: (N,) geometries (None where unreadable), the asked columns, and the CRS."""
+    """A file as it is: (N,) geometries (None where unreadable), the columns read, and the CRS."""
 
     geometries: NDArray[np.object_]
     columns: pd.DataFrame
@@ -78,9 +109,14 @@ def read_raw_lines(
     *,
     layer: str | None = None,
     columns: Sequence[str] = (),
+    optional: Iterable[str] = (),
+    shapes: Shapes = "line",
     max_features: int = MAX_FEATURES,
 ) -> RawLines:
     """Read the geometries and the named columns of one layer.
+
+    Columns whose name is among the `optional` ones, in whatever case, are read where they are there.
+    With `shapes` of "polygon" polygons are wanted instead of lines.
 
     Raises BadInput when the format is not offered, the bytes are not of it or are broken, the CRS is
     missing, the layer must be chosen, a column is not there, or there are too many features.
@@ -89,9 +125,11 @@ def read_raw_lines(
     reader = _READERS.get(suffix)
     if reader is None:
         hint = "; zip it with its .shx, .dbf and .prj" if suffix == ".shp" else ""
-        raise BadInput(f"roads can't be read from '{path.name}'{hint}; send {FORMATS}")
+        what = "roads" if shapes == "line" else "pavement"
+        raise BadInput(f"{what} can't be read from '{path.name}'{hint}; send {FORMATS}")
+    wanted = Wanted(tuple(dict.fromkeys(columns)), frozenset(optional), shapes, layer, max_features)
     try:
-        raw = reader(path, layer, tuple(dict.fromkeys(columns)), max_features)
+        raw = reader(path, wanted)
     except _READ_ERRORS as exc:
         raise BadInput(
             f"'{path.name}' can't be read as {suffix}: {str(exc)[:200]}; export it again as {FORMATS}"
@@ -104,10 +142,8 @@ def read_raw_lines(
     return raw
 
 
-def _read_geojson(
-    path: Path, layer: str | None, columns: tuple[str, ...], max_features: int
-) -> RawLines:
-    _refuse_layer(layer)
+def _read_geojson(path: Path, wanted: Wanted) -> RawLines:
+    _refuse_layer(wanted.layer)
     if path.stat().st_size > MAX_GEOJSON_BYTES:
         raise BadInput(
             f"GeoJSON over {MAX_GEOJSON_BYTES >> 20} MiB isn't read; send it as GeoPackage or GeoParquet"
@@ -121,12 +157,12 @@ def _read_geojson(
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list):
         raise BadInput("the file is not a GeoJSON FeatureCollection; export the roads as one")
-    _refuse_too_many(len(features), max_features)
+    _refuse_too_many(len(features), wanted.max_features)
     features = [feature if isinstance(feature, dict) else {} for feature in features]
-    geometries = [_geometry_text(feature.get("geometry")) for feature in features]
+    geometries = [_geometry_text(feature.get("geometry"), wanted.shapes) for feature in features]
     properties = [_as_dict(feature.get("properties")) for feature in features]
-    known = {name for each in properties for name in each}
-    _refuse_missing(columns, known if features else columns)
+    known = dict.fromkeys(name for each in properties for name in each)
+    columns = wanted.of(known) if features else wanted.columns
     return RawLines(
         shapely.from_geojson(np.array(geometries, dtype=object), on_invalid="ignore"),
         _object_frame({name: [each.get(name) for each in properties] for name in columns}),
@@ -134,14 +170,14 @@ def _read_geojson(
     )
 
 
-def _geometry_text(geometry: object) -> str | None:
-    """Return the JSON text of a line; of another type an empty stand-in, so that it can be named."""
+def _geometry_text(geometry: object, shapes: Shapes) -> str | None:
+    """Return the JSON text of a wanted shape; of another an empty stand-in, so that it can be named."""
     if not isinstance(geometry, dict):
         return None
     kind = geometry.get("type")
-    if kind in LINE_TYPES:
+    if kind in GEOJSON_TYPES[shapes]:
         return json.dumps({"type": kind, "coordinates": geometry.get("coordinates")})
-    if kind in ("Point", "MultiPoint", "Polygon", "MultiPolygon"):
+    if kind in ("Point", "MultiPoint", *GEOJSON_TYPES["line"], *GEOJSON_TYPES["polygon"]):
         return json.dumps({"type": kind, "coordinates": []})
     return None
 
@@ -159,13 +195,11 @@ def _geojson_crs(member: object) -> CRS:
     return CRS.from_authority(match[1].upper(), match[2])
 
 
-def _read_parquet(
-    path: Path, layer: str | None, columns: tuple[str, ...], max_features: int
-) -> RawLines:
-    _refuse_layer(layer)
+def _read_parquet(path: Path, wanted: Wanted) -> RawLines:
+    _refuse_layer(wanted.layer)
     _refuse_other_bytes(path, b"PAR1")
     with pa.parquet.ParquetFile(path) as file:
-        _refuse_too_many(file.metadata.num_rows, max_features)
+        _refuse_too_many(file.metadata.num_rows, wanted.max_features)
         names = file.schema_arrow.names
         geo = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}"))
         geometry = _as_dict(geo).get("primary_column")
@@ -173,7 +207,7 @@ def _read_parquet(
             raise BadInput(
                 f"'{path.name}' has no GeoParquet metadata; write it with GDAL or GeoPandas"
             )
-        _refuse_missing(columns, [name for name in names if name != geometry])
+        columns = wanted.of(name for name in names if name != geometry)
         # A dictionary page can repeat one huge value a million times, so sizes are counted decoded.
         left = MAX_UNPACKED_BYTES
         for batch in file.iter_batches(1024, columns=[*columns, geometry]):
@@ -184,12 +218,10 @@ def _read_parquet(
     return _from_frame(frame, columns, path)
 
 
-def _read_geopackage(
-    path: Path, layer: str | None, columns: tuple[str, ...], max_features: int
-) -> RawLines:
+def _read_geopackage(path: Path, wanted: Wanted) -> RawLines:
     _refuse_other_bytes(path, b"SQLite format 3\x00")
     _refuse_own_sql(path)
-    return _read_ogr(path, layer, columns, max_features, driver="GPKG")
+    return _read_ogr(path, wanted, driver="GPKG")
 
 
 def _refuse_own_sql(path: Path) -> None:
@@ -213,19 +245,17 @@ def _refuse_own_sql(path: Path) -> None:
             )
 
 
-def _read_zip(
-    path: Path, layer: str | None, columns: tuple[str, ...], max_features: int
-) -> RawLines:
+def _read_zip(path: Path, wanted: Wanted) -> RawLines:
     with tempfile.TemporaryDirectory(prefix="pavemap-roads-") as folder:
         target = Path(folder)
         try:
             with zipfile.ZipFile(path) as archive:
-                _unpack_shapefile(archive, target, layer)
+                _unpack_shapefile(archive, target, wanted.layer)
         except (zipfile.BadZipFile, zlib.error) as exc:
             raise BadInput(f"'{path.name}' is not a whole zip file ({exc}); zip it again") from exc
         shapefile = target / "roads.shp"
         _refuse_other_bytes(shapefile, b"\x00\x00\x27\x0a")
-        return _read_ogr(shapefile, None, columns, max_features, driver="ESRI Shapefile")
+        return _read_ogr(shapefile, replace(wanted, layer=None), driver="ESRI Shapefile")
 
 
 def _unpack_shapefile(archive: zipfile.ZipFile, target: Path, layer: str | None) -> None:
@@ -256,20 +286,18 @@ def _unpack_shapefile(archive: zipfile.ZipFile, target: Path, layer: str | None)
         raise BadInput("the zip lacks the Shapefile's .shx; zip all of its parts")
 
 
-def _read_ogr(
-    path: Path, layer: str | None, columns: tuple[str, ...], max_features: int, *, driver: str
-) -> RawLines:
+def _read_ogr(path: Path, wanted: Wanted, *, driver: str) -> RawLines:
     with _quiet_about_measures():
-        layer = _line_layer(path, layer)
+        layer = _only_layer(path, wanted)
         info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
         if info["driver"] != driver:
             raise BadInput(f"the file is no {driver} inside; send {FORMATS}")
-        _refuse_too_many(info["features"], max_features)
-        _refuse_missing(columns, info["fields"])
+        _refuse_too_many(info["features"], wanted.max_features)
+        columns = wanted.of(info["fields"])
         options: dict[str, Any] = {
             "layer": layer,
             "columns": list(columns),
-            "max_features": max_features + 1,
+            "max_features": wanted.max_features + 1,
             "on_invalid": "ignore",
         }
         try:
@@ -280,19 +308,22 @@ def _read_ogr(
     return _from_frame(frame, columns, path)
 
 
-def _line_layer(path: Path, layer: str | None) -> str:
-    """Return the asked layer, or the only one that may hold lines."""
+def _only_layer(path: Path, wanted: Wanted) -> str:
+    """Return the asked layer, or the only one that may hold the shapes that are wanted."""
+    layer = wanted.layer
     layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
     names = [name for name, _ in layers]
     if layer is not None:
         if layer not in names:
             raise BadInput(f"there is no layer '{layer}'; the file has: {', '.join(names[:20])}")
         return layer
-    lines = [name for name, kind in layers if "LineString" in kind or "Curve" in kind]
-    candidates = lines or [name for name, kind in layers if kind in ("Unknown", "Geometry")]
+    types = LAYER_TYPES[wanted.shapes]
+    fitting = [name for name, kind in layers if any(part in kind for part in types)]
+    candidates = fitting or [name for name, kind in layers if kind in ("Unknown", "Geometry")]
     if len(candidates) != 1:
         found = ", ".join(candidates or names)[:500] or "none"
-        raise BadInput(f"name the layer that holds the road lines; the file has: {found}")
+        what = "road lines" if wanted.shapes == "line" else "pavement polygons"
+        raise BadInput(f"name the layer that holds the {what}; the file has: {found}")
     return candidates[0]
 
 
@@ -333,13 +364,6 @@ def _refuse_layer(layer: str | None) -> None:
         raise BadInput("this format has no layers; leave the layer out")
 
 
-def _refuse_missing(columns: Sequence[str], known: Sequence[str] | set[str]) -> None:
-    missing = [name for name in columns if name not in set(known)]
-    if missing:
-        listed = ", ".join(sorted(map(str, known)))[:500] or "none"
-        raise BadInput(f"there is no field '{missing[0]}'; the file has: {listed}")
-
-
 def _refuse_too_many(count: int, most: int) -> None:
     if count > most:
         raise BadInput(f"the file holds over {most:,} features; split the network by region")
@@ -355,7 +379,7 @@ def _refuse_other_bytes(path: Path, magic: bytes) -> None:
             raise BadInput(f"'{path.name}' is not what its suffix says; send {FORMATS}")
 
 
-_Reader = Callable[[Path, str | None, tuple[str, ...], int], RawLines]
+_Reader = Callable[[Path, Wanted], RawLines]
 _READERS: dict[str, _Reader] = {
     ".gpkg": _read_geopackage,
     ".geojson": _read_geojson,

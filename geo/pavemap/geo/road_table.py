@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.lanes import MAX_LANES
 from pavemap.geo.road_fields import (
     METRES,
     LengthUnit,
     Quantities,
     read_counts,
+    read_flags,
     read_lengths,
     read_texts,
 )
@@ -24,13 +27,32 @@ MIN_WIDTH_M, MAX_WIDTH_M = 1.0, 100.0
 LINE_TYPES = (1, 2, 5)
 """shapely's numbers of LineString, LinearRing and MultiLineString."""
 
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "lanes": ("lanes", "lane_count", "num_lanes", "no_lanes", "nlanes", "through_lanes"),
+    "oneway": ("oneway", "one_way", "is_oneway"),
+    "surface": ("surface", "surface_type", "surf_type", "pavement_type", "pave_type"),
+    "level": ("layer",),
+    "bridge": ("bridge",),
+    "tunnel": ("tunnel",),
+}
+"""Fields that are found by their name, in any case: OpenStreetMap's, HPMS's and common spellings.
+
+Widths and measures are never guessed: a bare number in a field of that name may be feet or miles.
+"""
+
+Objects = NDArray[np.object_]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class FieldMap:
     """Which fields of the file say what; None where the file has no such field.
 
     `begin` and `end` are the agency's measures at a line's two ends (in `measure_unit`); without them M
-    values are taken where the geometry has any, else a road counts from 0 to its length.
+    values are taken where the geometry has any, else a road counts from 0 to its length. `section` is
+    the agency's name of a maintenance section; `level`, `bridge` and `tunnel` tell roads apart that
+    cross without meeting. With `guess`, fields that are None are looked for by their `USUAL_NAMES`.
     """
 
     road_id: str | None = None
@@ -41,6 +63,13 @@ class FieldMap:
     end: str | None = None
     width_unit: LengthUnit = "m"
     measure_unit: LengthUnit = "m"
+    oneway: str | None = None
+    surface: str | None = None
+    section: str | None = None
+    level: str | None = None
+    bridge: str | None = None
+    tunnel: str | None = None
+    guess: bool = True
 
     def __post_init__(self) -> None:
         """Refuse units that are not known."""
@@ -53,8 +82,28 @@ class FieldMap:
     @property
     def columns(self) -> list[str]:
         """The fields to read, in a fixed order."""
-        fields = (self.road_id, self.name, self.width, self.lanes, self.begin, self.end)
+        fields = (
+            *(self.road_id, self.name, self.width, self.lanes, self.begin, self.end),
+            *(self.oneway, self.surface, self.section, self.level, self.bridge, self.tunnel),
+        )
         return [name for name in fields if name is not None]
+
+    @property
+    def optional(self) -> list[str]:
+        """Names, in lower case, of the fields to read where the file has them."""
+        unknown = [each for each in USUAL_NAMES if self.guess and getattr(self, each) is None]
+        return [name for each in unknown for name in USUAL_NAMES[each]]
+
+    def completed(self, known: list[str]) -> FieldMap:
+        """Return the map with the fields found by their usual names among those of the file."""
+        used = set(self.columns)
+        by_name = {name.lower(): name for name in reversed(known) if name not in used}
+        found: dict[str, Any] = {}
+        for each, usual in USUAL_NAMES.items():
+            names = [by_name[name] for name in usual if name in by_name]
+            if self.guess and getattr(self, each) is None and names:
+                found[each] = names[0]
+        return replace(self, **found)
 
 
 @dataclass(frozen=True)
@@ -65,6 +114,29 @@ class ImportNote:
     problem: str
     action: str
     count: int = 1
+
+
+@dataclass(frozen=True)
+class FlatLines:
+    """(N,) LineStrings, the feature each is of, and the measures (m) at its two ends, NaN for none."""
+
+    lines: Objects
+    feature: Integers
+    begin_m: Floats
+    end_m: Floats
+
+    def __getitem__(self, kept: NDArray[np.bool_]) -> FlatLines:
+        """Return those of a mask."""
+        return FlatLines(self.lines[kept], self.feature[kept], self.begin_m[kept], self.end_m[kept])
+
+    def turned(self, chosen: NDArray[np.bool_]) -> FlatLines:
+        """Turn some lines round, with their measures."""
+        return replace(
+            self,
+            lines=np.where(chosen, shapely.reverse(self.lines), self.lines),
+            begin_m=np.where(chosen, self.end_m, self.begin_m),
+            end_m=np.where(chosen, self.begin_m, self.end_m),
+        )
 
 
 @dataclass
@@ -83,7 +155,19 @@ class RoadTable:
     def names(self) -> list[str]:
         return self._texts(self.fields.name)
 
-    def note(self, features: NDArray[np.int64], problem: str, action: str) -> None:
+    @cached_property
+    def surfaces(self) -> list[str]:
+        return self._texts(self.fields.surface)
+
+    @cached_property
+    def sections(self) -> list[str]:
+        return self._texts(self.fields.section)
+
+    @property
+    def count(self) -> int:
+        return len(self.raw.geometries)
+
+    def note(self, features: Integers, problem: str, action: str) -> None:
         """Note a problem of single features, by their positions in the file."""
         for index in features:
             label = f"#{index + 1} ({self.ids[index]})" if self.ids[index] else f"#{index + 1}"
@@ -94,8 +178,8 @@ class RoadTable:
         if features.any():
             self.notes.append(ImportNote("", problem, action, int(features.sum())))
 
-    def lines(self) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-        """Return flat LineStrings in the file's CRS and the feature each belongs to."""
+    def lines(self) -> FlatLines:
+        """Return flat LineStrings in the file's CRS, in the direction of traffic where it is one-way."""
         geometries = self.raw.geometries
         kinds = shapely.get_type_id(geometries)
         empty = (kinds == -1) | (np.isin(kinds, LINE_TYPES) & shapely.is_empty(geometries))
@@ -106,16 +190,19 @@ class RoadTable:
             self.note(np.flatnonzero(kinds == kind), f"a {name}, not a line", "left out")
         self.note_all(shapely.has_z(geometries), "heights (Z)", "dropped")
         feature = np.flatnonzero(~empty & ~other)
-        flat = shapely.force_2d(geometries[feature])
+        flat = _with_m_as_height(geometries[feature])
         coordinates, owner = shapely.get_coordinates(flat, return_index=True)
         broken = np.zeros(len(flat), dtype=bool)
         broken[owner[~np.isfinite(coordinates).all(axis=1)]] = True
         self.note(feature[broken], "coordinates that are no numbers", "left out")
-        return self._single(flat[~broken], feature[~broken])
+        lines, feature = self._single(flat[~broken], feature[~broken])
+        begin, end = self._measures(lines, feature)
+        found = FlatLines(np.asarray(shapely.force_2d(lines)), feature, begin, end)
+        against = self.oneway == -1.0
+        self.note(np.flatnonzero(against), "one-way against its line", "the line turned round")
+        return found.turned(against[feature])
 
-    def _single(
-        self, geometries: NDArray[np.object_], feature: NDArray[np.int64]
-    ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    def _single(self, geometries: Objects, feature: Integers) -> tuple[Objects, Integers]:
         """Join the parts of multi-part lines where they meet end to start, and split the others."""
         several = np.flatnonzero(shapely.get_num_geometries(geometries) > 1)
         joined = shapely.line_merge(geometries[several], directed=True)
@@ -130,52 +217,110 @@ class RoadTable:
         lines, source = shapely.get_parts(result, return_index=True)
         return lines, feature[source]
 
-    def measures(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return each feature's measures at its two ends in metres, NaN where it has none."""
-        unit, count = self.fields.measure_unit, len(self.raw.geometries)
-        ends = [self._quantities(name, unit) for name in (self.fields.begin, self.fields.end)]
-        begin, end = (np.full(count, np.nan) if each is None else each.values for each in ends)
+    def _measures(self, lines: Objects, feature: Integers) -> tuple[Floats, Floats]:
+        """Return the measures at the two ends of lines in metres, NaN for both where they have none."""
+        unit = self.fields.measure_unit
         if self.fields.begin is None and self.fields.end is None:
-            only = shapely.get_geometry(self.raw.geometries, 0)
-            single = shapely.get_num_geometries(self.raw.geometries) == 1
-            begin = np.where(single, shapely.get_m(shapely.get_point(only, 0)), np.nan)
-            end = np.where(single, shapely.get_m(shapely.get_point(only, -1)), np.nan)
+            begin, end = (shapely.get_z(shapely.get_point(lines, at)) for at in (0, -1))
             begin, end = begin * METRES[unit], end * METRES[unit]
-            measured = shapely.has_m(self.raw.geometries)
-            self.note_all(measured & single, "measures (M)", "kept at the two ends of the road")
-            self.note_all(measured & ~single, "measures (M) of several parts", "ignored")
-        for each in ends:
-            if each is not None:
-                self.note(np.flatnonzero(each.unreadable), "a measure that is no number", "ignored")
+            measured = np.zeros(self.count, dtype=bool)
+            measured[feature[~np.isnan(begin) & ~np.isnan(end)]] = True
+            self.note_all(measured, "measures (M)", "kept at the two ends of the road")
+        else:
+            begin, end = (
+                self._measured_by(name, unit)[feature]
+                for name in (self.fields.begin, self.fields.end)
+            )
+            parts = np.bincount(feature, minlength=self.count)[feature] > 1
+            lost = np.unique(feature[parts & ~np.isnan(begin)])
+            self.note(lost, "measures of a road in several parts", "ignored")
+            begin[parts] = np.nan
         equal = begin == end
-        self.note(np.flatnonzero(equal), "measures that don't change along the line", "ignored")
-        return np.where(equal, np.nan, begin), np.where(equal, np.nan, end)
+        self.note(np.unique(feature[equal]), "measures that don't change along the line", "ignored")
+        begin = np.where(equal, np.nan, begin)
+        return begin, np.where(np.isnan(begin), np.nan, end)
 
-    def widths(self, default_m: float, lane_width_m: float) -> NDArray[np.float64]:
-        """Return each feature's width in metres: its own, by its lanes, or the default."""
-        width = self._quantities(self.fields.width, self.fields.width_unit)
-        lanes = self._quantities(self.fields.lanes, None)
-        result = np.full(len(self.raw.geometries), np.nan)
-        for what, read, metres in (("width", width, 1.0), ("lanes", lanes, lane_width_m)):
-            if read is None:
-                continue
-            values = read.values * metres
-            absurd = ~np.isnan(values) & ~((values >= MIN_WIDTH_M) & (values <= MAX_WIDTH_M))
-            self.note(np.flatnonzero(read.unreadable), f"a {what} that can't be read", "ignored")
-            self.note(np.flatnonzero(read.several), f"several values of {what}", "mean taken")
-            self.note(np.flatnonzero(absurd), f"a {what} outside 1 to 100 m", "ignored")
-            result = np.where(np.isnan(result) & ~absurd, values, result)
-        if width is not None or lanes is not None:
-            self.note_all(np.isnan(result), "no width", f"default of {default_m:g} m")
-        return np.where(np.isnan(result), default_m, result)
-
-    def _quantities(self, name: str | None, unit: LengthUnit | None) -> Quantities | None:
+    def _measured_by(self, name: str | None, unit: LengthUnit) -> Floats:
         if name is None:
-            return None
-        cells = self.raw.columns[name]
-        return read_counts(cells) if unit is None else read_lengths(cells, unit=unit)
+            return np.full(self.count, np.nan)
+        read = read_lengths(self.raw.columns[name], unit=unit)
+        self.note(np.flatnonzero(read.unreadable), "a measure that is no number", "ignored")
+        return read.values
+
+    @cached_property
+    def lanes(self) -> Floats:
+        """Each feature's lanes, in both directions together; NaN where not stated."""
+        return self._numbers("lanes", "lane count", 1.0, MAX_LANES, read_counts)
+
+    @cached_property
+    def oneway(self) -> Floats:
+        """1 for one-way along the line, -1 against it, 0 for two-way or not stated."""
+        if self.fields.oneway is None:
+            return np.zeros(self.count)
+        read = read_flags(self.raw.columns[self.fields.oneway])
+        self._doubts(read, "one-way flag", "yes only if all are")
+        return np.nan_to_num(read.values)
+
+    @cached_property
+    def levels(self) -> Integers:
+        """Each feature's level: 0 on the ground, above it positive; a bridge is 1, a tunnel -1 at least."""
+        level = np.zeros(self.count)
+        for name, usual in (("bridge", 1.0), ("tunnel", -1.0)):
+            column = getattr(self.fields, name)
+            if column is not None:
+                words = read_texts(self.raw.columns[column])
+                no = [word.lower() in {"", "no", "false", "0", "f", "n"} for word in words]
+                level = np.where(no, level, usual)
+        if self.fields.level is not None:
+            stated = read_counts(self.raw.columns[self.fields.level]).values
+            level = np.where(np.isfinite(stated) & (stated != 0.0), stated, level)
+        levels: Integers = np.clip(np.round(level), -100, 100).astype(np.int64)
+        return levels
+
+    def widths(self, default_m: float, lane_width_m: float) -> tuple[Floats, Objects]:
+        """Return each feature's width in metres, and its source: 'field', 'lanes' or 'default'."""
+        unit = self.fields.width_unit
+        own = self._numbers(
+            *("width", "width", MIN_WIDTH_M, MAX_WIDTH_M),
+            lambda cells: read_lengths(cells, unit=unit),
+        )
+        width = np.where(np.isnan(own), self.lanes * lane_width_m, own)
+        source = np.where(np.isnan(own), "lanes", "field").astype(object)
+        unknown = np.isnan(width)
+        source[unknown] = "default"
+        if self.fields.width is not None or self.fields.lanes is not None:
+            self.note_all(unknown, "no width", f"default of {default_m:g} m")
+        return np.where(unknown, default_m, width), source
+
+    def _numbers(self, each: str, what: str, least: float, most: float, reader: Any) -> Floats:
+        """Return a field's numbers within bounds, NaN elsewhere, with a note of what isn't so."""
+        column = getattr(self.fields, each)
+        if column is None:
+            return np.full(self.count, np.nan)
+        read: Quantities = reader(self.raw.columns[column])
+        self._doubts(read, what, "mean taken")
+        absurd = ~np.isnan(read.values) & ~((read.values >= least) & (read.values <= most))
+        unit = " m" if each == "width" else ""
+        self.note(
+            np.flatnonzero(absurd), f"a {what} outside {least:g} to {most:g}{unit}", "ignored"
+        )
+        return np.where(absurd, np.nan, read.values)
+
+    def _doubts(self, read: Quantities, what: str, several: str) -> None:
+        self.note(np.flatnonzero(read.unreadable), f"a {what} that can't be read", "ignored")
+        self.note(np.flatnonzero(read.several), f"several values of {what}", several)
 
     def _texts(self, name: str | None) -> list[str]:
         if name is None:
-            return [""] * len(self.raw.geometries)
+            return [""] * self.count
         return read_texts(self.raw.columns[name])
+
+
+def _with_m_as_height(geometries: Objects) -> Objects:
+    """Return lines in two dimensions, those with measures in three: merging parts keeps heights only."""
+    flat = np.asarray(shapely.force_2d(geometries), dtype=object)
+    measured = np.flatnonzero(shapely.has_m(geometries))
+    points = shapely.get_coordinates(geometries[measured], include_m=True)
+    raised = shapely.force_3d(flat[measured])
+    flat[measured] = shapely.set_coordinates(raised, points)
+    return flat

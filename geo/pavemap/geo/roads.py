@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,8 +28,17 @@ from pyproj import CRS
 from pavemap.geo.chainage import lengths_m
 from pavemap.geo.crs import WGS84, crs_text, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.lanes import LANE_WIDTH_M
 from pavemap.geo.road_files import MAX_FEATURES, read_raw_lines
-from pavemap.geo.road_table import MAX_WIDTH_M, MIN_WIDTH_M, FieldMap, ImportNote, RoadTable
+from pavemap.geo.road_table import (
+    MAX_WIDTH_M,
+    MIN_WIDTH_M,
+    USUAL_NAMES,
+    FieldMap,
+    FlatLines,
+    ImportNote,
+    RoadTable,
+)
 
 __all__ = ["FieldMap", "ImportNote", "Network", "read_network"]
 
@@ -39,15 +49,16 @@ MAX_EDGE_M = 500.0
 MAX_VERTICES = 10_000_000
 """Some five million kilometres of road: more is a wrong CRS or an attack."""
 MIN_LENGTH_M = 0.01
-LANE_WIDTH_M = 3.5
 
 
 @dataclass(frozen=True)
 class Network:
     """Roads in EPSG:4326 sorted by key, the repairs made, and the CRS of the file.
 
-    Columns of `roads`: road_key (unique), name ('' where none), width_m, length_m (true ground), from_m
-    and to_m (the linear reference at the line's two ends), geometry (LineString, at least 1 cm long).
+    Columns of `roads`: road_key (unique), name and section ('' where none), width_m, width_source
+    ('field', 'lanes' or 'default'), lanes (int, or None where not stated), oneway (in the direction of the
+    line), surface ('' where not stated), level (0 on the ground), length_m (true ground), from_m and to_m
+    (the linear reference at the line's two ends), geometry (LineString, at least 1 cm long).
     """
 
     roads: geopandas.GeoDataFrame
@@ -60,8 +71,18 @@ class Network:
         roads = self.roads
         digest = hashlib.sha256()
         numbers = roads[["width_m", "from_m", "to_m"]].to_numpy(np.float64)
-        for key, name in zip(roads["road_key"], roads["name"], strict=True):
-            digest.update(f"{key}\x00{name}\x00".encode())
+        told = [
+            "road_key",
+            "name",
+            "section",
+            "width_source",
+            "lanes",
+            "oneway",
+            "surface",
+            "level",
+        ]
+        for row in zip(*(roads[column] for column in told), strict=True):
+            digest.update("\x00".join(map(str, row)).encode() + b"\x01")
         lines = roads.geometry.to_numpy()
         digest.update(np.round(numbers, 6).tobytes())
         digest.update(shapely.get_num_coordinates(lines).astype(np.int64).tobytes())
@@ -94,32 +115,39 @@ def read_network(
     fields = fields or FieldMap()
     if not MIN_WIDTH_M <= default_width_m <= MAX_WIDTH_M:
         raise BadInput(f"a default width of {default_width_m:g} m is no road; give 1 to 100 m")
-    raw = read_raw_lines(Path(path), layer=layer, columns=fields.columns, max_features=max_features)
-    table = RoadTable(raw, fields)
-    measures = table.measures()
-    lines, feature = table.lines()
-    lines, feature = _to_degrees(lines, feature, raw.crs, table)
+    raw = read_raw_lines(
+        Path(path),
+        layer=layer,
+        columns=fields.columns,
+        optional=fields.optional,
+        max_features=max_features,
+    )
+    table = RoadTable(raw, fields.completed([str(name) for name in raw.columns]))
+    _tell_guesses(table, fields)
+    flat = _to_degrees(table.lines(), raw.crs, table)
+    lines, feature = flat.lines, flat.feature
     if len(lines) == 0:
         raise BadInput(
             "no road line is left to use: "
             + "; ".join(sorted({n.problem for n in table.notes})[:5])
         )
     length = lengths_m(lines)
-    begin, end = (measure[feature] for measure in measures)
-    split = np.bincount(feature, minlength=len(raw.geometries))[feature] > 1
-    lost = np.unique(feature[split & ~np.isnan(begin)])
-    table.note(lost, "measures of a road in several parts", "ignored")
-    measured = ~np.isnan(begin) & ~split
-    begin = np.where(measured, begin, 0.0)
-    end = np.where(measured & ~np.isnan(end), end, begin + length)
+    begin = np.where(np.isnan(flat.begin_m), 0.0, flat.begin_m)
+    width, source = table.widths(default_width_m, lane_width_m)
     roads = pd.DataFrame(
         {
-            "road_key": np.array(table.ids, dtype=object)[feature],
-            "name": np.array(table.names, dtype=object)[feature],
-            "width_m": table.widths(default_width_m, lane_width_m)[feature],
+            "road_key": _objects(table.ids)[feature],
+            "name": _objects(table.names)[feature],
+            "section": _objects(table.sections)[feature],
+            "width_m": width[feature],
+            "width_source": source[feature],
+            "lanes": whole_or_none(table.lanes)[feature],
+            "oneway": (table.oneway != 0.0)[feature],
+            "surface": _objects(table.surfaces)[feature],
+            "level": table.levels[feature],
             "length_m": length,
             "from_m": begin,
-            "to_m": end,
+            "to_m": np.where(np.isnan(flat.end_m), begin + length, flat.end_m),
             "geometry": lines,
         }
     )
@@ -132,35 +160,52 @@ def read_network(
     )
 
 
-def _to_degrees(
-    lines: NDArray[np.object_], feature: NDArray[np.int64], crs: CRS, table: RoadTable
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+def whole_or_none(values: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Return numbers as whole ones (halves upwards), None where they are NaN."""
+    whole = [None if np.isnan(value) else int(value + 0.5) for value in values.tolist()]
+    return _objects(whole)
+
+
+def _objects(values: Sequence[object]) -> NDArray[np.object_]:
+    return np.array(values, dtype=object)
+
+
+def _tell_guesses(table: RoadTable, asked: FieldMap) -> None:
+    """Note which fields were found by their name, so that a wrong one can be seen and named."""
+    for each in USUAL_NAMES:
+        found = getattr(table.fields, each)
+        if found is not None and getattr(asked, each) is None:
+            action = f"read as {each}; name another field if it is not"
+            table.notes.append(ImportNote("", f"a field '{found}'", action, table.count))
+
+
+def _to_degrees(flat: FlatLines, crs: CRS, table: RoadTable) -> FlatLines:
     """Densify lines in their own CRS and move them to EPSG:4326, leaving out what has no length there."""
-    corners = shapely.bounds(lines).reshape(-1, 2, 2)
+    corners = shapely.bounds(flat.lines).reshape(-1, 2, 2)
     ends = np.asarray(reproject(shapely.points(corners), crs, WGS84))
     lon, lat = np.asarray(shapely.get_x(ends)), np.asarray(shapely.get_y(ends))
     inside = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lon) <= 180.0) & (np.abs(lat) <= 90.0)
     keep = inside.all(axis=1) & (np.abs(lon[:, 1] - lon[:, 0]) < 180.0)
-    table.note(feature[~keep], "coordinates off the Earth in the file's CRS", "left out")
-    if len(lines) and not keep.any():
+    table.note(flat.feature[~keep], "coordinates off the Earth in the file's CRS", "left out")
+    if len(flat.lines) and not keep.any():
         raise BadInput(
             f"no coordinate of the file fits its CRS, {crs.name}; GeoJSON must be in degrees (RFC 7946), "
             "other files need the CRS that they were drawn in"
         )
-    lines, feature = lines[keep], feature[keep]
-    still = shapely.length(lines) == 0.0  # GEOS can't densify a line that stays where it is
-    table.note(feature[still], "zero length", "left out")
-    lines, feature = lines[~still], feature[~still]
-    step = _edge_in_units_of(crs)
+    flat = flat[keep]
+    still = shapely.length(flat.lines) == 0.0  # GEOS can't densify a line that stays where it is
+    table.note(flat.feature[still], "zero length", "left out")
+    flat = flat[~still]
+    step, lines = _edge_in_units_of(crs), flat.lines
     if shapely.length(lines).sum() / step + shapely.get_num_coordinates(lines).sum() > MAX_VERTICES:
         raise BadInput(
             f"the roads are too long or too detailed to be true in {crs.name}; check the CRS"
         )
     lines = reproject(shapely.segmentize(lines, step), crs, WGS84)
-    lines = shapely.remove_repeated_points(lines)
-    short = ~(lengths_m(lines) >= MIN_LENGTH_M)
-    table.note(feature[short], "zero length", "left out")
-    return lines[~short], feature[~short]
+    flat = replace(flat, lines=np.asarray(shapely.remove_repeated_points(lines)))
+    short = ~(lengths_m(flat.lines) >= MIN_LENGTH_M)
+    table.note(flat.feature[short], "zero length", "left out")
+    return flat[~short]
 
 
 def _edge_in_units_of(crs: CRS) -> float:
