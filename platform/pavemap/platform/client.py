@@ -66,6 +66,24 @@ class Client:
         """Close the connections."""
         self._http.close()
 
+    def models(self) -> list[Json]:
+        """Return the model versions, the latest first."""
+        return self._list("/models")
+
+    def add_model(self, archive: Path) -> Json:
+        """Send a model's ZIP; the model twice is one."""
+        with archive.open("rb") as file:
+            return self._json("POST", "/models", content=file, timeout=UPLOAD_TIMEOUT)
+
+    def promote_model(self, model_id: str, *, force: bool = False) -> Json:
+        """Make new surveys with a model version."""
+        path = f"/models/{quote(model_id, safe='')}/promote"
+        return self._json("POST", path, json={"force": force})
+
+    def take_promotion_back(self) -> Json:
+        """Give the place of the model version in use back to the one before it."""
+        return self._json("DELETE", "/models/promotions/latest")
+
     def import_network(self, path: Path, *, name: str, options: Mapping[str, Any]) -> Json:
         """Import a road network file; `options` are the API's, those that are None are left out."""
         fields = {key: str(value) for key, value in options.items() if value is not None}

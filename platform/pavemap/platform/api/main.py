@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from pavemap.platform.api import (
     health,
+    models,
     networks,
     orthophotos,
     problems,
@@ -33,6 +34,7 @@ TAGS = [
     },
     {"name": "surveys", "description": "Campaigns over a network: imagery in, state and run."},
     {"name": "results", "description": "Condition by segment, and the cracks themselves."},
+    {"name": "models", "description": "Model versions, and which new surveys are made with."},
     {"name": "training", "description": "Retraining of the model on the Ray cluster."},
     {"name": "health", "description": "Whether the service is alive, and ready."},
 ]
@@ -66,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
-    for part in (networks, surveys, orthophotos, results, training_jobs):
+    for part in (networks, surveys, orthophotos, results, models, training_jobs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

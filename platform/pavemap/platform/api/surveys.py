@@ -11,10 +11,9 @@ from sqlalchemy import Connection
 
 from pavemap.geo.crs import WGS84, crs_text, ground_scale, parse_metric_crs, reproject, working_crs
 from pavemap.geo.errors import NotFound
-from pavemap.geo.store import cells, model_versions, networks, orthophotos, planning, queries
+from pavemap.geo.store import cells, networks, orthophotos, planning, queries
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.model_versions import ModelRow
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
@@ -27,8 +26,7 @@ from pavemap.platform.api.schemas.surveys import (
     SurveySummary,
 )
 from pavemap.platform.api.services import ServicesOf
-from pavemap.training.card import read_card
-from pavemap.training.registry import default_model, shipped
+from pavemap.platform.models import find_model
 
 router = APIRouter(prefix="/surveys", tags=["surveys"])
 
@@ -59,7 +57,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
 
     with database(services.engine) as connection:
         network = networks.get_network(connection, new.network)
-        model = _model(connection, new.model)
+        model = find_model(connection, new.model)
         lon, lat = _middle(network)
         crs = parse_metric_crs(new.crs) if new.crs else working_crs(lon, lat)
         x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
@@ -126,23 +124,6 @@ def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
         coverage=sums.coverage if sums is not None and sums.segments else None,
         orthophotos=[OrthophotoOut.of(tile) for tile in tiles],
     )
-
-
-def _model(connection: Connection, wanted: str | None) -> ModelRow:
-    """Return a registered model, registering one that ships with pavemap on its first use."""
-    folders = [default_model()] if wanted is None else shipped()
-    for folder in folders:
-        card = read_card(folder)
-        if wanted in (None, folder.name, card.model_id):
-            return model_versions.add_model(
-                connection,
-                name=card.name,
-                digest=card.digest,
-                card=card.model_dump(mode="json"),
-                uri=f"shipped:{folder.name}",
-            )
-    assert wanted is not None
-    return model_versions.get_model(connection, wanted)
 
 
 def _middle(network: NetworkRow) -> tuple[float, float]:

@@ -127,6 +127,74 @@ def list_models(as_json: Json = False) -> None:
     print_table(["model", "architecture", "pixel", "threshold", "licence"], rows)
 
 
+@models.command("register")
+def register_model(
+    folder: Annotated[Path, typer.Argument(help="Folder with weights.safetensors and card.json.")],
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Add a trained model to a server's model versions; it is in use once it is promoted."""
+    import tempfile
+
+    from pavemap.training.model_archive import pack_model
+
+    with tempfile.TemporaryDirectory() as place, connect(server) as client:
+        pack_model(folder, Path(place) / "model.zip")
+        added = client.add_model(Path(place) / "model.zip")
+    if as_json:
+        print_json(added)
+    else:
+        print_facts({"model": added["id"], "next": f"pavemap model promote {added['id']}"})
+
+
+@models.command("versions")
+def list_versions(server: Server = HERE, as_json: Json = False) -> None:
+    """List a server's model versions, and which one new surveys are made with."""
+    with connect(server) as client:
+        versions = client.models()
+    if as_json:
+        print_json(versions)
+        return
+    rows = [
+        [
+            version["id"] + (" (in use)" if version["in_use"] else ""),
+            version["architecture"],
+            ", ".join(f"{name} {f1:.3f}" for name, f1 in version["f1"].items()),
+            version["licence"],
+        ]
+        for version in versions
+    ]
+    print_table(["model", "architecture", "F1 on its test sets", "licence"], rows)
+
+
+@models.command("promote")
+def promote_model(
+    model: Annotated[str, typer.Argument(help="Id of a model version.")],
+    force: Annotated[bool, typer.Option("--force", help="Though it scores worse.")] = False,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Make new surveys with a model version; refused when it scores worse than the one in use."""
+    with connect(server) as client:
+        _told(client.promote_model(model, force=force), as_json=as_json)
+
+
+@models.command("rollback")
+def take_back(server: Server = HERE, as_json: Json = False) -> None:
+    """Make new surveys with the version that was in use before the last promotion."""
+    with connect(server) as client:
+        _told(client.take_promotion_back(), as_json=as_json)
+
+
+def _told(promotion: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(promotion)
+        return
+    gain = promotion["comparison"].get("gain")
+    facts = {"in use": promotion["model_id"], "before": promotion["former_id"] or ""}
+    print_facts({**facts, "gain in F1": "unknown" if gain is None else f"{gain:+.4f}"})
+
+
 @models.command("export")
 def export_model(
     output: Annotated[Path, typer.Option("-o", "--output", help="The .onnx file to write.")],

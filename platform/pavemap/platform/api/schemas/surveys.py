@@ -47,7 +47,7 @@ class SurveyCreate(BaseModel):
     )
     model: Printable | None = Field(
         default=None,
-        description="name or id of a model; by default the one that ships with pavemap",
+        description="id of a model version, or a shipped one's name; by default the one in use",
     )
 
 

@@ -1,0 +1,131 @@
+"""Model versions: sent, compared, promoted, taken back; surveys use the one in use."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api_world import API, World, import_street
+from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
+from pavemap.training.model_archive import pack_model
+from pavemap.training.registry import default_card, default_model, shipped
+from training.models import write_model_folder
+
+MODELS = f"{API}/models"
+SCORED = [score["data"] for score in default_card().metrics["tests"]]
+
+
+def packed(folder: Path, *, f1: float | None, name: str = "new") -> bytes:
+    """A small model's ZIP, scored `f1` on the first test set of the shipped default."""
+    write_model_folder(folder)
+    card = read_card(folder)
+    tests = [] if f1 is None else [{"data": SCORED[0], "mean": {"f1": f1}}]
+    write_card(card.model_copy(update={"name": name, "metrics": {"tests": tests}}), folder)
+    archive = folder.with_suffix(".zip")
+    pack_model(folder, archive)
+    return archive.read_bytes()
+
+
+def send(client: httpx.Client, content: bytes) -> dict[str, Any]:
+    answer = client.post(MODELS, content=content)
+    assert answer.status_code == 201, answer.text
+    sent: dict[str, Any] = answer.json()
+    return sent
+
+
+def in_use(client: httpx.Client) -> list[str]:
+    return [model["id"] for model in client.get(MODELS).json() if model["in_use"]]
+
+
+def survey_model(client: httpx.Client, name: str) -> str:
+    answer = client.post(f"{API}/surveys", json={"name": name, "network": "street"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["model"])
+
+
+def test_the_shipped_models_are_there_and_the_default_is_in_use(client: httpx.Client) -> None:
+    listed = client.get(MODELS).json()
+    assert {model["id"] for model in listed} == {read_card(one).model_id for one in shipped()}
+    assert in_use(client) == [default_card().model_id]
+    one = client.get(f"{MODELS}/{default_card().model_id}").json()
+    assert one["card"]["digest"] == default_card().digest
+    assert set(one["f1"]) == set(SCORED)
+
+
+def test_a_better_model_is_promoted_used_and_taken_back(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    import_street(client, tmp_path)
+    content = packed(tmp_path / "model", f1=0.999)
+    sent = send(client, content)
+    assert send(client, content) == sent
+    assert not sent["in_use"]
+    shipped_id = default_card().model_id
+    assert survey_model(client, "before") == shipped_id
+    promoted = client.post(f"{MODELS}/{sent['id']}/promote")
+    assert promoted.status_code == 200, promoted.text
+    assert promoted.json()["former_id"] == shipped_id
+    assert not promoted.json()["forced"]
+    assert promoted.json()["comparison"]["gain"] > 0
+    assert in_use(client) == [sent["id"]]
+    assert survey_model(client, "after") == sent["id"]
+    back = client.delete(f"{MODELS}/promotions/latest")
+    assert back.status_code == 200, back.text
+    assert in_use(client) == [shipped_id]
+    assert survey_model(client, "again") == shipped_id
+    history = client.get(f"{MODELS}/promotions").json()
+    assert [row["model_id"] for row in history] == [shipped_id, sent["id"]]
+
+
+@pytest.mark.parametrize("f1", [0.01, None], ids=["worse", "not scored"])
+def test_what_is_not_shown_to_be_better_must_be_forced(
+    client: httpx.Client, tmp_path: Path, f1: float | None
+) -> None:
+    sent = send(client, packed(tmp_path / "model", f1=f1))
+    refused = client.post(f"{MODELS}/{sent['id']}/promote")
+    assert refused.status_code == 409
+    assert "force it" in refused.json()["detail"]
+    assert in_use(client) == [default_card().model_id]
+    forced = client.post(f"{MODELS}/{sent['id']}/promote", json={"force": True})
+    assert forced.status_code == 200
+    assert forced.json()["forced"]
+    assert in_use(client) == [sent["id"]]
+
+
+def test_nothing_to_take_back_and_nothing_of_that_name(client: httpx.Client) -> None:
+    assert client.delete(f"{MODELS}/promotions/latest").status_code == 409
+    assert client.get(f"{MODELS}/nobody-00000000").status_code == 404
+    assert client.post(f"{MODELS}/nobody-00000000/promote").status_code == 404
+
+
+def test_what_is_no_model_is_refused_and_nothing_is_kept(world: World, tmp_path: Path) -> None:
+    client = world.client
+    before = client.get(MODELS).json()
+    pickled = tmp_path / "pickled.zip"
+    with zipfile.ZipFile(pickled, "w") as archive:
+        archive.writestr("weights.pt", b"\x80\x04")
+        archive.writestr("../../card.json", b"{}")
+    exchanged = tmp_path / "exchanged.zip"
+    with zipfile.ZipFile(exchanged, "w") as archive:
+        archive.write(default_model() / CARD_FILE, CARD_FILE)
+        archive.writestr(WEIGHTS_FILE, b"other weights")
+    no_card = tmp_path / "no_card.zip"
+    with zipfile.ZipFile(no_card, "w") as archive:
+        archive.writestr(CARD_FILE, json.dumps({"name": "x"}))
+        archive.write(default_model() / WEIGHTS_FILE, WEIGHTS_FILE)
+    said = {
+        b"hello": "no ZIP",
+        pickled.read_bytes(): "has no card.json",
+        exchanged.read_bytes(): "is not the file its card describes",
+        no_card.read_bytes(): "is not valid",
+    }
+    for content, words in said.items():
+        answer = client.post(MODELS, content=content)
+        assert answer.status_code == 422, answer.text
+        assert words in answer.json()["detail"]
+    assert client.get(MODELS).json() == before
