@@ -220,11 +220,11 @@ def pages(engine: Engine, survey: SurveyRow) -> dict[str, float]:
 def explain(engine: Engine, survey: SurveyRow) -> str:
     """Return the plans of a claim and of a page of the worst segments after a cursor."""
     page = segment_pages._segments_statement(
-        "c.density_m_per_m2",
-        ["c.survey_id = :survey_id"],
+        "density",
         descending=True,
         cursor=Cursor("density", key=0.1, id=1),
-        with_nulls=True,
+        box=None,
+        least=False,
     )
     lines: list[str] = []
     with database(engine) as connection:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import queries, segment_pages, surveys, tables
+from pavemap.geo.store import boxes, queries, segment_pages, surveys, tables
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database
@@ -135,6 +135,37 @@ def test_a_box_asks_for_the_segments_that_cross_it(engine: Engine, measured: Sur
     rows = walk(engine, measured, limit=2, bbox=box(150.0, 200.0, 250.0, 310.0), sort="segment_key")
     assert {row.segment_key for row in rows} == {"A3:100", "A3:200", "A4:100", "A4:200"}
     assert walk(engine, measured, limit=2, bbox=(0.0, 0.0, 1.0, 1.0)) == []
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_a_box_with_few_segments_and_one_with_many_are_asked_alike(
+    engine: Engine, measured: SurveyRow, monkeypatch: pytest.MonkeyPatch, descending: bool
+) -> None:
+    """By place and then sorted, or down the order of densities: the same pages, nulls last."""
+    asked: dict[str, Any] = {"bbox": box(120.0, 100.0, 420.0, 810.0), "descending": descending}
+    whole = walk(engine, measured, limit=1000, **asked)
+    everything = walk(engine, measured, limit=1000, descending=descending)
+    inside = [
+        row
+        for row in everything
+        if row.segment_key.split(":")[0] in {f"A{n}" for n in range(2, 10)}
+    ]
+    assert whole == [
+        row for row in inside if row.from_m * scene.SCALE < 420.0 and row.from_m > 90.0
+    ]
+    assert {row.density_m_per_m2 for row in whole} >= {None, 0.0, 0.5}
+    for many in (0, 1000):
+        monkeypatch.setattr(boxes, "MANY", many)
+        for limit in (1, 7, 1000):
+            assert walk(engine, measured, limit=limit, **asked) == whole
+        dense = walk(engine, measured, limit=3, min_density=0.5, **asked)
+        assert dense == [row for row in whole if (row.density_m_per_m2 or 0.0) >= 0.5]
+
+
+def test_a_box_over_the_180th_meridian_is_two(engine: Engine, measured: SurveyRow) -> None:
+    everything: Bbox = (179.0, -90.0, 178.0, 90.0)
+    assert len(walk(engine, measured, limit=7, bbox=everything)) == 60
+    assert walk(engine, measured, limit=7, bbox=(179.0, -90.0, -179.0, 90.0)) == []
 
 
 def test_a_row_has_all_that_a_reader_asks_for(engine: Engine, measured: SurveyRow) -> None:
@@ -273,11 +304,11 @@ def test_a_page_by_density_walks_its_index_from_the_cursor(
     """No sort, no filter over the survey: the cursor is an index condition."""
     cursor = Cursor("density", key=0.5, id=7)
     statement = segment_pages._segments_statement(
-        "c.density_m_per_m2",
-        ["c.survey_id = :survey_id"],
+        "density",
         descending=descending,
         cursor=cursor,
-        with_nulls=True,
+        box=None,
+        least=False,
     )
     parameters = {"survey_id": measured.id, "key": 0.5, "id": 7, "limit": 10}
     shown = plan(engine, statement, parameters)
@@ -286,6 +317,27 @@ def test_a_page_by_density_walks_its_index_from_the_cursor(
     assert "ROW(density_m_per_m2, segment_id)" in " ".join(
         line for line in shown.splitlines() if "Index Cond" in line
     )
+
+
+def test_the_worst_in_a_box_are_read_from_indexes_alone(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    """Either by place, or down the order of densities; the planner's guess at a box decides nothing."""
+    area = boxes.BoxFilter.of(box(0.0, 0.0, 250.0, 500.0))
+    statement = segment_pages._segments_statement(
+        "density", descending=True, cursor=Cursor("density"), box=area, least=False
+    )
+    with database(engine) as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+        rows = connection.execute(
+            text(f"EXPLAIN {statement}"),
+            {"survey_id": measured.id, "limit": 10, **area.parameters},
+        )
+        shown = "\n".join(rows.scalars())
+    assert "Index Only Scan using ix_condition_place" in shown
+    assert "Index Only Scan Backward using ix_condition_density" in shown
+    assert shown.count("One-Time Filter") >= 2  # one of the two ways is run
 
 
 def test_a_history_and_a_page_of_cracks_use_their_indexes(

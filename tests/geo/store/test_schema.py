@@ -97,7 +97,7 @@ CATALOGUES: dict[str, str] = {
     "WHERE connamespace = 'public'::regnamespace",
     "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "triggers": "SELECT tgname, pg_get_triggerdef(t.oid), pg_get_functiondef(tgfoid) "
-    "FROM pg_trigger t WHERE NOT tgisinternal AND tgrelid = 'survey'::regclass",
+    "FROM pg_trigger t WHERE NOT tgisinternal AND tgrelid IN ('survey'::regclass, 'condition'::regclass)",
     "options": "SELECT relname, reloptions FROM pg_class "
     "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
 }

@@ -35,7 +35,8 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
         if isinstance(exc.orig, pg.InsufficientPrivilege):
             raise Unavailable(
                 "this role may not change the schema of the database, or not install PostGIS; let "
-                "a superuser run CREATE EXTENSION postgis, and grant CREATE on the schema"
+                "a superuser run CREATE EXTENSION postgis and CREATE EXTENSION btree_gist, and grant "
+                "CREATE on the schema"
             ) from exc
         if isinstance(exc.orig, pg.FeatureNotSupported | pg.UndefinedFile):
             raise Unavailable(

@@ -1,4 +1,4 @@
-"""Pages of segments in order of any figure: two index scans, the wide columns for one page only."""
+"""Pages of segments in order of any figure: index scans, and the wide columns for one page only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import shapely
 from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.store.bulk import geometry_value
+from pavemap.geo.store.boxes import BoxFilter, Order, ranked, ranked_in_box
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.places import Bbox, box_area
+from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import get_survey
 
 Sort = Literal[
@@ -79,33 +79,25 @@ def segments_page(
         raise BadInput(
             f"segments can't be sorted by '{sort}'; choose one of {', '.join(_SORT_KEYS)}"
         )
-    survey = get_survey(connection, survey_id)
     cursor = Cursor.read(
         after,
         order=f"{sort}-{'desc' if descending else 'asc'}",
         key_type=str if sort == "segment_key" else float,
     )
+    box = None if bbox is None else BoxFilter.of(bbox)
     parameters: dict[str, Any] = {"survey_id": survey_id, "limit": limit + 1}
-    conditions = ["c.survey_id = :survey_id"]
-    if sort == "segment_key":  # lets the index of keys, which begins with the network, be walked
-        conditions.append("s.network_id = :network_id")
-        parameters["network_id"] = survey.network_id
-    if bbox is not None:
-        conditions.append("ST_Intersects(s.geom, CAST(:area AS geometry))")
-        parameters["area"] = geometry_value(box_area(bbox))
+    if box is not None:
+        parameters |= box.parameters
     if min_density is not None:
-        conditions.append("c.density_m_per_m2 >= :min_density")
         parameters["min_density"] = min_density
     if cursor.id is not None:
         parameters |= {"id": cursor.id} | ({} if cursor.key is None else {"key": cursor.key})
     statement = _segments_statement(
-        _SORT_KEYS[sort],
-        conditions,
-        descending=descending,
-        cursor=cursor,
-        with_nulls=sort == "density" and min_density is None,
+        sort, descending=descending, cursor=cursor, box=box, least=min_density is not None
     )
     rows = connection.execute(text(statement), parameters).all()
+    if not rows:
+        get_survey(connection, survey_id)
     page = rows[:limit]
     following = None
     if len(rows) > limit:
@@ -130,28 +122,24 @@ _SEGMENT_COLUMNS = """c.segment_id, s.segment_key, r.road_key, s.name, s.from_m,
 
 
 def _segments_statement(
-    key: str, conditions: Sequence[str], *, descending: bool, cursor: Cursor, with_nulls: bool
+    sort: Sort, *, descending: bool, cursor: Cursor, box: BoxFilter | None, least: bool
 ) -> str:
-    """Return SQL for one page: first the rows that have the sort key, then those that have none.
-
-    Each part is ordered by its index (ix_condition_density for densities) and ends at the limit; the
-    wide columns are fetched for the page's rows only.
-    """
+    """Return SQL for one page; the wide columns are fetched for the page's rows only."""
     direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
-    parts = []
-    if cursor.id is None or cursor.key is not None:
-        later = [] if cursor.id is None else [f"({key}, c.segment_id) {beyond} (:key, :id)"]
-        order = f"{key} {direction}, c.segment_id {direction}"
-        parts.append(_page_part(key, [*conditions, f"{key} IS NOT NULL", *later], order))
-    if with_nulls:
-        at_nulls = cursor.id is not None and cursor.key is None
-        later = [f"c.segment_id {beyond} :id"] if at_nulls else []
-        order = f"c.segment_id {direction}"
-        parts.append(_page_part(key, [*conditions, f"{key} IS NULL", *later], order))
+    keyed: str | None = ""
+    nulls = "" if sort == "density" and not least else None
+    if cursor.id is not None and cursor.key is not None:
+        keyed = f"({{key}}, c.segment_id) {beyond} (:key, :id)"
+    elif cursor.id is not None:
+        keyed, nulls = None, f"c.segment_id {beyond} :id"
+    at_least = "c.density_m_per_m2 >= :min_density" if least else ""
+    order = Order(direction, keyed=keyed, nulls=nulls)
+    if sort == "density" and box is not None:
+        page = ranked_in_box(order, box, at_least=at_least.replace("c.density_m_per_m2", "{key}"))
+    else:
+        page = ranked(order, _source(sort, box), key=_SORT_KEYS[sort], at_least=at_least)
     return f"""
-        WITH page AS (
-            SELECT * FROM ({" UNION ALL ".join(parts)}) AS parts
-            ORDER BY sort_key {direction} NULLS LAST, segment_id {direction} LIMIT :limit)
+        WITH {page}
         SELECT {_SEGMENT_COLUMNS}, page.sort_key
         FROM page
         JOIN condition c ON c.survey_id = :survey_id AND c.segment_id = page.segment_id
@@ -161,11 +149,17 @@ def _segments_statement(
     """
 
 
-def _page_part(key: str, conditions: Sequence[str], order: str) -> str:
-    return f"""(
-        SELECT c.segment_id, {key} AS sort_key
-        FROM condition c JOIN segment s ON s.id = c.segment_id
-        WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :limit)"""
+def _source(sort: Sort, box: BoxFilter | None) -> str:
+    """Return the tables of a page that no index on density and place answers, and its conditions."""
+    joined = "JOIN segment s ON s.id = c.segment_id"
+    where = "c.survey_id = :survey_id"
+    if sort == "density":
+        return f"condition c WHERE {where}"
+    if sort == "segment_key":  # lets the index of keys, which begins with the network, be walked
+        where += " AND s.network_id = (SELECT network_id FROM survey WHERE id = :survey_id)"
+    if box is not None:
+        where += f" AND {box.sql} AND ST_Intersects(s.geom, CAST(:area AS geometry))"
+    return f"condition c {joined} WHERE {where}"
 
 
 def _segment_conditions(rows: Sequence[Row[Any]]) -> list[SegmentCondition]:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from geoalchemy2 import Geometry
 from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, func
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.types import UserDefinedType
 
 SRID = 4326
 """Every geometry is stored in WGS 84 degrees; metres are measured in the survey's CRS beforehand."""
@@ -40,6 +42,19 @@ BigId = Annotated[int, mapped_column(BigInteger, Identity(always=False), primary
 """Numbered by the database; a bulk load may reserve numbers first and bring them along."""
 
 Created = Annotated[datetime, mapped_column(server_default=func.now())]
+
+
+class Box(UserDefinedType[str]):
+    """PostgreSQL's own box, '(east,north),(west,south)': an index on it answers without the table."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return the type's name in SQL."""
+        return "box"
+
+
+PGDialect.ischema_names["box"] = Box  # so that reading the schema back knows it
 
 
 def geometry(kind: str) -> Geometry:

@@ -1,0 +1,122 @@
+"""Segments in a box by density, in SQL: from whichever of two indexes has less to read.
+
+The worst hundred in a box are found in two ways. A box with few segments is read from
+`ix_condition_place`, and what was found is sorted. A box with many is found by walking
+`ix_condition_density` from the top: one in so many rows lies in the box. Either reads its index alone.
+Among a million segments a walk to the hundredth passes 100 million / n rows for a box with n, so the
+dearest box has some ten thousand: hence MANY. How many there are is counted, not estimated: that costs
+at most MANY index entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pavemap.geo.store.bulk import geometry_value
+from pavemap.geo.store.places import Bbox, box_area
+
+MANY = 4_000
+"""Segments in a box above which the density's index is walked."""
+
+MEETS = """CROSS JOIN LATERAL (
+    SELECT FROM segment s
+    WHERE s.id = c.segment_id AND ST_Intersects(s.geom, CAST(:area AS geometry)) OFFSET 0) AS met"""
+"""Keeps rows of `c` whose centre-line meets the area. OFFSET keeps the planner from turning it round."""
+
+
+@dataclass(frozen=True)
+class BoxFilter:
+    """A box in degrees as SQL on `condition c`, and the parameters of it and of MEETS."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+    @classmethod
+    def of(cls, bbox: Bbox) -> BoxFilter:
+        """Take a box that may cross the 180th meridian. Raises BadInput for what is none."""
+        area = box_area(bbox)
+        parts = [part.bounds for part in getattr(area, "geoms", [area])]
+        tests = [f"c.place && CAST(:place_{number} AS box)" for number in range(len(parts))]
+        places = {
+            f"place_{number}": f"({east},{north}),({west},{south})"
+            for number, (west, south, east, north) in enumerate(parts)
+        }
+        return cls(f"({' OR '.join(tests)})", {"area": geometry_value(area), **places})
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order by a figure, and where in it a page begins; '{key}' stands for the figure's column."""
+
+    direction: str
+    """DESC or ASC."""
+    keyed: str | None = ""
+    """Condition on '{key}' and c.segment_id of rows with the figure, None to leave them out."""
+    nulls: str | None = None
+    """Condition on c.segment_id of rows without it, None to leave them out."""
+
+    def parts(self, *, at_least: str = "") -> Iterator[tuple[str, str]]:
+        """Yield the parts of a page, each with its conditions: the second only fills up the first."""
+        if self.keyed is not None:
+            yield "keyed", _all("{key} IS NOT NULL", at_least, self.keyed)
+        if self.nulls is not None:
+            room = "" if self.keyed is None else "(SELECT count(*) FROM keyed) < :limit"
+            yield "unkeyed", _all("{key} IS NULL", self.nulls, room)
+
+    def by(self, key: str) -> str:
+        """Return the ORDER BY of the figure's column."""
+        return f"ORDER BY {key} {self.direction}, c.segment_id {self.direction}"
+
+
+def ranked(order: Order, source: str, *, key: str, at_least: str = "") -> str:
+    """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of `FROM ... WHERE ...`."""
+    bodies = {
+        name: f"""SELECT c.segment_id, {key} AS sort_key FROM {source}
+            AND {conditions.format(key=key)} {order.by(key)} LIMIT :limit"""
+        for name, conditions in order.parts(at_least=at_least)
+    }
+    return _page(order, bodies)
+
+
+def ranked_in_box(order: Order, box: BoxFilter, *, at_least: str = "") -> str:
+    """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of :survey_id by density."""
+    bodies = {
+        name: _either(conditions, order, box) for name, conditions in order.parts(at_least=at_least)
+    }
+    return f"""
+        near AS MATERIALIZED (
+            SELECT c.segment_id, c.density_m_per_m2 AS sort_key FROM condition c
+            WHERE c.survey_id = :survey_id AND {box.sql} LIMIT {MANY + 1}),
+        few AS MATERIALIZED (SELECT count(*) <= {MANY} AS so FROM near),
+        {_page(order, bodies)}"""
+
+
+def _either(conditions: str, order: Order, box: BoxFilter) -> str:
+    """Return rows from `near` when that is all there is, or else from a walk.
+
+    Each half has a condition on `few` alone, so the server runs one of them. IS TRUE hides the box from
+    its planner, which would else read and sort all that lies there.
+    """
+    near, density = "c.sort_key", "c.density_m_per_m2"
+    return f"""
+        (SELECT c.segment_id, c.sort_key
+         FROM (SELECT * FROM near c
+               WHERE (SELECT so FROM few) AND {conditions.format(key=near)} {order.by(near)} OFFSET 0) c
+         {MEETS} {order.by(near)} LIMIT :limit)
+        UNION ALL
+        (SELECT c.segment_id, {density} FROM condition c {MEETS}
+         WHERE NOT (SELECT so FROM few) AND c.survey_id = :survey_id AND {box.sql} IS TRUE
+           AND {conditions.format(key=density)} {order.by(density)} LIMIT :limit)"""
+
+
+def _page(order: Order, bodies: Mapping[str, str]) -> str:
+    parts = "".join(f"{name} AS MATERIALIZED ({body}), " for name, body in bodies.items())
+    rows = " UNION ALL ".join(f"SELECT * FROM {name}" for name in bodies)
+    last = f"sort_key {order.direction} NULLS LAST, segment_id {order.direction}"
+    return f"{parts} page AS ({rows} ORDER BY {last} LIMIT :limit)"
+
+
+def _all(*conditions: str) -> str:
+    return " AND ".join(condition for condition in conditions if condition)
