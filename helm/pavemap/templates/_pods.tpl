@@ -1,0 +1,118 @@
+{{/* What every pod has: who it runs as, what it is told, what it may write. */}}
+
+{{- define "pavemap.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 1000
+runAsGroup: 1000
+fsGroup: 1000
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "pavemap.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Where programs may write: all below /tmp, the one writable folder besides the volumes. */}}
+{{- define "pavemap.writable" -}}
+- name: TMPDIR
+  value: /tmp
+- name: PAVEMAP_HOME
+  value: /tmp/pavemap
+- name: NUMBA_CACHE_DIR
+  value: /tmp/numba
+- name: MPLCONFIGDIR
+  value: /tmp/matplotlib
+- name: XDG_CACHE_HOME
+  value: /tmp/cache
+{{- end }}
+
+{{- define "pavemap.logging" -}}
+- name: PAVEMAP_LOG_FORMAT
+  value: {{ .Values.logging.format }}
+- name: PAVEMAP_LOG_LEVEL
+  value: {{ .Values.logging.level }}
+{{- end }}
+
+{{- define "pavemap.databaseEnvironment" -}}
+- name: PAVEMAP_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "pavemap.databaseSecret" . }}
+      key: {{ include "pavemap.databaseKey" . }}
+{{- end }}
+
+{{/* The API's processes read the URL from the mounted Secret, so that a new password needs no new pods. */}}
+{{- define "pavemap.databaseFile" -}}
+- name: PAVEMAP_DATABASE_URL_FILE
+  value: /run/pavemap/database/url
+{{- end }}
+
+{{- define "pavemap.databaseMount" -}}
+- name: database
+  mountPath: /run/pavemap/database
+  readOnly: true
+{{- end }}
+
+{{- define "pavemap.databaseVolume" -}}
+- name: database
+  secret:
+    secretName: {{ include "pavemap.databaseSecret" . }}
+    defaultMode: 0440
+    items:
+      - key: {{ include "pavemap.databaseKey" . }}
+        path: url
+{{- end }}
+
+{{- define "pavemap.storageEnvironment" -}}
+- name: PAVEMAP_STORAGE_URL
+  value: {{ .Values.storage.url | default "/storage" | quote }}
+{{- with .Values.storage.endpoint }}
+- name: AWS_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.storage.region }}
+- name: AWS_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "pavemap.storageSecret" -}}
+{{- with .Values.storage.existingSecret }}
+envFrom:
+  - secretRef:
+      name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "pavemap.mounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if not .Values.storage.url }}
+- name: storage
+  mountPath: /storage
+{{- end }}
+{{- if ne .Values.training.backend "none" }}
+- name: models
+  mountPath: /models
+{{- end }}
+{{- end }}
+
+{{- define "pavemap.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if not .Values.storage.url }}
+- name: storage
+  persistentVolumeClaim:
+    claimName: {{ include "pavemap.storageClaim" . }}
+{{- end }}
+{{- if ne .Values.training.backend "none" }}
+- name: models
+  persistentVolumeClaim:
+    claimName: {{ include "pavemap.modelsClaim" . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,194 @@
+{{/*
+Ray clusters: the one that serves, and one for each training. Nothing in here may change with the chart's version
+or from release to release (no helm.sh/chart label, no checksum): KubeRay would build a second cluster each time.
+*/}}
+
+{{/*
+The pod template of a head or of a group of workers.
+Takes root, cluster (serving, training), role (head, worker), image, spec (resources, nodeSelector, tolerations),
+and gpus with resourceName.
+*/}}
+{{- define "pavemap.rayPod" -}}
+{{- $root := .root -}}
+{{- $resources := deepCopy .spec.resources -}}
+{{- if .gpus }}
+{{- $_ := set $resources "limits" (merge (dict .resourceName .gpus) ($resources.limits | default dict)) }}
+{{- $_ := set $resources "requests" (merge (dict .resourceName .gpus) ($resources.requests | default dict)) }}
+{{- end -}}
+metadata:
+  labels:
+    {{- include "pavemap.selector" $root | nindent 4 }}
+    app.kubernetes.io/component: ray
+    pavemap.io/cluster: {{ .cluster }}
+spec:
+  {{- with include "pavemap.pullSecrets" $root | trim }}{{ nindent 2 . }}{{- end }}
+  {{- if ne .role "autoscaled-head" }}
+  serviceAccountName: {{ include "pavemap.name" $root }}-ray
+  automountServiceAccountToken: false
+  {{- end }}
+  securityContext: {{- include "pavemap.podSecurity" $root | nindent 4 }}
+  restartPolicy: Never
+  # A Surveyor finishes its cells, or gives them back, in this time.
+  terminationGracePeriodSeconds: 60
+  {{- with .spec.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .spec.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ eq .role "worker" | ternary "ray-worker" "ray-head" }}
+      image: {{ include "pavemap.image" (dict "root" $root "image" .image) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      env:
+        {{- include "pavemap.writable" $root | nindent 8 }}
+        {{- include "pavemap.logging" $root | nindent 8 }}
+        {{- /* Surveyors are workers of the serving cluster; a training registers its model from its head. */}}
+        {{- if eq .cluster "serving" | ternary (eq .role "worker") (eq .role "head") }}
+        {{- include "pavemap.databaseEnvironment" $root | nindent 8 }}
+        {{- end }}
+        {{- include "pavemap.storageEnvironment" $root | nindent 8 }}
+        - name: RAY_USAGE_STATS_ENABLED
+          value: "0"
+      {{- with include "pavemap.storageSecret" $root | trim }}{{ nindent 6 . }}{{- end }}
+      ports:
+        {{- if ne .role "worker" }}
+        - {name: gcs-server, containerPort: 6379}
+        - {name: dashboard, containerPort: 8265}
+        - {name: client, containerPort: 10001}
+        - {name: as-metrics, containerPort: 44217}
+        - {name: dash-metrics, containerPort: 44227}
+        {{- end }}
+        {{- if eq .cluster "serving" }}
+        - {name: serve, containerPort: 8000}
+        {{- end }}
+        - {name: metrics, containerPort: 8080}
+      securityContext: {{- include "pavemap.containerSecurity" $root | nindent 8 }}
+      resources: {{- toYaml $resources | nindent 8 }}
+      volumeMounts: {{- include "pavemap.mounts" $root | nindent 8 }}
+  volumes: {{- include "pavemap.volumes" $root | nindent 4 }}
+{{- end }}
+
+{{- define "pavemap.rayAuth" -}}
+{{- if .Values.serving.auth.enabled }}
+authOptions:
+  mode: token
+  secretName: {{ include "pavemap.tokenSecret" . }}
+{{- end }}
+{{- end }}
+
+{{/* The cluster that serves. */}}
+{{- define "pavemap.servingCluster" -}}
+{{- $serving := .Values.serving -}}
+rayVersion: {{ $serving.rayVersion | quote }}
+{{- include "pavemap.rayAuth" . }}
+enableInTreeAutoscaling: true
+autoscalerOptions:
+  version: v2
+  idleTimeoutSeconds: {{ $serving.autoscaler.idleTimeoutSeconds }}
+  resources: {{- toYaml $serving.autoscaler.resources | nindent 4 }}
+  securityContext: {{- include "pavemap.containerSecurity" . | nindent 4 }}
+  volumeMounts:
+    - {name: tmp, mountPath: /tmp}
+{{- with $serving.faultTolerance }}
+{{- if .redisAddress }}
+gcsFaultToleranceOptions:
+  redisAddress: {{ .redisAddress | quote }}
+  {{- if .existingSecret }}
+  redisPassword:
+    valueFrom:
+      secretKeyRef:
+        name: {{ .existingSecret }}
+        key: {{ .key }}
+  {{- end }}
+{{- end }}
+{{- end }}
+headGroupSpec:
+  rayStartParams:
+    # No Detector and no Surveyor on the head: it must not die of their memory.
+    num-cpus: "0"
+    dashboard-host: 0.0.0.0
+  template: {{- include "pavemap.rayPod" (dict "root" . "cluster" "serving" "role" "autoscaled-head" "image" .Values.image.ray "spec" $serving.head) | nindent 4 }}
+workerGroupSpecs:
+  - groupName: cpu
+    replicas: {{ $serving.cpu.minReplicas }}
+    minReplicas: {{ $serving.cpu.minReplicas }}
+    maxReplicas: {{ $serving.cpu.maxReplicas }}
+    rayStartParams:
+      num-cpus: {{ $serving.cpu.rayCpus | quote }}
+    template: {{- include "pavemap.rayPod" (dict "root" . "cluster" "serving" "role" "worker" "image" .Values.image.ray "spec" $serving.cpu) | nindent 6 }}
+  {{- if $serving.gpu.enabled }}
+  - groupName: gpu
+    replicas: {{ $serving.gpu.minReplicas }}
+    minReplicas: {{ $serving.gpu.minReplicas }}
+    maxReplicas: {{ $serving.gpu.maxReplicas }}
+    rayStartParams:
+      # No CPU to book: a Surveyor would keep an idle GPU node up.
+      num-cpus: "0"
+      num-gpus: {{ $serving.gpu.gpus | quote }}
+    template: {{- include "pavemap.rayPod" (dict "root" . "cluster" "serving" "role" "worker" "image" .Values.image.rayGpu "spec" $serving.gpu "gpus" $serving.gpu.gpus "resourceName" $serving.gpu.resourceName) | nindent 6 }}
+  {{- end }}
+{{- end }}
+
+{{/* The cluster of one training: made with its RayJob, gone with it. */}}
+{{- define "pavemap.trainingCluster" -}}
+{{- $training := .Values.training -}}
+{{- $image := gt (int $training.workers.gpus) 0 | ternary .Values.image.rayGpu .Values.image.ray -}}
+rayVersion: {{ .Values.serving.rayVersion | quote }}
+{{- include "pavemap.rayAuth" . }}
+headGroupSpec:
+  rayStartParams:
+    num-cpus: "0"
+    dashboard-host: 0.0.0.0
+  template: {{- include "pavemap.rayPod" (dict "root" . "cluster" "training" "role" "head" "image" .Values.image.ray "spec" $training.head) | nindent 4 }}
+workerGroupSpecs:
+  - groupName: training
+    replicas: {{ $training.workers.replicas }}
+    minReplicas: {{ $training.workers.replicas }}
+    maxReplicas: {{ $training.workers.replicas }}
+    rayStartParams:
+      num-cpus: {{ $training.workers.rayCpus | quote }}
+      {{- if $training.workers.gpus }}
+      num-gpus: {{ $training.workers.gpus | quote }}
+      {{- end }}
+    template: {{- include "pavemap.rayPod" (dict "root" . "cluster" "training" "role" "worker" "image" $image "spec" $training.workers "gpus" $training.workers.gpus "resourceName" $training.workers.resourceName) | nindent 6 }}
+{{- end }}
+
+{{/* What Serve runs, as KubeRay hands it over. */}}
+{{- define "pavemap.serveConfig" -}}
+{{- $detectors := .Values.serving.detectors -}}
+{{- $onGpu := .Values.serving.gpu.enabled -}}
+{{- $own := dict
+  "detector_replicas" (max 1 $detectors.min | int)
+  "detector_gpus" ($onGpu | ternary $detectors.gpus 0)
+  "detector_cpus" ($onGpu | ternary 0 1)
+  "log_json" (eq .Values.logging.format "json")
+  "log_level" .Values.logging.level -}}
+{{- if not $onGpu }}
+{{- $_ := set $own "detector_threads" (int .Values.serving.cpu.rayCpus) }}
+{{- end -}}
+proxy_location: EveryNode
+http_options:
+  host: 0.0.0.0
+  port: 8000
+logging_config:
+  encoding: {{ eq .Values.logging.format "json" | ternary "JSON" "TEXT" }}
+  enable_access_log: false
+applications:
+  - name: pavemap
+    route_prefix: /
+    import_path: pavemap.serving.app:build
+    args: {{- toYaml (mergeOverwrite $own .Values.serving.args) | nindent 6 }}
+    {{- if lt (int $detectors.min) (int $detectors.max) }}
+    deployments:
+      - name: Detector
+        autoscaling_config:
+          min_replicas: {{ $detectors.min }}
+          initial_replicas: {{ $detectors.min }}
+          max_replicas: {{ $detectors.max }}
+          # Chips on their way for each Detector; more than two batches of eight, and another one starts.
+          target_ongoing_requests: 16
+          upscale_delay_s: 10
+          downscale_delay_s: {{ $detectors.idleSeconds }}
+    {{- end }}
+{{- end }}

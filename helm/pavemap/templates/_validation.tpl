@@ -1,0 +1,91 @@
+{{/* Combinations of values that can't work, each refused with what to do instead. */}}
+
+{{- define "pavemap.checked" -}}
+{{- include "pavemap.checkedDatabase" . }}
+{{- include "pavemap.checkedStorage" . }}
+{{- include "pavemap.checkedServing" . }}
+{{- include "pavemap.checkedRest" . }}
+{{- end }}
+
+{{- define "pavemap.checkedDatabase" -}}
+{{- $database := .Values.database }}
+{{- $own := not $database.existingSecret }}
+{{- if and (eq $database.mode "external") $own }}
+{{- fail "database.existingSecret is empty: make a Secret with the URL of your PostGIS (kubectl create secret generic pavemap-database --from-file=url=/dev/stdin) and name it, or set database.mode to cnpg or trial" }}
+{{- end }}
+{{- if and (eq $database.mode "cnpg") (not $own) }}
+{{- fail "database.existingSecret is set, but database.mode is cnpg, which makes its own: leave the Secret out, or set database.mode=external" }}
+{{- end }}
+{{- if and (eq $database.mode "cnpg") (not (.Capabilities.APIVersions.Has "postgresql.cnpg.io/v1")) }}
+{{- fail "database.mode is cnpg, but this cluster has no CloudNativePG: install its operator first, set database.mode=external, or, where you only render, add --api-versions postgresql.cnpg.io/v1" }}
+{{- end }}
+{{- if and (eq $database.mode "trial") $own (not .Values.generateSecrets) }}
+{{- fail "database.mode is trial and no Secret is named: set generateSecrets=true, or make a Secret with password and url and name it in database.existingSecret" }}
+{{- end }}
+{{- $backup := $database.cnpg.backup }}
+{{- if and (ne $database.mode "cnpg") (ne $backup.method "none") }}
+{{- fail "database.cnpg.backup.method is set, but database.mode is not cnpg: this chart backs up no other database; leave it at none and back yours up by its own means" }}
+{{- end }}
+{{- if and (eq $backup.method "plugin") (not $backup.objectStore) }}
+{{- fail "database.cnpg.backup.method is plugin without database.cnpg.backup.objectStore: make an ObjectStore (barmancloud.cnpg.io) with your bucket and name it" }}
+{{- end }}
+{{- end }}
+
+{{- define "pavemap.checkedStorage" -}}
+{{- $storage := .Values.storage }}
+{{- if and (not $storage.url) $storage.existingSecret }}
+{{- fail "storage.existingSecret is set but storage.url is not: name the bucket (s3://bucket/prefix) or leave the Secret out" }}
+{{- end }}
+{{- if and (not $storage.url) $storage.endpoint }}
+{{- fail "storage.endpoint is set but storage.url is not: name the bucket there (s3://bucket/prefix) or leave the endpoint out" }}
+{{- end }}
+{{- $single := or (and (not $storage.url) (eq $storage.volume.accessMode "ReadWriteOnce")) (and (ne .Values.training.backend "none") (eq .Values.models.volume.accessMode "ReadWriteOnce")) }}
+{{- if and $single (or (gt (int .Values.api.replicas) 1) .Values.api.autoscaling.enabled .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}
+{{- fail "a ReadWriteOnce volume keeps every pod on one node: set storage.url to a bucket and accessMode of storage.volume and models.volume to ReadWriteMany, or take api.replicas=1, serving.cpu.maxReplicas=1 and no GPU group" }}
+{{- end }}
+{{- end }}
+
+{{- define "pavemap.checkedServing" -}}
+{{- $serving := .Values.serving }}
+{{- if and $serving.auth.enabled (not $serving.auth.existingSecret) (not .Values.generateSecrets) }}
+{{- fail "serving.auth.existingSecret is empty: make a Secret with Ray's token (openssl rand -hex 32 | tr -d '\\n' | kubectl create secret generic pavemap-ray --from-file=auth_token=/dev/stdin) and name it, or set generateSecrets=true for a trial" }}
+{{- end }}
+{{- range $group := list "cpu" "gpu" }}
+{{- $spec := get $serving $group }}
+{{- if gt (int $spec.minReplicas) (int $spec.maxReplicas) }}
+{{- fail (printf "serving.%s.minReplicas is above maxReplicas: raise maxReplicas or lower minReplicas" $group) }}
+{{- end }}
+{{- end }}
+{{- $detectors := $serving.detectors }}
+{{- if gt (int $detectors.min) (int $detectors.max) }}
+{{- fail "serving.detectors.min is above max: raise max or lower min" }}
+{{- end }}
+{{- $books := mulf (default 1 $serving.args.surveyor_replicas) (default 1.0 $serving.args.surveyor_cpus) }}
+{{- if $serving.gpu.enabled }}
+{{- $room := mul $serving.gpu.maxReplicas $serving.gpu.gpus }}
+{{- if gt (mulf $detectors.max $detectors.gpus) (float64 $room) }}
+{{- fail (printf "serving.detectors: %v Detectors of %v GPUs don't fit into %d nodes of %d: raise serving.gpu.maxReplicas or lower serving.detectors.max" $detectors.max $detectors.gpus (int $serving.gpu.maxReplicas) (int $serving.gpu.gpus)) }}
+{{- end }}
+{{- else }}
+{{- $books = addf $books $detectors.max }}
+{{- end }}
+{{- $cpus := mul $serving.cpu.maxReplicas $serving.cpu.rayCpus }}
+{{- if gt $books (float64 $cpus) }}
+{{- fail (printf "serving books %v CPUs for Surveyors and Detectors, and serving.cpu has %d (maxReplicas x rayCpus): raise serving.cpu.maxReplicas or rayCpus, or lower serving.args.surveyor_replicas or serving.detectors.max" $books $cpus) }}
+{{- end }}
+{{- if and $serving.faultTolerance.existingSecret (not $serving.faultTolerance.redisAddress) }}
+{{- fail "serving.faultTolerance.existingSecret is set without redisAddress: name your Redis (redis://host:6379) or leave the Secret out" }}
+{{- end }}
+{{- end }}
+
+{{- define "pavemap.checkedRest" -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
+{{- fail "ingress.enabled is true without ingress.host: name the host under which people reach pavemap" }}
+{{- end }}
+{{- if and .Values.api.autoscaling.enabled (lt (int .Values.api.autoscaling.maxReplicas) (int .Values.api.replicas)) }}
+{{- fail "api.autoscaling.maxReplicas is below api.replicas, which is the least: raise maxReplicas or lower replicas" }}
+{{- end }}
+{{- if and .Values.monitoring.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
+{{- fail "monitoring.enabled is true, but this cluster has no Prometheus operator: install it (kube-prometheus-stack) first, set monitoring.enabled=false, or, where you only render, add --api-versions monitoring.coreos.com/v1" }}
+{{- end }}
+{{- end }}
