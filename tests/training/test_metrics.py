@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavemap.training.metrics import Counts, count, mean_score, pooled_score
+from pavemap.training.metrics import (
+    Counts,
+    Score,
+    count,
+    figures,
+    mean_score,
+    pooled_score,
+    tally,
+)
 from training.drawing import mask_of
 
 TRUTH = mask_of(
@@ -93,6 +101,49 @@ def test_the_mean_over_images_is_not_the_pooled_figure() -> None:
     large = Counts(detected=99, right=0, true=99, found=0)
     assert mean_score([small, large]).f1 == 0.5
     assert pooled_score([small, large]).f1 == pytest.approx(0.01)
+
+
+def test_three_pixels_off_by_tolerance() -> None:
+    """A line 3 pixels too low: nothing is right at 0 and 2 pixels, all of it at 5."""
+    found = figures([tally(shifted(3, 0), TRUTH)])
+    assert {px: score.f1 for px, score in found.mean.items()} == {0: 0.0, 2: 0.0, 5: 1.0}
+    assert (found.ods, found.ods_pooled, found.ois) == (
+        None,
+        None,
+        None,
+    )  # a mask has no thresholds
+
+
+def graded(line: float, speck: float) -> np.ndarray:
+    """The true line (4 pixels) at one probability, and a false row of 4 far from it at another."""
+    found = np.zeros(TRUTH.shape, np.uint8)
+    found[TRUTH] = round(line * 255)
+    found[7, 3:7] = round(speck * 255)
+    return found
+
+
+def test_one_threshold_for_the_set_and_one_for_each_image() -> None:
+    """The first image wants a threshold over 0.30, the second one of at most 0.20.
+
+    Above 0.30 the first scores 1 and the second finds nothing: 0.5. At 0.20 or below the second
+    scores 1 and the first has precision 1/2, recall 1, F1 2/3: 5/6 for one threshold, 1 for two.
+    Pooled at 0.20: 12 detected, 8 right, 8 true, all found: P 2/3, R 1, F1 4/5.
+    """
+    found = figures([tally(graded(0.9, 0.3), TRUTH), tally(graded(0.2, 0.0), TRUTH)])
+    assert found.ods is not None
+    assert found.ods_pooled is not None
+    assert found.ods.f1 == pytest.approx(5 / 6)
+    assert found.ods.threshold == 0.05
+    assert found.ods_pooled.f1 == pytest.approx(0.8)
+    assert found.ois == 1.0
+    assert found.mean[2] == Score(0.5, 0.5, 0.5)  # at 0.5
+    assert found.to_dict()["ods"] == {"f1": 0.8333, "threshold": 0.05}
+
+
+def test_ignored_pixels_are_in_no_figure() -> None:
+    everywhere = np.ones_like(TRUTH)
+    ignore = ~TRUTH
+    assert figures([tally(everywhere, TRUTH, ignore=ignore)]).pooled[0].f1 == 1.0
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3))

@@ -14,10 +14,22 @@ from numpy.typing import NDArray
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
-from pavemap.training.metrics import TOLERANCE_PX, Counts, Score, count, mean_score, pooled_score
+from pavemap.training.metrics import (
+    THRESHOLDS,
+    TOLERANCE_PX,
+    TOLERANCES_PX,
+    Counts,
+    Figures,
+    Score,
+    Tally,
+    count,
+    figures,
+    mean_score,
+    pooled_score,
+    tally,
+)
 
 OnImage = Callable[[int, int], None]  # images done, images in all
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,7 @@ class ImageScore:
 
     name: str
     counts: Counts
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,11 @@ class Evaluation:
         """All pixels of all images together."""
         return pooled_score(image.counts for image in self.images)
 
+    @property
+    def figures(self) -> Figures:
+        """At 0, 2 and 5 pixels, and with the best thresholds."""
+        return figures([image.tally for image in self.images])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -60,6 +78,7 @@ class Evaluation:
             "tolerance_px": self.tolerance_px,
             "mean": {name: round(value, 4) for name, value in asdict(self.mean).items()},
             "pooled": {name: round(value, 4) for name, value in asdict(self.pooled).items()},
+            "figures": self.figures.to_dict(),
             "seconds": round(self.seconds, 2),
             "mpx_per_s": round(self.mpx_per_s, 2),
         }
@@ -73,6 +92,15 @@ class Evaluation:
         ]
         for name, score in (("mean of images", self.mean), ("pooled", self.pooled)):
             lines.append(f"{name:14}{score.precision:10.4f}{score.recall:10.4f}{score.f1:10.4f}")
+        beside = self.figures
+        for px in TOLERANCES_PX:
+            f1, pooled = beside.mean[px].f1, beside.pooled[px].f1
+            lines.append(f"F1 at {px} px: {f1:.4f}, pooled {pooled:.4f}")
+        if beside.ods is not None and beside.ois is not None:
+            lines.append(
+                f"Best F1 at {TOLERANCE_PX} px: {beside.ods.f1:.4f} with one threshold for all "
+                f"({beside.ods.threshold:g}), {beside.ois:.4f} with one for each image"
+            )
         return "\n".join(lines)
 
 
@@ -103,7 +131,13 @@ def evaluate(
         probability = loaded.detect(image.pixels)
         seconds += time.perf_counter() - started
         pixels += probability.size
-        scores.append(ImageScore(pair.name, _count(probability, image, used, tolerance_px)))
+        scores.append(
+            ImageScore(
+                pair.name,
+                _count(probability, image, used, tolerance_px),
+                tally(probability, image.crack, threshold=used, ignore=image.ignore),
+            )
+        )
         if on_image is not None:
             on_image(done, len(pairs))
     return Evaluation(

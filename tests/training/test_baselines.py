@@ -1,0 +1,131 @@
+"""The paper's other systems: each finds drawn cracks, and its published pieces do what they say."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from pavemap.training.baselines import crackforest, ffa, mps
+from pavemap.training.baselines.choosing import Fitted, f1_of, without_specks
+from pavemap.training.baselines.structured_forest import best_split, channels_of, feature_table
+from pavemap.training.baselines.systems import SYSTEMS
+from pavemap.training.datasets import LabelledImage
+from pavemap.training.errors import BadTrainingData
+from training.drawing import draw_image, mask_of
+
+# Two bare edges stand 3 pixels apart: within 2 pixels of the line, which is why Canny does well here.
+FLOORS = {"canny": 0.75, "local-threshold": 0.9, "crackforest": 0.85, "ffa": 0.7, "mps": 0.8}
+
+
+@functools.cache
+def training_images() -> tuple[LabelledImage, ...]:
+    return tuple(draw_image(seed) for seed in range(6))
+
+
+@functools.cache
+def fitted(name: str) -> Fitted:
+    if name == "crackforest":
+        return crackforest.fit(training_images(), samples_per_tree=1500)
+    return SYSTEMS[name](training_images()[:2])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_each_system_finds_the_cracks_of_an_image_it_was_not_fitted_on(name: str) -> None:
+    unseen = draw_image(77)
+    found = fitted(name).detect(unseen.pixels)
+    assert found.shape == unseen.crack.shape
+    assert f1_of(found, unseen) > FLOORS[name]
+    assert fitted(name).tried > 1
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_each_system_takes_grey_images_as_well(name: str) -> None:
+    unseen = draw_image(78)
+    grey = np.ascontiguousarray(unseen.pixels.mean(2, keepdims=True).astype(np.uint8))
+    assert f1_of(fitted(name).detect(grey), unseen) > 0.5
+
+
+def test_crackforest_is_the_same_for_the_same_seed() -> None:
+    again = crackforest.fit(training_images(), samples_per_tree=1500)
+    unseen = draw_image(77).pixels
+    assert np.array_equal(again.detect(unseen), fitted("crackforest").detect(unseen))
+
+
+@pytest.mark.parametrize("images", [[], [draw_image(0)]])
+def test_too_few_training_images_are_refused(images: Sequence[LabelledImage]) -> None:
+    with pytest.raises(BadTrainingData):
+        crackforest.fit(images)
+
+
+def test_specks_are_parts_of_few_pixels_diagonals_included() -> None:
+    mask = mask_of(
+        "#....",
+        ".#...",
+        "....#",
+        "..#..",
+    )
+    assert np.argwhere(without_specks(mask, least_px=2)).tolist() == [[0, 0], [1, 1]]
+
+
+def test_a_dark_line_is_anisotropic_and_even_ground_is_not() -> None:
+    """Along the line (60 on 120 in all) a path costs 60, across it 60 once and 120 else."""
+    pixels = np.full((41, 41, 1), 120, np.uint8)
+    even = ffa.features(pixels, ffa.Paths(reach_px=5, sigma_px=0.1))
+    assert np.abs(even.anisotropy).max() < 0.01
+    pixels[20] = 60
+    line = ffa.features(pixels, ffa.Paths(reach_px=5, sigma_px=0.1)).anisotropy
+    # 1 - 60 * 11 / (60 + 10 * 120) = 0.476, a little off by the evened light
+    assert line[20, 20] == pytest.approx(0.476, abs=0.03)
+    assert line[8, 20] < 0.05
+
+
+def test_a_minimal_path_follows_the_bend_of_a_dark_line() -> None:
+    pixels = np.full((32, 48, 1), 160, np.uint8)
+    rows = np.rint(16 + 6 * np.sin(np.arange(48) / 8)).astype(int)
+    pixels[rows, np.arange(48)] = 40
+    pixels[rows + 1, np.arange(48)] = 40
+    found = mps.candidates(pixels, mps.EndPoints(cell_px=8, end_deviations=0.0))
+    assert len(found.starts) == len(found.costs) + 1
+    cheapest = int(found.costs.argmin())
+    path = found.pixels[found.starts[cheapest] : found.starts[cheapest + 1]]
+    row, column = np.divmod(path, 48)
+    assert np.abs(row - rows[column] - 0.5).max() <= 1.5
+    assert (np.maximum(np.abs(np.diff(row)), np.abs(np.diff(column))) == 1).all()  # unbroken
+
+
+def test_an_image_without_end_points_has_no_crack() -> None:
+    found = mps.candidates(np.full((32, 48, 1), 90, np.uint8), mps.EndPoints(8, 0.0))
+    assert not mps.cracks(found, mps.Selection(0.0, 30, 0.0)).any()
+
+
+def test_the_best_split_parts_two_classes() -> None:
+    values = np.array([[5, 1], [5, 2], [5, 8], [5, 9]], np.float32)
+    classes = np.array([False, False, True, True])
+    assert best_split(values, classes, 1) == (1, 5.0)
+    assert best_split(values, np.array([True] * 4), 1)[0] == -1  # nothing to gain
+    assert best_split(values, classes, 3)[0] == -1  # leaves would be too small
+
+
+def test_the_features_are_those_of_the_published_forest() -> None:
+    """16 x 16 cells of 13 channels, and 300 pairs of a 5 x 5 grid in each: 7,228 of them."""
+    table = feature_table()
+    assert table.shape == (3328 + 3900, 6)
+    assert np.abs(table[:, 2:]).max() <= 8
+    channels = channels_of(draw_image(1).pixels)
+    assert channels.fine.shape == channels.coarse.shape == (13, 48 + 16, 64 + 16)
+
+
+def test_descriptors_tell_which_kinds_of_tokens_lie_on_a_part() -> None:
+    kinds = np.zeros((1, 4, 4), np.int64)
+    kinds[0, :, 2:] = 7
+    found = crackforest.Votes(np.zeros((8, 8), np.float32), kinds)
+    left = np.zeros((8, 8), bool)
+    left[:, :4] = True
+    whole = np.ones((8, 8), bool)
+    one, both = crackforest.descriptor(found, left), crackforest.descriptor(found, whole)
+    assert one[: crackforest.KINDS].tolist() == [1.0] + [0.0] * (crackforest.KINDS - 1)
+    assert both[[0, 7]].tolist() == pytest.approx([0.5**0.5] * 2)
+    # 24 neighbouring places: 10 pairs 0-0, 10 pairs 7-7 and 4 pairs 0-7
+    pair = crackforest.KINDS + 0 * crackforest.KINDS + 7
+    assert both[pair] == pytest.approx((4 / 24) ** 0.5)

@@ -1,0 +1,105 @@
+"""What the paper's other systems share: how their parameters are chosen, on training images alone.
+
+A system is a costly response of an image (a smoothed image, path costs, votes) under a few settings,
+and a cheap decision on it under others. Every combination of a small declared grid is tried on every
+training image, and the one with the best mean F1 (the paper's metric) is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pavemap.training.datasets import LabelledImage
+from pavemap.training.errors import BadTrainingData
+from pavemap.training.metrics import count
+
+Pixels = NDArray[np.uint8]  # (H, W, C), C = 1 grey or 3 RGB
+Mask = NDArray[np.bool_]  # (H, W)
+Floats = NDArray[np.float32]
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+Response = TypeVar("Response")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A system ready to detect, with the parameters that it was given."""
+
+    detect: Callable[[Pixels], Mask]
+    parameters: dict[str, Any]
+    training_f1: float  # mean over the training images
+    tried: int  # combinations of parameters
+
+
+@dataclass(frozen=True)
+class Method(Generic[First, Second, Response]):
+    """A system with its grids: `respond` under each of `first`, `decide` under each of `second`.
+
+    Members of the grids are dataclasses, so that a table can name their fields.
+    """
+
+    first: Sequence[First]
+    second: Sequence[Second]
+    respond: Callable[[Pixels, First], Response]
+    decide: Callable[[Response, Second], Mask]
+    most_images: int = 1000  # evenly spread over the training images, where all would take long
+
+    def fit(self, images: Sequence[LabelledImage]) -> Fitted:
+        """Choose the parameters with the best mean F1 on `images`. Raises BadTrainingData."""
+        if not images:
+            raise BadTrainingData("No training image to choose parameters on; name a set.")
+        images = images[:: -(-len(images) // self.most_images)]
+        f1 = np.zeros((len(self.first), len(self.second)))
+        for row, first in enumerate(self.first):
+            for image in images:
+                response = self.respond(image.pixels, first)
+                for column, second in enumerate(self.second):
+                    f1[row, column] += f1_of(self.decide(response, second), image)
+        f1 /= len(images)
+        row, column = divmod(int(f1.argmax()), len(self.second))
+        first, second = self.first[row], self.second[column]
+        return Fitted(
+            detect=lambda pixels: self.decide(self.respond(pixels, first), second),
+            parameters={**_fields(first), **_fields(second)},
+            training_f1=float(f1[row, column]),
+            tried=f1.size,
+        )
+
+
+def f1_of(detected: Mask, image: LabelledImage) -> float:
+    """The paper's F1 of one image."""
+    return count(detected, image.crack, ignore=image.ignore).score.f1
+
+
+def grey_of(pixels: Pixels) -> Floats:
+    """Luma (H, W), 0 to 255, of an image of one or three channels."""
+    if pixels.shape[2] == 1:
+        return pixels[:, :, 0].astype(np.float32)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def flattened(grey: Floats, *, sigma_px: float = 30.0) -> Floats:
+    """A grey image (H, W) under even light: divided by its own broad blur, mean 128."""
+    light = cv2.GaussianBlur(grey, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(grey / np.maximum(light, 1.0) * 128.0, np.float32)
+
+
+def without_specks(mask: Mask, *, least_px: int) -> Mask:
+    """A mask (H, W) without its 8-connected parts of fewer than `least_px` pixels."""
+    count_, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    kept = stats[:count_, cv2.CC_STAT_AREA] >= least_px
+    kept[0] = False
+    return np.asarray(kept[labels], dtype=bool)
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    return asdict(settings)
