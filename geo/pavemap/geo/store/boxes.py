@@ -17,7 +17,7 @@ from typing import Any
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.places import Bbox, box_area
 
-MANY = 4_000
+MANY = 8_000
 """Segments in a box above which the density's index is walked."""
 
 MEETS = """CROSS JOIN LATERAL (

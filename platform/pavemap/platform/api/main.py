@@ -18,6 +18,7 @@ from pavemap.platform.api import (
     problems,
     results,
     surveys,
+    tiles,
     training_jobs,
 )
 from pavemap.platform.api.schemas.common import Problem
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
-    for part in (networks, surveys, orthophotos, results, models, training_jobs):
+    for part in (networks, surveys, orthophotos, results, tiles, models, training_jobs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
