@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from api_world import API, serving
 from pavemap.geo.errors import Conflict, NotFound
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
 from pavemap.platform.errors import ClusterAway
-from pavemap.platform.jobs import OVER, TrainingJob, TrainingJobs, job_id
+from pavemap.platform.jobs import OVER, RayJobs, TrainingJobs, job_id
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig
 from ray_cluster import Cluster, free_port, ray_cluster
@@ -37,7 +40,7 @@ def config_of(tmp_path: Path, *, name: str = "tiny", iterations: int = 2) -> Tra
     )
 
 
-def over(jobs: TrainingJobs, name: str, *, within_s: float = 200.0) -> TrainingJob:
+def over(jobs: TrainingJobs, name: str, *, within_s: float = 200.0) -> TrainingJobRow:
     end = time.monotonic() + within_s
     while (job := jobs.get(name)).state not in OVER:
         assert time.monotonic() < end, f"{job} after {within_s} s: {jobs.logs(name)}"
@@ -56,12 +59,13 @@ def test_the_same_configuration_has_the_same_id(tmp_path: Path) -> None:
     assert job_id(one) != job_id(one.model_copy(update={"seed": 1}))
 
 
-def test_a_cluster_that_is_away_is_told_with_advice(tmp_path: Path) -> None:
-    jobs = TrainingJobs(f"http://127.0.0.1:{free_port()}")
+def test_a_cluster_that_is_away_is_told_with_advice(engine: Engine, tmp_path: Path) -> None:
+    jobs = TrainingJobs(engine, RayJobs(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ClusterAway, match=r"start one \(pavemap up"):
         jobs.submit(config_of(tmp_path))
     with pytest.raises(ClusterAway, match="no Ray cluster answers"):
         jobs.get("train-0123456789abcdef")
+    assert list(jobs.list()) == []
 
 
 def test_the_token_is_looked_for_where_it_may_be(
@@ -70,11 +74,11 @@ def test_the_token_is_looked_for_where_it_may_be(
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     settings = Settings(home=tmp_path)
-    assert TrainingJobs.configured(settings).token_file == tmp_path / "ray" / "ray_token"
+    assert RayJobs.configured(settings).token_file == tmp_path / "ray" / "ray_token"
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/run/ray/token")
-    assert TrainingJobs.configured(settings).token_file == Path("/run/ray/token")
+    assert RayJobs.configured(settings).token_file == Path("/run/ray/token")
     named = Settings(home=tmp_path, ray_token_file=tmp_path / "other")
-    assert TrainingJobs.configured(named).token_file == tmp_path / "other"
+    assert RayJobs.configured(named).token_file == tmp_path / "other"
 
 
 @pytest.fixture(scope="module")
@@ -84,21 +88,41 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def jobs(cluster: Cluster) -> TrainingJobs:
-    return TrainingJobs(cluster.url, token_file=cluster.token_file)
+def jobs(cluster: Cluster, engine: Engine) -> TrainingJobs:
+    return TrainingJobs(engine, RayJobs(cluster.url, token_file=cluster.token_file))
 
 
 @pytest.mark.ray
 def test_another_token_is_refused_with_advice(cluster: Cluster) -> None:
     with pytest.raises(ClusterAway, match="PAVEMAP_RAY_TOKEN_FILE"):
-        TrainingJobs(cluster.url).get("train-0123456789abcdef")
+        RayJobs(cluster.url).find("train-0123456789abcdef")
 
 
 @pytest.mark.ray
 def test_an_unknown_job_is_not_found(jobs: TrainingJobs) -> None:
     for name in ("train-0123456789abcdef", "raysubmit_x", "../jobs"):
-        with pytest.raises(NotFound, match="knows no training job"):
+        with pytest.raises(NotFound, match="no training job"):
             jobs.get(name)
+
+
+@pytest.mark.ray
+def test_a_job_that_the_cluster_forgot_is_lost_and_listed(jobs: TrainingJobs) -> None:
+    name = "train-0123456789abcdef"
+    with database(jobs.engine) as connection:
+        record_job(
+            connection,
+            id=name,
+            backend="ray",
+            config={"name": "tiny"},
+            state="running",
+            message="",
+            submitted_at=None,
+            finished_at=None,
+        )
+    assert jobs.get(name).state == "lost"
+    assert [(job.id, job.state) for job in jobs.list()] == [(name, "lost")]
+    with pytest.raises(Conflict, match="nothing to cancel"):
+        jobs.cancel(name)
 
 
 @pytest.mark.ray
@@ -145,11 +169,13 @@ def test_a_cancelled_job_stops(jobs: TrainingJobs, tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_a_job_is_sent_followed_and_cancelled_over_http(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_job_is_sent_followed_and_cancelled_over_http(
+    cluster: Cluster, database_url: str, engine: Engine, tmp_path: Path
+) -> None:
     write_set(tmp_path / "set")
     settings = Settings(
         home=tmp_path / "home",
-        database_url=SecretStr("postgresql://not:needed@127.0.0.1:1/here"),
+        database_url=SecretStr(database_url),
         ray_jobs_url=cluster.url,
         ray_token_file=cluster.token_file,
     )
@@ -176,7 +202,10 @@ def test_a_job_is_sent_followed_and_cancelled_over_http(cluster: Cluster, tmp_pa
                     assert cancelled.status_code == 200
         assert heard
         assert heard.strip().splitlines()[0] in client.get(f"{url}/{job['id']}/logs").text
-        jobs = TrainingJobs(cluster.url, token_file=cluster.token_file)
+        metrics = client.get(f"{url}/{job['id']}/metrics").json()
+        assert metrics[0]["iteration"] == 1
+        assert metrics[0]["loss"] > 0
+        jobs = TrainingJobs(engine, RayJobs(cluster.url, token_file=cluster.token_file))
         assert over(jobs, job["id"]).state == "stopped"
         assert client.delete(f"{url}/{job['id']}").status_code == 409
         for path in ("train-0000000000000000", "train-0000000000000000/logs", "raysubmit_1"):
@@ -191,11 +220,17 @@ def test_a_cluster_lost_in_the_middle_is_reported(
     job, _ = jobs.submit(config_of(tmp_path, name="cut-short", iterations=10_000_000))
 
     async def follow_and_kill() -> str:
-        log = asyncio.create_task(followed(jobs, job.id))
-        await asyncio.sleep(5)
-        cluster.kill()
-        return await asyncio.wait_for(log, timeout=60)
+        heard = ""
+        async for text in jobs.follow(job.id):
+            if not heard:
+                cluster.kill()
+            heard += text
+        return heard
 
-    assert "no Ray cluster answers" in asyncio.run(follow_and_kill())
-    with pytest.raises(ClusterAway, match="never started twice"):
-        jobs.get(job.id)
+    assert "no Ray cluster answers" in asyncio.run(asyncio.wait_for(follow_and_kill(), 120))
+    seen = jobs.get(job.id)
+    assert seen.state in {"pending", "running"}
+    assert "last seen" in seen.message
+    assert "never started twice" in seen.message
+    with pytest.raises(ClusterAway):
+        jobs.cancel(job.id)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pavemap.geo.secrets import read_secret
 
 
 class Settings(BaseSettings):
@@ -22,6 +25,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="postgresql://user:password@host/database; none starts a private one.",
+    )
+    database_url_file: Path | None = Field(
+        default=None,
+        description="File with the database's URL, in place of PAVEMAP_DATABASE_URL; new connections "
+        "take user and password from it anew.",
     )
     storage_url: str | None = Field(
         default=None,
@@ -41,6 +49,23 @@ class Settings(BaseSettings):
         default=None,
         description="File of the token that Ray asks for; none is Ray's own RAY_AUTH_TOKEN or "
         "RAY_AUTH_TOKEN_PATH, or that of the Ray started here.",
+    )
+    job_backend: Literal["ray", "kubernetes"] = Field(
+        default="ray",
+        description="Who runs training jobs: a running Ray cluster, or KubeRay with one for each.",
+    )
+    rayjob_template: Path | None = Field(
+        default=None, description="YAML of the RayJob that each training job is made from."
+    )
+    kubernetes_namespace: str | None = Field(
+        default=None, description="Namespace of the RayJobs; none is that of this pod."
+    )
+    kubernetes_url: str | None = Field(
+        default=None, description="The Kubernetes API; none is that of this pod's cluster."
+    )
+    kubernetes_account: Path = Field(
+        default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+        description="Folder of the service account's token, ca.crt and namespace.",
     )
     serve_port: int = Field(
         default=8001, ge=0, le=65535, description="Port of Ray Serve; 0 picks a free one."
@@ -66,6 +91,21 @@ class Settings(BaseSettings):
     road_width_m: float = Field(
         default=7.0, gt=0.0, description="Width of a road whose file states none, in metres."
     )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="What pavemap itself logs."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Log lines for people, or one JSON object a line."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_database_url(cls, given: dict[str, Any]) -> dict[str, Any]:
+        file = given.get("database_url_file")
+        if file and not given.get("database_url"):
+            return {**given, "database_url": read_secret(Path(file))}
+        return given
 
     @field_validator("home")
     @classmethod

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pavemap.geo.errors import BadInput, PavemapError, StorageFull, Unavailable
+from pavemap.geo.secrets import read_secret
 
 STATEMENT_TIMEOUT_S = 60.0
 """Nothing an API request or a worker's short step asks may take longer; long steps lift it."""
@@ -71,6 +74,21 @@ def make_engine(
             "tcp_user_timeout": 60_000,
         },
     )
+
+
+def follow_url_file(engine: Engine, path: Path) -> None:
+    """Take user and password of every new connection from a file with the database's URL.
+
+    So a password may change while this runs; sessions that are open stay so. Opening a connection
+    raises BadInput when the file can't be read.
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def renew(
+        _dialect: object, _record: object, _given: object, parameters: dict[str, Any]
+    ) -> None:
+        url = _psycopg_url(read_secret(path))
+        parameters.update(user=url.username, password=url.password)
 
 
 @contextmanager

@@ -55,9 +55,14 @@ def record_job(
     message: str,
     submitted_at: datetime | None,
     finished_at: datetime | None,
+    after: TrainingJobRow | None = None,
     started: bool = False,
 ) -> TrainingJobRow:
-    """Note what a cluster says of a job now; with `started` it was handed over just now, once more."""
+    """Note what a cluster says of a job; return the job as it is stored then.
+
+    With `started` it was handed over just now, once more. Else `after` is what was known when the
+    cluster was asked: where somebody has handed it over since, the answer is out of date and dropped.
+    """
     new = insert(TrainingJob).values(
         id=id,
         backend=backend,
@@ -68,16 +73,23 @@ def record_job(
         finished_at=finished_at,
         seen_at=func.clock_timestamp(),
     )
-    told = {
+    told: dict[Any, Any] = {
         name: new.excluded[name]
         for name in ("backend", "state", "message", "submitted_at", "finished_at", "seen_at")
     }
     told["submissions"] = TrainingJob.submissions + int(started)
+    current = None
+    if not started and after is not None:
+        current = TrainingJob.submissions == after.submissions
     row = connection.execute(
-        new.on_conflict_do_update(index_elements=["id"], set_=told).returning(
+        new.on_conflict_do_update(index_elements=["id"], set_=told, where=current).returning(
             *TrainingJob.__table__.columns
         )
-    ).one()
+    ).one_or_none()
+    if row is None:
+        row = connection.execute(
+            select(*TrainingJob.__table__.columns).where(TrainingJob.id == id)
+        ).one()
     return _job_row(row)
 
 

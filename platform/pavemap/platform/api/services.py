@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.storage import Storage
-from pavemap.geo.store.engine import make_engine
+from pavemap.geo.store.engine import follow_url_file, make_engine
 from pavemap.platform.ingest import Readers
 from pavemap.platform.jobs import TrainingJobs
 from pavemap.platform.settings import Settings
@@ -46,20 +46,23 @@ class Services:
             raise BadInput(
                 "no database is named: set PAVEMAP_DATABASE_URL, or let `pavemap up` start one"
             )
+        engine = make_engine(
+            settings.database_url.get_secret_value(),
+            pool_size=CONNECTIONS,
+            max_overflow=CONNECTIONS,
+            application_name="pavemap-api",
+        )
+        if settings.database_url_file is not None:
+            follow_url_file(engine, settings.database_url_file)
         storage = Storage(settings.storage_location)
         incoming = (storage.folder or settings.home) / "incoming"
         sweep(incoming)
         return cls(
             settings=settings,
-            engine=make_engine(
-                settings.database_url.get_secret_value(),
-                pool_size=CONNECTIONS,
-                max_overflow=CONNECTIONS,
-                application_name="pavemap-api",
-            ),
+            engine=engine,
             storage=storage,
             readers=Readers(settings.readers, limit_s=settings.reader_limit_s),
-            jobs=TrainingJobs.configured(settings),
+            jobs=TrainingJobs.configured(settings, engine=engine),
             incoming=incoming,
             imports=CapacityLimiter(settings.readers),
         )

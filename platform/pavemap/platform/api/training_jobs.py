@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.training import TrainingJobOut
@@ -60,13 +61,13 @@ def submit_job(
 
 @router.get("", responses=answers(), summary="List the training jobs")
 def list_jobs(services: ServicesOf) -> list[TrainingJobOut]:
-    """List the training jobs that the cluster remembers, the newest first."""
+    """List all training jobs, the newest first: those of clusters that are gone too."""
     return [TrainingJobOut.of(job) for job in services.jobs.list()]
 
 
 @router.get("/{job_id}", responses=answers(404), summary="State of a training job")
 def get_job(job_id: JobId, services: ServicesOf) -> TrainingJobOut:
-    """Tell the state of a training job."""
+    """Tell the state of a training job; while its cluster is away, the state it was last seen in."""
     return TrainingJobOut.of(services.jobs.get(job_id))
 
 
@@ -85,6 +86,26 @@ async def get_logs(job_id: JobId, services: ServicesOf, follow: bool = False) ->
         return PlainTextResponse(await run_in_threadpool(services.jobs.logs, job_id))
     await run_in_threadpool(services.jobs.get, job_id)
     return StreamingResponse(services.jobs.follow(job_id), media_type="text/plain")
+
+
+@router.get(
+    "/{job_id}/metrics",
+    responses={
+        200: {
+            "description": "Iteration, loss and speed as the job reports them.",
+            "content": {"application/x-ndjson": {}},
+        },
+        **answers(404),
+    },
+    summary="Metrics of a training job",
+)
+async def get_metrics(job_id: JobId, services: ServicesOf, follow: bool = False) -> Response:
+    """Return what a job has reported so far, as JSON; with `follow`, a JSON object a line as they come."""
+    if not follow:
+        return JSONResponse(await run_in_threadpool(services.jobs.metrics, job_id))
+    await run_in_threadpool(services.jobs.get, job_id)
+    lines = (json.dumps(figures) + "\n" async for figures in services.jobs.follow_metrics(job_id))
+    return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
 @router.delete("/{job_id}", responses=answers(404, 409), summary="Cancel a training job")

@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from pavemap.platform.jobs import TrainingJob
+from pavemap.geo.store.training_jobs import TrainingJobRow
 
 
 class TrainingJobOut(BaseModel):
-    """A training job on the Ray cluster."""
+    """A training job, as its cluster last told of it; `lost` is one that its cluster forgot."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -24,19 +24,25 @@ class TrainingJobOut(BaseModel):
                     "config": {"name": "old-town", "architecture": "fan2018", "iterations": 30000},
                     "submitted_at": "2026-05-04T11:00:00Z",
                     "finished_at": None,
+                    "seen_at": "2026-05-04T11:20:00Z",
+                    "backend": "ray",
+                    "submissions": 1,
                 }
             ]
         }
     )
 
     id: str
-    state: Literal["pending", "running", "succeeded", "failed", "stopped"]
+    state: Literal["pending", "running", "succeeded", "failed", "stopped", "lost"]
     message: str
     config: dict[str, Any]
     submitted_at: datetime | None
     finished_at: datetime | None
+    seen_at: datetime
+    backend: str
+    submissions: int
 
     @classmethod
-    def of(cls, job: TrainingJob) -> Self:
+    def of(cls, job: TrainingJobRow) -> Self:
         """Describe a job."""
         return cls.model_validate(asdict(job))
