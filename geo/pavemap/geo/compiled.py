@@ -34,7 +34,7 @@ def kernel(function: Kernel) -> Kernel:
 def _digest() -> str:
     """Return a digest of all modules with kernels."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         source = path.read_bytes()
         if b"@kernel" in source:
             digest.update(source)

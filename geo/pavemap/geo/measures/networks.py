@@ -1,0 +1,181 @@
+"""Alligator and block cracking: patterns found in the network that cracks make together.
+
+The pieces are made to meet exactly (`noding`) and closed to faces, the cells of the network.
+
+    alligator   cells below 0.1 m2, at least 3 that touch
+    block       cells of 0.1 to 10 m2 that fill 0.6 of their smallest rectangle, at least 3 that touch
+    branching   where cells don't close: at least 4 junctions linked by cracks shorter than 0.3 m
+
+Source of the sizes: FHWA-HRT-13-092, Distress Identification Manual for the Long-Term Pavement
+Performance Program (2014), fatigue cracking (pieces usually less than 0.3 m on the longest side)
+and block cracking (approximately rectangular pieces of about 0.1 to 10 m2). ASTM D6433 draws the
+same line by sides (alligator below 0.5 m, blocks of 0.3 x 0.3 to 3 x 3 m). The numbers of cells and
+junctions are pavemap's: a single closed loop is no pattern.
+
+The area of a pattern is that of its cells, and, where they don't close, that of the hull around the
+links. Raters draw a rectangle around, so this is a lower estimate of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pavemap.geo.lines import Geometries
+from pavemap.geo.measures.noding import end_nodes, node_lines
+from pavemap.geo.measures.params import MeasureParams
+from pavemap.geo.measures.road_frame import Floats, Integers
+
+ALONG = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Where along a piece it is looked whether a pattern is there; most decide."""
+TOUCHING = 1e-6
+"""An edge this near to a cell, in the CRS, bounds it."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """K grounds (cells, hulls) with a pattern, and which of P pieces are part of it.
+
+    ground: (K,) polygons in the CRS, without overlap; alligator: (K,) bool, else block; piece: (M,) and
+    of: (M,), the pieces that bound or lie in each ground. alligator_piece, block_piece: (P,) bool.
+    """
+
+    ground: Geometries
+    alligator: NDArray[np.bool_]
+    piece: Integers
+    of: Integers
+    alligator_piece: NDArray[np.bool_]
+    block_piece: NDArray[np.bool_]
+
+
+def find_pattern(lines: Geometries, *, scale: Floats, params: MeasureParams) -> Pattern:
+    """Find the patterns in (P,) pieces of cracks in a metric CRS; scale: (P,) CRS units per true metre."""
+    unit = float(np.median(scale)) if len(scale) else 1.0
+    near = _meeting(lines, params.node_tolerance_m * unit)
+    edges = node_lines(lines[near], params.node_tolerance_m * unit)
+    faces = _faces(edges)
+    area = shapely.area(faces) / unit**2
+    small = area < params.alligator_cell_m2
+    block = ~small & (area <= params.block_cell_m2)
+    block[block] = _fills(faces[block]) >= params.block_rectangularity
+    small = _in_company(faces, small, params.pattern_min_cells)
+    block = _in_company(faces, block, params.pattern_min_cells)
+    hulls = _hulls(edges, faces[small], unit, params)
+    ground = np.concatenate([faces[small], hulls, faces[block]])
+    alligator = np.arange(len(ground)) < small.sum() + len(hulls)
+    piece, of = _members(lines, near, ground, params.node_tolerance_m * unit)
+    members = [_among(len(lines), piece[alligator[of] == kind]) for kind in (True, False)]
+    return Pattern(ground, alligator, piece, of, members[0], members[1] & ~members[0])
+
+
+def _meeting(lines: Geometries, tolerance: float) -> Integers:
+    """Return the lines that come near another one, or close in themselves; the others bound nothing."""
+    one, two = shapely.STRtree(lines).query(lines, predicate="dwithin", distance=tolerance)
+    found = _among(len(lines), one[one != two]) | shapely.is_closed(lines)
+    return np.flatnonzero(found)
+
+
+def _faces(edges: Geometries) -> Geometries:
+    """Return the polygons that edges bound, with what lies inside them taken out."""
+    nodes, _ = end_nodes(edges)
+    # Loose ends bound nothing. They are taken off one by one, so that long ones don't slow the rest.
+    keep = np.ones(len(edges), np.bool_)
+    while True:
+        degree = np.bincount(nodes[keep].ravel(), minlength=nodes.max(initial=-1) + 1)
+        loose = keep & (degree[nodes] == 1).any(axis=1)
+        if not loose.any():
+            break
+        keep &= ~loose
+    return shapely.get_parts(shapely.polygonize(edges[keep]))
+
+
+def _fills(faces: Geometries) -> Floats:
+    """Return which share of its smallest rectangle each face fills."""
+    around = shapely.area(shapely.oriented_envelope(faces))
+    share: Floats = shapely.area(faces) / np.where(around > 0.0, around, 1.0)
+    return share
+
+
+def _in_company(faces: Geometries, wanted: NDArray[np.bool_], fewest: int) -> NDArray[np.bool_]:
+    """Keep the wanted faces that touch, one through another, at least so many."""
+    some = np.flatnonzero(wanted)
+    if not len(some):
+        return wanted
+    points, owner = shapely.get_coordinates(faces[some], return_index=True)
+    _, vertex = np.unique(points[:, 0] + 1j * points[:, 1], return_inverse=True)
+    cells, vertices = len(some), int(vertex.max()) + 1
+    links = coo_array(
+        (np.ones(len(owner), np.int8), (owner, cells + vertex)), shape=(cells + vertices,) * 2
+    )
+    _, group = connected_components(links, directed=False)
+    enough = np.bincount(group[:cells])[group[:cells]] >= fewest
+    return _among(len(faces), some[enough])
+
+
+def _hulls(edges: Geometries, cells: Geometries, unit: float, params: MeasureParams) -> Geometries:
+    """Return the hulls of branching that closes no cells, less the cells they meet."""
+    nodes, degree = end_nodes(edges)
+    junctions = (degree[nodes] >= 3).all(axis=1) & (nodes[:, 0] != nodes[:, 1])
+    link = junctions & (shapely.length(edges) < params.alligator_link_m * unit)
+    middle = shapely.line_interpolate_point(edges, 0.5, normalized=True)
+    closed, _ = shapely.STRtree(cells).query(middle, predicate="dwithin", distance=TOUCHING)
+    link[closed] = False
+    some = np.flatnonzero(link)
+    if not len(some):
+        return np.empty(0, object)
+    count = int(nodes.max()) + 1
+    links = coo_array((np.ones(len(some)), tuple(nodes[some].T)), shape=(count, count))
+    _, group = connected_components(links, directed=False)
+    linked = np.unique(nodes[some])
+    size = np.bincount(group[linked], minlength=group.max() + 1)
+    some = some[size[group[nodes[some, 0]]] >= params.alligator_min_junctions]
+    if not len(some):
+        return np.empty(0, object)
+    _, which = np.unique(group[nodes[some, 0]], return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    hulls = shapely.convex_hull(shapely.multilinestrings(edges[some][order], indices=which[order]))
+    return _apart(np.atleast_1d(hulls), cells)
+
+
+def _apart(hulls: Geometries, cells: Geometries) -> Geometries:
+    """Take cells and earlier hulls out of hulls, so that no ground counts twice."""
+    hulls = hulls[shapely.area(hulls) > 0.0]
+    hulls = hulls[np.argsort(-shapely.area(hulls), kind="stable")]
+    apart = np.empty(len(hulls), object)
+    tree, cell_tree = shapely.STRtree(hulls), shapely.STRtree(cells)
+    for place, hull in enumerate(hulls):
+        before = [other for other in tree.query(hull) if other < place]
+        taken = [*hulls[before], *cells[cell_tree.query(hull)]]
+        apart[place] = shapely.difference(hull, shapely.union_all(taken)) if taken else hull
+    return np.asarray(apart[shapely.area(apart) > 0.0], object)
+
+
+def _members(
+    lines: Geometries, near: Integers, ground: Geometries, tolerance: float
+) -> tuple[Integers, Integers]:
+    """Return (piece, ground) for the pieces that for the most part bound or lie in each ground."""
+    tree = shapely.STRtree(ground)
+    if not len(near) or not len(ground):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    beside, _ = tree.query(lines[near], predicate="dwithin", distance=tolerance)
+    near = near[np.unique(beside)]
+    points = [shapely.line_interpolate_point(lines[near], at, normalized=True) for at in ALONG]
+    point, of = tree.query(np.concatenate(points), predicate="dwithin", distance=tolerance)
+    piece = near[point % len(near)]
+    seen = np.zeros(len(lines), np.int64)
+    np.add.at(seen, near[np.unique(point) % len(near)], 1)
+    most = seen[piece] > len(ALONG) // 2
+    pairs = np.unique(np.column_stack([piece[most], of[most]]), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _among(count: int, some: Integers) -> NDArray[np.bool_]:
+    """Return (count,) True for the indices given."""
+    flags = np.zeros(count, np.bool_)
+    flags[some] = True
+    return flags

@@ -1,0 +1,110 @@
+"""What a measure may be told: every threshold with its unit and the source of its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.lanes import LANE_WIDTH_M, WHEEL_PATH_M, WHEEL_SPACING_M
+
+
+@dataclass(frozen=True)
+class MeasureParams:
+    """The parameters of all measures. Lengths are true ground metres, crack widths millimetres.
+
+    Raises BadInput for values that can't go together.
+    """
+
+    wheel_path_m: float = WHEEL_PATH_M
+    """Width of one wheel path (23 CFR 490 and HPMS Field Manual, item 52: 39 in)."""
+    wheel_spacing_m: float = WHEEL_SPACING_M
+    """Between the centres of a lane's two wheel paths (AASHTO PP 44, PP 67, R 85: 2 x 0.875 m)."""
+    lane_width_m: float = LANE_WIDTH_M
+    """Width of a lane where a road's number of lanes is not known (pavemap's choice)."""
+    drive_on_right: bool = True
+    """Which lane has index 0: the one that traffic along the centre-line's direction keeps to."""
+    severity_mm: tuple[float, float] = (10.0, 75.0)
+    """Widths from which a crack is medium, and above which high (ASTM D6433, distresses 3 and 10)."""
+    longitudinal_deg: float = 20.0
+    """Greatest angle to the centre-line of a longitudinal crack, inclusive (AASHTO R 85)."""
+    transverse_deg: tuple[float, float] = (70.0, 110.0)
+    """Angles to the centre-line of a transverse crack, inclusive (AASHTO R 85)."""
+    r85_min_length_m: float = 0.3
+    """Shortest crack that R 85 counts as longitudinal."""
+    zeb_cell_m: float = 1.0
+    """Length of a cell along the lane (ZTV ZEB-StB: raster of 1 m)."""
+    zeb_strips: int = 3
+    """Strips of equal width in each lane (ZTV ZEB-StB: thirds)."""
+    zeb_min_imaged: float = 0.5
+    """Share of a cell that must be imaged for the cell to be evaluated (pavemap's choice)."""
+    alligator_cell_m2: float = 0.1
+    """Cells below this area are alligator (LTPP manual FHWA-HRT-13-092: longest side below 0.3 m, and
+    blocks from 0.1 m2)."""
+    alligator_link_m: float = 0.3
+    """Longest crack between two junctions that counts as branching (LTPP: longest side below 0.3 m)."""
+    alligator_min_junctions: int = 4
+    """Junctions so linked that make alligator cracking without closed cells (pavemap's choice)."""
+    alligator_high_mm: float = 10.0
+    """Mean width from which alligator cracking is high, else medium (pavemap's choice: D6433 goes by
+    spalling, which width stands in for)."""
+    block_cell_m2: float = 10.0
+    """Largest cell of block cracking (LTPP manual: 0.1 to 10 m2)."""
+    block_rectangularity: float = 0.6
+    """Least share of its smallest rectangle that a block fills ("approximately rectangular")."""
+    pattern_min_cells: int = 3
+    """Fewest cells that touch and make a pattern (pavemap's choice: one closed loop is none)."""
+    node_tolerance_m: float = 0.02
+    """Crack ends this near to each other, or to another crack, meet (pavemap's choice)."""
+    sample_unit_m2: float = 225.0
+    """Area of a PCI sample unit (ASTM D6433: 225 +- 90 m2)."""
+    min_coverage: float = 0.8
+    """Imaged share of the pavement below which a segment's figures are flagged (pavemap's choice)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        low, high = self.severity_mm
+        first, last = self.transverse_deg
+        sizes = [getattr(self, name) for name in _ABOVE_ZERO]
+        if not all(value > 0.0 for value in sizes):
+            raise BadInput(f"{', '.join(_ABOVE_ZERO)} must all be above 0")
+        if not 0.0 < low < high:
+            raise BadInput("severity_mm needs two widths above 0, the lower one first")
+        if not 0.0 <= self.longitudinal_deg < first <= last < 180.0 - self.longitudinal_deg:
+            raise BadInput(
+                "the angles of longitudinal and transverse cracks overlap; set them apart"
+            )
+        if self.alligator_cell_m2 > self.block_cell_m2:
+            raise BadInput("the largest alligator cell can't be larger than the largest block")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MeasureParams:
+        """Read what `to_dict` wrote; what is missing has its default. Raises BadInput for other names."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise BadInput(f"no measure has the parameters {unknown}; known are {sorted(known)}")
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**given)
+
+
+_ABOVE_ZERO = (
+    "wheel_path_m",
+    "wheel_spacing_m",
+    "lane_width_m",
+    "zeb_cell_m",
+    "zeb_strips",
+    "alligator_cell_m2",
+    "alligator_link_m",
+    "sample_unit_m2",
+)

@@ -1,0 +1,183 @@
+"""Places beside a road: distance along its centre-line and offset from it, and back to the plane.
+
+Stations run from 0 at the start of a segment's centre-line to its length, offsets are positive to
+the left of its direction; both are true ground metres. A point belongs to the nearest edge of the
+centre-line; beyond the two ends the first and the last edge go straight on.
+
+The way back (`place`) draws parallels to the centre-line, mitred at its vertices, so that strips
+and cells laid side by side share their borders. At a vertex the two ways differ by a sliver; both
+keep areas and lengths whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from pavemap.geo.compiled import kernel
+from pavemap.geo.errors import BadInput
+from pavemap.geo.lines import Geometries
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MITRE_LIMIT = 2.0
+"""Parallels to a sharp bend are drawn at most this many offsets away from its vertex."""
+
+
+@dataclass(frozen=True)
+class RoadFrames:
+    """S centre-lines as flat arrays, in true metres from the first vertex of each.
+
+    points: (V, 2) vertices, one line after the other; offsets: (S + 1,) where each starts.
+    mitres: (V, 2) where the parallel at offset 1 m to the left passes, relative to the vertex.
+    stations: (V,) distance of each vertex from the start of its line.
+    origins: (S, 2) the first vertices in the CRS; scale: (S,) CRS units per true metre.
+    """
+
+    points: Floats
+    offsets: Integers
+    mitres: Floats
+    stations: Floats
+    origins: Floats
+    scale: Floats
+
+    @classmethod
+    def from_lines(cls, lines: Geometries, *, scale: Floats) -> RoadFrames:
+        """Read (S,) LineStrings of a metric CRS. Raises BadInput for a line without length."""
+        flat, owner = shapely.get_coordinates(lines, return_index=True)
+        new = np.ones(len(flat), np.bool_)
+        new[1:] = (owner[1:] != owner[:-1]) | (np.diff(flat, axis=0) != 0.0).any(axis=1)
+        flat, owner = flat[new], owner[new]
+        offsets = np.searchsorted(owner, np.arange(len(lines) + 1)).astype(np.int64)
+        short = np.flatnonzero(np.diff(offsets) < 2)
+        if len(short):
+            raise BadInput(
+                f"segment number {short[0]} has a centre-line without length; leave it out"
+            )
+        origins = flat[offsets[:-1]]
+        points = (flat - origins[owner]) / scale[owner, None]
+        steps = np.diff(points, axis=0)
+        length = np.hypot(*steps.T)
+        length[offsets[1:-1] - 1] = 0.0
+        run = np.concatenate([[0.0], np.cumsum(length)])
+        stations = run - run[offsets[:-1]][owner]
+        return cls(points, offsets, _mitres(steps, offsets), stations, origins, scale)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Floats:
+        """(S,) true lengths of the centre-lines in m."""
+        return self.stations[self.offsets[1:] - 1]
+
+    def local(self, points: Floats, segment: Integers) -> Floats:
+        """Bring (P, 2) points of the CRS into true metres about the origin of their segment."""
+        local: Floats = (points - self.origins[segment]) / self.scale[segment, None]
+        return local
+
+    def project(self, local: Floats, segment: Integers) -> tuple[Floats, Floats, Floats]:
+        """Return station, offset, and the centre-line's bearing in radians beside (P, 2) local points."""
+        return _project(local, segment, self.points, self.offsets, self.stations)
+
+    def place(self, segment: Integers, station: Floats, offset: Floats) -> Floats:
+        """Return (P, 2) points of the CRS at stations (kept within the line) and offsets."""
+        edge = self._edge(segment, station)
+        start, stop = self.stations[edge], self.stations[edge + 1]
+        t = np.clip((station - start) / (stop - start), 0.0, 1.0)[:, None]
+        sides = offset[:, None]
+        first = self.points[edge] + sides * self.mitres[edge]
+        second = self.points[edge + 1] + sides * self.mitres[edge + 1]
+        local = first + t * (second - first)
+        placed: Floats = local * self.scale[segment, None] + self.origins[segment]
+        return placed
+
+    def strips(self, segment: Integers, right: Floats, left: Floats) -> Geometries:
+        """Draw (P,) polygons in the CRS, each between two offsets (right < left) along its segment."""
+        counts = np.diff(self.offsets)[segment]
+        strip = np.repeat(np.arange(len(segment)), 2 * counts)
+        first = np.repeat(np.concatenate([[0], np.cumsum(2 * counts)[:-1]]), 2 * counts)
+        step = np.arange(len(strip)) - first
+        count = counts[strip]
+        back = step >= count
+        vertex = self.offsets[segment[strip]] + np.where(back, 2 * count - 1 - step, step)
+        aside = np.where(back, left[strip], right[strip])[:, None]
+        owner = segment[strip]
+        local = self.points[vertex] + aside * self.mitres[vertex]
+        ring = local * self.scale[owner, None] + self.origins[owner]
+        return whole_polygons(shapely.linearrings(ring, indices=strip))
+
+    def _edge(self, segment: Integers, station: Floats) -> Integers:
+        """Return the index of the first vertex of the edge that holds each station."""
+        before = np.concatenate([[0.0], np.cumsum(self.lengths + 1.0)])
+        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        key = before[segment] + np.clip(station, 0.0, self.lengths[segment])
+        edge = np.searchsorted(self.stations + before[owner], key, side="right") - 1
+        edge = np.clip(edge, self.offsets[segment], self.offsets[segment + 1] - 2)
+        return np.asarray(edge, np.int64)
+
+
+def whole_polygons(rings: Geometries) -> Geometries:
+    """Make polygons of rings; one that crosses itself (in a tight bend) is put right."""
+    polygons = np.atleast_1d(np.asarray(shapely.polygons(rings), object))
+    wrong = ~shapely.is_valid(polygons)
+    polygons[wrong] = shapely.buffer(shapely.make_valid(polygons[wrong]), 0.0)
+    return polygons
+
+
+def _mitres(steps: Floats, offsets: Integers) -> Floats:
+    """Return, for each vertex, the vector to the meeting of its edges' parallels 1 m to the left."""
+    size = np.hypot(*steps.T)
+    normals = (
+        np.column_stack([-steps[:, 1], steps[:, 0]]) / np.where(size > 0.0, size, 1.0)[:, None]
+    )
+    vertices = offsets[-1]
+    before, after = np.empty((vertices, 2)), np.empty((vertices, 2))
+    before[1:], after[:-1] = normals, normals
+    before[offsets[:-1]] = after[offsets[:-1]]
+    after[offsets[1:] - 1] = before[offsets[1:] - 1]
+    middle = before + after
+    half = (middle**2).sum(axis=1) / 2.0  # 1 + cos(turn)
+    mitres: Floats = middle / np.maximum(half, 2.0 / MITRE_LIMIT**2)[:, None]
+    return mitres
+
+
+@kernel
+def _project(
+    local: Floats, segment: Integers, points: Floats, offsets: Integers, stations: Floats
+) -> tuple[Floats, Floats, Floats]:
+    count = len(local)
+    station, offset, bearing = np.empty(count), np.empty(count), np.empty(count)
+    for i in range(count):
+        low, high = offsets[segment[i]], offsets[segment[i] + 1] - 1
+        best, at, where = np.inf, low, 0.0
+        for k in range(low, high):
+            ux, uy = points[k + 1, 0] - points[k, 0], points[k + 1, 1] - points[k, 1]
+            px, py = local[i, 0] - points[k, 0], local[i, 1] - points[k, 1]
+            t = (px * ux + py * uy) / (ux * ux + uy * uy)
+            inside = min(max(t, 0.0), 1.0)
+            square = (px - inside * ux) ** 2 + (py - inside * uy) ** 2
+            if square < best:
+                best, at, where = square, k, t
+        if where < 0.0 and at > low:  # the vertex before is as near by the edge before
+            at, where = at - 1, 2.0
+        ux, uy = points[at + 1, 0] - points[at, 0], points[at + 1, 1] - points[at, 1]
+        px, py = local[i, 0] - points[at, 0], local[i, 1] - points[at, 1]
+        length = np.hypot(ux, uy)
+        bearing[i] = np.arctan2(uy, ux)
+        aside = (ux * py - uy * px) / length
+        if where > 1.0 and at + 1 < high:
+            # Nearest to a vertex: its side is told by the bisector, its distance is straight.
+            wx, wy = points[at + 2, 0] - points[at + 1, 0], points[at + 2, 1] - points[at + 1, 1]
+            next_length = np.hypot(wx, wy)
+            bx, by = ux / length + wx / next_length, uy / length + wy / next_length
+            side = bx * (py - uy) - by * (px - ux)
+            aside = np.sqrt(best) if side >= 0.0 else -np.sqrt(best)
+            where = 1.0
+        station[i] = stations[at] + where * length
+        offset[i] = aside
+    return station, offset, bearing

@@ -1,0 +1,165 @@
+"""Sample units of the PCI: segments cut into parts of about 225 m2, and what was found on each.
+
+ASTM D6433 rates units of 225 +- 90 m2 (2500 +- 1000 square feet) and takes a section's index as the
+mean of its units' by area. A segment is cut across, at whole rows of cells, into so many units of
+equal length that their imaged area is nearest to 225 m2 and none is above 315 m2; a smaller segment
+is one unit. A unit's area is its share of the segment's imaged area, as the cells saw it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from pavemap.geo.measures.bits import Bits, sums_by
+from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK, CrackTypes
+from pavemap.geo.measures.networks import Pattern
+from pavemap.geo.measures.params import MeasureParams
+from pavemap.geo.measures.pci import DISTRESSES, deduct_value, density_percent, pci, section_pci
+from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
+from pavemap.geo.measures.scene import SegmentGeometry
+from pavemap.geo.measures.severity import HIGH, LOW, MEDIUM, SEVERITIES, UNKNOWN, severity_of
+from pavemap.geo.measures.zeb import Cells, row_count
+
+LARGEST = 1.4
+"""Of the usual area: (225 + 90) / 225."""
+
+
+@dataclass(frozen=True)
+class SampleUnits:
+    """U units of S segments, in their order.
+
+    segment, area_m2: (U,). first: (S + 1,) where the units of each segment start; rows: (S,) rows of
+    cells of each segment; cell_m: their length.
+    """
+
+    segment: Integers
+    area_m2: Floats
+    first: Integers
+    rows: Integers
+    cell_m: float
+
+    @classmethod
+    def divide(
+        cls, cells: Cells, imaged_m2: Floats, *, frames: RoadFrames, params: MeasureParams
+    ) -> SampleUnits:
+        """Cut segments into units by their imaged area."""
+        rows = row_count(frames, params.zeb_cell_m)
+        count = np.maximum(np.floor(imaged_m2 / params.sample_unit_m2 + 0.5), 1.0)
+        count += imaged_m2 / count > LARGEST * params.sample_unit_m2
+        count = np.minimum(count.astype(np.int64), rows)
+        first = np.concatenate([[0], np.cumsum(count)])
+        segment = np.repeat(np.arange(len(rows)), count)
+        unit = _of_row(first, rows, cells.segment, cells.row)
+        seen = np.bincount(unit, cells.imaged_m2, minlength=len(segment))
+        total = np.bincount(segment, seen, minlength=len(rows))[segment]
+        share = np.zeros(len(segment))
+        share[first[:-1]] = 1.0
+        np.divide(seen, total, out=share, where=total > 0.0)
+        return cls(segment, share * imaged_m2[segment], first, rows, params.zeb_cell_m)
+
+    def at(self, segment: Integers, station: Floats) -> Integers:
+        """Return the unit at each station of a segment; what lies beyond an end is in the last one."""
+        row = np.floor(station / self.cell_m).astype(np.int64)
+        row = np.clip(row, 0, self.rows[segment] - 1)
+        return _of_row(self.first, self.rows, segment, row)
+
+
+@dataclass(frozen=True)
+class PatternParts:
+    """M parts of patterns, each on one segment: segment, distress (in `DISTRESSES`), severity (in
+    `SEVERITIES`), area_m2 (true) and unit; (M,) each."""
+
+    segment: Integers
+    distress: Integers
+    severity: Integers
+    area_m2: Floats
+    unit: Integers
+
+    @classmethod
+    def divide(
+        cls,
+        pattern: Pattern,
+        bits: Bits,
+        *,
+        segments: SegmentGeometry,
+        frames: RoadFrames,
+        units: SampleUnits,
+        params: MeasureParams,
+    ) -> PatternParts:
+        """Share the ground of patterns out to segments, by pavement, and to units, by its middle."""
+        shapely.prepare(segments.pavement)
+        tree = shapely.STRtree(segments.pavement)
+        ground, segment = tree.query(pattern.ground, predicate="intersects")
+        part = pattern.ground[ground]
+        cut = ~shapely.covers(segments.pavement[segment], part)
+        part[cut] = shapely.intersection(part[cut], segments.pavement[segment[cut]])
+        area = shapely.area(part) / frames.scale[segment] ** 2
+        some = area > 0.0
+        ground, segment, part, area = ground[some], segment[some], part[some], area[some]
+        middle = shapely.get_coordinates(shapely.centroid(part))
+        station, _, _ = frames.project(frames.local(middle, segment), segment)
+        severity = _pattern_severity(pattern, bits, params)[ground]
+        distress = np.where(pattern.alligator[ground], 0, 1)
+        return cls(segment, distress, severity, area, units.at(segment, station))
+
+    def area_of(self, distress: int, count: int) -> Floats:
+        """Return (count,) m2 of a distress by segment."""
+        area = np.where(self.distress == distress, self.area_m2, 0.0)
+        return sums_by(self.segment, area, count)
+
+
+def units_pci(
+    units: SampleUnits, bits: Bits, *, types: CrackTypes, parts: PatternParts, params: MeasureParams
+) -> Floats:
+    """Return (S,) cracking-only PCI of segments, nan where nothing was imaged; see `pci`.
+
+    Cracks outside patterns count by their length and local width, patterns by their area. Where no width
+    is known severity is low.
+    """
+    line = np.flatnonzero(~np.isin(types.code[bits.piece], (ALLIGATOR, BLOCK)))
+    grade = severity_of(bits.width_mm[line].mean(axis=1), params)
+    where = units.at(bits.segment[line], bits.station[line].mean(axis=1))
+    distress = np.concatenate([parts.distress, np.full(len(line), 2)])
+    severity = np.concatenate([parts.severity, np.where(grade == UNKNOWN, LOW, grade)])
+    unit = np.concatenate([parts.unit, where])
+    amount = np.concatenate([parts.area_m2, bits.length_m[line]])
+    shape = (len(units.segment), len(DISTRESSES), len(SEVERITIES))
+    key = np.ravel_multi_index((unit, distress, severity), shape)
+    quantity = sums_by(key, amount, int(np.prod(shape))).reshape(shape)
+    seen = units.area_m2 > 0.0
+    quantity, area = quantity[seen], units.area_m2[seen]
+    deducts = [
+        deduct_value(kind, name, density_percent(kind, quantity[:, i, j], area))
+        for i, kind in enumerate(DISTRESSES)
+        for j, name in enumerate(SEVERITIES)
+    ]
+    index = pci(np.stack(deducts, axis=1))
+    return section_pci(index, area, units.segment[seen], len(units.rows))
+
+
+def _of_row(first: Integers, rows: Integers, segment: Integers, row: Integers) -> Integers:
+    count = first[segment + 1] - first[segment]
+    return np.asarray(first[segment] + row * count // rows[segment], np.int64)
+
+
+def _pattern_severity(pattern: Pattern, bits: Bits, params: MeasureParams) -> Integers:
+    """Return (K,) severities of patterns, by the mean width of the cracks that bound or lie in them.
+
+    Block: as single cracks. Alligator: medium, as cells that close are a network (D6433 has low for cracks
+    side by side with few links), and high where the cracks are wide.
+    """
+    count = len(pattern.alligator_piece)
+    known = bits.length_m * (bits.width_mm[:, 0] > 0.0)
+    area = np.bincount(bits.piece, known * bits.width_mm.mean(axis=1), minlength=count)
+    length = np.bincount(bits.piece, known, minlength=count)
+    grounds = len(pattern.ground)
+    total = np.bincount(pattern.of, area[pattern.piece], minlength=grounds)
+    weight = np.bincount(pattern.of, length[pattern.piece], minlength=grounds)
+    width = np.divide(total, weight, out=np.zeros(grounds), where=weight > 0.0)
+    block = severity_of(width, params)
+    alligator = np.where(width >= params.alligator_high_mm, HIGH, MEDIUM)
+    chosen = np.where(pattern.alligator, alligator, np.where(block == UNKNOWN, LOW, block))
+    return np.asarray(chosen, np.int64)
