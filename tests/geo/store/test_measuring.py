@@ -20,6 +20,7 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.store import cells, measuring, queries, surveys
+from pavemap.geo.store import conditions as block_by_block
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.measuring import MeasureReport
 from pavemap.geo.store.queries import SegmentCondition
@@ -274,7 +275,7 @@ def test_a_survey_planned_anew_while_it_is_measured_keeps_nothing_of_it(
     engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     survey_cells(engine, segments)
-    write = measuring._write_conditions
+    write = block_by_block.write_conditions
 
     def plan_meanwhile(*arguments: Any, **named: Any) -> None:
         write(*arguments, **named)
@@ -282,7 +283,7 @@ def test_a_survey_planned_anew_while_it_is_measured_keeps_nothing_of_it(
             scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
             cells.plan_cells(connection, survey)
 
-    monkeypatch.setattr(measuring, "_write_conditions", plan_meanwhile)
+    monkeypatch.setattr(block_by_block, "write_conditions", plan_meanwhile)
     assert measure(engine, survey.id) is None
     assert content(engine) == []
     with database(engine) as connection:
@@ -393,3 +394,99 @@ def test_a_worker_killed_while_measuring_leaves_nothing_and_another_does_it(
     assert taken is not None
     with database(engine) as connection:
         assert measuring.measure_survey(connection, taken) == MeasureReport(1, 5, 5)
+
+
+def stored(engine: Engine, statement: str) -> list[dict[str, Any]]:
+    with database(engine) as connection:
+        return [dict(row) for row in connection.execute(text(statement)).mappings()]
+
+
+def test_every_measure_is_stored_with_what_it_rests_on(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """A crack 4 mm wide along 8 m x 100 m of road, on its centre-line.
+
+    Longitudinal, low. Two lanes of 4 m in three strips: 600 cells; it runs on the border of two of them,
+    and in no wheel path. Cells 20 to 29 are not seen, of 30 to 39 seven are: less than the least
+    coverage of 0.8.
+    """
+    unseen = dict.fromkeys([*range(20, 30), 37, 38, 39], 0.0)
+    survey_cells(engine, segments, imaged=unseen)
+    measure(engine, survey.id)
+    rows = stored(engine, "SELECT * FROM condition ORDER BY segment_id")
+    whole, dark, part = rows[0], rows[2], rows[3]
+    assert whole["length_longitudinal_m"] == pytest.approx(100.0 / scene.SCALE, rel=1e-6)
+    assert whole["length_low_m"] == pytest.approx(whole["crack_length_m"], rel=1e-6)
+    assert whole["length_transverse_m"] == whole["alligator_m2"] == whole["length_high_m"] == 0.0
+    assert whole["cracked_area_share"] == pytest.approx(0.05 * scene.SCALE, rel=1e-5)
+    assert whole["zeb_evaluated"] == 600
+    assert whole["zeb_share"] == pytest.approx(100 / 6, abs=0.2) or whole[
+        "zeb_share"
+    ] == pytest.approx(200 / 6, abs=0.4)
+    assert whole["cracking_percent"] == 0.0
+    assert whole["cracking_rating"] == "good"
+    assert 0.0 < whole["pci_cracking"] < 100.0
+    zones = whole["r85"]["longitudinal"]
+    assert sum(zone["length_m"] for zone in zones.values() if zone["length_m"]) == pytest.approx(
+        100.0 / scene.SCALE, rel=1e-3
+    )
+    assert [row["confident"] for row in rows] == [True, True, False, False, True]
+    figures = [
+        name for name in dark if name.startswith(("length_", "zeb", "pci", "cracking", "r85"))
+    ]
+    assert len(figures) >= 15
+    assert all(dark[name] is None for name in figures)
+    assert part["coverage"] == pytest.approx(0.7, rel=1e-6)
+    assert part["zeb_evaluated"] == 420
+    assert part["length_longitudinal_m"] == pytest.approx(70.0 / scene.SCALE, rel=1e-6)
+    pieces = stored(engine, "SELECT DISTINCT type, severity FROM piece")
+    assert pieces == [{"type": "longitudinal", "severity": "low"}]
+
+
+def test_the_measures_are_those_that_the_survey_asks_for(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    with database(engine) as connection:
+        connection.execute(
+            text("UPDATE survey SET measures = CAST(:measures AS jsonb)"),
+            {"measures": '{"min_coverage": 0.5, "severity_mm": [2.0, 3.0], "zeb_cell_m": 2.0}'},
+        )
+    survey_cells(engine, segments, imaged=dict.fromkeys(range(36, 40), 0.0))
+    measure(engine, survey.id)
+    rows = stored(engine, "SELECT * FROM condition ORDER BY segment_id")
+    assert rows[0]["zeb_evaluated"] == 300
+    assert rows[0]["length_high_m"] == pytest.approx(100.0 / scene.SCALE, rel=1e-6)
+    assert [row["confident"] for row in rows] == [True, True, True, True, True]
+    assert rows[3]["coverage"] == pytest.approx(0.6)
+
+
+def test_figures_from_too_coarse_imagery_are_not_trusted_but_shown(engine: Engine) -> None:
+    """The model is meant for 5 mm a pixel at most; the imagery has 12.5."""
+    with database(engine) as connection:
+        survey = scene.planned_survey(connection)
+        connection.execute(
+            text("UPDATE model_version SET card = card || '{\"gsd_range_m\": [0.001, 0.005]}'")
+        )
+        ids = np.array(
+            connection.execute(text("SELECT id FROM segment ORDER BY from_m")).scalars().all()
+        )
+    survey_cells(engine, ids)
+    measure(engine, survey.id)
+    for row in conditions(engine, survey):
+        assert row.coverage == pytest.approx(1.0)
+        assert row.density_m_per_m2 is not None
+        assert (row.reason, row.confident) == ("too coarse", False)
+
+
+def test_blocks_of_segments_make_no_difference(
+    engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey_cells(engine, segments, imaged={7: 0.0, 21: 0.5})
+    measure(engine, survey.id)
+    figures = "SELECT c.*, NULL AS created_at FROM condition c ORDER BY segment_id"
+    kinds = "SELECT segment_id, type, severity, length_m FROM piece ORDER BY 1, 4"
+    first, first_kinds = stored(engine, figures), stored(engine, kinds)
+    monkeypatch.setattr(block_by_block, "SEGMENTS_AT_A_TIME", 2)
+    measure(engine, survey.id)
+    assert stored(engine, figures) == first
+    assert stored(engine, kinds) == first_kinds

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import boxes, queries, segment_pages, surveys, tables
+from pavemap.geo.store import boxes, figures, queries, segment_pages, surveys, tables
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database
@@ -53,6 +53,8 @@ def measured(engine: Engine) -> SurveyRow:
                 "density_m_per_m2": density,
                 "crack_count": number % 3,
                 "reason": ["" if known else "no data" for known in ~np.isnan(density)],
+                "confident": number % 2 == 0,
+                **{name: density * 3.0 for name in figures.NULLABLE if name != "density_m_per_m2"},
             },
         )
         return survey
@@ -77,18 +79,18 @@ def figure(row: SegmentCondition, sort: Sort) -> Any:
 
 
 @pytest.mark.parametrize("descending", [True, False])
-@pytest.mark.parametrize("sort", get_args(Sort))
 def test_pages_neither_skip_nor_repeat_and_are_in_order(
-    engine: Engine, measured: SurveyRow, sort: Sort, descending: bool
+    engine: Engine, measured: SurveyRow, descending: bool
 ) -> None:
     """Whatever the size of a page, though keys are equal; nulls come last in both directions."""
-    whole = walk(engine, measured, limit=1000, sort=sort, descending=descending)
-    assert len({row.segment_id for row in whole}) == len(whole) == 60
-    keyed = [figure(row, sort) for row in whole if figure(row, sort) is not None]
-    assert keyed == sorted(keyed, reverse=descending)
-    assert all(figure(row, sort) is None for row in whole[len(keyed) :])
-    for limit in (1, 7, 20, 59, 60):
-        assert walk(engine, measured, limit=limit, sort=sort, descending=descending) == whole
+    for sort in get_args(Sort):
+        whole = walk(engine, measured, limit=1000, sort=sort, descending=descending)
+        assert len({row.segment_id for row in whole}) == len(whole) == 60
+        keyed = [figure(row, sort) for row in whole if figure(row, sort) is not None]
+        assert keyed == sorted(keyed, reverse=descending)
+        assert all(figure(row, sort) is None for row in whole[len(keyed) :])
+        for limit in (1, 7, 20, 59, 60):
+            assert walk(engine, measured, limit=limit, sort=sort, descending=descending) == whole
 
 
 def test_the_last_page_has_no_cursor_even_when_it_is_full(
@@ -222,9 +224,10 @@ def test_a_segment_has_a_history_over_surveys(engine: Engine, measured: SurveyRo
         )
         connection.execute(
             text(
-                "INSERT INTO condition SELECT :id, segment_id, crack_length_m + 1, cracked_area_m2, "
-                "imaged_m2, pavement_m2, coverage, density_m_per_m2, crack_count, reason, now() "
-                "FROM condition"
+                "INSERT INTO condition (survey_id, segment_id, crack_length_m, cracked_area_m2, "
+                "imaged_m2, pavement_m2, coverage, density_m_per_m2, crack_count, pci_cracking) "
+                "SELECT :id, segment_id, crack_length_m + 1, cracked_area_m2, imaged_m2, pavement_m2, "
+                "coverage, density_m_per_m2, crack_count, 71.5 FROM condition"
             ),
             {"id": later.id},
         )
@@ -357,3 +360,18 @@ def test_the_sums_of_a_survey_that_was_not_measured_are_nothing(engine: Engine) 
         sums = queries.summary(connection, survey.id)
         assert surveys.get_survey(connection, survey.id).state == "created"
     assert (sums.segments, sums.coverage, sums.density_m_per_m2) == (0, 0.0, None)
+
+
+def test_only_the_confident_are_listed_when_asked_for(engine: Engine, measured: SurveyRow) -> None:
+    """In a box too, where the index on density would be walked; the rest is what is left."""
+    for asked in ({}, {"bbox": box(0.0, 0.0, 10_000.0, 10_000.0)}, {"sort": "pci_cracking"}):
+        whole = walk(engine, measured, limit=1000, **asked)
+        parts = [
+            [row.segment_id for row in walk(engine, measured, limit=7, confident=wanted, **asked)]
+            for wanted in (True, False)
+        ]
+        assert [len(part) for part in parts] == [30, 30]
+        by_trust = [
+            [row.segment_id for row in whole if row.confident is so] for so in (True, False)
+        ]
+        assert parts == by_trust

@@ -41,6 +41,7 @@ _POSTGRES_TYPES: tuple[tuple[type[Any], str], ...] = (
     (kinds.Integer, "int4"),
     (kinds.Double, "float8"),
     (kinds.Uuid, "uuid"),
+    (kinds.Boolean, "bool"),
     (kinds.DateTime, "timestamptz"),
     (kinds.Date, "date"),
     (kinds.Text, "text"),
@@ -153,7 +154,7 @@ def _python_values(
     if isinstance(kind, Geometry):
         return ewkb(np.asarray(part, dtype=object))
     if isinstance(kind, JSONB):
-        return [Jsonb(value) for value in part]
+        return [None if value is None else Jsonb(value) for value in part]
     plain = part.tolist() if isinstance(part, np.ndarray) else list(part)
     if table.__table__.columns[name].nullable:
         return [None if value != value else value for value in plain]  # NaN differs from itself

@@ -1,9 +1,9 @@
 """From the lines that cells found to cracks, their pieces by segment, and the condition of segments.
 
 Fragments are stitched over cell edges in the survey's CRS, measured in true ground metres, cut by
-pavement and written by COPY, block by block of the sweep over cells that joins them; the sums per
-segment are one statement. It all replaces an earlier measuring in one transaction: readers see the old
-figures or the new.
+pavement and written by COPY, block by block of the sweep over cells that joins them; then segments are
+measured block by block (`conditions`). It all replaces an earlier measuring in one transaction: readers
+see the old figures or the new.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from sqlalchemy import Connection, text
 
-from pavemap.geo.crs import WGS84, ground_scales, reproject
+from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
-from pavemap.geo.measure import cut_by_segments, line_stats
+from pavemap.geo.measure import cut_by_segments
 from pavemap.geo.stitch import stitch_blocks, sweep_by_rows
+from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
-from pavemap.geo.store.orthophotos import list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
 from pavemap.geo.store.planning import cell_boxes
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
-from pavemap.geo.store.tables import Crack, Piece
-from pavemap.geo.store.unseen import main_reasons
+from pavemap.geo.store.tables import Crack
 from pavemap.geo.vectorize import VectorizeParams
 
 log = logging.getLogger(__name__)
@@ -87,14 +86,24 @@ def _measure(connection: Connection, survey: SurveyRow, cells: pd.DataFrame) -> 
     segment_ids, pavements = _surveyed_segments(connection, survey, cells, grid=grid)
     for table in ("piece", "crack", "condition"):
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
+    conditions.hold_pieces(connection)
     cracks = pieces = 0
     for lines in _stitched(connection, survey, cells, grid=grid):
         cracks += len(lines)
-        crack_ids = _write_cracks(connection, survey, lines, crs=grid.crs)
-        pieces += _write_pieces(
-            connection, survey, lines, crack_ids, segment_ids, pavements, crs=grid.crs
+        crack_ids = _write_cracks(connection, survey, lines, grid=grid)
+        crack, segment, parts = cut_by_segments(lines, pavements)
+        pieces += conditions.add_pieces(
+            connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
         )
-    _write_conditions(connection, survey, cells, segment_ids, pavements, grid=grid)
+    failed = cells.loc[cells["state"] == "failed", ["col", "row"]].to_numpy(np.int64)
+    conditions.write_conditions(
+        connection,
+        survey,
+        segment_ids=segment_ids,
+        pavements=pavements,
+        failed=failed,
+        grid=grid,
+    )
     connection.execute(text("ANALYZE crack, piece, condition"))
     return MeasureReport(cracks=cracks, pieces=pieces, segments=len(segment_ids))
 
@@ -167,10 +176,9 @@ def _fragments(
 
 
 def _write_cracks(
-    connection: Connection, survey: SurveyRow, lines: NDArray[np.object_], *, crs: CRS
+    connection: Connection, survey: SurveyRow, lines: NDArray[np.object_], *, grid: Grid
 ) -> NDArray[np.int64]:
     ids = reserve_ids(connection, Crack, len(lines))
-    figures = _true_stats(lines, crs=crs)
     copy_frame(
         connection,
         Crack,
@@ -178,97 +186,8 @@ def _write_cracks(
             "id": ids,
             "survey_id": survey.id,
             "model_id": survey.model_id,
-            "geom": reproject(lines, crs, WGS84),
-            **figures,
+            "geom": reproject(lines, grid.crs, WGS84),
+            **conditions.true_stats(lines, grid=grid),
         },
     )
     return ids
-
-
-def _write_pieces(
-    connection: Connection,
-    survey: SurveyRow,
-    lines: NDArray[np.object_],
-    crack_ids: NDArray[np.int64],
-    segment_ids: NDArray[np.int64],
-    pavements: NDArray[np.object_],
-    *,
-    crs: CRS,
-) -> int:
-    crack, segment, pieces = cut_by_segments(lines, pavements)
-    if not len(pieces):
-        return 0
-    return copy_frame(
-        connection,
-        Piece,
-        {
-            "crack_id": crack_ids[crack],
-            "survey_id": survey.id,
-            "segment_id": segment_ids[segment],
-            "geom": reproject(pieces, crs, WGS84),
-            **_true_stats(pieces, crs=crs),
-        },
-    )
-
-
-def _true_stats(lines: NDArray[np.object_], *, crs: CRS) -> dict[str, NDArray[np.float64]]:
-    """Measure lines of the survey's CRS in true ground metres, each by the scale at its middle."""
-    west, south, east, north = shapely.bounds(lines).T
-    scale = ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0)
-    stats = line_stats(lines, scale=scale)
-    return {str(name): stats[name].to_numpy(np.float64) for name in stats.columns}
-
-
-def _write_conditions(
-    connection: Connection,
-    survey: SurveyRow,
-    cells: pd.DataFrame,
-    segment_ids: NDArray[np.int64],
-    pavements: NDArray[np.object_],
-    *,
-    grid: Grid,
-) -> None:
-    parameters = {"survey_id": survey.id, "segment_ids": segment_ids.tolist()}
-    coverage = connection.execute(_COVERAGE, parameters).scalars()
-    tiles = [tile.info.footprint for tile in list_orthophotos(connection, survey.id)]
-    failed = cells.loc[cells["state"] == "failed", ["col", "row"]].to_numpy(np.int64)
-    reasons = main_reasons(
-        pavements,
-        coverage=np.fromiter(coverage, dtype=np.float64, count=len(segment_ids)),
-        footprints=reproject(np.array(tiles, dtype=object), WGS84, grid.crs),
-        failed_cells=cell_boxes(failed, grid=grid),
-    )
-    connection.execute(_CONDITIONS, parameters | {"reasons": reasons.tolist()})
-
-
-_IMAGED = """
-    SELECT cs.segment_id, sum(cs.imaged_m2) AS imaged_m2, sum(cs.cracked_m2) AS cracked_m2
-    FROM cell_segment cs JOIN cell USING (survey_id, col, "row")
-    WHERE cs.survey_id = :survey_id AND cell.state = 'done'
-    GROUP BY cs.segment_id"""
-
-_SHARE = """CASE WHEN s.pavement_m2 > 0
-    THEN least(1, coalesce(i.imaged_m2, 0) / s.pavement_m2) ELSE 0 END"""
-
-_COVERAGE = text(f"""
-    SELECT {_SHARE}
-    FROM unnest(CAST(:segment_ids AS bigint[])) WITH ORDINALITY AS surveyed(id, place)
-    JOIN segment s ON s.id = surveyed.id
-    LEFT JOIN ({_IMAGED}) AS i ON i.segment_id = s.id
-    ORDER BY surveyed.place
-""")
-
-_CONDITIONS = text(f"""
-    INSERT INTO condition (survey_id, segment_id, crack_length_m, cracked_area_m2, imaged_m2,
-        pavement_m2, coverage, density_m_per_m2, crack_count, reason)
-    SELECT :survey_id, s.id, coalesce(p.length_m, 0), coalesce(i.cracked_m2, 0),
-        coalesce(i.imaged_m2, 0), s.pavement_m2, {_SHARE},
-        CASE WHEN i.imaged_m2 > 0 THEN coalesce(p.length_m, 0) / i.imaged_m2 END,
-        coalesce(p.cracks, 0), surveyed.reason
-    FROM unnest(CAST(:segment_ids AS bigint[]), CAST(:reasons AS text[])) AS surveyed(id, reason)
-    JOIN segment s ON s.id = surveyed.id
-    LEFT JOIN ({_IMAGED}) AS i ON i.segment_id = s.id
-    LEFT JOIN (
-        SELECT segment_id, sum(length_m) AS length_m, count(DISTINCT crack_id) AS cracks
-        FROM piece WHERE survey_id = :survey_id GROUP BY segment_id) AS p ON p.segment_id = s.id
-""")

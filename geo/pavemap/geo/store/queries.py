@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from pavemap.geo.errors import NotFound
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.figures import COLUMNS, Figures
 from pavemap.geo.store.places import Bbox, box_area
 from pavemap.geo.store.segment_pages import (
     MAX_PAGE,
@@ -44,21 +45,13 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConditionRecord:
+class ConditionRecord(Figures):
     """The figures of one segment in one of its surveys."""
 
     survey_id: uuid.UUID
     survey_name: str
     captured_on: date | None
     model_id: str
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
-    imaged_m2: float
-    pavement_m2: float
-    coverage: float
-    density_m_per_m2: float | None
-    reason: str
     created_at: datetime
 
 
@@ -145,10 +138,9 @@ def summary(connection: Connection, survey_id: uuid.UUID) -> Summary:
     return Summary(**connection.execute(_SUMMARY, {"survey_id": survey_id}).one()._mapping)
 
 
-_HISTORY = text("""
+_HISTORY = text(f"""
     SELECT c.survey_id, survey.name AS survey_name, survey.captured_on, survey.model_id,
-        c.crack_count, c.crack_length_m, c.cracked_area_m2, c.imaged_m2, c.pavement_m2, c.coverage,
-        c.density_m_per_m2, c.reason, c.created_at
+        {COLUMNS}, c.created_at
     FROM condition c JOIN survey ON survey.id = c.survey_id
     WHERE c.segment_id = :segment_id
     ORDER BY coalesce(survey.captured_on, CAST(survey.created_at AS date)) DESC, survey.created_at DESC

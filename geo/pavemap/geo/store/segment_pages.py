@@ -11,8 +11,10 @@ import shapely
 from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.store import figures
 from pavemap.geo.store.boxes import BoxFilter, Order, ranked, ranked_in_box
 from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.figures import Figures
 from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import get_survey
 
@@ -24,14 +26,31 @@ Sort = Literal[
     "coverage",
     "crack_count",
     "length_m",
+    "cracked_area_share",
+    "zeb_share",
+    "cracking_percent",
+    "pci_cracking",
+    "alligator_m2",
+    "block_m2",
+    "length_longitudinal_m",
+    "length_transverse_m",
+    "length_diagonal_m",
+    "length_alligator_m",
+    "length_block_m",
+    "length_low_m",
+    "length_medium_m",
+    "length_high_m",
+    "length_unknown_m",
 ]
 
 MAX_PAGE = 10_000
 
+NULLABLE_SORTS = {"density", *figures.NULLABLE}
+
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentCondition:
-    """A segment and its figures in one survey; `density_m_per_m2` is None where nothing was imaged."""
+class SegmentCondition(Figures):
+    """A segment and its figures in one survey."""
 
     segment_id: int
     segment_key: str
@@ -45,15 +64,6 @@ class SegmentCondition:
     """The centre-line, in degrees."""
     pavement: shapely.MultiPolygon
     """In degrees."""
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
-    imaged_m2: float
-    pavement_m2: float
-    coverage: float
-    density_m_per_m2: float | None
-    reason: str
-    """Why most of what was not imaged was not: 'no imagery', 'no data', 'failed', or ''."""
 
 
 def segments_page(
@@ -62,6 +72,7 @@ def segments_page(
     *,
     bbox: Bbox | None = None,
     min_density: float | None = None,
+    confident: bool | None = None,
     sort: Sort = "density",
     descending: bool = True,
     limit: int = 100,
@@ -70,7 +81,8 @@ def segments_page(
     """Return a page of a survey's segments, and the cursor of the next page or None at the end.
 
     `bbox` is west, south, east, north in degrees and asks for centre-lines that meet it. Segments
-    without density come last in either direction; `min_density` leaves them out.
+    without the figure sorted by come last in either direction; `min_density` leaves out those without
+    density, `confident` those whose figures rest on too little (or, False, on enough).
 
     Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor.
     """
@@ -93,7 +105,12 @@ def segments_page(
     if cursor.id is not None:
         parameters |= {"id": cursor.id} | ({} if cursor.key is None else {"key": cursor.key})
     statement = _segments_statement(
-        sort, descending=descending, cursor=cursor, box=box, least=min_density is not None
+        sort,
+        descending=descending,
+        cursor=cursor,
+        box=box,
+        least=min_density is not None,
+        confident=confident,
     )
     rows = connection.execute(text(statement), parameters).all()
     if not rows:
@@ -113,31 +130,42 @@ _SORT_KEYS: dict[str, str] = {
     "coverage": "c.coverage",
     "crack_count": "c.crack_count",
     "length_m": "s.length_m",
+    **{name: f"c.{name}" for name in figures.NULLABLE if name != "density_m_per_m2"},
 }
 
-_SEGMENT_COLUMNS = """c.segment_id, s.segment_key, r.road_key, s.name, s.from_m, s.to_m, s.length_m,
-    s.width_m, ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement, c.crack_count,
-    c.crack_length_m, c.cracked_area_m2, c.imaged_m2, c.pavement_m2, c.coverage, c.density_m_per_m2,
-    c.reason"""
+_SEGMENT_COLUMNS = (
+    """c.segment_id, s.segment_key, r.road_key, s.name, s.from_m, s.to_m, s.length_m,
+    s.width_m, ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement, """
+    + figures.COLUMNS
+)
 
 
 def _segments_statement(
-    sort: Sort, *, descending: bool, cursor: Cursor, box: BoxFilter | None, least: bool
+    sort: Sort,
+    *,
+    descending: bool,
+    cursor: Cursor,
+    box: BoxFilter | None,
+    least: bool,
+    confident: bool | None = None,
 ) -> str:
     """Return SQL for one page; the wide columns are fetched for the page's rows only."""
     direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
     keyed: str | None = ""
-    nulls = "" if sort == "density" and not least else None
+    nulls = "" if sort in NULLABLE_SORTS and not (sort == "density" and least) else None
     if cursor.id is not None and cursor.key is not None:
         keyed = f"({{key}}, c.segment_id) {beyond} (:key, :id)"
     elif cursor.id is not None:
         keyed, nulls = None, f"c.segment_id {beyond} :id"
-    at_least = "c.density_m_per_m2 >= :min_density" if least else ""
     order = Order(direction, keyed=keyed, nulls=nulls)
-    if sort == "density" and box is not None:
-        page = ranked_in_box(order, box, at_least=at_least.replace("c.density_m_per_m2", "{key}"))
+    if sort == "density" and box is not None and confident is None:
+        at_least = "{key} >= :min_density" if least else ""
+        page = ranked_in_box(order, box, at_least=at_least)
     else:
-        page = ranked(order, _source(sort, box), key=_SORT_KEYS[sort], at_least=at_least)
+        wanted = ["c.density_m_per_m2 >= :min_density"] if least else []
+        if confident is not None:
+            wanted.append("c.confident" if confident else "NOT c.confident")
+        page = ranked(order, _source(sort, box, wanted), key=_SORT_KEYS[sort])
     return f"""
         WITH {page}
         SELECT {_SEGMENT_COLUMNS}, page.sort_key
@@ -149,11 +177,11 @@ def _segments_statement(
     """
 
 
-def _source(sort: Sort, box: BoxFilter | None) -> str:
+def _source(sort: Sort, box: BoxFilter | None, wanted: Sequence[str]) -> str:
     """Return the tables of a page that no index on density and place answers, and its conditions."""
     joined = "JOIN segment s ON s.id = c.segment_id"
-    where = "c.survey_id = :survey_id"
-    if sort == "density":
+    where = " AND ".join(["c.survey_id = :survey_id", *wanted])
+    if sort == "density" and box is None:
         return f"condition c WHERE {where}"
     if sort == "segment_key":  # lets the index of keys, which begins with the network, be walked
         where += " AND s.network_id = (SELECT network_id FROM survey WHERE id = :survey_id)"

@@ -294,6 +294,8 @@ def make_results() -> None:
         column("segment_id", sa.BigInteger()),
         number(),
         column("crack_id", sa.BigInteger()),
+        column("type", sa.Text(), nullable=True),
+        column("severity", sa.Text(), nullable=True),
         column("geom", geometry("LINESTRINGZ")),
         *(column(name, sa.Double()) for name in measures),
         primary_key("piece", "survey_id", "segment_id", "id"),
@@ -310,6 +312,12 @@ def make_results() -> None:
         column("density_m_per_m2", sa.Double(), nullable=True),
         column("crack_count", sa.Integer()),
         column("reason", sa.Text(), default=""),
+        column("too_coarse", sa.Double(), default="0"),
+        column("confident", sa.Boolean(), default="true"),
+        *(column(name, sa.Double(), nullable=True) for name in condition_figures()),
+        column("cracking_rating", sa.Text(), nullable=True),
+        column("pci_rating", sa.Text(), nullable=True),
+        column("r85", postgresql.JSONB(), nullable=True),
         moment("created_at"),
         column("place", Box()),
         primary_key("condition", "survey_id", "segment_id"),
@@ -331,6 +339,18 @@ def make_results() -> None:
         postgresql_include=["segment_id", "density_m_per_m2"],
     )
     op.create_index("ix_condition_segment_id", "condition", ["segment_id", "survey_id"])
+
+
+def condition_figures() -> tuple[str, ...]:
+    """The figures of a condition that are null where nothing was imaged."""
+    kinds = ("longitudinal", "transverse", "diagonal", "alligator", "block")
+    severities = ("low", "medium", "high", "unknown")
+    return (
+        "cracked_area_share",
+        *(f"length_{name}_m" for name in (*kinds, *severities)),
+        *("alligator_m2", "block_m2"),
+        *("zeb_share", "zeb_evaluated", "cracking_percent", "pci_cracking"),
+    )
 
 
 def make_training() -> None:

@@ -9,6 +9,7 @@ Their keys begin with the survey: one index finds and pages them, and partitions
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from geoalchemy2 import WKBElement
 from sqlalchemy import DDL, BigInteger, ForeignKey, Index, event
@@ -46,6 +47,10 @@ class Piece(Base):
     segment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     id: Mapped[BigId]
     crack_id: Mapped[int] = mapped_column(BigInteger)
+    type: Mapped[str | None]
+    """One of `pavemap.geo.measures.TYPES`."""
+    severity: Mapped[str | None]
+    """One of `pavemap.geo.measures.SEVERITIES`, by mean width; null where that is not known."""
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRINGZ"))
     length_m: Mapped[float]
     width_mean_mm: Mapped[float]
@@ -58,8 +63,8 @@ class Condition(Base):
     """The figures of one segment in one survey, with the imaged area that they rest on.
 
     Only segments whose pavement meets a planned cell have one; the rest of the network was not
-    surveyed. `density_m_per_m2` is null where nothing was imaged, never 0; `reason` says why
-    pavement was not imaged.
+    surveyed. Figures are null where nothing was imaged, never 0; `reason` says why pavement was not
+    imaged. What each measure is: `pavemap.geo.measures`; shares and ratings are in per cent.
 
     The worst segments in a box are found in either of two indexes alone: `ix_condition_place` for a
     box with few segments, `ix_condition_density` from the top for one with many. Hence `place`, and
@@ -98,6 +103,30 @@ class Condition(Base):
     density_m_per_m2: Mapped[float | None]
     crack_count: Mapped[int]
     reason: Mapped[str] = mapped_column(server_default="")
+    too_coarse: Mapped[float] = mapped_column(server_default="0")
+    """Share of the pavement that was seen in imagery coarser than the model is meant for."""
+    confident: Mapped[bool] = mapped_column(server_default="true")
+    """Whether coverage, less what is too coarse, is at least the survey's `min_coverage`."""
+    cracked_area_share: Mapped[float | None]
+    length_longitudinal_m: Mapped[float | None]
+    length_transverse_m: Mapped[float | None]
+    length_diagonal_m: Mapped[float | None]
+    length_alligator_m: Mapped[float | None]
+    length_block_m: Mapped[float | None]
+    length_low_m: Mapped[float | None]
+    length_medium_m: Mapped[float | None]
+    length_high_m: Mapped[float | None]
+    length_unknown_m: Mapped[float | None]
+    alligator_m2: Mapped[float | None]
+    block_m2: Mapped[float | None]
+    zeb_share: Mapped[float | None]
+    zeb_evaluated: Mapped[float | None]
+    cracking_percent: Mapped[float | None]
+    cracking_rating: Mapped[str | None]
+    pci_cracking: Mapped[float | None]
+    pci_rating: Mapped[str | None]
+    r85: Mapped[dict[str, Any] | None]
+    """Extents by kind and zone: {kind: {zone: {length_m, width_mm}}}."""
     created_at: Mapped[Created]
     place: Mapped[str] = mapped_column(Box)
     """Bounds in degrees of the segment's centre-line; a trigger fills it, whoever writes the row."""
