@@ -45,9 +45,11 @@ WRONG: dict[str, tuple[Install, str]] = {
         NORM.with_values("storage.volume.accessMode=ReadWriteOnce"),
         "keeps every pod on one node",
     ),
-    "models on one node": (
-        BUCKET.with_values("models.volume.accessMode=ReadWriteOnce"),
-        "keeps every pod on one node",
+    "checkpoints on one node": (
+        BUCKET.with_values(
+            "training.volume.accessMode=ReadWriteOnce", "training.workers.replicas=2"
+        ),
+        "take one worker",
     ),
     "more workers than the most": (
         NORM.with_values("serving.cpu.minReplicas=9"),

@@ -73,11 +73,15 @@ def test_kinds_of_operators_are_valid(install: Install, validator: Validator) ->
 @pytest.mark.parametrize("install", [NORM, GPU], ids=["norm", "gpu"])
 def test_a_training_is_a_valid_rayjob(install: Install, validator: Validator) -> None:
     config = TrainConfig(
-        name="mine", output=Path("/models/mine"), data=(DataSource(folder=Path("/models/data")),)
+        name="mine",
+        output=Path("/training/mine"),
+        data=(DataSource(folder=Path("/training/data")),),
     )
     job = make_rayjob(rayjob_template(render(install)), config)
     validator("RayJob").validate(job)
-    assert job["spec"]["entrypoint"].startswith("python -m pavemap.training.run --config-base64 ")
+    assert job["spec"]["entrypoint"].startswith(
+        "python -m pavemap.training.run --register --config-base64 "
+    )
     assert len(job["metadata"]["name"]) <= 47
 
 

@@ -73,7 +73,7 @@ class Place:
 
     def path(self, text: str) -> str:
         """Return a path of a pod as one of this machine."""
-        roots = ("/tmp", "/storage", "/models", "/run/pavemap", "/etc/pavemap")
+        roots = ("/tmp", "/storage", "/training", "/run/pavemap", "/etc/pavemap")
         mounted = any(text == root or text.startswith(f"{root}/") for root in roots)
         return f"{self.folder}{text}" if mounted else text
 
@@ -110,7 +110,7 @@ def place(postgres_url: str, objects: list[Object]) -> Iterator[Place]:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     url = f"{postgres_url.rsplit('/', 1)[0]}/{name}"
-    for mounted in ("tmp", "storage", "models", "run/pavemap/database", "etc/pavemap"):
+    for mounted in ("tmp", "storage", "training", "run/pavemap/database", "etc/pavemap"):
         (folder / mounted).mkdir(parents=True)
     (folder / "run/pavemap/database/url").write_text(f"{url}\n")
     (folder / "etc/pavemap/rayjob.yaml").write_text(yaml.safe_dump(rayjob_template(objects)))
@@ -180,7 +180,7 @@ def cluster(migrated: Place) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def training(objects: list[Object], cluster: Cluster, migrated: Place) -> str:
     """The URL of a training whose entrypoint went through a shell, as the submitter's does, and to Ray."""
-    folder = migrated.folder / "models"
+    folder = migrated.folder / "training"
     write_set(folder / "set")
     config = TrainConfig(
         name="chart",
@@ -270,7 +270,7 @@ def test_helm_test_surveys_a_drawn_crack(
     command = migrated.command(container)
     assert command[-2:] == ["--server", f"http://{service}"]
     done = subprocess.run(
-        [*command[:-1], api],
+        [*command[:-1], api, f"--patience-s={WITHIN_S}"],
         env=migrated.environment(container),
         cwd=migrated.folder,
         capture_output=True,

@@ -60,6 +60,6 @@ imagePullSecrets:
 {{- .Values.storage.volume.existingClaim | default (printf "%s-storage" (include "pavemap.name" .)) -}}
 {{- end }}
 
-{{- define "pavemap.modelsClaim" -}}
-{{- .Values.models.volume.existingClaim | default (printf "%s-models" (include "pavemap.name" .)) -}}
+{{- define "pavemap.trainingClaim" -}}
+{{- .Values.training.volume.existingClaim | default (printf "%s-training" (include "pavemap.name" .)) -}}
 {{- end }}

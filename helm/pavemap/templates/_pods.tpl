@@ -29,6 +29,8 @@ capabilities:
   value: /tmp/matplotlib
 - name: XDG_CACHE_HOME
   value: /tmp/cache
+- name: PAVEMAP_MODEL_CACHE
+  value: /tmp/models
 {{- end }}
 
 {{- define "pavemap.logging" -}}
@@ -96,10 +98,6 @@ envFrom:
 - name: storage
   mountPath: /storage
 {{- end }}
-{{- if ne .Values.training.backend "none" }}
-- name: models
-  mountPath: /models
-{{- end }}
 {{- end }}
 
 {{- define "pavemap.volumes" -}}
@@ -109,10 +107,5 @@ envFrom:
 - name: storage
   persistentVolumeClaim:
     claimName: {{ include "pavemap.storageClaim" . }}
-{{- end }}
-{{- if ne .Values.training.backend "none" }}
-- name: models
-  persistentVolumeClaim:
-    claimName: {{ include "pavemap.modelsClaim" . }}
 {{- end }}
 {{- end }}

@@ -10,6 +10,9 @@ and gpus with resourceName.
 */}}
 {{- define "pavemap.rayPod" -}}
 {{- $root := .root -}}
+{{- /* Trainings run in clusters of their own, or as jobs whose driver is on the head of the serving one. */}}
+{{- $trains := or (eq .cluster "training") (eq $root.Values.training.backend "ray") -}}
+{{- $head := ne .role "worker" -}}
 {{- $resources := deepCopy .spec.resources -}}
 {{- if .gpus }}
 {{- $_ := set $resources "limits" (merge (dict .resourceName .gpus) ($resources.limits | default dict)) }}
@@ -37,14 +40,14 @@ spec:
   tolerations: {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
-    - name: {{ eq .role "worker" | ternary "ray-worker" "ray-head" }}
+    - name: {{ $head | ternary "ray-head" "ray-worker" }}
       image: {{ include "pavemap.image" (dict "root" $root "image" .image) }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       env:
         {{- include "pavemap.writable" $root | nindent 8 }}
         {{- include "pavemap.logging" $root | nindent 8 }}
-        {{- /* Surveyors are workers of the serving cluster; a training registers its model from its head. */}}
-        {{- if eq .cluster "serving" | ternary (eq .role "worker") (eq .role "head") }}
+        {{- /* Surveyors and Detectors are workers; a training registers its model from its head. */}}
+        {{- if or (and (not $head) (eq .cluster "serving")) (and $head $trains) }}
         {{- include "pavemap.databaseEnvironment" $root | nindent 8 }}
         {{- end }}
         {{- include "pavemap.storageEnvironment" $root | nindent 8 }}
@@ -52,7 +55,7 @@ spec:
           value: "0"
       {{- with include "pavemap.storageSecret" $root | trim }}{{ nindent 6 . }}{{- end }}
       ports:
-        {{- if ne .role "worker" }}
+        {{- if $head }}
         - {name: gcs-server, containerPort: 6379}
         - {name: dashboard, containerPort: 8265}
         - {name: client, containerPort: 10001}
@@ -65,8 +68,17 @@ spec:
         - {name: metrics, containerPort: 8080}
       securityContext: {{- include "pavemap.containerSecurity" $root | nindent 8 }}
       resources: {{- toYaml $resources | nindent 8 }}
-      volumeMounts: {{- include "pavemap.mounts" $root | nindent 8 }}
-  volumes: {{- include "pavemap.volumes" $root | nindent 4 }}
+      volumeMounts:
+        {{- include "pavemap.mounts" $root | nindent 8 }}
+        {{- if $trains }}
+        - {name: training, mountPath: /training}
+        {{- end }}
+  volumes:
+    {{- include "pavemap.volumes" $root | nindent 4 }}
+    {{- if $trains }}
+    - name: training
+      persistentVolumeClaim: {claimName: {{ include "pavemap.trainingClaim" $root }}}
+    {{- end }}
 {{- end }}
 
 {{- define "pavemap.rayAuth" -}}

@@ -39,9 +39,13 @@
 {{- if and (not $storage.url) $storage.endpoint }}
 {{- fail "storage.endpoint is set but storage.url is not: name the bucket there (s3://bucket/prefix) or leave the endpoint out" }}
 {{- end }}
-{{- $single := or (and (not $storage.url) (eq $storage.volume.accessMode "ReadWriteOnce")) (and (ne .Values.training.backend "none") (eq .Values.models.volume.accessMode "ReadWriteOnce")) }}
+{{- $single := and (not $storage.url) (eq $storage.volume.accessMode "ReadWriteOnce") }}
 {{- if and $single (or (gt (int .Values.api.replicas) 1) .Values.api.autoscaling.enabled .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}
-{{- fail "a ReadWriteOnce volume keeps every pod on one node: set storage.url to a bucket and accessMode of storage.volume and models.volume to ReadWriteMany, or take api.replicas=1, serving.cpu.maxReplicas=1 and no GPU group" }}
+{{- fail "storage.volume is ReadWriteOnce, which keeps every pod on one node: set storage.url to a bucket or storage.volume.accessMode to ReadWriteMany, or take api.replicas=1, serving.cpu.maxReplicas=1 and no GPU group" }}
+{{- end }}
+{{- $training := .Values.training }}
+{{- if and (eq $training.backend "kubernetes") (eq $training.volume.accessMode "ReadWriteOnce") (gt (int $training.workers.replicas) 1) }}
+{{- fail "training.volume is ReadWriteOnce, but training.workers.replicas is above 1: workers on other nodes could not reach their checkpoints; set training.volume.accessMode to ReadWriteMany or take one worker" }}
 {{- end }}
 {{- end }}
 
