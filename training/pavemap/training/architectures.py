@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pavemap.training.config import TrainConfig
 from pavemap.training.crops import CropSampler
-from pavemap.training.datasets import read_source
+from pavemap.training.datasets import LabelledImage, read_source
 from pavemap.training.errors import BadModel
 from pavemap.training.network import FanNet
 from pavemap.training.patches import PatchSampler
@@ -49,6 +49,13 @@ def build_sampler(config: TrainConfig, network: nn.Module) -> Sampler:
     """The sampler of training data that suits a network."""
     channels = int(config.architecture_args.get("channels", 3))
     sets = [read_source(source, channels=channels) for source in config.data]
+    return sampler_of(config, network, sets)
+
+
+def sampler_of(
+    config: TrainConfig, network: nn.Module, sets: Sequence[Sequence[LabelledImage]]
+) -> Sampler:
+    """The sampler that suits a network, on images already read, a set for each of the config's."""
     if isinstance(network, FanNet):
         return PatchSampler(
             [image for images in sets for image in images],

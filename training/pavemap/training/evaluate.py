@@ -28,6 +28,7 @@ from pavemap.training.metrics import (
     pooled_score,
     tally,
 )
+from pavemap.training.pictures import judged, write_picture
 
 OnImage = Callable[[int, int], None]  # images done, images in all
 
@@ -113,11 +114,13 @@ def evaluate(
     tolerance_px: int = TOLERANCE_PX,
     limit: int | None = None,
     on_image: OnImage | None = None,
+    pictures: Path | None = None,
 ) -> Evaluation:
     """Score a model (a folder or a loaded one) on a folder of images/ and masks/.
 
     `list_name` names the list file ('test'); `threshold` is the card's unless given; `limit`
-    takes the first images only. Raises BadModel or BadTrainingData.
+    takes the first images only; a folder of `pictures` gets one of right, wrong and missed pixels for each
+    image. Raises BadModel or BadTrainingData.
     """
     loaded = model if isinstance(model, CrackModel) else CrackModel.load(model)
     source = data if isinstance(data, DataSource) else DataSource(folder=data, list=list_name)
@@ -138,6 +141,9 @@ def evaluate(
                 tally(probability, image.crack, threshold=used, ignore=image.ignore),
             )
         )
+        if pictures is not None:
+            picture = judged(image, probability >= used * 255, tolerance_px=tolerance_px)
+            write_picture(pictures / f"{pair.name}.png", picture)
         if on_image is not None:
             on_image(done, len(pairs))
     return Evaluation(

@@ -116,9 +116,9 @@ def count(
     seen, there = detected & counted, truth & counted
     return Counts(
         detected=int(seen.sum()),
-        right=int((seen & _grown(truth, tolerance_px)).sum()),
+        right=int((seen & within(truth, tolerance_px)).sum()),
         true=int(there.sum()),
-        found=int((there & _grown(detected, tolerance_px)).sum()),
+        found=int((there & within(detected, tolerance_px)).sum()),
     )
 
 
@@ -180,7 +180,8 @@ def pooled_score(counts: Iterable[Counts]) -> Score:
     return sum(counts, Counts(0, 0, 0, 0)).score
 
 
-def _grown(mask: NDArray[np.bool_], radius_px: int) -> NDArray[np.bool_]:
+def within(mask: NDArray[np.bool_], radius_px: int) -> NDArray[np.bool_]:
+    """Where a pixel of a mask (H, W) lies in the square window of this radius."""
     side = 2 * radius_px + 1
     kernel = np.ones((side, side), np.uint8)
     return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel), dtype=bool)

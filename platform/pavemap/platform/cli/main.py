@@ -13,6 +13,7 @@ from pavemap.geo.errors import PavemapError
 from pavemap.platform.cli import console, models, networks, results, surveys
 from pavemap.platform.cli.demo import demo
 from pavemap.platform.cli.detect import detect
+from pavemap.platform.cli.experiments import experiment
 from pavemap.platform.cli.migrate import migrate
 from pavemap.platform.cli.up import up
 
@@ -81,6 +82,7 @@ app.command()(results.cracks)
 app.command()(results.export)
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(experiment)
 app.add_typer(models.models, name="model")
 
 

@@ -68,6 +68,10 @@ def evaluate(
         int, typer.Option(min=0, max=20, help="How far off a right pixel may be.")
     ] = 2,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first images.")] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures of right, wrong and missed pixels of each image."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled images by the paper's metric: precision, recall and F1."""
@@ -84,6 +88,7 @@ def evaluate(
             threshold=threshold,
             tolerance_px=tolerance_px,
             limit=limit,
+            pictures=pictures,
             on_image=lambda done, total: bars.update(task, completed=done, total=total),
         )
     if as_json:

@@ -1,0 +1,323 @@
+"""Experiments go on where they stopped, draw what the paper draws, and report what was run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pavemap.platform.cli.main import app
+from pavemap.training.aiglern import read_aiglern
+from pavemap.training.config import load_config
+from pavemap.training.errors import BadTrainingConfig, BadTrainingData
+from pavemap.training.experiments import fitting, leave_one_out, paper_table, studies
+from pavemap.training.experiments.images import folds_of, kept_back
+from pavemap.training.experiments.ledger import FILE, Ledger, Record
+from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
+from pavemap.training.experiments.plan import Experiment, Options, Report, Run, perform
+from pavemap.training.experiments.recipes import Recipe
+from pavemap.training.experiments.registry import EXPERIMENTS, find_experiment
+from pavemap.training.experiments.scoring import scores_of, standardised, turned
+from pavemap.training.metrics import THRESHOLDS
+from pavemap.training.network import FanNet
+from pavemap.training.pictures import MISSED, RIGHT, WRONG, judged
+from training.drawing import draw_image, mask_of, write_png, write_set
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_set(folder / "cfd", count=11)
+    return folder
+
+
+@pytest.fixture
+def options(data: Path, tmp_path: Path) -> Options:
+    return Options(data=data, output=tmp_path / "out", iterations=3, stride=4)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_experiment_goes_on_with_the_runs_that_are_left(options: Options) -> None:
+    performed: list[str] = []
+
+    def run(key: str) -> Run:
+        def work(_: Path) -> Record:
+            if key == "b" and performed.count("b") == 0:
+                performed.append(key)
+                raise Interrupted
+            performed.append(key)
+            return {"value": key}
+
+        return Run(key, work)
+
+    def report(records: dict[str, Record]) -> Report:
+        return Report(" ".join(record["value"] for record in records.values()))
+
+    three = Experiment("three", "", lambda _: [run(key) for key in "abc"], report)  # type: ignore[arg-type]
+    with pytest.raises(Interrupted):
+        perform(three, options)
+    path = perform(three, options)
+    perform(three, options)
+    assert performed == ["a", "b", "b", "c"]
+    assert path.read_text() == "a b c"
+    with pytest.raises(BadTrainingConfig, match="no run like z"):
+        perform(three, replace(options, only=("z",)))
+
+
+def test_a_line_cut_short_is_run_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.add("a", {"value": 1})
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"key": "b", "val')
+    assert list(ledger.records()) == ["a"]
+    ledger.add("b", {"value": 2})
+    assert {key: record["value"] for key, record in ledger.records().items()} == {"a": 1, "b": 2}
+
+
+def test_the_paper_table_of_a_system_and_the_network(options: Options) -> None:
+    only = ("cfd/canny/", "cfd/fan2018/3-iterations/seed-0/split")
+    path = perform(EXPERIMENTS["paper-table"], replace(options, only=only, folds=2))
+    text = path.read_text()
+    cfd = text.partition("### AigleRN")[0].splitlines()
+    rows = {line.split("|")[1].strip(): line for line in cfd if "±" in line or "fan2018" in line}
+    assert "0.4570" in rows["canny"]
+    assert "0.9244" in rows["fan2018, 3 iterations"]
+    assert text.count("no data here") == len(paper_table.AIGLERN)
+    assert (path.parent / "paper-table.png").read_bytes().startswith(b"\x89PNG")
+    record = Ledger(path.parent).records()["cfd/canny/split"]
+    assert set(record["parameters"]) == {"sigma_px", "high", "low_per_high"}
+    assert list(record["tests"]["test"]["f1_by_image"]) == ["010"]  # the test list's
+
+
+def test_studies_run_and_report(options: Options) -> None:
+    for name, only in {
+        "output-size": ("s-1/", "s-7/"),
+        "ratio": ("R-1/", "natural"),
+        "plain-recipe": ("seed-0", "seed-1"),
+        "towards": ("step-0", "step-7"),
+    }.items():
+        small = replace(options, only=only, iterations=2)
+        path = perform(find_experiment(name), small)
+        assert path.read_text().count("\n| ") == 3, name  # its ruler and two rows
+        assert (path.parent / "losses.png").exists()
+    held = Ledger(options.output / "towards").records()["step-0/2-iterations/seed-0"]["validation"]
+    assert held["images"] == 1
+    assert held["threshold"] in THRESHOLDS
+
+
+def test_cross_database_trains_on_each_and_on_half_of_all(
+    options: Options, monkeypatch: pytest.MonkeyPatch, data: Path
+) -> None:
+    sets = dict.fromkeys(("one", "other"), ("cfd", "train", "cfd", "test"))
+    monkeypatch.setattr(studies, "SETS", sets)
+    monkeypatch.setattr("pavemap.training.experiments.images.SETS", sets)
+    path = perform(find_experiment("cross-database"), replace(options, iterations=1))
+    records = Ledger(path.parent).records().values()
+    assert [record["variant"] for record in records] == ["one", "other", "hybrid"]
+    assert all(set(record["tests"]) == {"one", "other"} for record in records)
+
+
+def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Options) -> None:
+    shutil.copytree(data / "cfd", data / "second", dirs_exist_ok=True)
+    config = data / "survey.toml"
+    source = '[[{0}]]\nfolder = "{1}"\nlist = "{2}"\n'
+    config.write_text(
+        'name = "drawn"\noutput = "out"\narchitecture = "survey-unet"\n'
+        "architecture_args = { width = 4 }\nbatch_size = 2\ncrop_px = 32\n"
+        + "".join(source.format("data", name, "train") for name in ("cfd", "second"))
+        + "".join(source.format("validation", name, "train") for name in ("cfd", "second"))
+        + source.format("tests", "second", "test")
+    )
+    whole = replace(options, survey_config=config, iterations=2)
+    path = perform(leave_one_out.EXPERIMENT, whole)
+    tested = {
+        record["left_out"]: {label: scores["images"] for label, scores in record["tests"].items()}
+        for record in Ledger(path.parent).records().values()
+    }
+    assert tested == {"cfd": {"cfd/train": 10}, "second": {"second/test": 1}}
+    left = leave_one_out.without(load_config(config), "cfd")
+    assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
+
+
+def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
+    options: Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images = [draw_image(seed) for seed in range(2)]
+    recipe = Recipe(average_decay=0.9, schedule="cosine")
+    config = recipe.config(options, iterations=6, seed=1).model_copy(update={"batch_size": 32})
+
+    def fit(folder: Path) -> torch.Tensor:
+        found = fitting.fit_patches(
+            config, Draw(light=0.3, turns=True), images, device=CPU, checkpoints=folder
+        )
+        assert found.losses[-1][0] == 6
+        return torch.cat([weight.detach().flatten() for weight in found.network.parameters()])
+
+    whole = fit(tmp_path / "whole")
+    monkeypatch.setattr(fitting, "SAVED_EVERY", 2)
+    step, calls = fitting._step, []
+
+    def interrupted(*arguments: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 6:
+            raise Interrupted
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fitting, "_step", interrupted)
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "parts")
+    assert [path.name for path in (tmp_path / "parts").glob("iter*")] == ["iteration-0000004"]
+    assert torch.equal(fit(tmp_path / "parts"), whole)
+    assert len(calls) == 6 + 2
+    assert not (tmp_path / "parts").exists()
+
+
+def test_patches_on_the_device_are_cut_where_the_truth_is() -> None:
+    """One in four patches is centred on a crack; centre and window agree with the image."""
+    network = FanNet(size=3)
+    patches = PatchesOnDevice([draw_image(3)], network, Draw(), device=CPU)
+    torch.manual_seed(0)
+    pixels, labels = patches.batch(64)
+    assert pixels.shape == (64, 3, 27, 27)
+    assert labels.shape == (64, 3, 3)
+    centre = labels[:, 1, 1]
+    assert centre.sum() == 16
+    dark = pixels[:, :, 13, 13].mean(1) < -0.15  # drawn cracks are about 60, the ground about 150
+    assert torch.equal(dark, centre.bool())
+
+
+def test_turned_patches_turn_with_their_windows() -> None:
+    network = FanNet(size=5)
+    patches = PatchesOnDevice([draw_image(3)], network, Draw(turns=True), device=CPU)
+    torch.manual_seed(0)
+    pixels, labels = patches.batch(64)
+    dark = pixels[:, :, 11:16, 11:16].mean(1) < -0.15
+    assert (dark == labels.bool()).float().mean() > 0.98
+
+
+def test_the_natural_ratio_and_negatives_by_a_crack() -> None:
+    image, network = draw_image(3), FanNet(size=1)
+    torch.manual_seed(0)
+    natural = PatchesOnDevice([image], network, Draw(negatives_per_positive=None), device=CPU)
+    share = float(natural.batch(4000)[1].mean())
+    assert share == pytest.approx(image.crack.mean(), abs=0.02)
+    near = PatchesOnDevice(
+        [image], FanNet(size=9), Draw(negatives_per_positive=1.0, near_share=1.0), device=CPU
+    )
+    crack_in_window = near.batch(200)[1].flatten(1).amax(1)
+    anywhere = PatchesOnDevice(
+        [image], FanNet(size=9), Draw(negatives_per_positive=1.0), device=CPU
+    )
+    assert crack_in_window.mean() > anywhere.batch(200)[1].flatten(1).amax(1).mean()
+
+
+def test_folds_test_every_image_once() -> None:
+    images = [draw_image(seed, height=8, width=8) for seed in range(7)]
+    folds = folds_of(images, 3)
+    tested = [image.name for fold in folds for image in fold.test]
+    assert sorted(tested) == [image.name for image in images]
+    for fold in folds:
+        assert not {i.name for i in fold.test} & {i.name for i in fold.train}
+    assert [i.name for i in folds_of(images[::-1], 3)[0].test] == [i.name for i in folds[0].test]
+
+
+def test_every_ninth_image_is_kept_back() -> None:
+    images = [draw_image(seed, height=8, width=8) for seed in range(18)]
+    train, held = kept_back(images)
+    assert ([i.name for i in held], len(train)) == (["008", "017"], 16)
+    with pytest.raises(BadTrainingData, match="at least 9"):
+        kept_back(images[:8])
+
+
+def test_turning_an_image_turns_what_is_found_back() -> None:
+    image = draw_image(5)
+    found = turned(lambda pixels: np.where(pixels.mean(2) < 105, 200, 10).astype(np.uint8))
+    assert np.array_equal(found(image.pixels) >= 128, image.pixels.mean(2) < 105)
+
+
+def test_standardised_images_have_one_mean_and_deviation() -> None:
+    even = standardised(draw_image(5).pixels).astype(float)
+    assert np.allclose(even.mean((0, 1)), 128, atol=2)
+    assert np.allclose(even.std((0, 1)), 32, atol=3)
+
+
+def test_a_record_says_what_each_image_scored() -> None:
+    images = [draw_image(1), draw_image(2)]
+    scores = scores_of(lambda pixels: pixels.mean(2) < 105, images)
+    assert json.loads(json.dumps(scores))["f1_by_image"].keys() == {"001", "002"}
+    assert (scores["ods"], scores["curve"]) == (None, [])
+    assert scores["mean"]["2"]["f1"] > 0.99
+
+
+def test_aiglern_as_published_is_grey_and_its_cracks_are_dark(tmp_path: Path) -> None:
+    drawn = [draw_image(seed, channels=1) for seed in range(3)]
+    for folder in ("IMAGES/AIGLE_RN", "GROUND_TRUTH/AIGLE_RN"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, image in zip(("C18b", "E17a", "F01a"), drawn, strict=True):
+        write_png(tmp_path / f"IMAGES/AIGLE_RN/Im_GT_AIGLE_RN_{name}or.png", image.pixels)
+        truth = np.where(image.crack, 0, 255).astype(np.uint8)
+        write_png(tmp_path / f"GROUND_TRUTH/AIGLE_RN/GT_AIGLE_RN_{name}.png", truth)
+    write_png(tmp_path / "IMAGES/AIGLE_RN/Im_noGT_AIGLE_RN_G01aor.png", drawn[0].pixels)
+    images = read_aiglern(tmp_path)
+    assert [image.name for image in images] == ["C18b", "E17a", "F01a"]
+    assert images[0].pixels.shape == (96, 128, 1)
+    assert np.array_equal(images[1].crack, drawn[1].crack)
+    (tmp_path / "GROUND_TRUTH/AIGLE_RN/GT_AIGLE_RN_E17a.png").unlink()
+    with pytest.raises(BadTrainingData, match="truth of 1 of 3 images, the first is E17a"):
+        read_aiglern(tmp_path)
+    with pytest.raises(BadTrainingData, match="is no AigleRN set"):
+        read_aiglern(tmp_path / "nowhere")
+
+
+def test_aiglern_rows_run_on_its_data(options: Options, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "aiglern", count=5, inverted=True)
+    here = replace(options, aiglern=folder, only=("aiglern/canny", "aiglern/fan2018"))
+    path = perform(EXPERIMENTS["paper-table"], here)
+    assert "no data here" not in path.read_text()
+    records = Ledger(path.parent).records()
+    assert records["aiglern/fan2018/3-iterations/seed-0/split"]["recipe"]["channels"] == 1
+    assert records["aiglern/canny/split"]["tests"]["test"]["mean"]["2"]["f1"] > 0.6
+
+
+def test_a_picture_is_green_where_right_red_where_wrong_blue_where_missed() -> None:
+    image = replace(
+        draw_image(1, height=12, width=12),
+        crack=mask_of(*["............"] * 2, "......#.....", *["............"] * 8, "#..........."),
+    )
+    detected = np.zeros((12, 12), bool)
+    detected[3, 5] = detected[7, 10] = True
+    picture = judged(image, detected)
+    assert picture.shape == (12, 28, 3)
+    shown = picture[:, 16:]
+    assert tuple(shown[3, 5]) == RIGHT
+    assert tuple(shown[7, 10]) == WRONG
+    assert tuple(shown[11, 0]) == MISSED
+    assert tuple(shown[2, 6]) not in {RIGHT, WRONG, MISSED}  # a true pixel that was found
+    assert np.array_equal(picture[:, :12], image.pixels)
+
+
+def test_the_command_lists_runs_and_refuses(data: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    listed = runner.invoke(app, ["experiment", "--list"])
+    assert all(name in listed.output for name in EXPERIMENTS)
+    arguments = ["paper-table", "--data", str(data), "-o", str(tmp_path), "--only", "canny/split"]
+    found = runner.invoke(app, ["experiment", *arguments])
+    assert found.exit_code == 0, found.output
+    assert "| canny | 0.4570 |" in found.output
+    unknown = runner.invoke(app, ["experiment", "nothing"])
+    assert unknown.exit_code == 1
+    assert "there are paper-table" in unknown.output
+    missing = runner.invoke(app, ["experiment", "ratio", "--data", str(tmp_path / "none")])
+    assert missing.exit_code == 1
+    assert "is missing" in missing.output

@@ -1,0 +1,107 @@
+"""Reports of experiments: Markdown tables and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from pavemap.training.experiments.ledger import Record
+
+Series = Mapping[str, Sequence[tuple[float, float]]]
+Draw = Callable[[Path], None]
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def paper_scores(scores: Record) -> list[str]:
+    """Precision, recall and F1 the paper's way (mean over images, 2 pixels)."""
+    two = scores["mean"]["2"]
+    return [f"{two['precision']:.4f}", f"{two['recall']:.4f}", f"**{two['f1']:.4f}**"]
+
+
+def other_scores(scores: Record) -> list[str]:
+    """Pooled F1, F1 at 0 and 5 pixels, best-threshold F1 for the set (ODS) and for each image (OIS)."""
+    best = [scores["ods"] and scores["ods"]["f1"], scores["ois"]]
+    return [
+        f"{scores['pooled']['2']['f1']:.4f}",
+        f"{scores['mean']['0']['f1']:.4f}",
+        f"{scores['mean']['5']['f1']:.4f}",
+        *("–" if value is None else f"{value:.4f}" for value in best),
+    ]
+
+
+OTHER_COLUMNS = ["F1 pooled", "F1 at 0 px", "F1 at 5 px", "ODS", "OIS"]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation of a few values."""
+    if not values:
+        return "–"
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def f1_of(scores: Record) -> float:
+    """The paper's F1."""
+    return float(scores["mean"]["2"]["f1"])
+
+
+def lines(
+    series: Series,
+    *,
+    across: str,
+    up: str = "mean over images, 2 px",
+    logarithmic: bool = False,
+    ticks: Sequence[tuple[float, str]] = (),
+) -> Draw:
+    """A plot of curves, written as PNG."""
+
+    def draw(path: Path) -> None:
+        plot, axes = _axes()
+        for name, points in series.items():
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3.5, label=name)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        if logarithmic:
+            axes.set_xscale("log")
+        if ticks:
+            axes.set_xticks([at for at, _ in ticks], [text for _, text in ticks])
+            axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+        plot.savefig(path, dpi=110, bbox_inches="tight")
+
+    return draw
+
+
+def precision_recall(scores_by_name: Mapping[str, Record]) -> Draw:
+    """Precision against recall by threshold; detectors without thresholds are single points."""
+
+    def draw(path: Path) -> None:
+        plot, axes = _axes()
+        for name, scores in scores_by_name.items():
+            points = [(recall, precision) for _, precision, recall, _ in scores["curve"]]
+            two = scores["mean"]["2"]
+            (line,) = axes.plot(*zip(*points, strict=True)) if points else axes.plot([], [])
+            axes.plot(two["recall"], two["precision"], "o", color=line.get_color(), label=name)
+        axes.set_xlabel("recall")
+        axes.set_ylabel("precision")
+        axes.set_xlim(0, 1.01)
+        axes.set_ylim(0, 1.01)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="lower left")
+        plot.savefig(path, dpi=110, bbox_inches="tight")
+
+    return draw
+
+
+def _axes() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    plot = Figure(figsize=(6, 4))
+    return plot, plot.subplots()

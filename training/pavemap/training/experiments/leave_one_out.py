@@ -1,0 +1,111 @@
+"""Roads never seen: the survey configuration trained on all sets but one, tested on that one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pavemap.training.config import DataSource, TrainConfig, load_config
+from pavemap.training.datasets import list_pairs, read_source
+from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.experiments.figures import (
+    OTHER_COLUMNS,
+    markdown,
+    other_scores,
+    paper_scores,
+    precision_recall,
+)
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.experiments.paper_table import config_run
+from pavemap.training.experiments.plan import Experiment, Options, Report, Run
+
+
+def runs(options: Options) -> list[Run]:
+    """A run for each set of the configuration, named by its folder below the data folder."""
+    config = load_config(options.survey_config)
+    names = list(dict.fromkeys(set_of(source) for source in config.data))
+    if len(names) < 2:
+        raise BadTrainingConfig(
+            f"{options.survey_config} trains on {', '.join(names)} alone; leaving a set out needs two."
+        )
+    for source in (*config.data, *config.validation):
+        list_pairs(source)
+    seeds = options.seeds or (config.seed,)
+    return [_run(config, name, options, seed) for name in names for seed in seeds]
+
+
+def set_of(source: DataSource) -> str:
+    """The data set that a source is a part of: its folder, or that above train, val and test."""
+    part = source.folder.name in {"train", "val", "test"}
+    return (source.folder.parent if part else source.folder).name
+
+
+def without(config: TrainConfig, name: str) -> TrainConfig:
+    """The configuration without a set, in training and in validation."""
+    return config.model_copy(
+        update={
+            "data": tuple(source for source in config.data if set_of(source) != name),
+            "validation": tuple(s for s in config.validation if set_of(s) != name),
+        }
+    )
+
+
+def tests_of(config: TrainConfig, name: str) -> Sequence[DataSource]:
+    """What the left-out set is tested on: its test sources, else all that training would have used."""
+    tests = [source for source in config.tests if set_of(source) == name]
+    if tests:
+        return tests
+    return [
+        source.model_copy(update={"leave_out_every": 0, "left_out": False})
+        for source in config.data
+        if set_of(source) == name
+    ]
+
+
+def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
+    config = without(whole, name).model_copy(
+        update={
+            "seed": seed,
+            "threads": options.threads,
+            "iterations": options.iterations or whole.iterations,
+        }
+    )
+
+    def perform(checkpoints: Path) -> Record:
+        tests = {s.label: read_source(s) for s in tests_of(whole, name)}
+        held = [image for source in config.validation for image in read_source(source)]
+        sets = [read_source(source) for source in config.data]
+        found = config_run(config, sets, tests, held, options, checkpoints)
+        return {"left_out": name, "config": whole.name, **found}
+
+    return Run(f"without-{name}/{config.iterations}-iterations/seed-{seed}", perform)
+
+
+def report(records: Mapping[str, Record]) -> Report:
+    """A row for each set left out."""
+    rows, shown = [], {}
+    for record in records.values():
+        for label, scores in record["tests"].items():
+            shown[f"{label}, unseen"] = scores
+            rows.append(
+                [
+                    record["left_out"],
+                    label,
+                    str(scores["images"]),
+                    f"{record['iterations']:,}",
+                    str(record["seed"]),
+                    f"{scores['threshold']:g}",
+                    *paper_scores(scores),
+                    *other_scores(scores),
+                    f"{record['training_s']:.0f}",
+                ]
+            )
+    columns = ["left out", "tested on", "images", "iterations", "seed", "threshold"]
+    columns += ["Pr", "Re", "F1", *OTHER_COLUMNS, "training s"]
+    pictures = {"leave-one-out.png": precision_recall(shown)} if shown else {}
+    return Report(markdown(columns, rows), pictures)
+
+
+EXPERIMENT = Experiment(
+    "leave-one-out", "the survey configuration without each of its sets", runs, report
+)

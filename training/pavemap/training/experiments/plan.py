@@ -1,0 +1,120 @@
+"""An experiment is a list of runs and a report; this does the runs that are not done yet."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.experiments.ledger import Ledger, Record
+
+OnRun = Callable[[str, int, int], None]  # key, runs done, runs in all
+
+
+@dataclass(frozen=True)
+class Options:
+    """How large an experiment is made, and where it reads and writes; None is the study's own size."""
+
+    data: Path
+    output: Path  # runs, checkpoints and reports, a folder for each experiment
+    iterations: int | None = None
+    seeds: tuple[int, ...] | None = None
+    folds: int = 5
+    threads: int = 1
+    gpu: bool = False
+    stride: int = 1  # grid of patches of the paper's network when it is tested
+    only: tuple[str, ...] = ()  # runs whose key holds one of these
+    models: tuple[str, ...] = ()  # finished models for the paper's table, names or folders
+    configs: tuple[Path, ...] = ()  # training configurations for the paper's table
+    survey_config: Path = Path("training/configs/survey-unet.toml")
+    aiglern: Path | None = None
+
+    def device(self) -> str:
+        """'cuda' or 'cpu'. Raises BadTrainingConfig when there is no GPU to be had."""
+        import torch
+
+        if self.gpu and not torch.cuda.is_available():
+            raise BadTrainingConfig("No GPU is to be had here; leave --gpu out.")
+        return "cuda" if self.gpu else "cpu"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. Its key names all that decides its outcome, so that it is done once."""
+
+    key: str
+    perform: Callable[[Path], Record]  # given a folder for its checkpoints
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables in Markdown, and the pictures that it shows (name by name, written by the caller)."""
+
+    text: str
+    pictures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A registered experiment."""
+
+    name: str
+    about: str
+    runs: Callable[[Options], Sequence[Run]]
+    report: Callable[[Mapping[str, Record]], Report]
+
+
+def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = None) -> Path:
+    """Do the runs that are not done yet, then write the report; its file.
+
+    Raises BadTrainingConfig or BadTrainingData before the first run when something is missing.
+    """
+    options.device()
+    folder = options.output / experiment.name
+    ledger = Ledger(folder)
+    runs = [run for run in experiment.runs(options) if _wanted(run.key, options.only)]
+    if not runs:
+        raise BadTrainingConfig(
+            f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out."
+        )
+    done = ledger.records()
+    for number, run in enumerate(runs):
+        if on_run is not None:
+            on_run(run.key, number, len(runs))
+        if run.key in done:
+            continue
+        checkpoints = folder / "checkpoints" / run.key.replace("/", "_")
+        ledger.add(run.key, {**run.perform(checkpoints), "machine": _machine(options)})
+    if on_run is not None:
+        on_run("report", len(runs), len(runs))
+    return write_report(experiment, options)
+
+
+def write_report(experiment: Experiment, options: Options) -> Path:
+    """Write report.md and its pictures from the runs done so far."""
+    folder = options.output / experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    report = experiment.report(Ledger(folder).records())
+    for name, draw in report.pictures.items():
+        draw(folder / name)
+    path = folder / "report.md"
+    path.write_text(report.text, encoding="utf-8")
+    return path
+
+
+def _wanted(key: str, only: Sequence[str]) -> bool:
+    return not only or any(part in key for part in only)
+
+
+def _machine(options: Options) -> str:
+    device = "GPU"
+    if options.gpu:
+        import torch
+
+        device = torch.cuda.get_device_name()
+    else:
+        device = f"{options.threads} threads of {os.cpu_count()}"
+    return f"{platform.machine()}, {device}"

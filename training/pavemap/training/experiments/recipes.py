@@ -1,0 +1,120 @@
+"""How the paper's network is trained in a run, and one run of it from images to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.datasets import LabelledImage
+from pavemap.training.experiments.fitting import Trained, fit_patches
+from pavemap.training.experiments.images import Images
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.experiments.patches_on_device import Draw
+from pavemap.training.experiments.plan import Options
+from pavemap.training.experiments.scoring import (
+    Detect,
+    best_threshold,
+    detector_of,
+    scores_of,
+    standardised,
+    turned,
+)
+
+PAPERS_ITERATIONS = 30_000
+STUDY_ITERATIONS = 10_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training of the paper's network; the defaults are the paper's, zeros beyond patches included."""
+
+    draw: Draw = field(default_factory=Draw)
+    size: int = 5
+    channels: int = 3
+    schedule: Literal["constant", "cosine"] = "constant"
+    average_decay: float = 0.0
+    even_light: bool = False  # images standardised, in training and in use
+    turned_tests: bool = False  # the mean over the image's eight symmetries
+
+    def config(self, options: Options, *, iterations: int, seed: int) -> TrainConfig:
+        """The settings of the optimizer, the schedule and the network."""
+        return parse_config(
+            {
+                "name": "experiment",
+                "output": options.output,
+                "data": [{"folder": options.data}],
+                "architecture_args": {
+                    "size": self.size,
+                    "channels": self.channels,
+                    "context": False,
+                },
+                "iterations": iterations,
+                "schedule": self.schedule,
+                "average_decay": self.average_decay,
+                "seed": seed,
+                "threads": options.threads,
+            }
+        )
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    train: Images,
+    tests: Mapping[str, Images],
+    options: Options,
+    iterations: int,
+    seed: int,
+    checkpoints: Path,
+    validation: Images = (),
+) -> Record:
+    """Train once and score on every test set; a threshold comes from `validation`, else it is 0.5."""
+    config = recipe.config(options, iterations=iterations, seed=seed)
+    device = options.device()
+    images = [_even(image) for image in train] if recipe.even_light else train
+    trained = fit_patches(
+        config, recipe.draw, images, device=torch.device(device), checkpoints=checkpoints
+    )
+    detect = detector_of(trained.network, config, device=device, stride=options.stride)
+    return {
+        "recipe": asdict(recipe),
+        "stride": options.stride,
+        **scored_run(_as_tested(detect, recipe), trained, config, tests, validation),
+    }
+
+
+def scored_run(
+    detect: Detect,
+    trained: Trained,
+    config: TrainConfig,
+    tests: Mapping[str, Images],
+    validation: Images,
+) -> Record:
+    """What every training run's record holds."""
+    threshold = best_threshold(detect, validation) if validation else config.threshold
+    record: Record = {
+        "iterations": config.iterations,
+        "seed": config.seed,
+        "training_s": round(trained.seconds, 1),
+        "losses": [[at, round(loss, 5)] for at, loss in trained.losses],
+        "tests": {
+            name: scores_of(detect, images, threshold=threshold) for name, images in tests.items()
+        },
+    }
+    if validation:
+        record["validation"] = scores_of(detect, validation, threshold=threshold)
+    return record
+
+
+def _as_tested(detect: Detect, recipe: Recipe) -> Detect:
+    used = (lambda pixels: detect(standardised(pixels))) if recipe.even_light else detect
+    return turned(used) if recipe.turned_tests else used
+
+
+def _even(image: LabelledImage) -> LabelledImage:
+    return replace(image, pixels=standardised(image.pixels))

@@ -1,0 +1,21 @@
+"""The experiments by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.experiments import leave_one_out, paper_table
+from pavemap.training.experiments.plan import Experiment
+from pavemap.training.experiments.studies import STUDIES
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    one.name: one for one in (paper_table.EXPERIMENT, *STUDIES, leave_one_out.EXPERIMENT)
+}
+
+
+def find_experiment(name: str) -> Experiment:
+    """An experiment by name. Raises BadTrainingConfig naming those there are."""
+    if name not in EXPERIMENTS:
+        raise BadTrainingConfig(f"No experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]

@@ -1,0 +1,108 @@
+"""Any detector scored on images: all figures of the metric, its curve, the time that it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pavemap.training.card import ModelCard
+from pavemap.training.config import TrainConfig
+from pavemap.training.dense import dense_form
+from pavemap.training.experiments.images import Images
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.inference import CrackModel
+from pavemap.training.metrics import THRESHOLDS, TOLERANCE_PX, Tally, figures, mean_score, tally
+
+Found = NDArray[np.uint8] | NDArray[np.bool_]
+Detect = Callable[[NDArray[np.uint8]], Found]
+
+
+def scores_of(detect: Detect, images: Images, *, threshold: float = 0.5) -> Record:
+    """Figures, precision and recall by threshold, F1 of each image, and the time of detection alone."""
+    tallies, seconds, pixels = [], 0.0, 0
+    for image in images:
+        started = time.perf_counter()
+        found = detect(image.pixels)
+        seconds += time.perf_counter() - started
+        pixels += image.crack.size
+        tallies.append(tally(found, image.crack, threshold=threshold, ignore=image.ignore))
+    return {
+        "images": len(images),
+        "threshold": threshold,
+        **figures(tallies).to_dict(),
+        "curve": _curve(tallies),
+        "f1_by_image": {
+            image.name: round(one.at[TOLERANCE_PX].score.f1, 4)
+            for image, one in zip(images, tallies, strict=True)
+        },
+        "seconds_per_mpx": round(seconds / pixels * 1e6, 4),
+    }
+
+
+def best_threshold(detect: Detect, images: Images) -> float:
+    """The threshold with the best mean F1 on images kept back from training."""
+    tallies = [tally(detect(image.pixels), image.crack, ignore=image.ignore) for image in images]
+    best = figures(tallies).ods
+    return 0.5 if best is None else best.threshold
+
+
+def detector_of(network: nn.Module, config: TrainConfig, *, device: str, stride: int) -> Detect:
+    """A trained network on whole images, in its dense form."""
+    size = int(config.architecture_args.get("size", 5))
+    card = ModelCard(
+        name=config.name,
+        architecture=config.architecture,
+        architecture_args=config.architecture_args,
+        channels=int(config.architecture_args.get("channels", 3)),
+        gsd_m=config.gsd_m,
+        gsd_range_m=config.gsd_range_m,
+        threshold=config.threshold,
+        digest="0" * 64,
+        created="",
+    )
+    grid = max(step for step in (1, 2, 4) if step <= min(stride, size))
+    form = dense_form(network, stride=grid)
+    model = CrackModel(
+        card, form, device=torch.device(device), precision=config.precision, tile_px=None
+    )
+    return lambda pixels: model.detect(pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2))
+
+
+def turned(detect: Detect) -> Detect:
+    """The mean of what a detector finds in the eight symmetries of an image."""
+
+    def mean(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        total = np.zeros(pixels.shape[:2], np.float32)
+        for turn in range(8):
+            seen = np.rot90(pixels, turn % 4)
+            seen = seen[:, ::-1] if turn >= 4 else seen
+            found = np.asarray(detect(np.ascontiguousarray(seen)), np.uint8)
+            found = found[:, ::-1] if turn >= 4 else found
+            total += np.rot90(found, -(turn % 4))
+        return np.asarray(np.rint(total / 8), np.uint8)
+
+    return mean
+
+
+def standardised(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, C) with each colour's mean at 128 and its deviation at 32."""
+    light = pixels.astype(np.float32)
+    deviation = np.maximum(light.std((0, 1)), 1.0)
+    even = (light - light.mean((0, 1))) / deviation * 32 + 128
+    return np.asarray(np.clip(np.rint(even), 0, 255), np.uint8)
+
+
+def _curve(tallies: Sequence[Tally]) -> list[list[float]]:
+    """Threshold, precision, recall, F1 (means over images) for each threshold."""
+    if not all(one.curve for one in tallies):
+        return []
+    means = [mean_score(some) for some in zip(*(one.curve for one in tallies), strict=True)]
+    return [
+        [threshold, round(mean.precision, 4), round(mean.recall, 4), round(mean.f1, 4)]
+        for threshold, mean in zip(THRESHOLDS, means, strict=True)
+    ]

@@ -1,0 +1,276 @@
+"""The paper's studies of its own network: output size, ratio, other roads, its recipe, steps beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pavemap.training.experiments.figures import (
+    f1_of,
+    lines,
+    markdown,
+    other_scores,
+    paper_scores,
+    precision_recall,
+    spread,
+)
+from pavemap.training.experiments.images import SETS, Images, half_of, kept_back, split_of
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.experiments.patches_on_device import Draw
+from pavemap.training.experiments.plan import Experiment, Options, Report, Run
+from pavemap.training.experiments.recipes import (
+    PAPERS_ITERATIONS,
+    STUDY_ITERATIONS,
+    Recipe,
+    run_recipe,
+)
+
+Records = Mapping[str, Record]
+
+SIZES = (1, 3, 5, 7)
+RATIOS: tuple[float | None, ...] = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, None)
+# Each step keeps the former ones, so that a row tells what one change brings.
+STEPS: Mapping[str, Recipe] = {
+    "the paper's recipe": Recipe(),
+    "+ turned and mirrored patches": Recipe(draw=Draw(turns=True)),
+    "+ light changed at random": Recipe(draw=Draw(turns=True, light=0.4)),
+    "+ rate annealed": Recipe(draw=Draw(turns=True, light=0.4), schedule="cosine"),
+    "+ images standardised": Recipe(
+        draw=Draw(turns=True, light=0.4), schedule="cosine", even_light=True
+    ),
+    "+ half of the negatives by a crack": Recipe(
+        draw=Draw(turns=True, light=0.4, near_share=0.5), schedule="cosine", even_light=True
+    ),
+    "+ weights averaged": Recipe(
+        draw=Draw(turns=True, light=0.4, near_share=0.5),
+        schedule="cosine",
+        even_light=True,
+        average_decay=0.999,
+    ),
+    "+ images tested in eight symmetries": Recipe(
+        draw=Draw(turns=True, light=0.4, near_share=0.5),
+        schedule="cosine",
+        even_light=True,
+        average_decay=0.999,
+        turned_tests=True,
+    ),
+}
+
+
+def output_sizes(options: Options) -> list[Run]:
+    """Section IV, Fig. 8: windows of 1, 3, 5 and 7 pixels, all else unchanged."""
+    return _on_cfd(options, {f"s-{size}": Recipe(size=size) for size in SIZES}, STUDY_ITERATIONS)
+
+
+def ratios(options: Options) -> list[Run]:
+    """Section V, Fig. 10 and 11: negatives for each positive, from 1 to the natural ratio."""
+    recipes = {_ratio(one): Recipe(draw=Draw(negatives_per_positive=one)) for one in RATIOS}
+    return _on_cfd(options, recipes, STUDY_ITERATIONS)
+
+
+def plain_recipe(options: Options) -> list[Run]:
+    """The recipe as published, whole, three seeds."""
+    return _on_cfd(options, {"plain": Recipe()}, PAPERS_ITERATIONS, seeds=(0, 1, 2))
+
+
+def towards(options: Options) -> list[Run]:
+    """Steps from the recipe towards the paper's figure, chosen by training images kept back."""
+    recipes = {f"step-{number}": recipe for number, recipe in enumerate(STEPS.values())}
+    return _on_cfd(options, recipes, PAPERS_ITERATIONS, validated=True)
+
+
+def cross_database(options: Options) -> list[Run]:
+    """Section VI, Table V, with the sets at hand: train on each or on half of all, test on each."""
+    splits = {name: split_of(options.data, name) for name in SETS}
+    tests = {name: split.test for name, split in splits.items()}
+    trained_on: dict[str, Images] = {name: split.train for name, split in splits.items()}
+    trained_on["hybrid"] = [i for split in splits.values() for i in half_of(split.train)]
+    return [
+        _run(options, name, Recipe(), images, tests, STUDY_ITERATIONS, seed)
+        for name, images in trained_on.items()
+        for seed in options.seeds or (0,)
+    ]
+
+
+def _on_cfd(
+    options: Options,
+    recipes: Mapping[str, Recipe],
+    iterations: int,
+    *,
+    seeds: Sequence[int] = (0,),
+    validated: bool = False,
+) -> list[Run]:
+    split = split_of(options.data, "cfd")
+    train, validation = kept_back(split.train) if validated else (split.train, [])
+    return [
+        _run(options, name, recipe, train, {"cfd": split.test}, iterations, seed, validation)
+        for name, recipe in recipes.items()
+        for seed in options.seeds or seeds
+    ]
+
+
+def _run(
+    options: Options,
+    variant: str,
+    recipe: Recipe,
+    train: Images,
+    tests: Mapping[str, Images],
+    iterations: int,
+    seed: int,
+    validation: Images = (),
+) -> Run:
+    number = options.iterations or iterations
+
+    def perform(checkpoints: Path) -> Record:
+        found = run_recipe(
+            recipe,
+            train=train,
+            tests=tests,
+            options=options,
+            iterations=number,
+            seed=seed,
+            checkpoints=checkpoints,
+            validation=validation,
+        )
+        return {"variant": variant, **found}
+
+    return Run(f"{variant}/{number}-iterations/seed-{seed}", perform)
+
+
+def _by_variant(records: Records) -> dict[tuple[str, int], list[Record]]:
+    """Runs that differ by their seed alone."""
+    found: dict[tuple[str, int], list[Record]] = {}
+    for record in records.values():
+        found.setdefault((record["variant"], int(record["iterations"])), []).append(record)
+    return found
+
+
+def _cfd_table(records: Records, named: Callable[[str], str]) -> str:
+    """A row for each run on CFD."""
+    rows = [
+        [
+            named(record["variant"]),
+            f"{record['iterations']:,}",
+            str(record["seed"]),
+            *paper_scores(record["tests"]["cfd"]),
+            *other_scores(record["tests"]["cfd"]),
+            f"{record['training_s']:.0f}",
+        ]
+        for record in records.values()
+    ]
+    columns = ["run", "iterations", "seed", "Pr", "Re", "F1", "F1 pooled", "F1 at 0 px"]
+    return markdown([*columns, "F1 at 5 px", "ODS", "OIS", "training s"], rows)
+
+
+def _losses(records: Records) -> Mapping[str, Any]:
+    series = {key: [(at, loss) for at, loss in r["losses"]] for key, r in records.items()}
+    return {"losses.png": lines(series, across="iteration", up="mean loss")} if series else {}
+
+
+def _swept(records: Records, position: Callable[[str], float]) -> Mapping[str, list[Any]]:
+    """Precision, recall and F1 along a study's variable, means over seeds."""
+    series: dict[str, list[tuple[float, float]]] = {"precision": [], "recall": [], "f1": []}
+    for (variant, _), some in sorted(_by_variant(records).items(), key=lambda i: position(i[0][0])):
+        for name, points in series.items():
+            values = [record["tests"]["cfd"]["mean"]["2"][name] for record in some]
+            points.append((position(variant), sum(values) / len(values)))
+    return series
+
+
+def _size_report(records: Records) -> Report:
+    picture = lines(
+        _swept(records, lambda variant: float(variant[2:])),
+        across="size s of the output structure",
+        ticks=[(size, str(size)) for size in SIZES],
+    )
+    text = _cfd_table(records, lambda variant: variant.replace("-", " = "))
+    return Report(text, {"output-size.png": picture, **_losses(records)})
+
+
+def _ratio_report(records: Records) -> Report:
+    natural = 60.0  # where the natural ratio stands in the picture: 1 to 59 in cfd/train
+    picture = lines(
+        _swept(records, lambda variant: natural if variant == "natural" else float(variant[2:])),
+        across="negatives for each positive",
+        logarithmic=True,
+        ticks=[(one or natural, "natural" if one is None else f"{one:g}") for one in RATIOS],
+    )
+    text = _cfd_table(records, lambda variant: variant.replace("-", " = "))
+    return Report(text, {"ratio.png": picture, **_losses(records)})
+
+
+def _plain_report(records: Records) -> Report:
+    text = _cfd_table(records, lambda _: "the paper's recipe")
+    for (_, iterations), some in _by_variant(records).items():
+        f1 = [f1_of(record["tests"]["cfd"]) for record in some]
+        text += f"\n{iterations:,} iterations, {len(f1)} seeds: F1 {spread(f1)}; the paper says 0.9244.\n"
+    shown = {f"seed {r['seed']}": r["tests"]["cfd"] for r in records.values()}
+    pictures = {"plain-recipe.png": precision_recall(shown)} if shown else {}
+    return Report(text, {**pictures, **_losses(records)})
+
+
+def _towards_report(records: Records) -> Report:
+    names = list(STEPS)
+    rows = []
+    for (variant, iterations), some in _by_variant(records).items():
+        tests = [record["tests"]["cfd"] for record in some]
+        held = [record["validation"] for record in some]
+        plain = [curve_f1(scores, 0.5) for scores in tests]
+        rows.append(
+            [
+                names[int(variant.removeprefix("step-"))],
+                f"{iterations:,}",
+                str(len(some)),
+                spread([f1_of(scores) for scores in held]),
+                ", ".join(f"{scores['threshold']:g}" for scores in held),
+                spread(plain),
+                spread([f1_of(scores) for scores in tests]),
+                f"{sum(record['training_s'] for record in some):.0f}",
+            ]
+        )
+    columns = ["step", "iterations", "seeds", "F1 on images kept back", "threshold from them"]
+    text = markdown([*columns, "test F1 at 0.5", "test F1 at that threshold", "training s"], rows)
+    return Report(text, _losses(records))
+
+
+def _cross_report(records: Records) -> Report:
+    rows = [
+        [
+            record["variant"],
+            f"{record['iterations']:,}",
+            str(record["seed"]),
+            *(
+                " / ".join(paper_scores(record["tests"][name])) if name in record["tests"] else "–"
+                for name in SETS
+            ),
+        ]
+        for record in records.values()
+    ]
+    text = markdown(
+        ["trained on", "iterations", "seed", *(f"{n}: Pr / Re / F1" for n in SETS)], rows
+    )
+    return Report(text, _losses(records))
+
+
+def curve_f1(scores: Record, threshold: float) -> float:
+    """The mean F1 at one of the curve's thresholds."""
+    return next(float(f1) for at, _, _, f1 in scores["curve"] if at == threshold)
+
+
+def _ratio(negatives: float | None) -> str:
+    return "natural" if negatives is None else f"R-{negatives:g}"
+
+
+STUDIES = (
+    Experiment("output-size", "windows of 1, 3, 5, 7 pixels (Fig. 8)", output_sizes, _size_report),
+    Experiment("ratio", "negatives for each positive (Fig. 10, 11)", ratios, _ratio_report),
+    Experiment(
+        "cross-database", "train on one set or on half of all, test on each (Table V)",
+        cross_database, _cross_report,
+    ),
+    Experiment("plain-recipe", "the paper's recipe whole, three seeds", plain_recipe, _plain_report),
+    Experiment(
+        "towards", "steps from the recipe towards the paper's figure", towards, _towards_report
+    ),
+)  # fmt: skip
