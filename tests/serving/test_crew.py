@@ -42,7 +42,14 @@ def make_crew(engine: Engine, storage: Storage) -> Iterator[Callable[..., Crew]]
         stop = threading.Event()
         rules = WorkRules(lease_s=lease_s, retry_after_s=0.0)
         workers = [
-            CellWorker(engine, storage=storage, detect=detect, name=f"w{i}", rules=rules, stop=stop)
+            CellWorker(
+                engine,
+                storage=storage,
+                detect_with=lambda _: detect,
+                name=f"w{i}",
+                rules=rules,
+                stop=stop,
+            )
             for i in range(threads)
         ]
         crew = Crew(workers, engine=engine, rules=rules, stop=stop, poll_s=poll_s)

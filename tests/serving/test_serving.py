@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +26,11 @@ from pavemap.geo.store import cells, surveys
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.geo.store.surveys import SurveyRow
+from pavemap.platform import models
 from pavemap.platform.private_postgres import PrivatePostgres
+from pavemap.training.card import write_card
 from pavemap.training.inference import CrackModel
+from pavemap.training.model_store import ModelStore, register
 from pavemap.training.registry import default_card, default_model
 from scenes import Scene, asphalt, cracked_strip, draw_crack
 from serving_process import ServingProcess
@@ -277,6 +280,43 @@ def test_a_survey_outlives_a_restart_of_the_database(place: Place, undisturbed: 
     assert progress(place.engine, survey).failed == 0
 
 
+def test_a_promotion_fails_no_request_and_is_taken_back(place: Place, tmp_path: Path) -> None:
+    serving = place.serving()
+    folder = tmp_path / "model"
+    shutil.copytree(default_model(), folder)
+    card = default_card().model_copy(update={"name": "successor"})
+    write_card(card, folder)
+    with database(place.engine) as conn:
+        successor = register(conn, folder, store=ModelStore(place.storage)).id
+        models.promote_model(conn, successor)
+    codes: Counter[int] = Counter()
+    ended = threading.Event()
+    body = png_of(asphalt(300, 200, seed=5))
+
+    def ask() -> None:
+        with httpx.Client(timeout=60) as client:
+            while not ended.is_set():
+                codes[client.post(f"{serving.url}/detect", content=body).status_code] += 1
+
+    def follows(model_id: str) -> Callable[[], bool]:
+        return lambda: (
+            httpx.get(f"{serving.url}/healthz", timeout=60).json()["model_id"] == model_id
+        )
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        wait_until(follows(successor), within_s=60, what="the Detector follows the promotion")
+        with database(place.engine) as conn:
+            models.take_back(conn)
+        former = default_card().model_id
+        wait_until(follows(former), within_s=60, what="the Detector follows the way back")
+    finally:
+        ended.set()
+        thread.join()
+    assert set(codes) == {200}
+
+
 def test_imagery_that_can_not_be_read_fails_its_cells_alone(place: Place) -> None:
     place.serving()
     survey = place.new_survey(plan=False)
@@ -293,7 +333,7 @@ def test_imagery_that_can_not_be_read_fails_its_cells_alone(place: Place) -> Non
     assert 0 < after.failed < after.cells_total / 2
     assert after.done + after.failed == after.cells_total
     with database(place.engine) as conn:
-        failed = cells.failed_cells(conn, survey.id)
+        failed, _ = cells.cells_page(conn, survey.id, state="failed")
     assert {cell.attempts for cell in failed} == {3}
     assert all("damaged" in cell.error.lower() or cell.error for cell in failed)
     assert found.sums[-1] > 0

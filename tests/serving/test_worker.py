@@ -44,7 +44,9 @@ def make_worker(engine: Engine, storage: Storage) -> Callable[..., CellWorker]:
         model_id: str | None = None,
     ) -> CellWorker:
         rules = WorkRules(model_id=model_id, lease_s=lease_s, max_attempts=3, retry_after_s=0.0)
-        return CellWorker(engine, storage=storage, detect=detect, name=name, rules=rules)
+        return CellWorker(
+            engine, storage=storage, detect_with=lambda _: detect, name=name, rules=rules
+        )
 
     return make
 
@@ -122,7 +124,7 @@ def test_a_poison_cell_is_failed_after_its_attempts_and_the_others_are_done(
     assert (after.failed, after.done) == (1, after.cells_total - 1)
     assert state(engine, survey) == "done"
     with database(engine) as conn:
-        (failed,) = cells.failed_cells(conn, survey.id)
+        ((failed,), _) = cells.cells_page(conn, survey.id, state="failed")
     assert failed.attempts == 3
     assert failed.error == "ValueError: this chip can't be read"
 

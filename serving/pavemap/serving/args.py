@@ -31,7 +31,8 @@ class ServingArgs(BaseModel):
     )
     model: str | None = Field(
         default=None,
-        description="Folder of the weights and their card, or the name or id of a shipped model.",
+        description="Folder of the weights and their card, or the name or id of a shipped model, when "
+        "only this one shall be used; none is any version a survey names, and the one in use.",
     )
 
     detector_replicas: int = Field(default=1, ge=1, description="Detectors, each with the model.")

@@ -1,4 +1,4 @@
-"""The Detector: one network per replica, fed with batches of chips."""
+"""The Detector: networks on one device, fed with batches of chips."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,46 +15,79 @@ from ray import serve
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.batches import Chips, check_chip, predict_batch
 from pavemap.serving.logs import configure_logs
+from pavemap.serving.model_in_use import ModelInUse
+from pavemap.serving.shelf import ModelShelf
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import find_model
+from pavemap.training.registry import default_model, find_model
 
 log = logging.getLogger(__name__)
 
+Asked = tuple[Chips, str | None]
+"""A chip, and the model version that it wants (None: the one in use)."""
+
 
 class Detector:
-    """Serve deployment: chips in, probability maps out."""
+    """Serve deployment: chips in, probability maps out, by whichever model version a chip names."""
 
     def __init__(self, args: ServingArgs) -> None:
-        """Load the model onto the GPU that Ray gave this replica, or onto the CPU."""
+        """Load the default model onto the GPU that Ray gave this replica, or onto the CPU."""
         configure_logs(level=args.log_level, as_json=args.log_json)
         on_gpu = bool(ray.get_gpu_ids())
         threads = args.detector_threads or max(1, (os.cpu_count() or 1) // args.detector_replicas)
-        self._model = CrackModel.load(
-            find_model(args.model), device="cuda" if on_gpu else "cpu", threads=threads
+        device = "cuda" if on_gpu else "cpu"
+
+        def load(folder: Path) -> CrackModel:
+            return CrackModel.load(folder, device=device, threads=threads)
+
+        in_use = ModelInUse.configured(args)
+        self._shelf = ModelShelf(
+            find_model(args.model) if args.model else default_model(),
+            load=load,
+            find=in_use.folder if in_use else find_model,
         )
         batching: Any = self._batch
         batching.set_max_batch_size(args.chips_per_detector(on_gpu=on_gpu)[0])
         batching.set_batch_wait_timeout_s(args.batch_wait_s)
         # One thread computes while the event loop takes in the next chips and answers health checks.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
-        log.info("detector with %s on %s", self._model.card.model_id, "GPU" if on_gpu else "CPU")
+        if in_use and not args.model:
+            in_use.follow(
+                lambda model_id: self._executor.submit(self._shelf.make_default, model_id).result(),
+                every_s=args.poll_s,
+            )
+        log.info("detector with %s on %s", self._shelf.default_id, "GPU" if on_gpu else "CPU")
 
-    async def detect(self, chip: Chips) -> Chips:
+    async def detect(self, chip: Chips, model_id: str | None = None) -> Chips:
         """Return the probability map (H, W) uint8 of a chip (H, W, 3) uint8 RGB.
 
-        Raises BadInput for another shape or type, and whatever the network raises for this chip.
+        `model_id` names a model version; None is the one in use. Raises BadInput for another shape or
+        type, NotFound for an unknown version, and whatever the network raises for this chip.
         """
         check_chip(chip)
-        result: Chips | Exception = await self._batch(chip)
+        result: Chips | Exception = await self._batch((chip, model_id))
         if isinstance(result, Exception):
             raise result
         return result
 
     async def model_id(self) -> str:
-        """Return the id of the model version in use."""
-        return str(self._model.card.model_id)
+        """Return the id of the model version that chips which name none are detected by."""
+        return self._shelf.default_id
 
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0)
-    async def _batch(self, chips: list[Chips]) -> list[Chips | Exception]:
+    async def _batch(self, asked: list[Asked]) -> list[Chips | Exception]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, predict_batch, self._model.predict, chips)
+        return await loop.run_in_executor(self._executor, self._predict, asked)
+
+    def _predict(self, asked: list[Asked]) -> list[Chips | Exception]:
+        """Predict a batch, the chips of each model version together."""
+        results: dict[int, Chips | Exception] = {}
+        for wanted in dict.fromkeys(model_id for _, model_id in asked):
+            members = [index for index, (_, model_id) in enumerate(asked) if model_id == wanted]
+            try:
+                predict = self._shelf.get(wanted).predict
+            except Exception as exc:
+                results.update(dict.fromkeys(members, exc))
+            else:
+                found = predict_batch(predict, [asked[index][0] for index in members])
+                results.update(zip(members, found, strict=True))
+        return [results[index] for index in range(len(asked))]

@@ -27,6 +27,8 @@ class CellInputs:
     pavements: list[tuple[int, shapely.MultiPolygon]]
     """Segment ids with their pavement, in the grid's CRS."""
     params: VectorizeParams
+    model_id: str
+    """The model version that the survey is made with."""
     keys: tuple[str, ...]
     """Storage keys of the imagery."""
 
@@ -44,5 +46,6 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
         mosaic=Mosaic(photos, grid.crs, gdal_options=storage.gdal_environment()),
         pavements=[(key, reproject(pavement, WGS84, grid.crs)) for key, pavement in segments],
         params=VectorizeParams.from_dict(survey.params),
+        model_id=survey.model_id,
         keys=tuple(tile.key for tile in tiles),
     )

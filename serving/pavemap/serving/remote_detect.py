@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import Any, cast
 
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayTaskError
@@ -17,6 +18,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from pavemap.geo.errors import Unavailable
+from pavemap.geo.survey_cell import Detect
 from pavemap.serving.backoff import Backoff
 from pavemap.serving.batches import Chips
 
@@ -45,7 +47,11 @@ class RemoteDetect:
         self._timeout_s = timeout_s
         self._stop = stop or threading.Event()
 
-    def __call__(self, chip: Chips) -> Chips:
+    def of(self, model_id: str) -> Detect:
+        """Return the detection by one model version."""
+        return partial(self, model_id=model_id)
+
+    def __call__(self, chip: Chips, *, model_id: str | None = None) -> Chips:
         """Return the probability map (H, W) uint8 of a chip (H, W, 3) uint8.
 
         Raises Unavailable when no Detector answers in time (the chip is not to blame), DetectorDied
@@ -56,7 +62,7 @@ class RemoteDetect:
         deadline = time.monotonic() + self._timeout_s
         while (left_s := deadline - time.monotonic()) > 0 and not self._stop.is_set():
             try:
-                return self._ask(chip, timeout_s=left_s)
+                return self._ask(chip, model_id, timeout_s=left_s)
             except (BackPressureError, ReplicaUnavailableError, ObjectLostError):
                 pass
             except (GetTimeoutError, TimeoutError, RequestCancelledError) as exc:
@@ -71,8 +77,8 @@ class RemoteDetect:
             self._stop.wait(pauses.next_s())
         raise Unavailable("no Detector took the chip in time; are there enough of them?")
 
-    def _ask(self, chip: Chips, *, timeout_s: float) -> Chips:
-        response: Any = self._handle.detect.remote(chip)
+    def _ask(self, chip: Chips, model_id: str | None, *, timeout_s: float) -> Chips:
+        response: Any = self._handle.detect.remote(chip, model_id)
         try:
             return cast(Chips, response.result(timeout_s=timeout_s))
         except (GetTimeoutError, TimeoutError):

@@ -50,7 +50,7 @@ class Surveyor:
         )
         detect = RemoteDetect(detector, timeout_s=args.detect_timeout_s, stop=stop)
         rules = WorkRules(
-            model_id=read_card(find_model(args.model)).model_id,
+            model_id=read_card(find_model(args.model)).model_id if args.model else None,
             lease_s=args.lease_s,
             max_attempts=args.max_attempts,
             retry_after_s=args.retry_after_error_s,
@@ -59,7 +59,7 @@ class Surveyor:
             CellWorker(
                 engine,
                 storage=storage,
-                detect=detect,
+                detect_with=detect.of,
                 name=f"{name}-{number}",
                 rules=rules,
                 stop=stop,

@@ -38,7 +38,7 @@ class WorkRules:
     """What a worker claims, and how it treats it."""
 
     model_id: str | None = None
-    """The model version of the Detector: surveys of another are left to others. None takes any."""
+    """Only surveys of this model version are worked at. None takes any."""
     lease_s: float = 60.0
     """A lease that is not kept alive for so long is over."""
     max_attempts: int = 3
@@ -55,16 +55,19 @@ class CellWorker:
         engine: Engine,
         *,
         storage: Storage,
-        detect: Detect,
+        detect_with: Callable[[str], Detect],
         name: str,
         rules: WorkRules | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        """Take what the work needs; `name` owns the leases and must be no other worker's."""
+        """Take what the work needs; `name` owns the leases and must be no other worker's.
+
+        `detect_with` gives the detection by a model version, named by its id.
+        """
         self.name = name
         self._engine = engine
         self._storage = storage
-        self._detect = detect
+        self._detect_with = detect_with
         self._rules = rules or WorkRules()
         self._stop = stop or threading.Event()
         self._busy_since: float | None = None
@@ -127,7 +130,7 @@ class CellWorker:
                 grid=inputs.grid,
                 mosaic=inputs.mosaic,
                 pavements=inputs.pavements,
-                detect=self._detect,
+                detect=self._detect_with(inputs.model_id),
                 params=inputs.params,
             )
             stored = self._complete(claimed, result)

@@ -47,7 +47,9 @@ def survey_all(settings: Settings, *, max_attempts: int = 3) -> None:
     engine = make_engine(settings.database_url.get_secret_value())
     storage = Storage(settings.storage_location)
     rules = WorkRules(max_attempts=max_attempts)
-    worker = CellWorker(engine, storage=storage, detect=dark_is_crack, name="test", rules=rules)
+    worker = CellWorker(
+        engine, storage=storage, detect_with=lambda _: dark_is_crack, name="test", rules=rules
+    )
     while worker.run_once():
         pass
     engine.dispose()

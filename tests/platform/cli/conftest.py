@@ -74,7 +74,11 @@ def worker(settings: Settings, engine: Engine) -> Iterator[None]:
     """A worker that surveys whatever is run, its detector being that dark is crack."""
     stop = threading.Event()
     work = CellWorker(
-        engine, storage=Storage(settings.storage_location), detect=dark, name="test", stop=stop
+        engine,
+        storage=Storage(settings.storage_location),
+        detect_with=lambda _: dark,
+        name="test",
+        stop=stop,
     )
 
     def run() -> None:
