@@ -23,6 +23,8 @@ metadata:
     {{- include "pavemap.selector" $root | nindent 4 }}
     app.kubernetes.io/component: ray
     pavemap.io/cluster: {{ .cluster }}
+  annotations:
+    pavemap.io/generation: {{ $root.Values.serving.generation | quote }}
 spec:
   {{- with include "pavemap.pullSecrets" $root | trim }}{{ nindent 2 . }}{{- end }}
   {{- if ne .role "autoscaled-head" }}

@@ -1,0 +1,100 @@
+"""Alerts and the dashboard ask for figures that the running parts give."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from helm_chart import GRID, OWN_DATABASE, Object, containers, only, ray_service, render
+
+OURS = {
+    "pavemap_cells",
+    "pavemap_cells_oldest_waiting_seconds",
+    "pavemap_http_request_seconds_bucket",
+    "pavemap_http_requests_total",
+    "pavemap_surveys",
+    "pavemap_upload_bytes_total",
+    "ray_pavemap_batch_size_count",
+    "ray_pavemap_batch_size_sum",
+    "ray_pavemap_chips_total",
+    "ray_pavemap_stage_seconds_count",
+    "ray_pavemap_stage_seconds_sum",
+}
+"""What pavemap gives; Ray puts `ray_` before the names of what is counted in it."""
+
+
+def dashboard(objects: list[Object]) -> Object:
+    held: Object = json.loads(only(objects, "ConfigMap", "-dashboard")["data"]["pavemap.json"])
+    return held
+
+
+def questions(objects: list[Object]) -> Iterator[str]:
+    """Yield every PromQL expression of an installation."""
+    for group in only(objects, "PrometheusRule")["spec"]["groups"]:
+        for rule in group["rules"]:
+            yield rule["expr"]
+    for panel in dashboard(objects)["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"]
+
+
+def test_every_figure_asked_for_is_given() -> None:
+    objects = render(GRID["plugin backups"])
+    asked = {
+        name for expr in questions(objects) for name in re.findall(r"\b(?:ray_)?pavemap_\w+", expr)
+    }
+    assert asked == OURS
+
+
+def test_every_question_is_whole() -> None:
+    for expr in questions(render(OWN_DATABASE)):
+        for opening, closing in ("()", "{}", "[]"):
+            assert expr.count(opening) == expr.count(closing), expr
+        assert "{{" not in expr
+
+
+def test_alerts_say_what_to_do() -> None:
+    objects = render(GRID["plugin backups"])
+    (group,) = only(objects, "PrometheusRule")["spec"]["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert "PavemapBackupOld" in names
+    for rule in group["rules"]:
+        assert rule["annotations"]["summary"].endswith(".")
+        assert len(rule["annotations"]["description"]) > 30
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+    (plain,) = only(render(OWN_DATABASE), "PrometheusRule")["spec"]["groups"]
+    assert "PavemapBackupOld" not in [rule["alert"] for rule in plain["rules"]]
+
+
+def test_monitors_find_what_they_are_for() -> None:
+    objects = render(OWN_DATABASE)
+    service = only(objects, "Service", "-api")
+    monitor = only(objects, "ServiceMonitor")["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+    pods = only(objects, "PodMonitor")["spec"]
+    assert only(objects, "PodMonitor")["metadata"]["labels"]["release"] == "prometheus"
+    cluster = ray_service(OWN_DATABASE)["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        template = group["template"]
+        assert pods["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        (container,) = containers(template["spec"])
+        assert "metrics" in {port["name"] for port in container["ports"]}
+    assert (
+        only(objects, "ConfigMap", "-dashboard")["metadata"]["labels"]["grafana_dashboard"] == "1"
+    )
+
+
+def test_panels_do_not_lie_on_one_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard(render(OWN_DATABASE))["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
