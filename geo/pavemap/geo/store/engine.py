@@ -129,7 +129,7 @@ def translate(error: Exception) -> PavemapError | None:
     if isinstance(cause, pg.UndefinedTable | pg.UndefinedColumn):
         return Unavailable(
             "the database's tables are not those of this version; run its migrations "
-            "(`alembic upgrade head`), then try again"
+            "(`pavemap migrate`), then try again"
         )
     if isinstance(cause, pg.OperationalError | pg.InterfaceError):
         return Unavailable(f"the database can't be reached; is it running? ({_first_line(cause)})")

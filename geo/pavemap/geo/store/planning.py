@@ -82,7 +82,7 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
         )
     digests = _input_digests(survey, cells, footprints, orthophotos, grid=grid)
     report = _store_plan(connection, survey.id, cells, digests, grid=grid)
-    log.info("survey %s: %s", survey.id, report)
+    log.info("planned: %s", report, extra={"survey_id": str(survey.id)})
     if report.changed or survey.state in {"created", "failed"}:
         set_running(connection, survey.id)
     return report

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
+import time
 from importlib import resources
 
 from alembic import command
@@ -15,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.store.engine import database
+
+CONNECT_PAUSE_S = 1.0
 
 _ALEMBIC = threading.Lock()
 """Alembic keeps the run at hand in a module: one at a time in a process."""
@@ -46,6 +50,22 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
         raise
 
 
+def wait_for_database(engine: Engine, *, limit_s: float) -> None:
+    """Wait until the database takes a connection, as when both were started at once.
+
+    Raises Unavailable, with the last reason, when it does not within `limit_s` seconds.
+    """
+    end = time.monotonic() + limit_s
+    while True:
+        try:
+            with database(engine):
+                return
+        except Unavailable as exc:
+            if time.monotonic() + CONNECT_PAUSE_S > end:
+                raise Unavailable(f"after {limit_s:g} s {exc}") from exc
+        time.sleep(CONNECT_PAUSE_S)
+
+
 def downgrade(engine: Engine, *, revision: str = "base") -> None:
     """Take the schema back to a revision; 'base' drops every table and all data, PostGIS stays."""
     with _ALEMBIC, database(engine) as connection:
@@ -54,10 +74,15 @@ def downgrade(engine: Engine, *, revision: str = "base") -> None:
 
 def is_current(engine: Engine) -> bool:
     """Tell whether the schema is this version's; Unavailable when the database is away."""
-    wanted = ScriptDirectory.from_config(_config()).get_heads()
     with database(engine) as connection:
         found = MigrationContext.configure(connection).get_current_heads()
-    return set(found) == set(wanted)
+    return set(found) == _heads()
+
+
+@functools.cache
+def _heads() -> frozenset[str]:
+    """Return the revisions of this version; reading them takes longer than asking the database."""
+    return frozenset(ScriptDirectory.from_config(_config()).get_heads())
 
 
 def _config(**attributes: object) -> Config:

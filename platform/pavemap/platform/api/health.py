@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.store.schema import is_current
+from pavemap.platform.api.probe import Probe
 from pavemap.platform.api.problems import answers
-from pavemap.platform.api.services import ServicesOf
+from pavemap.platform.api.services import PROBE_S, Services
 
 router = APIRouter(tags=["health"])
 
@@ -33,13 +34,31 @@ async def healthz() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses=answers(507), summary="Whether requests can be served")
-def readyz(services: ServicesOf) -> Ready:
-    """Check that the schema is this version's and that the storage can be written."""
-    if not is_current(services.engine):
-        raise Unavailable(
-            "the database's schema is not this version's; migrate it (`alembic upgrade head`; "
-            "`pavemap up` does so itself)"
+class Readiness:
+    """Asks database and storage how they are, at most once at a time, and never waits long."""
+
+    def __init__(self, services: Services) -> None:
+        """Take the services; nothing is asked yet."""
+        self._schema = Probe(
+            lambda: is_current(services.probes), subject="the database", limit_s=PROBE_S
         )
-    services.storage.check_writable()
+        self._storage = Probe(
+            services.storage.check_writable, subject="the storage", limit_s=PROBE_S
+        )
+
+    def check(self) -> None:
+        """Raise Unavailable or StorageFull unless requests can be served."""
+        if not self._schema.answer():
+            raise Unavailable(
+                "the database's schema is not this version's; migrate it (`pavemap migrate`; "
+                "`pavemap up` does so itself)"
+            )
+        self._storage.answer()
+
+
+@router.get("/readyz", responses=answers(507), summary="Whether requests can be served")
+def readyz(request: Request) -> Ready:
+    """Check that the schema is this version's and that the storage can be written."""
+    readiness: Readiness = request.app.state.readiness
+    readiness.check()
     return Ready()

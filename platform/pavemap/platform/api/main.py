@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from pavemap.geo.logs import configure_logs
 from pavemap.platform.api import (
     health,
+    metrics,
     models,
     networks,
     orthophotos,
@@ -21,6 +23,7 @@ from pavemap.platform.api import (
     tiles,
     training_jobs,
 )
+from pavemap.platform.api.observe import Observed, note_path_ids
 from pavemap.platform.api.schemas.common import Problem
 from pavemap.platform.api.schemas.results import CrackPage, SegmentPage
 from pavemap.platform.api.services import Services
@@ -51,7 +54,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises BadInput when no database is named; a database that is away is no error here, requests
     answer 503 until it is back.
     """
-    services = Services.open(settings or Settings())
+    if settings is None:  # the process is ours, and so are its logs
+        settings = Settings()
+        configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
+    services = Services.open(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,12 +73,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.services = services
+    app.state.readiness = health.Readiness(services)
+    app.state.metrics = metrics.ApiMetrics(services)
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
     for part in (networks, surveys, orthophotos, results, tiles, models, training_jobs):
         api.include_router(part.router)
-    app.include_router(api)
+    app.include_router(api, dependencies=[Depends(note_path_ids)])
     app.include_router(health.router)
+    app.include_router(metrics.router)
+    below = app.build_middleware_stack
+    # Outside of all else, so that a fault's line and answer bear the request's id too.
+    app.build_middleware_stack = lambda: Observed(  # type: ignore[method-assign]
+        below(), metrics=app.state.metrics
+    )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
 import uuid
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from pavemap.platform.errors import (
     UploadDamaged,
 )
 from pavemap.platform.uploads import Received, check_length, receive, scratch
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/surveys", tags=["surveys"])
 
@@ -145,6 +148,7 @@ async def put_orthophoto(
                 "send it again"
             )
         row, created = await services.importing(lambda: _register(services, target, label, file))
+    log.info("%s %d bytes as %s", "stored" if created else "had", file.size, row.key)
     response.status_code = 201 if created else 200
     return OrthophotoOut.of(row)
 

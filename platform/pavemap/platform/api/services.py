@@ -25,6 +25,10 @@ CONNECTIONS = 10
 """Kept open to the database; as many more under load, and then requests wait or are told to."""
 
 
+PROBE_S = 3.0
+"""How long database and storage may take to say that they are well."""
+
+
 @dataclass(frozen=True)
 class Services:
     """Opened once per process; nothing here holds state that another process would need."""
@@ -34,6 +38,8 @@ class Services:
     storage: Storage
     readers: Readers
     jobs: TrainingJobs
+    probes: Engine
+    """Connections of their own, with short limits, for what asks how the database is."""
     incoming: Path
     """Where uploads are gathered: on the disk of local storage, so that they are moved, not copied."""
     imports: CapacityLimiter
@@ -46,14 +52,23 @@ class Services:
             raise BadInput(
                 "no database is named: set PAVEMAP_DATABASE_URL, or let `pavemap up` start one"
             )
+        url = settings.database_url.get_secret_value()
         engine = make_engine(
-            settings.database_url.get_secret_value(),
+            url,
             pool_size=CONNECTIONS,
             max_overflow=CONNECTIONS,
             application_name="pavemap-api",
         )
+        probes = make_engine(
+            url,
+            pool_size=2,
+            max_overflow=0,
+            statement_timeout_s=PROBE_S,
+            application_name="pavemap-api probe",
+        )
         if settings.database_url_file is not None:
             follow_url_file(engine, settings.database_url_file)
+            follow_url_file(probes, settings.database_url_file)
         storage = Storage(settings.storage_location)
         incoming = (storage.folder or settings.home) / "incoming"
         sweep(incoming)
@@ -63,6 +78,7 @@ class Services:
             storage=storage,
             readers=Readers(settings.readers, limit_s=settings.reader_limit_s),
             jobs=TrainingJobs.configured(settings, engine=engine),
+            probes=probes,
             incoming=incoming,
             imports=CapacityLimiter(settings.readers),
         )
@@ -71,6 +87,7 @@ class Services:
         """Close connections and end the reader processes."""
         self.readers.close()
         self.engine.dispose()
+        self.probes.dispose()
 
     async def importing(self, work: Callable[[], Result]) -> Result:
         """Run the heavy part of an upload in a thread, when its turn comes."""

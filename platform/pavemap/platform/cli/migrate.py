@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from pavemap.geo.errors import BadInput
 from pavemap.platform.cli.console import say
 
 
-def migrate() -> None:
+def migrate(
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for the database to come up.")
+    ] = 60.0,
+) -> None:
     """Bring the schema of PAVEMAP_DATABASE_URL up to date; any number may run this at once."""
     from pavemap.geo.store.engine import make_engine
-    from pavemap.geo.store.schema import upgrade
+    from pavemap.geo.store.schema import upgrade, wait_for_database
     from pavemap.platform.settings import Settings
 
     url = Settings().database_url
@@ -17,6 +25,7 @@ def migrate() -> None:
         raise BadInput("set PAVEMAP_DATABASE_URL; the private database is migrated by `pavemap up`")
     engine = make_engine(url.get_secret_value())
     try:
+        wait_for_database(engine, limit_s=wait_s)
         upgrade(engine)
     finally:
         engine.dispose()
