@@ -17,7 +17,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from sqlalchemy import Engine, text
+from sqlalchemy import Double, Engine, text
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.store import model_versions, networks, surveys, tables
@@ -38,6 +38,17 @@ BLOCK = 200_000
 """Cracks drawn at a time: some 150 MB."""
 
 Floats = NDArray[np.float64]
+
+FURTHER_FIGURES = tuple(
+    column.name
+    for column in tables.Condition.__table__.columns
+    if isinstance(column.type, Double) and column.nullable and column.name != "density_m_per_m2"
+)
+ZONES = {
+    kind: {zone: {"length_m": 12.25, "width_mm": 4.5} for zone in ("1", "2", "3", "4", "5")}
+    for kind in ("longitudinal", "transverse", "pattern")
+}
+"""Of the size that R 85's extents have in a row."""
 
 
 @dataclass(frozen=True)
@@ -261,5 +272,10 @@ def _add_conditions(
                 "density_m_per_m2": density,
                 "crack_count": counts,
                 "reason": np.where(imaged > 0.0, "", "no imagery").astype(object),
+                **{
+                    name: np.where(imaged > 0.0, rng.uniform(0.0, 100.0, len(counts)), np.nan)
+                    for name in FURTHER_FIGURES
+                },
+                "r85": [ZONES if seen else None for seen in imaged > 0.0],
             },
         )

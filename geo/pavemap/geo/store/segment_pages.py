@@ -191,15 +191,16 @@ def _source(sort: Sort, box: BoxFilter | None, wanted: Sequence[str]) -> str:
 
 
 def _segment_conditions(rows: Sequence[Row[Any]]) -> list[SegmentCondition]:
+    if not rows:
+        return []
+    names = rows[0]._fields[:-1]  # the last is the sort key
     lines, pavements = geometries(rows, "line"), geometries(rows, "pavement")
     return [
-        SegmentCondition(**_without_sort_key(row) | {"line": line, "pavement": pavement})
+        SegmentCondition(
+            **dict(zip(names, row[:-1], strict=True)) | {"line": line, "pavement": pavement}
+        )
         for row, line, pavement in zip(rows, lines, pavements, strict=True)
     ]
-
-
-def _without_sort_key(row: Row[Any]) -> dict[str, Any]:
-    return {name: value for name, value in row._mapping.items() if name != "sort_key"}
 
 
 def geometries(rows: Sequence[Row[Any]], name: str) -> list[Any]:

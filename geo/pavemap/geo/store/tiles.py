@@ -106,6 +106,12 @@ def survey_tile(connection: Connection, survey_id: uuid.UUID, tile: Tile) -> byt
     """
     if tile.z < MIN_ZOOM:
         return b""
+    statement, parameters = tile_statement(survey_id, tile)
+    return bytes(connection.execute(text(statement), parameters).scalar_one())
+
+
+def tile_statement(survey_id: uuid.UUID, tile: Tile) -> tuple[str, dict[str, Any]]:
+    """Return the query of a tile, and its parameters."""
     box = BoxFilter.of(tile.bounds(margin=MARGIN / EXTENT))
     parameters: dict[str, Any] = {
         "survey_id": survey_id,
@@ -120,7 +126,7 @@ def survey_tile(connection: Connection, survey_id: uuid.UUID, tile: Tile) -> byt
     layers = [_layer("segments", _segments(box), "id")]
     if tile.z >= CRACKS_ZOOM:
         layers.append(_layer("cracks", _CRACKS, "id"))
-    return bytes(connection.execute(text(f"SELECT {' || '.join(layers)}"), parameters).scalar_one())
+    return f"SELECT {' || '.join(layers)}", parameters
 
 
 def _layer(name: str, rows: str, identifier: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import shapely
 from fastapi import Request
 from fastapi.responses import Response
@@ -37,7 +38,7 @@ def page(
         links.append({"rel": "next", "type": MEDIA_TYPE, "href": href})
     features = ",".join(
         f'{{"type":"Feature","id":{identifier},"geometry":{geometry},'
-        f'"properties":{json.dumps(values, separators=(",", ":"), allow_nan=False)}}}'
+        f'"properties":{orjson.dumps(values).decode()}}}'
         for identifier, geometry, values in zip(ids, _written(geometries), properties, strict=True)
     )
     return GeoJSONResponse(
