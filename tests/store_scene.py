@@ -60,7 +60,10 @@ def road_frames(*, roads: int = 1, length_m: float = ROAD_M) -> Frames:
     for road in range(roads):
         key, middle = f"A{road + 1}", Y + 5.0 + 100.0 * road
         lines.append(shapely.LineString([(X, middle), (X + length_m, middle)]))
-        line_rows.append({"road_key": key, "name": f"Street {road + 1}", "width_m": WIDTH_M})
+        facts = {"width_source": "field", "lanes": 2, "oneway": False, "surface": "asphalt"}
+        line_rows.append(
+            {"road_key": key, "name": f"Street {road + 1}", "width_m": WIDTH_M, **facts}
+        )
         for start in np.arange(0.0, length_m, SEGMENT_M):
             west, east = X + start, X + start + SEGMENT_M
             centre_lines.append(shapely.LineString([(west, middle), (east, middle)]))
@@ -75,6 +78,8 @@ def road_frames(*, roads: int = 1, length_m: float = ROAD_M) -> Frames:
                     "to_m": (start + SEGMENT_M) / SCALE,
                     "length_m": SEGMENT_M / SCALE,
                     "width_m": WIDTH_M,
+                    **facts,
+                    "lineage": None,
                     "pavement_m2": SEGMENT_PAVEMENT_M2,
                 }
             )

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import Geod
+from pyproj import CRS, Geod
+
+from pavemap.geo.crs import WGS84, reproject
 
 WGS84_ELLIPSOID = Geod(ellps="WGS84")
 
@@ -44,7 +46,7 @@ class Chainage:
 
     def snapped(self, line: Integers, at_m: Floats) -> Floats:
         """Move (M,) distances along lines onto the nearest vertex where one is within SNAP_M."""
-        after = self._vertex_after(line, at_m)
+        after = self.vertex_after(line, at_m)
         nearest = at_m
         for vertex in (after, after - 1):
             close = np.abs(self.at_m[vertex] - at_m) <= SNAP_M
@@ -70,7 +72,7 @@ class Chainage:
         return lines
 
     def _at(self, line: Integers, at_m: Floats) -> Floats:
-        after = self._vertex_after(line, at_m)
+        after = self.vertex_after(line, at_m)
         before = after - 1
         share = (at_m - self.at_m[before]) / (self.at_m[after] - self.at_m[before])
         # At a vertex the vertex itself, not what rounding makes of it.
@@ -78,7 +80,8 @@ class Chainage:
         start, end = self.points[before], self.points[after]
         return np.where(share == 1.0, end, start + share * (end - start))
 
-    def _vertex_after(self, line: Integers, at_m: Floats) -> Integers:
+    def vertex_after(self, line: Integers, at_m: Floats) -> Integers:
+        """Return, by index in `points`, the vertex at whose edge's end (M,) distances along lines lie."""
         found = np.searchsorted(self._key(), self._key_of(line, at_m), side="left")
         vertex: Integers = np.clip(found, self.first[line] + 1, self.first[line + 1] - 1)
         return vertex
@@ -104,6 +107,38 @@ def measure(lines: NDArray[np.object_]) -> Chainage:
     total = np.cumsum(steps)
     at_m: Floats = (total - total[first[:-1]][line]).astype(np.float64) * STEP_M
     return Chainage(points, first, at_m)
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """(R,) lines as they lie in a plane, beside their true chainage: tells how far along a point lies."""
+
+    flat: NDArray[np.object_]
+    true: Chainage
+    plane: Chainage
+
+    @classmethod
+    def of(cls, lines: NDArray[np.object_], plane: CRS) -> Ruler:
+        """Lay (R,) LineStrings in degrees (EPSG:4326) into a plane."""
+        flat = np.asarray(reproject(lines, WGS84, plane), dtype=object)
+        true = measure(lines)
+        points = shapely.get_coordinates(flat)
+        steps = np.zeros(len(points))
+        steps[1:] = np.hypot(*np.diff(points, axis=0).T)
+        steps[true.first[:-1]] = 0.0
+        total = np.cumsum(steps)
+        line = np.repeat(np.arange(len(lines)), np.diff(true.first))
+        return cls(flat, true, Chainage(points, true.first, total - total[true.first[:-1]][line]))
+
+    def locate(self, line: Integers, points: NDArray[np.object_]) -> Floats:
+        """Return how far (true metres) along lines (M,) the places next to points of the plane lie."""
+        at = shapely.line_locate_point(self.flat[line], points)
+        after = self.plane.vertex_after(line, at)
+        before = after - 1
+        edge = self.plane.at_m[after] - self.plane.at_m[before]
+        share = np.clip((at - self.plane.at_m[before]) / np.maximum(edge, 1e-12), 0.0, 1.0)
+        start, end = self.true.at_m[before], self.true.at_m[after]
+        return self.true.snapped(line, start + share * (end - start))
 
 
 def lengths_m(lines: NDArray[np.object_]) -> Floats:

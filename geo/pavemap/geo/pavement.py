@@ -60,7 +60,7 @@ def lay_pavement(lines: Objects, *, width_m: Floats, precedence: Integers) -> Pa
     flat = reproject(lines, WGS84, plane)
     if not np.isfinite(shapely.get_coordinates(flat)).all():
         raise BadInput("the roads span more than half the Earth; check the file's CRS")
-    scale = _point_scale(lines, plane)
+    scale = point_scale(lines, plane)
     polygons = _divided(claim_ground(flat, width_m / 2.0 * scale), precedence)
     return Pavements(reproject(polygons, plane, WGS84), shapely.area(polygons) / scale**2)
 
@@ -75,7 +75,7 @@ def network_plane(lines: Objects) -> CRS:
     return CRS.from_dict({"proj": "stere", "datum": "WGS84", "units": "m", **centre})
 
 
-def _point_scale(lines: Objects, plane: CRS) -> Floats:
+def point_scale(lines: Objects, plane: CRS) -> Floats:
     """Return (N,) plane metres per true metre at the middle of each line's extent."""
     lon, lat = _centres(lines).T
     scale: Floats = np.asarray(Proj(plane).get_factors(lon, lat).meridional_scale)

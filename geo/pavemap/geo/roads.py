@@ -236,12 +236,12 @@ def _with_unique_keys(
     )
     number = roads.groupby("road_key", sort=False).cumcount() + 1
     keys = roads["road_key"].where(~shared, roads["road_key"] + "/" + number.astype(str))
-    roads = roads.assign(road_key=_still_unique(keys)).sort_values("road_key", kind="stable")
+    roads = roads.assign(road_key=unique_keys(keys)).sort_values("road_key", kind="stable")
     return roads.drop(columns=["shape", "feature"]).reset_index(drop=True)
 
 
-def _still_unique(keys: pd.Series) -> pd.Series:
-    """Number once more where 'A/2' was made although the file has a road of that very id."""
+def unique_keys(keys: pd.Series) -> pd.Series:
+    """Number keys that are there more than once, the first of each excepted: 'A', 'A~1', 'A~2'."""
     while keys.duplicated().any():
         again = keys.groupby(keys, sort=False).cumcount()
         keys = keys.where(again == 0, keys + "~" + again.astype(str))

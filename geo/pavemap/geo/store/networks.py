@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import geopandas
+import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
@@ -17,7 +18,14 @@ from sqlalchemy import Connection, Row, Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound
-from pavemap.geo.store.bulk import copy_frame, geometry_value, reserve_ids
+from pavemap.geo.lineage import Previous
+from pavemap.geo.store.bulk import (
+    copy_frame,
+    fetch_columns,
+    from_ewkb,
+    geometry_value,
+    reserve_ids,
+)
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.tables import Network, Road, Segment
 
@@ -33,6 +41,8 @@ class NetworkRow:
     digest: str
     source_crs: str
     segment_length_m: float | None
+    segments_by: str
+    replaces: uuid.UUID | None
     road_count: int
     segment_count: int
     length_m: float
@@ -49,14 +59,17 @@ def add_network(
     segment_length_m: float | None,
     roads: geopandas.GeoDataFrame,
     segments: geopandas.GeoDataFrame,
+    segments_by: str = "length",
+    replaces: uuid.UUID | None = None,
     report: Iterable[Any] = (),
 ) -> NetworkRow:
     """Store a network under a name; the same network under the same name is stored once.
 
     `roads` is that of `roads.read_network`, `segments` that of `segments.segment_network`, both in
-    EPSG:4326; `report` holds the import's notes. Two imports of one name at once: the later waits.
+    EPSG:4326; `report` holds the import's notes. `replaces` is the network that `segments` was made
+    to follow (see `previous_network`). Two imports of one name at once: the later waits.
 
-    Raises Conflict when the name has another network or another segment length.
+    Raises Conflict when the name has another network, or one cut otherwise.
     """
     if roads.empty or segments.empty:
         raise BadInput("a network without roads can't be stored; check the file that was imported")
@@ -69,6 +82,8 @@ def add_network(
             digest=digest,
             source_crs=source_crs,
             segment_length_m=segment_length_m,
+            segments_by=segments_by,
+            replaces=replaces,
             road_count=len(roads),
             segment_count=len(segments),
             length_m=float(segments["length_m"].sum()),
@@ -79,9 +94,8 @@ def add_network(
         .returning(Network.id)
     ).scalar_one_or_none()
     if made is None:
-        return _same_network(
-            get_network(connection, name), digest=digest, segment_length_m=segment_length_m
-        )
+        asked = (digest, segments_by, segment_length_m, replaces)
+        return _same_network(get_network(connection, name), asked)
     _copy_roads_and_segments(connection, made, roads, segments)
     connection.execute(text("ANALYZE road, segment"))
     return get_network(connection, made)
@@ -114,6 +128,34 @@ def network_report(connection: Connection, network_id: uuid.UUID) -> list[dict[s
     return list(report)
 
 
+def previous_network(connection: Connection, id_or_name: uuid.UUID | str) -> Previous:
+    """Return the segments of a network that a new one is to replace. Raises NotFound."""
+    network = get_network(connection, id_or_name)
+    blocks = list(
+        fetch_columns(
+            connection,
+            """
+                SELECT coalesce(s.lineage, s.id), s.segment_key, r.road_key, ST_AsBinary(s.geom)
+                FROM segment s JOIN road r ON r.id = s.road_id
+                WHERE s.network_id = %(network_id)s ORDER BY s.id
+            """,
+            {"network_id": network.id},
+        )
+    )
+    first_id, segment_key, road_key, lines = (
+        np.concatenate(column) for column in zip(*blocks, strict=True)
+    )
+    return Previous(
+        name=network.name,
+        first_id=first_id.astype(np.int64),
+        segment_key=segment_key,
+        road_key=road_key,
+        lines=from_ewkb(lines),
+        by=network.segments_by,
+        length_m=network.segment_length_m,
+    )
+
+
 def _copy_roads_and_segments(
     connection: Connection,
     network_id: uuid.UUID,
@@ -132,6 +174,7 @@ def _copy_roads_and_segments(
             "road_key": road_id.index.to_numpy(object),
             "name": _texts(roads["name"]),
             "width_m": roads["width_m"].to_numpy(float),
+            **_facts(roads),
             "geom": roads.geometry.to_numpy(),
         },
     )
@@ -147,10 +190,22 @@ def _copy_roads_and_segments(
                 measure: segments[measure].to_numpy(float)
                 for measure in ("from_m", "to_m", "length_m", "width_m", "pavement_m2")
             },
+            **_facts(segments),
+            "lineage": segments["lineage"].to_list(),
             "geom": segments["line"].to_numpy(),
             "pavement": multi_polygons(segments.geometry.to_numpy()),
         },
     )
+
+
+def _facts(frame: geopandas.GeoDataFrame) -> dict[str, list[Any]]:
+    """What the file says of roads and of their segments alike."""
+    return {
+        "width_source": _texts(frame["width_source"]),
+        "lanes": frame["lanes"].to_list(),
+        "oneway": [bool(each) for each in frame["oneway"]],
+        "surface": _texts(frame["surface"]),
+    }
 
 
 def multi_polygons(geometries: NDArray[Any]) -> NDArray[Any]:
@@ -162,10 +217,13 @@ def multi_polygons(geometries: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-def _same_network(stored: NetworkRow, *, digest: str, segment_length_m: float | None) -> NetworkRow:
-    if (stored.digest, stored.segment_length_m) == (digest, segment_length_m):
+def _same_network(
+    stored: NetworkRow, asked: tuple[str, str, float | None, uuid.UUID | None]
+) -> NetworkRow:
+    known = (stored.digest, stored.segments_by, stored.segment_length_m, stored.replaces)
+    if known == asked:
         return stored
-    what = "segment length" if stored.digest == digest else "network"
+    what = "way to cut this network" if stored.digest == asked[0] else "network"
     raise Conflict(
         f"another {what} is stored under the name '{stored.name}' (imported on "
         f"{stored.created_at:%Y-%m-%d}); surveys rest on it, so give this one another name"

@@ -85,7 +85,10 @@ class Summary:
 
 
 def segment_conditions(connection: Connection, segment_id: int) -> list[ConditionRecord]:
-    """Return a segment's figures in all its surveys, the latest first. Raises NotFound."""
+    """Return a segment's figures in all its surveys, the latest first. Raises NotFound.
+
+    Surveys of networks that this segment's network replaces, or that replace it, are among them.
+    """
     rows = connection.execute(_HISTORY, {"segment_id": segment_id}).all()
     if not rows and not connection.scalar(_KNOWN_SEGMENT, {"segment_id": segment_id}):
         raise NotFound(f"there is no segment {segment_id}; ids are those of a survey's segments")
@@ -142,7 +145,9 @@ _HISTORY = text(f"""
     SELECT c.survey_id, survey.name AS survey_name, survey.captured_on, survey.model_id,
         {COLUMNS}, c.created_at
     FROM condition c JOIN survey ON survey.id = c.survey_id
-    WHERE c.segment_id = :segment_id
+    WHERE c.segment_id IN (  -- the segment in all its networks: those whose history began with one
+        WITH first AS (SELECT coalesce(lineage, id) AS id FROM segment WHERE id = :segment_id)
+        SELECT id FROM first UNION SELECT s.id FROM segment s JOIN first ON s.lineage = first.id)
     ORDER BY coalesce(survey.captured_on, CAST(survey.created_at AS date)) DESC, survey.created_at DESC
 """)
 

@@ -85,6 +85,8 @@ def make_networks() -> None:
         column("digest", sa.Text()),
         column("source_crs", sa.Text()),
         column("segment_length_m", sa.Double(), nullable=True),
+        column("segments_by", sa.Text(), default="length"),
+        column("replaces", sa.UUID(), nullable=True),
         column("road_count", sa.Integer()),
         column("segment_count", sa.Integer()),
         column("length_m", sa.Double()),
@@ -93,7 +95,9 @@ def make_networks() -> None:
         moment("created_at"),
         primary_key("network", "id"),
         unique("network", "name"),
+        reference("network", "replaces", "network.id", ondelete="SET NULL"),
     )
+    op.create_index("ix_network_replaces", "network", ["replaces"])
     op.create_table(
         "road",
         number(),
@@ -101,6 +105,7 @@ def make_networks() -> None:
         column("road_key", sa.Text()),
         column("name", sa.Text()),
         column("width_m", sa.Double()),
+        *road_facts(),
         column("geom", geometry("LINESTRING")),
         primary_key("road", "id"),
         unique("road", "network_id", "road_key"),
@@ -118,6 +123,8 @@ def make_networks() -> None:
         column("to_m", sa.Double()),
         column("length_m", sa.Double()),
         column("width_m", sa.Double()),
+        *road_facts(),
+        column("lineage", sa.BigInteger(), nullable=True),
         column("pavement_m2", sa.Double()),
         column("geom", geometry("LINESTRING")),
         column("pavement", geometry("MULTIPOLYGON")),
@@ -129,6 +136,8 @@ def make_networks() -> None:
     op.create_index("ix_segment_road_id", "segment", ["road_id"])
     spatial_index("segment", "geom")
     spatial_index("segment", "pavement")
+    known = sa.text("lineage IS NOT NULL")
+    op.create_index("ix_segment_lineage", "segment", ["lineage"], postgresql_where=known)
 
 
 def make_surveys() -> None:
@@ -389,6 +398,16 @@ def column(
 ) -> sa.Column[Any]:
     """A column; not null unless said otherwise."""
     return sa.Column(name, kind, nullable=nullable, server_default=default)
+
+
+def road_facts() -> tuple[sa.Column[Any], ...]:
+    """What a road's file says of it, for roads and segments."""
+    return (
+        column("width_source", sa.Text(), default="default"),
+        column("lanes", sa.Integer(), nullable=True),
+        column("oneway", sa.Boolean(), default="false"),
+        column("surface", sa.Text(), default=""),
+    )
 
 
 def number() -> sa.Column[Any]:

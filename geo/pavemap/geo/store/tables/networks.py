@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from geoalchemy2 import WKBElement
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavemap.geo.store.tables.base import Base, BigId, Created, geometry
@@ -16,13 +16,20 @@ class Network(Base):
     """One imported network; never changed afterwards, so that histories stay true."""
 
     __tablename__ = "network"
+    __table_args__ = (Index("ix_network_replaces", "replaces"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     name: Mapped[str] = mapped_column(unique=True)
     digest: Mapped[str]
     source_crs: Mapped[str]
     segment_length_m: Mapped[float | None]
-    """Null where each road is one segment."""
+    """Null where roads are not cut by length."""
+    segments_by: Mapped[str] = mapped_column(server_default="length")
+    """'length', 'sections', 'intersections' or 'intersections+length'."""
+    replaces: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("network.id", ondelete="SET NULL")
+    )
+    """The older network whose segments this one's go on with."""
     road_count: Mapped[int]
     segment_count: Mapped[int]
     length_m: Mapped[float]
@@ -45,6 +52,12 @@ class Road(Base):
     road_key: Mapped[str]
     name: Mapped[str]
     width_m: Mapped[float]
+    width_source: Mapped[str] = mapped_column(server_default="default")
+    """'field', 'lanes' or 'default'."""
+    lanes: Mapped[int | None]
+    oneway: Mapped[bool] = mapped_column(server_default="false")
+    """In the direction of the line."""
+    surface: Mapped[str] = mapped_column(server_default="")
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRING"))
 
 
@@ -57,6 +70,7 @@ class Segment(Base):
         Index("ix_segment_road_id", "road_id"),
         Index("ix_segment_geom", "geom", postgresql_using="gist"),
         Index("ix_segment_pavement", "pavement", postgresql_using="gist"),
+        Index("ix_segment_lineage", "lineage", postgresql_where=text("lineage IS NOT NULL")),
     )
 
     id: Mapped[BigId]
@@ -68,6 +82,12 @@ class Segment(Base):
     to_m: Mapped[float]
     length_m: Mapped[float]
     width_m: Mapped[float]
+    width_source: Mapped[str] = mapped_column(server_default="default")
+    lanes: Mapped[int | None]
+    oneway: Mapped[bool] = mapped_column(server_default="false")
+    surface: Mapped[str] = mapped_column(server_default="")
+    lineage: Mapped[int | None] = mapped_column(BigInteger)
+    """The first segment that was this stretch of road, in an older network; null for a first one."""
     pavement_m2: Mapped[float]
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRING"))
     pavement: Mapped[WKBElement] = mapped_column(geometry("MULTIPOLYGON"))
