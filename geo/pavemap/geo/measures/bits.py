@@ -110,7 +110,7 @@ class Bits:
         low, high = self.offset.min(axis=1), self.offset.max(axis=1)
         first = borders.count_below(self.segment, low, inclusive=True)
         last = borders.count_below(self.segment, high, inclusive=False)
-        which, place = _ranges(first, last)
+        which, place = ranges(first, last)
         offset = borders.offsets[borders.starts[self.segment[which]] + place]
         return self.cut(which, _part(self.offset[which], offset))
 
@@ -118,7 +118,7 @@ class Bits:
         """Cut at every multiple of a station."""
         low, high = self.station.min(axis=1) / every_m, self.station.max(axis=1) / every_m
         first = np.floor(low).astype(np.int64) + 1
-        which, place = _ranges(first, np.ceil(high).astype(np.int64))
+        which, place = ranges(first, np.ceil(high).astype(np.int64))
         return self.cut(which, _part(self.station[which], np.asarray(place * every_m, np.float64)))
 
     def cut_widths(self, limits_mm: tuple[float, float]) -> Bits:
@@ -180,7 +180,7 @@ def _halved(piece: Integers, xy: Floats, width: Floats) -> tuple[Integers, Float
     return piece[step], xy_parts, width[step, 0, None] + t * wider[:, None]
 
 
-def _ranges(first: Integers, last: Integers) -> tuple[Integers, Integers]:
+def ranges(first: Integers, last: Integers) -> tuple[Integers, Integers]:
     """Return (i, k) for every whole k with first[i] <= k < last[i]."""
     count = np.maximum(last - first, 0)
     which = np.repeat(np.arange(len(count)), count)

@@ -1,14 +1,14 @@
 """What kind a crack is: longitudinal, transverse, diagonal, or part of alligator or block cracking.
 
-A piece that bounds cells, or lies in them, is part of a pattern (`networks`). Any other has the
+A crack of which most bounds cells, or lies in them, is part of a pattern (`networks`). Any other has the
 direction of its whole crack, so that a crack cut by segments is one kind everywhere: the principal
 axis of its line (second moments of length about their centre) against the mean direction of the
 centre-line beside it.
 
     angle <= 20 degrees: longitudinal      70 to 110: transverse (both AASHTO R 85)      else: diagonal
 
-Pattern goes before direction, as in ASTM D6433 (distress 3: where there is block cracking no
-longitudinal and transverse cracking is recorded) and the LTPP manual FHWA-HRT-13-092.
+Pattern goes before direction: where there is block cracking no longitudinal and transverse cracking
+is recorded (PAVEAIR's guide to the PCI, as ASTM has it) and the LTPP manual FHWA-HRT-13-092.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def classify_cracks(
         scene.line, scale=np.broadcast_to(np.asarray(scale, np.float64), (len(scene),))
     )
     bits = Bits.from_pieces(cracks, frames)
-    pattern = find_pattern(cracks.lines, scale=frames.scale[cracks.segment], params=params)
+    pattern = find_pattern(cracks, scale=frames.scale[cracks.segment], params=params)
     types = crack_types(cracks, bits, pattern=pattern, params=params)
     length = bits.sum_by(bits.piece, len(cracks))
     width = mean_width_mm(bits, len(cracks))
@@ -72,7 +72,7 @@ def classify_cracks(
     return pd.DataFrame(
         {
             "type": np.array(TYPES, object)[types.code],
-            "severity": names[severity_of(width, params)],
+            "severity": pd.Series(names[severity_of(width, params)], pieces.index, object),
             "angle_deg": types.angle_deg,
             "width_mm": width,
             "length_m": length,

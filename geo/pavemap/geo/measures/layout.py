@@ -111,7 +111,8 @@ def _layout(
             segments.width_m.tolist(), segments.lanes.tolist(), segments.oneway, strict=True
         )
     ]
-    starts = np.concatenate([[0], np.cumsum([len(borders) for borders, _, _ in found])])
+    counts = np.array([len(borders) for borders, _, _ in found], np.int64)
+    starts = np.concatenate([[0], np.cumsum(counts)])
     none = [(np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))]
     borders, lane, kind = (np.concatenate(part) for part in zip(*(found or none), strict=True))
     segment = np.repeat(np.arange(len(found)), np.diff(starts) - 1)

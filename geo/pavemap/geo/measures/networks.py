@@ -30,9 +30,8 @@ from pavemap.geo.lines import Geometries
 from pavemap.geo.measures.noding import end_nodes, node_lines
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.road_frame import Floats, Integers
+from pavemap.geo.measures.scene import Pieces
 
-ALONG = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Where along a piece it is looked whether a pattern is there; most decide."""
 TOUCHING = 1e-6
 """An edge this near to a cell, in the CRS, bounds it."""
 
@@ -42,22 +41,27 @@ class Pattern:
     """K grounds (cells, hulls) with a pattern, and which of P pieces are part of it.
 
     ground: (K,) polygons in the CRS, without overlap; alligator: (K,) bool, else block; piece: (M,) and
-    of: (M,), the pieces that bound or lie in each ground. alligator_piece, block_piece: (P,) bool.
+    of: (M,), the pieces that bound or lie in each ground, inside: (M,) length of each that does, in CRS
+    units. alligator_piece, block_piece: (P,) bool, the
+    pieces of cracks of which most bounds or lies in such ground.
     """
 
     ground: Geometries
     alligator: NDArray[np.bool_]
     piece: Integers
     of: Integers
+    inside: Floats
     alligator_piece: NDArray[np.bool_]
     block_piece: NDArray[np.bool_]
 
 
-def find_pattern(lines: Geometries, *, scale: Floats, params: MeasureParams) -> Pattern:
-    """Find the patterns in (P,) pieces of cracks in a metric CRS; scale: (P,) CRS units per true metre."""
+def find_pattern(pieces: Pieces, *, scale: Floats, params: MeasureParams) -> Pattern:
+    """Find the patterns in P pieces of cracks; scale: (P,) CRS units per true metre."""
+    lines = pieces.lines
     unit = float(np.median(scale)) if len(scale) else 1.0
-    near = _meeting(lines, params.node_tolerance_m * unit)
-    edges = node_lines(lines[near], params.node_tolerance_m * unit)
+    tolerance = params.node_tolerance_m * unit
+    near = _meeting(lines, tolerance)
+    edges = node_lines(lines[near], tolerance)
     faces = _faces(edges)
     area = shapely.area(faces) / unit**2
     small = area < params.alligator_cell_m2
@@ -68,9 +72,12 @@ def find_pattern(lines: Geometries, *, scale: Floats, params: MeasureParams) -> 
     hulls = _hulls(edges, faces[small], unit, params)
     ground = np.concatenate([faces[small], hulls, faces[block]])
     alligator = np.arange(len(ground)) < small.sum() + len(hulls)
-    piece, of = _members(lines, near, ground, params.node_tolerance_m * unit)
-    members = [_among(len(lines), piece[alligator[of] == kind]) for kind in (True, False)]
-    return Pattern(ground, alligator, piece, of, members[0], members[1] & ~members[0])
+    piece, of, inside = _bounding(lines, near, ground, tolerance)
+    members = [
+        _mostly_inside(pieces, shapely.coverage_union_all(cells), others, tolerance)
+        for cells, others in ((faces[small], hulls), (faces[block], hulls[:0]))
+    ]
+    return Pattern(ground, alligator, piece, of, inside, members[0], members[1] & ~members[0])
 
 
 def _meeting(lines: Geometries, tolerance: float) -> Integers:
@@ -155,23 +162,37 @@ def _apart(hulls: Geometries, cells: Geometries) -> Geometries:
     return np.asarray(apart[shapely.area(apart) > 0.0], object)
 
 
-def _members(
+def _bounding(
     lines: Geometries, near: Integers, ground: Geometries, tolerance: float
-) -> tuple[Integers, Integers]:
-    """Return (piece, ground) for the pieces that for the most part bound or lie in each ground."""
-    tree = shapely.STRtree(ground)
-    if not len(near) or not len(ground):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    beside, _ = tree.query(lines[near], predicate="dwithin", distance=tolerance)
-    near = near[np.unique(beside)]
-    points = [shapely.line_interpolate_point(lines[near], at, normalized=True) for at in ALONG]
-    point, of = tree.query(np.concatenate(points), predicate="dwithin", distance=tolerance)
-    piece = near[point % len(near)]
-    seen = np.zeros(len(lines), np.int64)
-    np.add.at(seen, near[np.unique(point) % len(near)], 1)
-    most = seen[piece] > len(ALONG) // 2
-    pairs = np.unique(np.column_stack([piece[most], of[most]]), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+) -> tuple[Integers, Integers, Floats]:
+    """Return (piece, ground, length) where pieces bound or lie in ground, and how much of them does."""
+    around = shapely.buffer(ground, tolerance, quad_segs=1)
+    piece, of = shapely.STRtree(around).query(lines[near], predicate="intersects")
+    return near[piece], of, _length_inside(lines[near[piece]], around[of])
+
+
+def _length_inside(lines: Geometries, polygons: Geometries) -> Floats:
+    """Return (N,) how much of each line lies in the polygon beside it."""
+    shapely.prepare(polygons)
+    within = shapely.covers(polygons, lines)
+    inside: Floats = np.where(within, shapely.length(lines), 0.0)
+    inside[~within] = shapely.length(shapely.intersection(lines[~within], polygons[~within]))
+    return inside
+
+
+def _mostly_inside(
+    pieces: Pieces, cells: shapely.Geometry, others: Geometries, tolerance: float
+) -> NDArray[np.bool_]:
+    """Return the pieces of cracks of whose length, over all pieces, most lies in or along a pattern."""
+    ground = shapely.union_all([cells, *others])
+    parts = shapely.get_parts(shapely.buffer(ground, tolerance, quad_segs=2))
+    piece, part = shapely.STRtree(parts).query(pieces.lines, predicate="intersects")
+    inside = _length_inside(pieces.lines[piece], parts[part])
+    cracks = int(pieces.crack.max(initial=-1)) + 1
+    seen = np.bincount(pieces.crack[piece], inside, minlength=cracks)
+    whole = np.bincount(pieces.crack, shapely.length(pieces.lines), minlength=cracks)
+    most: NDArray[np.bool_] = (seen > whole / 2.0)[pieces.crack]
+    return most
 
 
 def _among(count: int, some: Integers) -> NDArray[np.bool_]:

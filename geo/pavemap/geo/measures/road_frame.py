@@ -100,7 +100,7 @@ class RoadFrames:
         """Draw (P,) polygons in the CRS, each between two offsets (right < left) along its segment."""
         counts = np.diff(self.offsets)[segment]
         strip = np.repeat(np.arange(len(segment)), 2 * counts)
-        first = np.repeat(np.concatenate([[0], np.cumsum(2 * counts)[:-1]]), 2 * counts)
+        first = np.repeat((2 * (np.cumsum(counts) - counts)), 2 * counts)
         step = np.arange(len(strip)) - first
         count = counts[strip]
         back = step >= count

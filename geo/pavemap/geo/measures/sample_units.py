@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from pavemap.geo.measures.bits import Bits, sums_by
+from pavemap.geo.lines import Geometries
+from pavemap.geo.measures.bits import Bits, ranges, sums_by
 from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK, CrackTypes
 from pavemap.geo.measures.networks import Pattern
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.pci import DISTRESSES, deduct_value, density_percent, pci, section_pci
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
+from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames, whole_polygons
 from pavemap.geo.measures.scene import SegmentGeometry
 from pavemap.geo.measures.severity import HIGH, LOW, MEDIUM, SEVERITIES, UNKNOWN, severity_of
 from pavemap.geo.measures.zeb import Cells, row_count
@@ -66,6 +67,14 @@ class SampleUnits:
         row = np.clip(row, 0, self.rows[segment] - 1)
         return _of_row(self.first, self.rows, segment, row)
 
+    def start_of(self, unit: Integers) -> Floats:
+        """Return the stations where units start."""
+        segment = self.segment[unit]
+        place = unit - self.first[segment]
+        count = self.first[segment + 1] - self.first[segment]
+        start: Floats = -(-place * self.rows[segment] // count) * self.cell_m
+        return start
+
 
 @dataclass(frozen=True)
 class PatternParts:
@@ -84,12 +93,16 @@ class PatternParts:
         pattern: Pattern,
         bits: Bits,
         *,
+        crack: Integers,
         segments: SegmentGeometry,
         frames: RoadFrames,
         units: SampleUnits,
         params: MeasureParams,
     ) -> PatternParts:
-        """Share the ground of patterns out to segments, by pavement, and to units, by its middle."""
+        """Share the ground of patterns out to segments, by pavement, and to units along them.
+
+        bits: of whole pieces; crack: (P,) the crack of each piece.
+        """
         shapely.prepare(segments.pavement)
         tree = shapely.STRtree(segments.pavement)
         ground, segment = tree.query(pattern.ground, predicate="intersects")
@@ -99,11 +112,11 @@ class PatternParts:
         area = shapely.area(part) / frames.scale[segment] ** 2
         some = area > 0.0
         ground, segment, part, area = ground[some], segment[some], part[some], area[some]
-        middle = shapely.get_coordinates(shapely.centroid(part))
-        station, _, _ = frames.project(frames.local(middle, segment), segment)
-        severity = _pattern_severity(pattern, bits, params)[ground]
+        which, unit, share = _over_units(part, segment, frames=frames, units=units)
+        ground, segment, area = ground[which], segment[which], area[which] * share
+        severity = _pattern_severity(pattern, bits, crack, params)[ground]
         distress = np.where(pattern.alligator[ground], 0, 1)
-        return cls(segment, distress, severity, area, units.at(segment, station))
+        return cls(segment, distress, severity, area, unit)
 
     def area_of(self, distress: int, count: int) -> Floats:
         """Return (count,) m2 of a distress by segment."""
@@ -140,24 +153,68 @@ def units_pci(
     return section_pci(index, area, units.segment[seen], len(units.rows))
 
 
+def _over_units(
+    parts: Geometries, segment: Integers, *, frames: RoadFrames, units: SampleUnits
+) -> tuple[Integers, Integers, Floats]:
+    """Return (part, unit, share of the part's area) for every unit that a part of a pattern lies on."""
+    points, owner = shapely.get_coordinates(parts, return_index=True)
+    station, offset, _ = frames.project(frames.local(points, segment[owner]), segment[owner])
+    ends = np.searchsorted(owner, np.arange(len(parts)))
+    low, high, far = (
+        reduce.reduceat(values, ends) if len(parts) else np.empty(0)
+        for reduce, values in (
+            (np.minimum, station),
+            (np.maximum, station),
+            (np.maximum, np.abs(offset)),
+        )
+    )
+    first, last = units.at(segment, low), units.at(segment, high)
+    which, unit = ranges(first, last + 1)
+    # A part on one unit is its own; one on several is cut by the lines across the road between them.
+    share = np.ones(len(which))
+    several = np.flatnonzero((last > first)[which])
+    part, across = which[several], unit[several]
+    owner = segment[part]
+    start = np.where(across > first[part], units.start_of(across), low[part])
+    following = np.minimum(across + 1, len(units.segment) - 1)
+    stop = np.where(across < last[part], units.start_of(following), high[part])
+    aside = far[part] + 1.0
+    corners = [
+        frames.place(owner, start, -aside),
+        frames.place(owner, stop, -aside),
+        frames.place(owner, stop, aside),
+        frames.place(owner, start, aside),
+    ]
+    strips = whole_polygons(np.asarray(shapely.linearrings(np.stack(corners, axis=1)), object))
+    cut = shapely.area(shapely.intersection(parts[part], strips))
+    total = sums_by(part, cut, len(parts))[part]
+    share[several] = np.divide(cut, total, out=np.zeros(len(cut)), where=total > 0.0)
+    return which, unit, share
+
+
 def _of_row(first: Integers, rows: Integers, segment: Integers, row: Integers) -> Integers:
     count = first[segment + 1] - first[segment]
     return np.asarray(first[segment] + row * count // rows[segment], np.int64)
 
 
-def _pattern_severity(pattern: Pattern, bits: Bits, params: MeasureParams) -> Integers:
+def _pattern_severity(
+    pattern: Pattern, bits: Bits, crack: Integers, params: MeasureParams
+) -> Integers:
     """Return (K,) severities of patterns, by the mean width of the cracks that bound or lie in them.
+
+    crack: (P,) the crack of each piece; each counts with its own mean width and the length it has there.
 
     Block: as single cracks. Alligator: medium, as cells that close are a network (D6433 has low for cracks
     side by side with few links), and high where the cracks are wide.
     """
-    count = len(pattern.alligator_piece)
+    grounds, cracks = len(pattern.ground), int(crack.max(initial=-1)) + 1
     known = bits.length_m * (bits.width_mm[:, 0] > 0.0)
-    area = np.bincount(bits.piece, known * bits.width_mm.mean(axis=1), minlength=count)
-    length = np.bincount(bits.piece, known, minlength=count)
-    grounds = len(pattern.ground)
-    total = np.bincount(pattern.of, area[pattern.piece], minlength=grounds)
-    weight = np.bincount(pattern.of, length[pattern.piece], minlength=grounds)
+    area = sums_by(crack[bits.piece], known * bits.width_mm.mean(axis=1), cracks)
+    length = sums_by(crack[bits.piece], known, cracks)
+    mean = np.divide(area, length, out=np.zeros(cracks), where=length > 0.0)[crack[pattern.piece]]
+    inside = pattern.inside * (mean > 0.0)
+    weight = sums_by(pattern.of, inside, grounds)
+    total = sums_by(pattern.of, inside * mean, grounds)
     width = np.divide(total, weight, out=np.zeros(grounds), where=weight > 0.0)
     block = severity_of(width, params)
     alligator = np.where(width >= params.alligator_high_mm, HIGH, MEDIUM)

@@ -143,7 +143,7 @@ def measure(
     frames = RoadFrames.from_lines(scene.line, scale=_spread(scale, len(scene)))
     zones, strips = zone_layout(scene, params), strip_layout(scene, params)
     whole = Bits.from_pieces(cracks, frames)
-    pattern = find_pattern(cracks.lines, scale=frames.scale[cracks.segment], params=params)
+    pattern = find_pattern(cracks, scale=frames.scale[cracks.segment], params=params)
     types = crack_types(cracks, whole, pattern=pattern, params=params)
     bits = whole.cut_offsets(zones.borders).cut_offsets(strips.borders)
     bits = bits.cut_stations(params.zeb_cell_m).cut_widths(params.severity_mm)
@@ -151,7 +151,13 @@ def measure(
     imaged_m2 = shapely.area(ground) / frames.scale**2
     units = SampleUnits.divide(cells, imaged_m2, frames=frames, params=params)
     parts = PatternParts.divide(
-        pattern, whole, segments=scene, frames=frames, units=units, params=params
+        pattern,
+        whole,
+        crack=cracks.crack,
+        segments=scene,
+        frames=frames,
+        units=units,
+        params=params,
     )
     strip = zones.borders.strip_of(bits)
     return Measured(

@@ -1,0 +1,180 @@
+"""What must hold of every measure for any road and any cracks on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from measured_road import crack, cut, figures, grid, road
+from pavemap.geo.measures import SEVERITIES, TYPES, segment_measures
+
+SUMS = (
+    "crack_length_m",
+    "cracked_area_m2",
+    "imaged_m2",
+    "pavement_m2",
+    "alligator_m2",
+    "block_m2",
+    "zeb_evaluated",
+    *(f"length_{name}_m" for name in (*TYPES, *SEVERITIES, "unknown")),
+)
+PER_AREA = ("density_m_per_m2", "cracked_area_share", "cracking_percent", "pci_cracking")
+Scene = tuple[list[Any], pd.DataFrame, dict[str, shapely.Geometry]]
+Floats = NDArray[np.float64]
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def scene(seed: int, *, bent: bool = True) -> Scene:
+    """Draw two segments of a road, cracks across and beside them, and what was imaged of it."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(0.0, 61.0, 10.0)
+    y = np.cumsum(rng.uniform(-1.5, 1.5, len(x))) if bent else np.zeros(len(x))
+    whole = list(zip(x, y, strict=True))
+    segments = pd.concat([road(whole[:4]), road(whole[3:], key="b")], ignore_index=True)
+    overlap = segments["pavement"][1].difference(segments["pavement"][0])
+    segments["pavement"] = [segments["pavement"][0], overlap]
+    lines = []
+    for _ in range(12):
+        start = np.array([rng.uniform(-2, 62), rng.uniform(-5, 5)])
+        steps = rng.normal(0, 0.4, (rng.integers(2, 9), 2)) + rng.normal(0, 0.6, 2)
+        path = start + np.cumsum(steps, axis=0)
+        width = rng.uniform(2, 30, len(path))
+        lines.append(shapely.LineString(np.column_stack([path, width])))
+    corner = (rng.uniform(10, 45), rng.uniform(-2, 1))
+    lines += grid(corner, columns=4, rows=3, size=rng.uniform(0.1, 0.25))
+    lines += grid((28.7, -2.9 + y[3]), columns=3, rows=1, size=1.03)
+    left = shapely.box(-20, -40, rng.uniform(20, 70), 40)
+    imaged = {
+        key: shapely.intersection(ground, left)
+        for key, ground in zip(segments["segment_id"], segments["pavement"], strict=True)
+    }
+    return lines, segments, imaged
+
+
+def measured(scene: Scene) -> pd.DataFrame:
+    lines, segments, imaged = scene
+    return segment_measures(cut(lines, segments), segments, imaged)
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    return table.select_dtypes("number").sort_index()
+
+
+def moved(scene: Scene, move: Callable[[Floats], Floats]) -> Scene:
+    def one(shape: Any) -> Any:
+        def each(points: Floats) -> Floats:
+            return np.column_stack([move(points[:, :2]), points[:, 2:]])
+
+        return shapely.transform(shape, each, include_z=shape.has_z)
+
+    lines, segments, imaged = scene
+    ground = segments.assign(
+        line=[one(line) for line in segments["line"]],
+        pavement=[one(ground) for ground in segments["pavement"]],
+    )
+    return [one(line) for line in lines], ground, {key: one(shape) for key, shape in imaged.items()}
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds, st.floats(-180, 180), st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5)))
+def test_figures_don_t_change_when_the_scene_is_turned_and_shifted(
+    seed: int, degrees: float, shift: tuple[float, float]
+) -> None:
+    here = scene(seed)
+    turn = np.radians(degrees)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    there = moved(here, lambda points: points @ matrix + shift)
+    pd.testing.assert_frame_equal(
+        numbers(measured(here)), numbers(measured(there)), rtol=1e-4, atol=1e-5
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds)
+def test_figures_don_t_depend_on_the_order_of_features(seed: int) -> None:
+    lines, segments, imaged = scene(seed)
+    rng = np.random.default_rng(seed)
+    cracks = cut(lines, segments)
+    mixed = cracks.iloc[rng.permutation(len(cracks))]
+    pd.testing.assert_frame_equal(
+        numbers(segment_measures(cracks, segments, imaged)),
+        numbers(segment_measures(mixed, segments.iloc[::-1], imaged)),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds)
+def test_a_road_split_in_two_has_the_same_figures(seed: int) -> None:
+    lines, _, _ = scene(seed, bent=False)
+    whole = road([(0, 0), (60, 0)], key="whole")
+    halves = pd.concat(
+        [road([(0, 0), (30, 0)]), road([(30, 0), (60, 0)], key="b")], ignore_index=True
+    )
+    one = figures(segment_measures(cut(lines, whole), whole), "whole")
+    two = segment_measures(cut(lines, halves), halves)
+    for name in SUMS:
+        assert two[name].sum() == pytest.approx(one[name], abs=1e-6), name
+    for name in PER_AREA:
+        weighted = (two[name] * two["imaged_m2"]).sum() / two["imaged_m2"].sum()
+        assert weighted == pytest.approx(one[name], abs=1e-6), name
+    touched = (two["zeb_share"] * two["zeb_evaluated"]).sum()
+    assert touched == pytest.approx(one["zeb_share"] * one["zeb_evaluated"])
+    for kind, zones in one["r85"].items():
+        for zone, whole_zone in zones.items():
+            parts = [r85[kind].get(zone, {"length_m": 0.0})["length_m"] for r85 in two["r85"]]
+            assert sum(parts) == pytest.approx(whole_zone["length_m"], abs=0.002)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds)
+def test_pieces_and_classes_add_up_to_the_cracks_on_pavement(seed: int) -> None:
+    lines, segments, _ = scene(seed)
+    table = segment_measures(cut(lines, segments), segments)
+    pavement = shapely.union_all(segments["pavement"].to_numpy(object), grid_size=1e-9)
+    on_pavement = shapely.length(shapely.intersection(np.array(lines, object), pavement)).sum()
+    total = table["crack_length_m"].sum()
+    assert total == pytest.approx(on_pavement, rel=1e-6)
+    assert table[[f"length_{name}_m" for name in TYPES]].sum().sum() == pytest.approx(total)
+    by_width = [f"length_{name}_m" for name in (*SEVERITIES, "unknown")]
+    assert table[by_width].sum().sum() == pytest.approx(total)
+    zones = [
+        zone["length_m"]
+        for r85 in table["r85"]
+        for kind in r85.values()
+        for zone in kind.values()
+        if zone["length_m"] is not None
+    ]
+    assert sum(zones) == pytest.approx(total, abs=0.03)  # each rounded to a millimetre
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds)
+def test_more_cracks_never_make_a_road_better(seed: int) -> None:
+    lines, segments, imaged = scene(seed)
+    few = segment_measures(cut(lines[:6], segments), segments, imaged)
+    many = segment_measures(cut(lines[:12], segments), segments, imaged)
+    for name in ("crack_length_m", "zeb_share", "cracking_percent"):
+        assert (many[name].dropna() >= few[name].dropna() - 1e-9).all()
+    assert (many["pci_cracking"].dropna() <= few["pci_cracking"].dropna() + 2.0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds)
+def test_shares_stay_within_their_limits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mesh = [crack([(0, y), (30, y)], 5.0) for y in np.arange(-3.45, 3.5, rng.uniform(0.4, 0.9))]
+    table = figures(segment_measures(cut(mesh, road()), road()))
+    assert 0.0 <= table["zeb_share"] <= 100.0
+    assert 0.0 <= table["cracking_percent"] <= 100.0 * 4.0 / 7.0 + 1e-6
+    assert 0.0 <= table["pci_cracking"] <= 100.0
