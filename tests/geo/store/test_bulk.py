@@ -16,6 +16,7 @@ from pavemap.geo.store.bulk import (
     from_ewkb,
     reserve_ids,
 )
+from pavemap.geo.store.copy_format import Column, encoded_block
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 
@@ -88,6 +89,59 @@ def test_what_is_missing_is_null_where_it_may_be(engine: Engine, survey: SurveyR
         )
         row = connection.execute(text("SELECT density_m_per_m2, reason FROM condition")).one()
     assert tuple(row) == (None, 'tab\t, quote " and \\N')
+
+
+def test_fields_are_written_as_the_format_has_them() -> None:
+    """Two rows, worked out by hand: fields in a row, length and big-endian bytes of each."""
+    columns = [
+        Column("int4", np.array([1, 258]), constant=False, nullable=False),
+        Column("text", "ab", constant=True, nullable=False),
+        Column("float8", [1.0, np.nan], constant=False, nullable=True),
+        Column("bool", [True, False], constant=False, nullable=False),
+    ]
+    first = "0004 00000004 00000001 00000002 6162 00000008 3ff0000000000000 00000001 01"
+    second = "0004 00000004 00000102 00000002 6162 ffffffff 00000001 00"
+    assert encoded_block(columns, 2) == bytes.fromhex(first + second)
+
+
+def test_values_that_a_column_can_not_hold_are_a_mistake() -> None:
+    fractions = Column("int4", np.array([0.5]), constant=False, nullable=False)
+    with pytest.raises(ValueError, match="don't fit"):
+        encoded_block([fractions], 1)
+    with pytest.raises(ValueError, match="no encoding"):
+        encoded_block([Column("inet", ["::1"], constant=False, nullable=False)], 1)
+
+
+def test_every_kind_of_value_arrives_or_is_null(engine: Engine, survey: SurveyRow) -> None:
+    with database(engine) as connection:
+        ids = connection.execute(text("SELECT id FROM segment ORDER BY id LIMIT 2")).scalars().all()
+        copy_frame(
+            connection,
+            tables.Condition,
+            {
+                "survey_id": [survey.id, survey.id],
+                "segment_id": ids,
+                **dict.fromkeys(("crack_length_m", "cracked_area_m2", "imaged_m2"), 1.0),
+                "pavement_m2": np.array([1, 2]),
+                "coverage": (0.25, 1.0),
+                "density_m_per_m2": [None, 0.1],
+                "crack_count": np.array([3, 4], dtype=np.int16),
+                "reason": ["\u00e9\t", ""],
+                "confident": np.array([True, False]),
+                "cracking_rating": [None, "good"],
+                "r85": [{"a": [1.5, None]}, None],
+            },
+        )
+        rows = connection.execute(
+            text(
+                "SELECT pavement_m2, coverage, density_m_per_m2, crack_count, reason, confident, "
+                "cracking_rating, r85, r85 IS NULL FROM condition ORDER BY segment_id"
+            )
+        ).all()
+    assert [tuple(row) for row in rows] == [
+        (1.0, 0.25, None, 3, "\u00e9\t", True, None, {"a": [1.5, None]}, False),
+        (2.0, 1.0, 0.1, 4, "", False, "good", None, True),
+    ]
 
 
 def test_columns_of_different_length_are_a_mistake(engine: Engine, survey: SurveyRow) -> None:

@@ -7,8 +7,7 @@ docs/benchmarks.md for its rate beside GeoDataFrame.to_postgis.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,12 @@ import shapely
 from geoalchemy2 import Geometry
 from numpy.typing import NDArray
 from psycopg import sql
-from psycopg.types.json import Jsonb
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import Connection, text
 from sqlalchemy import types as kinds
 from sqlalchemy.dialects.postgresql import JSONB
 
+from pavemap.geo.store.copy_format import SIGNATURE, TRAILER, Column, encoded_block
 from pavemap.geo.store.tables.base import SRID, Base
 
 BLOCK_ROWS = 20_000
@@ -42,32 +41,8 @@ _POSTGRES_TYPES: tuple[tuple[type[Any], str], ...] = (
     (kinds.Double, "float8"),
     (kinds.Uuid, "uuid"),
     (kinds.Boolean, "bool"),
-    (kinds.DateTime, "timestamptz"),
-    (kinds.Date, "date"),
     (kinds.Text, "text"),
 )
-
-
-def copy_rows(
-    connection: Connection,
-    table: type[Base],
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> int:
-    """Append rows, plain Python values in the order of `columns`; return how many.
-
-    Geometries are EWKB bytes (see `ewkb`), documents are wrapped in psycopg's Jsonb.
-    """
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        sql.Identifier(table.__tablename__), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
-    count = 0
-    with driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([_postgres_type(table, name) for name in columns])
-        for row in rows:
-            copy.write_row(row)
-            count += 1
-    return count
 
 
 def copy_frame(connection: Connection, table: type[Base], columns: Mapping[str, object]) -> int:
@@ -80,18 +55,17 @@ def copy_frame(connection: Connection, table: type[Base], columns: Mapping[str, 
     if len(lengths) != 1:
         raise ValueError(f"columns of {table.__tablename__} differ in length: {sorted(lengths)}")
     (length,) = lengths
-    rows = (
-        row
-        for start in range(0, length, ENCODED_ROWS)
-        for row in zip(
-            *(
-                _python_values(table, name, values, start, min(start + ENCODED_ROWS, length))
-                for name, values in columns.items()
-            ),
-            strict=False,
-        )
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.Identifier(table.__tablename__), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    return copy_rows(connection, table, list(columns), rows)
+    with driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(SIGNATURE)
+        for start in range(0, length, ENCODED_ROWS):
+            stop = min(start + ENCODED_ROWS, length)
+            block = [_column(table, name, values, start, stop) for name, values in columns.items()]
+            copy.write(encoded_block(block, stop - start))
+        copy.write(TRAILER)
+    return length
 
 
 def reserve_ids(connection: Connection, table: type[Base], count: int) -> NDArray[np.int64]:
@@ -144,21 +118,15 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
     return below
 
 
-def _python_values(
-    table: type[Base], name: str, values: object, start: int, stop: int
-) -> Iterable[Any]:
-    kind = table.__table__.columns[name].type
-    if not isinstance(values, _COLUMN):
-        return repeat(Jsonb(values) if isinstance(kind, JSONB) else values)
-    part = values[start:stop]
-    if isinstance(kind, Geometry):
-        return ewkb(np.asarray(part, dtype=object))
-    if isinstance(kind, JSONB):
-        return [None if value is None else Jsonb(value) for value in part]
-    plain = part.tolist() if isinstance(part, np.ndarray) else list(part)
-    if table.__table__.columns[name].nullable:
-        return [None if value != value else value for value in plain]  # NaN differs from itself
-    return plain
+def _column(table: type[Base], name: str, values: object, start: int, stop: int) -> Column:
+    column = table.__table__.columns[name]
+    constant = not isinstance(values, _COLUMN)
+    part: Any = values if constant else values[start:stop]  # type: ignore[index]
+    if isinstance(column.type, Geometry) and not constant:
+        part = ewkb(np.asarray(part, dtype=object))
+    return Column(
+        _postgres_type(table, name), part, constant=constant, nullable=bool(column.nullable)
+    )
 
 
 def _as_array(values: tuple[Any, ...]) -> NDArray[Any]:
