@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import rasterio.windows
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -24,7 +25,7 @@ from pavemap.geo.errors import Unavailable
 from pavemap.geo.geotiff import Dataset, environment, is_remote, opened, translated
 from pavemap.geo.grid import Window
 from pavemap.geo.orthophoto import Orthophoto
-from pavemap.geo.pixels import OPAQUE, read_rgba
+from pavemap.geo.pixels import OPAQUE, RGBA, read_rgba
 from pavemap.geo.resample import Block, Layer, Resampler, batches
 
 MAX_OPEN_FILES = 16
@@ -83,12 +84,16 @@ class Mosaic:
                 wanted = [block for block in resampler.blocks(window) if canvas.lacks(block)]
                 for source, blocks in batches(wanted):
                     with translated(photo.name, remote=is_remote(photo.path)):
-                        rgba = read_rgba(_files.opened(photo), photo, source)
+                        rgba = self._rgba(_files.opened(photo), photo, source)
                     origin = (int(source.col_off), int(source.row_off))
                     for block in blocks:
                         layer = resampler.sample(block, rgba, origin=origin)
                         canvas.lay(block, layer)
         return canvas.chip()
+
+    def _rgba(self, dataset: Dataset, photo: Orthophoto, source: rasterio.windows.Window) -> RGBA:
+        """Read a part of a file as colour and coverage; other kinds of raster have their own way."""
+        return read_rgba(dataset, photo, source)
 
     def _near(self, window: Window) -> list[Orthophoto]:
         """Return, in order, the orthophotos that touch a window, give or take a pixel."""

@@ -56,32 +56,44 @@ def inspect(path: str | Path, *, name: str | None = None) -> Orthophoto:
     remote storage doesn't answer.
     """
     label = name or Path(path).name
-    remote = is_remote(path)
     with open_geotiff(path, name=label) as dataset:
-        file_bytes = None if remote else Path(path).stat().st_size
         band_use = _band_use(dataset, label)
-        refuse_oversize(dataset, file_bytes=file_bytes, name=label)
-        crs, transform = _crs(dataset, label), _transform(dataset, label)
-        footprint = outline(transform, dataset.width, dataset.height, source=crs, target=WGS84)
-        _refuse_off_earth(footprint, crs, label)
-        check_complete(dataset, file_bytes=file_bytes, name=label)
-        photo = Orthophoto(
-            name=label,
-            path=str(path) if remote else str(Path(path).resolve()),
-            crs=crs,
-            transform=transform,
-            width=dataset.width,
-            height=dataset.height,
-            count=dataset.count,
-            dtype=dataset.dtypes[0],
-            gsd_m=_ground_gsd(transform, dataset.width, dataset.height, crs),
-            footprint=footprint,
-            band_use=band_use,
-            mask_kind=_mask_kind(dataset),
+        photo = located(
+            dataset, path=path, name=label, band_use=band_use, mask_kind=_mask_kind(dataset)
         )
         if photo.dtype == "uint16":
             photo = replace(photo, stretch=_stretch(dataset, photo.mask_kind))
     return photo
+
+
+def located(
+    dataset: Dataset, *, path: str | Path, name: str, band_use: BandUse, mask_kind: MaskKind
+) -> Orthophoto:
+    """Check that an open raster is whole and says where on the Earth it lies, and describe it.
+
+    What its bands hold is for the caller to have checked. Raises what `inspect` does.
+    """
+    remote = is_remote(path)
+    file_bytes = None if remote else Path(path).stat().st_size
+    refuse_oversize(dataset, file_bytes=file_bytes, name=name)
+    crs, transform = _crs(dataset, name), _transform(dataset, name)
+    footprint = outline(transform, dataset.width, dataset.height, source=crs, target=WGS84)
+    _refuse_off_earth(footprint, crs, name)
+    check_complete(dataset, file_bytes=file_bytes, name=name)
+    return Orthophoto(
+        name=name,
+        path=str(path) if remote else str(Path(path).resolve()),
+        crs=crs,
+        transform=transform,
+        width=dataset.width,
+        height=dataset.height,
+        count=dataset.count,
+        dtype=dataset.dtypes[0],
+        gsd_m=_ground_gsd(transform, dataset.width, dataset.height, crs),
+        footprint=footprint,
+        band_use=band_use,
+        mask_kind=mask_kind,
+    )
 
 
 def _band_use(dataset: Dataset, name: str) -> BandUse:

@@ -85,17 +85,19 @@ def survey_cell(
     pavements: Pavements | None,
     detect: Detect,
     params: VectorizeParams,
+    edge_px: int = EDGE_PX,
 ) -> CellResult:
     """Find the cracks of one cell.
 
     pavements: (segment id, polygon in the grid's CRS); None surveys all that is imaged. Networks
     shorter than `params.min_length_m` are dropped here only if the window shows them whole; the rest
-    is for `stitch`. Raises what `mosaic` and `detect` raise.
+    is for `stitch`. edge_px: how far from missing imagery cracks are believed again (0 for pixels that
+    are no photograph). Raises what `mosaic` and `detect` raise.
     """
     clock = _Clock()
     window, core = grid.window(cell), grid.core()
     chip = mosaic.read(window)
-    believed = imaged_mask(chip.valid)
+    believed = imaged_mask(chip.valid, edge_px=edge_px)
     ground = _ground(window, pavements)
     wanted = believed & ground.near
     clock.lap("read")
@@ -108,7 +110,7 @@ def survey_cell(
         probability = detect(shown)
         clock.lap("detect")
         probability = np.where(wanted, probability, np.uint8(0))
-        cracked = probability[core] >= params.threshold * 255.0
+        cracked = params.crack_mask(probability)[core]
         traced = trace_lines(
             probability, params=params, min_length_px=params.min_length_m / metres_per_px
         )
@@ -152,11 +154,11 @@ def filled(chip: Chip) -> NDArray[np.uint8]:
     return pixels
 
 
-def imaged_mask(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where cracks are believed: imaged, and more than EDGE_PX from where it is not."""
-    if valid.all():
+def imaged_mask(valid: NDArray[np.bool_], *, edge_px: int = EDGE_PX) -> NDArray[np.bool_]:
+    """Return where cracks are believed: imaged, and more than `edge_px` from where it is not."""
+    if edge_px == 0 or valid.all():
         return valid
-    size = 2 * EDGE_PX + 1
+    size = 2 * edge_px + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     eroded = cv2.erode(valid.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1)
     return eroded.astype(np.bool_)

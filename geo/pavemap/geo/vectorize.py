@@ -23,8 +23,10 @@ from scipy.sparse.csgraph import connected_components
 from pavemap.geo.bitmap import WORD
 from pavemap.geo.centerline import refine
 from pavemap.geo.errors import BadInput
+from pavemap.geo.gaps import MAX_GAP_PX, bridged, facing_ends
 from pavemap.geo.graph import CrackGraph, clean, trace
 from pavemap.geo.grid import Bounds
+from pavemap.geo.hysteresis import crack_mask
 from pavemap.geo.lines import Geometries, Polylines, clip
 from pavemap.geo.skeleton import thin
 from pavemap.geo.widths import coverage_table
@@ -38,6 +40,10 @@ class VectorizeParams:
     """How probabilities become lines; lengths in pixels but where the name says metres.
 
     threshold: probability from which a pixel is crack, within (0, 1).
+    low_threshold: probability that is enough near a pixel above the threshold (see `hysteresis`); None,
+    or one that isn't lower, turns it off.
+    gap_px, gap_angle_deg: ends of cracks this near that face each other this straight are joined (see
+    `gaps`); 0 turns it off.
     min_length_m: a connected network of cracks shorter than this (true metres) is dropped.
     spur_widths: a dead end at a junction shorter than this many local widths is a bump.
     smooth_px: sigma of the smoothing along a line.
@@ -47,6 +53,9 @@ class VectorizeParams:
     """
 
     threshold: float = 0.5
+    low_threshold: float | None = None
+    gap_px: float = 0.0
+    gap_angle_deg: float = 30.0
     min_length_m: float = 0.0
     spur_widths: float = 1.0
     smooth_px: float = 3.0
@@ -58,6 +67,12 @@ class VectorizeParams:
         """Refuse what has no meaning."""
         if not 0.0 < self.threshold < 1.0:
             raise BadInput(f"threshold must be within 0 and 1, not {self.threshold}")
+        if self.low_threshold is not None and not 0.0 < self.low_threshold < 1.0:
+            raise BadInput(f"low_threshold must be within 0 and 1, not {self.low_threshold}")
+        if not 0.0 <= self.gap_px <= MAX_GAP_PX:
+            raise BadInput(f"gap_px must be within 0 (off) and {MAX_GAP_PX:g}, not {self.gap_px}")
+        if not 0.0 < self.gap_angle_deg <= 90.0:
+            raise BadInput(f"gap_angle_deg must be within 0 and 90, not {self.gap_angle_deg}")
         for name in (
             "min_length_m",
             "spur_widths",
@@ -69,6 +84,10 @@ class VectorizeParams:
                 raise BadInput(f"{name} can't be negative; 0 turns it off")
         if not 0.5 <= self.smooth_px <= 8.0:
             raise BadInput(f"smooth_px must be within 0.5 and 8, not {self.smooth_px}")
+
+    def crack_mask(self, probability: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return which pixels of a probability picture (H, W), 255 = 1, are crack."""
+        return crack_mask(probability, threshold=self.threshold, low_threshold=self.low_threshold)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON types."""
@@ -115,8 +134,7 @@ def trace_lines(
             f"probability is {probability.dtype} with {probability.ndim} dimensions; give 8 bits in "
             "rows and columns, 255 for certain (a mask times 255)"
         )
-    level = max(int(np.ceil(params.threshold * 255.0)), 1)
-    skeleton = thin(probability >= level, max_hole_px=params.max_hole_px)
+    skeleton = thin(params.crack_mask(probability), max_hole_px=params.max_hole_px)
     graph = clean(trace(skeleton), spur_widths=params.spur_widths)
     if not len(graph.nodes):
         return Polylines(np.empty((0, 3)), np.zeros(1, np.int64))
@@ -131,9 +149,17 @@ def trace_lines(
         smooth_px=params.smooth_px,
     )
     lines = Polylines(points, offsets)
-    if min_length_px <= 0.0:
-        return lines
-    return lines.take(_long_enough(lines, graph, probability.shape, min_length_px))
+    partner = None
+    if params.gap_px > 0.0:
+        dead = np.append(graph.degrees, 0)[graph.nodes] == 1
+        partner = facing_ends(lines, dead, gap_px=params.gap_px, angle_deg=params.gap_angle_deg)
+    keep = np.ones(len(lines), np.bool_)
+    if min_length_px > 0.0:
+        keep = _long_enough(lines, graph, partner, probability.shape, min_length_px)
+    if partner is not None and (partner >= 0).any():
+        lines, first = bridged(lines, partner)
+        keep = keep[first]
+    return lines.take(keep)
 
 
 def finished(
@@ -153,17 +179,29 @@ def clip_lines(lines: Geometries, bounds: Bounds) -> Geometries:
 
 
 def _long_enough(
-    lines: Polylines, graph: CrackGraph, shape: tuple[int, ...], min_length_px: float
+    lines: Polylines,
+    graph: CrackGraph,
+    partner: NDArray[np.int64] | None,
+    shape: tuple[int, ...],
+    min_length_px: float,
 ) -> NDArray[np.bool_]:
-    """Mark lines of networks that are long enough, or may go on beyond the window."""
+    """Mark lines of networks that are long enough, or may go on beyond the window.
+
+    partner: the ends that are joined over gaps.
+    """
     count = len(lines)
     loops = graph.nodes[:, 0] < 0
     own = graph.node_count + np.arange(count)
     first = np.where(loops, own, graph.nodes[:, 0])
     last = np.where(loops, own, graph.nodes[:, 1])
     size = graph.node_count + count
-    links = coo_array((np.ones(count, np.int8), (first, last)), shape=(size, size))
-    network = connected_components(links, directed=False)[1][first]
+    if partner is not None:
+        joined = np.flatnonzero(partner >= 0)
+        ends = graph.nodes.reshape(-1)
+        first = np.concatenate([first, ends[joined]])
+        last = np.concatenate([last, ends[partner[joined]]])
+    links = coo_array((np.ones(len(first), np.int8), (first, last)), shape=(size, size))
+    network = connected_components(links, directed=False)[1][first[:count]]
     length = np.bincount(network, lines.lengths)[network]
     y, x = np.divmod(graph.chain, graph.stride)
     y, x = y - 1, x - WORD

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import geopandas as gpd
 import numpy as np
@@ -18,15 +18,15 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, ground_scale, ground_scales, reproject, working_crs
+from pavemap.geo.crs import WGS84, ground_scales, gsd_in_crs, reproject, working_crs
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.measure import conditions, cut_by_segments, line_stats
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import Orthophoto, inspect
-from pavemap.geo.stitch import stitch
+from pavemap.geo.stitch import Stitcher, sweep_by_rows
 from pavemap.geo.store.unseen import main_reasons
-from pavemap.geo.survey_cell import CellResult, Detect, survey_cell
+from pavemap.geo.survey_cell import EDGE_PX, CellResult, Detect, Pavements, Reader, survey_cell
 from pavemap.geo.vectorize import VectorizeParams
 
 if TYPE_CHECKING:
@@ -34,11 +34,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCALE_THAT_MATTERS = 0.01
-"""As for surveys on a server: below this a CRS metre counts as a ground metre for the pixel's size."""
+LINES_AT_A_TIME = 5_000
+"""Lines of finished cells that are stitched together."""
 
 CELLS_AT_ONCE = 2
 """Cells in work: one is read and vectorised while the other is detected. About 300 MB each."""
+
+
+class Ground(Reader, Protocol):
+    """What is surveyed: windows of pixels, and where there are any."""
+
+    @property
+    def footprints(self) -> NDArray[np.object_]:
+        """Polygons in the grid's CRS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,7 @@ class DetectOptions:
 class FileSurvey:
     """What was found: tables in EPSG:4326 with the columns of `export.LAYERS`, and what it took.
 
+    model is the version that found it, or the file that was given instead of one.
     segments and pieces are None without roads. density_m_per_m2 is crack length on the surveyed
     ground by its imaged area, None where nothing was imaged. seconds are those of all threads together.
     """
@@ -72,7 +81,7 @@ class FileSurvey:
     cracks: gpd.GeoDataFrame
     segments: gpd.GeoDataFrame | None
     pieces: gpd.GeoDataFrame | None
-    mosaic: Mosaic
+    mosaic: Ground
     seconds: dict[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
 
@@ -103,35 +112,67 @@ def survey_files(
     Raises BadInput when imagery and roads do not meet.
     """
     options = options or DetectOptions()
-    started = time.perf_counter()
     grid, mosaic = _laid_out(photos, card, options)
     threshold = card.threshold if options.threshold is None else options.threshold
-    params = VectorizeParams.from_dict({**card.vectorize, "threshold": threshold})
+    return survey_mosaic(
+        mosaic,
+        grid=grid,
+        detect=detect,
+        params=VectorizeParams.from_dict({**card.vectorize, "threshold": threshold}),
+        source=card.model_id,
+        segments=segments,
+        on_cell=on_cell,
+    )
+
+
+def survey_mosaic(
+    mosaic: Ground,
+    *,
+    grid: Grid,
+    detect: Detect,
+    params: VectorizeParams,
+    source: str,
+    segments: gpd.GeoDataFrame | None = None,
+    edge_px: int = EDGE_PX,
+    shift: tuple[float, float] = (0.0, 0.0),
+    on_cell: Callable[[int, int], None] | None = None,
+) -> FileSurvey:
+    """Find the cracks of any ground on a grid; `source` is what they are said to be found by.
+
+    Cells are stitched as they come, so that besides the cracks only those are held that may still go
+    on. shift: how far (x, y) in the CRS all cracks are moved at the end, for ground that was moved onto
+    the grid. See `survey_files` for the rest.
+    """
+    started = time.perf_counter()
     pavements = _pavements(segments, grid.crs)
     cells = _cells(grid, mosaic, pavements)
     near = None if pavements is None else shapely.STRtree(pavements)
-    totals = _Totals()
+    totals = _Totals(grid, cells, min_length_m=params.min_length_m)
     with _Network(detect) as network:
 
         def survey(cell: Cell) -> CellResult:
-            wanted = None
+            wanted: Pavements | None = None
             if near is not None and pavements is not None:
                 met = np.sort(near.query(grid.window(cell).box()))
                 wanted = [(int(index), pavements[index]) for index in met]
             return survey_cell(
-                cell, grid=grid, mosaic=mosaic, pavements=wanted, detect=network, params=params
+                cell,
+                grid=grid,
+                mosaic=mosaic,
+                pavements=wanted,
+                detect=network,
+                params=params,
+                edge_px=edge_px,
             )
 
-        for cell, result in _in_parallel(survey, cells):
+        for cell, result in _in_parallel(survey, totals.in_order):
             totals.add(cell, result)
             if on_cell is not None:
-                on_cell(len(totals.cells), len(cells))
+                on_cell(totals.cells, len(cells))
     totals.seconds["detect"] = network.seconds  # a cell's own clock counts its wait, too
     finishing = time.perf_counter()
-    lines, _ = stitch(
-        totals.all_lines(), totals.places(), grid=grid, min_length_m=params.min_length_m
-    )
-    cracks = _crack_table(lines, grid.crs, model=card.model_id)
+    lines = _moved(totals.cracks(), shift)
+    cracks = _crack_table(lines, grid.crs, source=source)
     pieces, figures = None, None
     length = float(cracks["length_m"].sum())
     if segments is not None and pavements is not None:
@@ -139,7 +180,7 @@ def survey_files(
         length = float(pieces["length_m"].sum())
     now = time.perf_counter()
     return FileSurvey(
-        model=card.model_id,
+        model=source,
         crs=grid.crs,
         gsd_m=grid.gsd_m,
         cells=len(cells),
@@ -186,34 +227,47 @@ class _Network:
 
 
 class _Totals:
-    """What cells add up to."""
+    """What cells add up to: areas, and the cracks, stitched in a sweep."""
 
-    def __init__(self) -> None:
-        self.cells: list[Cell] = []
-        self.lines: list[NDArray[np.object_]] = []
+    def __init__(self, grid: Grid, cells: Sequence[Cell], *, min_length_m: float) -> None:
+        places = np.array([(cell.col, cell.row) for cell in cells], np.int64).reshape(-1, 2)
+        by_rows = sweep_by_rows(places)
+        self.in_order = sorted(cells, key=lambda cell: (cell.row, cell.col)) if by_rows else cells
+        self.cells = 0
         self.imaged: dict[int, float] = {}
         self.cracked: dict[int, float] = {}
         self.imaged_m2 = 0.0
         self.seconds: dict[str, float] = {}
+        self._sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
+        self._waiting: list[tuple[Cell, NDArray[np.object_]]] = []
+        self._done: list[NDArray[np.object_]] = []
 
     def add(self, cell: Cell, result: CellResult) -> None:
-        self.cells.append(cell)
-        self.lines.append(result.lines)
+        """Take the next cell of `in_order`."""
+        self.cells += 1
         for total, part in ((self.imaged, result.imaged), (self.cracked, result.cracked)):
             for segment, area in part.items():
                 total[segment] = total.get(segment, 0.0) + area
         self.imaged_m2 += result.imaged_m2
         for stage, spent in result.seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+        if len(result.lines):
+            self._waiting.append((cell, result.lines))
+        if sum(len(lines) for _, lines in self._waiting) >= LINES_AT_A_TIME:
+            self._stitch()
 
-    def all_lines(self) -> NDArray[np.object_]:
-        return np.concatenate([np.empty(0, object), *self.lines])
+    def cracks(self) -> NDArray[np.object_]:
+        """Return all cracks, once no cell is left."""
+        self._stitch()
+        return np.concatenate([np.empty(0, object), *self._done, self._sweep.finish()])
 
-    def places(self) -> NDArray[np.int64]:
-        """(N, 2) column and row of the cell of each line."""
-        counts = [len(lines) for lines in self.lines]
-        cells = np.array([(cell.col, cell.row) for cell in self.cells], np.int64).reshape(-1, 2)
-        return np.repeat(cells, counts, axis=0)
+    def _stitch(self) -> None:
+        if self._waiting:
+            counts = [len(lines) for _, lines in self._waiting]
+            places = np.array([(cell.col, cell.row) for cell, _ in self._waiting], np.int64)
+            lines = np.concatenate([lines for _, lines in self._waiting])
+            self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0)))
+            self._waiting = []
 
 
 def _laid_out(
@@ -225,11 +279,10 @@ def _laid_out(
     lon, lat = (west + east) / 2.0, (south + north) / 2.0
     crs = options.crs or working_crs((lon + 180.0) % 360.0 - 180.0, lat)
     x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
-    scale = ground_scale(crs, float(x), float(y))
     gsd_m = card.gsd_m if options.gsd_m is None else options.gsd_m
     grid = Grid(
         crs,
-        gsd_m * scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else gsd_m,
+        gsd_in_crs(gsd_m, crs, float(x), float(y)),
         cell_px=options.cell_px,
         halo_px=options.halo_px,
     )
@@ -243,7 +296,7 @@ def _pavements(segments: gpd.GeoDataFrame | None, crs: CRS) -> NDArray[np.object
     return moved
 
 
-def _cells(grid: Grid, mosaic: Mosaic, pavements: NDArray[np.object_] | None) -> list[Cell]:
+def _cells(grid: Grid, mosaic: Ground, pavements: NDArray[np.object_] | None) -> list[Cell]:
     """Return the cells where there is imagery and, with roads, pavement."""
     imaged = grid.cells_meeting(mosaic.footprints)
     if pavements is None:
@@ -280,8 +333,16 @@ def _in_parallel(
         pool.shutdown(cancel_futures=True)
 
 
-def _crack_table(lines: NDArray[np.object_], crs: CRS, *, model: str) -> gpd.GeoDataFrame:
-    table = _measured(lines, crs).assign(crack_id=np.arange(1, len(lines) + 1), model=model)
+def _moved(lines: NDArray[np.object_], shift: tuple[float, float]) -> NDArray[np.object_]:
+    if shift == (0.0, 0.0):
+        return lines
+    way = np.array([*shift, 0.0])
+    moved: NDArray[np.object_] = shapely.transform(lines, lambda p: p + way, include_z=True)
+    return moved
+
+
+def _crack_table(lines: NDArray[np.object_], crs: CRS, *, source: str) -> gpd.GeoDataFrame:
+    table = _measured(lines, crs).assign(crack_id=np.arange(1, len(lines) + 1), model=source)
     return gpd.GeoDataFrame(table, geometry=reproject(lines, crs, WGS84), crs=4326)
 
 
@@ -296,7 +357,7 @@ def _by_segment(
     segments: gpd.GeoDataFrame,
     pavements: NDArray[np.object_],
     totals: _Totals,
-    mosaic: Mosaic,
+    mosaic: Ground,
     crs: CRS,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return the pieces of cracks by segment, and the segments with their figures."""

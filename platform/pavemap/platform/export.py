@@ -19,11 +19,22 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
+from pyproj import CRS
 
+from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
-from pavemap.platform.styling import DENSITY, crack_style, density_classes, segment_style
+from pavemap.platform.styling import (
+    DENSITY,
+    PCI,
+    change_style,
+    crack_change_style,
+    crack_style,
+    density_classes,
+    pci_style,
+    segment_style,
+)
 
-LayerName = Literal["segments", "cracks", "pieces"]
+LayerName = Literal["segments", "cracks", "pieces", "changes", "crack_changes"]
 
 COORDINATE_DIGITS = 9
 """Decimals of a degree in GeoJSON and CSV: a tenth of a millimetre."""
@@ -31,7 +42,7 @@ COORDINATE_DIGITS = 9
 
 @dataclass(frozen=True)
 class Layer:
-    """A table of the result: its geometry (EPSG:4326, two dimensions) and its columns."""
+    """A table of the result: its geometry (in two dimensions) and its columns."""
 
     name: LayerName
     geometry: str
@@ -39,7 +50,7 @@ class Layer:
     """Pandas type by column, so that a column of nulls is still one of numbers."""
 
 
-_TEXT, _REAL, _COUNT = "string", "Float64", "Int64"
+_TEXT, _REAL, _COUNT, _FLAG = "string", "Float64", "Int64", "boolean"
 
 LAYERS: Mapping[LayerName, Layer] = {
     "segments": Layer(
@@ -60,7 +71,62 @@ LAYERS: Mapping[LayerName, Layer] = {
             "crack_length_m": _REAL,
             "cracked_area_m2": _REAL,
             DENSITY: _REAL,
+            "confident": _FLAG,
             "reason": _TEXT,
+            "too_coarse": _REAL,
+            "cracked_area_share": _REAL,
+            "length_longitudinal_m": _REAL,
+            "length_transverse_m": _REAL,
+            "length_diagonal_m": _REAL,
+            "length_alligator_m": _REAL,
+            "length_block_m": _REAL,
+            "length_low_m": _REAL,
+            "length_medium_m": _REAL,
+            "length_high_m": _REAL,
+            "length_unknown_m": _REAL,
+            "alligator_m2": _REAL,
+            "block_m2": _REAL,
+            "zeb_share": _REAL,
+            "zeb_evaluated": _REAL,
+            "cracking_percent": _REAL,
+            "cracking_rating": _TEXT,
+            PCI: _REAL,
+            "pci_rating": _TEXT,
+        },
+    ),
+    "changes": Layer(
+        "changes",
+        "MultiPolygon",
+        {
+            "segment_key": _TEXT,
+            "road_key": _TEXT,
+            "name": _TEXT,
+            "from_m": _REAL,
+            "to_m": _REAL,
+            "length_m": _REAL,
+            "density_before_m_per_m2": _REAL,
+            "density_after_m_per_m2": _REAL,
+            "density_change_m_per_m2": _REAL,
+            "uncertainty_m_per_m2": _REAL,
+            "significant": _FLAG,
+            "coverage_before": _REAL,
+            "coverage_after": _REAL,
+            "common_m2": _REAL,
+            "new_m": _REAL,
+            "grown_m": _REAL,
+            "gone_m": _REAL,
+            "unchanged_m": _REAL,
+            "widened_mm": _REAL,
+        },
+    ),
+    "crack_changes": Layer(
+        "crack_changes",
+        "LineString",
+        {
+            "kind": _TEXT,
+            "length_m": _REAL,
+            "width_mean_mm": _REAL,
+            "width_before_mm": _REAL,
         },
     ),
     "cracks": Layer(
@@ -105,9 +171,22 @@ class Export(AbstractContextManager["Export"]):
     given, each further one `<name>_<layer>`. An error leaves whatever was there before untouched.
     """
 
-    def __init__(self, path: Path, *, layers: Sequence[LayerName]) -> None:
-        """Take the file to make and its layers. BadInput when its suffix or folder won't do."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        layers: Sequence[LayerName],
+        crs: CRS = WGS84,
+        descriptions: Mapping[LayerName, str] | None = None,
+    ) -> None:
+        """Take the file to make, its layers, and the CRS of what will be written.
+
+        `descriptions` say what a layer is; only a GeoPackage has room for them. Raises BadInput when
+        the file's suffix or folder won't do.
+        """
         self.path = path
+        self.descriptions = dict(descriptions or {})
+        self._crs = crs
         self.layers = [LAYERS[name] for name in layers]
         self._format = format_of(path)
         if not path.parent.is_dir():
@@ -129,13 +208,13 @@ class Export(AbstractContextManager["Export"]):
         self._folder = Path(folder)
         self._sink = self._open()
         for layer in self.layers:
-            self._sink.write(layer, _empty(layer))
+            self._sink.write(layer, _shaped(layer, gpd.GeoDataFrame(geometry=[]), self._crs))
         return self
 
     def write(self, name: LayerName, frame: gpd.GeoDataFrame) -> None:
-        """Add rows (EPSG:4326); columns beyond the layer's are left out, missing ones are null."""
+        """Add rows (in the export's CRS); columns not of the layer are left out, missing ones null."""
         if len(frame):
-            self._sink.write(LAYERS[name], _shaped(LAYERS[name], frame))
+            self._sink.write(LAYERS[name], _shaped(LAYERS[name], frame, self._crs))
 
     def __exit__(
         self,
@@ -157,9 +236,11 @@ class Export(AbstractContextManager["Export"]):
 
     def _open(self) -> _Sink:
         if self._format == "gpkg":
-            return _GeoPackage(self._folder / self.path.name)
+            return _GeoPackage(self._folder / self.path.name, self.descriptions)
         targets = {layer.name: self._folder / self._file_of(layer).name for layer in self.layers}
-        return _GeoJson(targets) if self._format == "geojson" else _Csv(targets)
+        if self._format == "geojson":
+            return _GeoJson(targets)
+        return _Csv(targets, ("lon", "lat") if self._crs.is_geographic else ("x", "y"))
 
 
 def format_of(path: Path) -> Literal["gpkg", "geojson", "csv"]:
@@ -177,8 +258,9 @@ def format_of(path: Path) -> Literal["gpkg", "geojson", "csv"]:
 class _GeoPackage:
     """All layers in one file, each with a style that QGIS applies when it opens the layer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptions: Mapping[LayerName, str]) -> None:
         self.path = path
+        self.descriptions = dict(descriptions)
         self._densities: list[float] = []
         self._styled: list[Layer] = []
 
@@ -200,12 +282,23 @@ class _GeoPackage:
     def close(self) -> None:
         if not self.path.exists():
             return
-        segments = segment_style(density_classes(self._densities))
-        styles = [
-            (layer.name, segments if layer.name == "segments" else crack_style())
-            for layer in self._styled
-        ]
-        _add_styles(self.path, styles)
+        styles = {
+            "segments": [
+                ("", segment_style(density_classes(self._densities))),
+                (" by PCI", pci_style()),
+            ],
+            "changes": [("", change_style())],
+            "crack_changes": [("", crack_change_style())],
+        }
+        _add_styles(
+            self.path,
+            [
+                (layer.name, f"pavemap {layer.name}{suffix}", style, not suffix)
+                for layer in self._styled
+                for suffix, style in styles.get(layer.name, [("", crack_style())])
+            ],
+        )
+        _describe(self.path, self.descriptions)
 
 
 class _GeoJson:
@@ -230,20 +323,22 @@ class _GeoJson:
 
 
 class _Csv:
-    """Spreadsheet tables (UTF-8, comma), with the middle of each geometry as lon and lat."""
+    """Spreadsheet tables (UTF-8, comma), with the middle of each geometry as lon and lat (or x and y)."""
 
-    def __init__(self, targets: Mapping[LayerName, Path]) -> None:
+    def __init__(self, targets: Mapping[LayerName, Path], place: tuple[str, str]) -> None:
+        self._place = place
         self._files: dict[LayerName, IO[str]] = {
             name: path.open("w", encoding="utf-8", newline="") for name, path in targets.items()
         }
         for name, file in self._files.items():
-            csv.writer(file).writerow([*LAYERS[name].columns, "lon", "lat"])
+            csv.writer(file).writerow([*LAYERS[name].columns, *place])
 
     def write(self, layer: Layer, frame: gpd.GeoDataFrame) -> None:
         table = pd.DataFrame(frame.drop(columns="geometry"))
         middle = shapely.point_on_surface(frame.geometry.to_numpy())
-        table["lon"] = np.round(shapely.get_x(middle), COORDINATE_DIGITS)
-        table["lat"] = np.round(shapely.get_y(middle), COORDINATE_DIGITS)
+        x, y = self._place
+        table[x] = np.round(shapely.get_x(middle), COORDINATE_DIGITS)
+        table[y] = np.round(shapely.get_y(middle), COORDINATE_DIGITS)
         table.to_csv(self._files[layer.name], header=False, index=False)
 
     def close(self) -> None:
@@ -251,16 +346,12 @@ class _Csv:
             file.close()
 
 
-def _empty(layer: Layer) -> gpd.GeoDataFrame:
-    return _shaped(layer, gpd.GeoDataFrame(geometry=[], crs=4326))
-
-
-def _shaped(layer: Layer, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _shaped(layer: Layer, frame: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
     """Return exactly the layer's columns in its types, and flat geometry."""
     table = pd.DataFrame(frame.drop(columns=frame.geometry.name))
     columns = table.reindex(columns=list(layer.columns)).astype(dict(layer.columns))
     flat = shapely.force_2d(frame.geometry.to_numpy())
-    return gpd.GeoDataFrame(columns, geometry=flat, crs=4326)
+    return gpd.GeoDataFrame(columns, geometry=flat, crs=crs)
 
 
 def _features(frame: gpd.GeoDataFrame) -> Iterator[dict[str, Any]]:
@@ -273,8 +364,20 @@ def _features(frame: gpd.GeoDataFrame) -> Iterator[dict[str, Any]]:
         yield {"type": "Feature", "properties": row, "geometry": shapely.geometry.mapping(geometry)}
 
 
-def _add_styles(path: Path, styles: Sequence[tuple[str, str]]) -> None:
-    """Store styles the way QGIS does: a table `layer_styles`, named in gpkg_contents."""
+def _describe(path: Path, descriptions: Mapping[LayerName, str]) -> None:
+    """Say in gpkg_contents what each layer is; QGIS shows it with the layer's properties."""
+    with _transaction(path) as connection:
+        connection.executemany(
+            "UPDATE gpkg_contents SET description = ? WHERE table_name = ?",
+            [(said, name) for name, said in descriptions.items()],
+        )
+
+
+def _add_styles(path: Path, styles: Sequence[tuple[str, str, str, bool]]) -> None:
+    """Store styles the way QGIS does: a table `layer_styles`, named in gpkg_contents.
+
+    Each is a layer, the style's name, its QML, and whether it is the one shown at first.
+    """
     with _transaction(path) as connection:
         connection.execute(
             "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
@@ -290,8 +393,8 @@ def _add_styles(path: Path, styles: Sequence[tuple[str, str]]) -> None:
         connection.executemany(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
             "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner) "
-            "VALUES ('', '', ?, 'geom', ?, ?, '', 1, 'made by pavemap', '')",
-            [(name, f"pavemap {name}", style) for name, style in styles],
+            "VALUES ('', '', ?, 'geom', ?, ?, '', ?, 'made by pavemap', '')",
+            styles,
         )
 
 

@@ -16,6 +16,7 @@ from pavemap.platform.cli.detect import detect
 from pavemap.platform.cli.experiments import experiment
 from pavemap.platform.cli.migrate import migrate
 from pavemap.platform.cli.up import up
+from pavemap.platform.cli.vectorize import vectorize
 
 DEBUG_VARIABLE = "PAVEMAP_DEBUG"
 
@@ -72,6 +73,7 @@ def options(
 
 
 app.command()(detect)
+app.command()(vectorize)
 app.command()(demo)
 app.command()(up)
 app.command()(migrate)

@@ -1,0 +1,112 @@
+"""What the commands that survey files share: roads in, layers out, a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pavemap.platform.cli.console import note, number, print_facts, print_json
+from pavemap.platform.cli.results import print_segments
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from pavemap.geo.road_table import FieldMap
+    from pavemap.platform.detect import FileSurvey
+    from pavemap.platform.export import Export, LayerName
+
+DEFAULT_WIDTH_M, DEFAULT_SEGMENT_M = 7.0, 100.0
+WORST = 10
+"""Segments shown; the file has all of them."""
+
+
+def read_segments(
+    roads: Path | None,
+    *,
+    layer: str | None,
+    fields: FieldMap,
+    default_width_m: float | None,
+    length_m: float | None,
+) -> gpd.GeoDataFrame | None:
+    """Read a road file and cut it into segments, saying what was wrong with it; None without one."""
+    from pavemap.geo.roads import read_network
+    from pavemap.geo.segments import segment_network
+
+    if roads is None:
+        return None
+    width_m = default_width_m or DEFAULT_WIDTH_M
+    network = read_network(roads, layer=layer, fields=fields, default_width_m=width_m)
+    for problem, count in network.summary().items():
+        note(f"{roads.name}: {count:,} x {problem}")
+    return segment_network(network, length_m=length_m or DEFAULT_SEGMENT_M)
+
+
+def layers_of(roads: Path | None) -> tuple[LayerName, ...]:
+    """Name the layers that a survey of files has."""
+    return ("cracks",) if roads is None else ("cracks", "segments", "pieces")
+
+
+def write_survey(export: Export, found: FileSurvey) -> list[str]:
+    """Write a survey's layers; return the files."""
+    with export:
+        export.write("cracks", found.cracks)
+        if found.segments is not None and found.pieces is not None:
+            export.write("segments", found.segments)
+            export.write("pieces", found.pieces)
+    return [str(file) for file in export.files]
+
+
+def report(
+    found: FileSurvey,
+    files: list[str],
+    *,
+    as_json: bool,
+    more: Mapping[str, object] | None = None,
+) -> None:
+    """Say what was found and what it took; `more` are facts of one command."""
+    facts: dict[str, Any] = {
+        "files": files,
+        "model": found.model,
+        **(more or {}),
+        "gsd_m": found.gsd_m,
+        "cells": found.cells,
+        "imaged_m2": round(found.imaged_m2, 3),
+        "cracks": len(found.cracks),
+        "crack_length_m": round(found.crack_length_m, 3),
+        "density_m_per_m2": found.density_m_per_m2,
+        "seconds": {name: round(spent, 2) for name, spent in found.seconds.items()},
+        "wall_s": round(found.wall_s, 2),
+        "mpx": round(found.mpx, 2),
+        "mpx_per_s": {name: round(speed, 2) for name, speed in found.speeds().items()},
+    }
+    ranked = _ranked(found)
+    if as_json:
+        print_json(facts | ({} if found.segments is None else {"segments": ranked}))
+        return
+    ground = "imaged pavement" if found.segments is not None else "imaged"
+    print_facts(
+        {
+            **{name: str(fact) for name, fact in (more or {}).items()},
+            ground: number(found.imaged_m2, 1, unit="m²"),
+            "cracks": f"{len(found.cracks):,}",
+            "crack length": number(found.crack_length_m, 1, unit="m"),
+            "density": number(found.density_m_per_m2, 3, unit="m/m²"),
+            "time": f"{found.wall_s:.1f} s ({found.speeds()['overall']:.1f} Mpx/s)",
+            "written": ", ".join(files),
+        }
+    )
+    if ranked:
+        print_segments(ranked[:WORST])
+
+
+def _ranked(found: FileSurvey) -> list[dict[str, Any]]:
+    """Return the imaged segments as JSON values, the worst first."""
+    if found.segments is None:
+        return []
+    table = found.segments.drop(columns=["geometry", "line"])
+    table = table[table["imaged_m2"] > 0.0].sort_values(
+        ["density_m_per_m2", "segment_key"], ascending=[False, True]
+    )
+    rows: list[dict[str, Any]] = table.to_dict("records")
+    return rows

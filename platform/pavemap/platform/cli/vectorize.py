@@ -1,0 +1,103 @@
+"""`pavemap vectorize`: lines with length and width from a crack mask of any source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pavemap.platform.cli.console import Json, progress_bars
+from pavemap.platform.cli.fields import (
+    DefaultWidth,
+    IdField,
+    Layer,
+    NameField,
+    SegmentLength,
+    WidthField,
+    WidthUnit,
+)
+from pavemap.platform.cli.file_survey import layers_of, read_segments, report, write_survey
+
+
+def vectorize(
+    mask: Annotated[
+        Path,
+        typer.Argument(
+            help="A GeoTIFF of one band, mask or probability: uint8, uint16 or float32 (0 to 1). Or, "
+            "with --gsd, a PNG or TIFF without coordinates."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .csv.")
+    ] = Path("cracks.gpkg"),
+    values: Annotated[
+        Literal["auto", "mask", "probability"],
+        typer.Option(
+            help="What pixels say: mask (0 is background, all else crack) or probability (the type's "
+            "whole range). By default a mask where there is one value besides 0."
+        ),
+    ] = "auto",
+    threshold: Annotated[
+        float, typer.Option(help="Probability from which a pixel is crack.")
+    ] = 0.5,
+    low_threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability that is enough beside a pixel above the threshold."),
+    ] = None,
+    gap: Annotated[
+        float, typer.Option(help="Pixels between two ends that face each other to be joined.")
+    ] = 0.0,
+    min_length: Annotated[
+        float, typer.Option(help="Metres; shorter networks of cracks are dropped.")
+    ] = 0.0,
+    gsd: Annotated[
+        float | None,
+        typer.Option(
+            help="Metres a pixel of a picture without coordinates. Its cracks then lie in pixels: "
+            "x the column, y minus the row, as GIS show such a picture."
+        ),
+    ] = None,
+    roads: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Road lines: gives density by segment."),
+    ] = None,
+    layer: Layer = None,
+    segment_length: SegmentLength = None,
+    id_field: IdField = None,
+    name_field: NameField = None,
+    width_field: WidthField = None,
+    width_unit: WidthUnit = "m",
+    default_width: DefaultWidth = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a crack mask, or a map of crack probability, of any source into lines with length and width.
+
+    The same way that a survey takes after its network, which isn't needed here: for another model's
+    output, a label drawn by hand, or to check the geometry by itself.
+    """
+    from pavemap.geo.crs import WGS84
+    from pavemap.geo.road_table import FieldMap
+    from pavemap.geo.vectorize import VectorizeParams
+    from pavemap.platform.export import Export
+    from pavemap.platform.vectorize import PICTURE_CRS, VectorizeOptions, place_of, vectorize_file
+
+    params = VectorizeParams(
+        threshold=threshold, low_threshold=low_threshold, gap_px=gap, min_length_m=min_length
+    )
+    placed = place_of(mask, gsd_m=gsd, with_roads=roads is not None)
+    export = Export(output, layers=layers_of(roads), crs=WGS84 if placed else PICTURE_CRS)
+    fields = FieldMap(road_id=id_field, name=name_field, width=width_field, width_unit=width_unit)
+    segments = read_segments(
+        roads, layer=layer, fields=fields, default_width_m=default_width, length_m=segment_length
+    )
+    with progress_bars(quiet=as_json) as bars:
+        task = bars.add_task("Cells", total=None)
+        found, read_as = vectorize_file(
+            mask,
+            segments=segments,
+            options=VectorizeOptions(values=values, gsd_m=gsd, params=params),
+            on_cell=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    files = write_survey(export, found)
+    report(found, files, as_json=as_json, more={"values": read_as})

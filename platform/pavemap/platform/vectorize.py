@@ -1,0 +1,169 @@
+"""A mask or probability raster from anywhere, by the cells, stitching and measures of a survey."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from pavemap.geo.crs import ground_scale, working_crs
+from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import Grid
+from pavemap.geo.mask_raster import (
+    PICTURE_PLANE,
+    MaskMosaic,
+    Values,
+    inspect_mask,
+    is_placed,
+    read_picture,
+    snapped,
+)
+from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.vectorize import VectorizeParams
+from pavemap.platform.detect import FileSurvey, Ground, survey_mosaic
+
+FINER = 2.0
+"""What must be resampled is read at this many times its resolution: a line one pixel wide stays whole."""
+
+PICTURE_CRS = CRS.from_wkt(
+    'ENGCRS["pixels of a picture, rows counted downward as negative y",EDATUM["upper left corner"],'
+    'CS[Cartesian,2],AXIS["x",east,ORDER[1],LENGTHUNIT["metre",1]],'
+    'AXIS["y",north,ORDER[2],LENGTHUNIT["metre",1]]]'
+)
+"""Where cracks of a picture without coordinates lie: x = column, y = -row, as GIS lay such pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorizeOptions:
+    """How to read and vectorise a raster.
+
+    values: what its pixels say. gsd_m: ground size of a picture's pixels, if it has no coordinates.
+    params: thresholds and the rest. cell_px, halo_px: how it is cut, which changes nothing.
+    """
+
+    values: Values = "auto"
+    gsd_m: float | None = None
+    params: VectorizeParams = field(default_factory=VectorizeParams)
+    cell_px: int = 2048
+    halo_px: int = 64
+
+
+def place_of(path: Path, *, gsd_m: float | None, with_roads: bool) -> bool:
+    """Tell whether a raster has coordinates, and refuse what doesn't go with that. Raises BadInput."""
+    placed = is_placed(path)
+    if placed and gsd_m is not None:
+        raise BadInput(
+            f"{path.name} has coordinates and so its own pixel size; leave --gsd out, or take the "
+            "coordinates off"
+        )
+    if not placed and with_roads:
+        raise BadInput(
+            f"{path.name} has no coordinates, so no road can be found on it; leave the roads out, or "
+            "assign a CRS (gdal_translate -a_srs -a_ullr)"
+        )
+    return placed
+
+
+def vectorize_file(
+    path: Path,
+    *,
+    segments: gpd.GeoDataFrame | None = None,
+    options: VectorizeOptions | None = None,
+    on_cell: Callable[[int, int], None] | None = None,
+) -> tuple[FileSurvey, Values]:
+    """Turn a raster of one band into crack lines with length and width; say what it was read as.
+
+    The cracks of a picture without coordinates are in PICTURE_CRS. Memory is bounded by a few cells and
+    the cracks found (a PNG is held whole). Raises BadInput for a file that can't be read so, for one
+    without coordinates and pixel size, and for roads with a picture that has none.
+    """
+    options = options or VectorizeOptions()
+    if not place_of(path, gsd_m=options.gsd_m, with_roads=segments is not None):
+        return _vectorize_picture(path, options, on_cell)
+    photo, coding = inspect_mask(path, values=options.values)
+    crs = _metric(photo)
+    on_grid = snapped(photo, crs)
+    photo, shift = on_grid or (photo, (0.0, 0.0))
+    found = _surveyed(
+        MaskMosaic(photo, crs, coding=coding),
+        grid=_grid(crs, abs(photo.transform.a) if on_grid else _finer(photo, crs), options),
+        source=path.name,
+        segments=segments,
+        options=options,
+        shift=shift,
+        on_cell=on_cell,
+    )
+    return found, coding.values
+
+
+def _vectorize_picture(
+    path: Path, options: VectorizeOptions, on_cell: Callable[[int, int], None] | None
+) -> tuple[FileSurvey, Values]:
+    """Survey a picture in a plane of true metres; then count its cracks' coordinates in pixels."""
+    picture = read_picture(path, gsd_m=options.gsd_m, values=options.values)
+    found = _surveyed(
+        picture,
+        grid=_grid(PICTURE_PLANE, picture.gsd_m, options),
+        source=path.name,
+        options=options,
+        on_cell=on_cell,
+    )
+    in_metres = found.cracks.to_crs(PICTURE_PLANE).geometry.to_numpy()
+    size = np.array([picture.gsd_m, picture.gsd_m, 1.0])
+    in_pixels = shapely.transform(in_metres, lambda p: p / size, include_z=True)
+    cracks = found.cracks.set_geometry(gpd.GeoSeries(in_pixels, crs=PICTURE_CRS))
+    return replace(found, cracks=cracks), picture.coding.values
+
+
+def _surveyed(
+    ground: Ground,
+    *,
+    grid: Grid,
+    source: str,
+    options: VectorizeOptions,
+    segments: gpd.GeoDataFrame | None = None,
+    shift: tuple[float, float] = (0.0, 0.0),
+    on_cell: Callable[[int, int], None] | None = None,
+) -> FileSurvey:
+    return survey_mosaic(
+        ground,
+        grid=grid,
+        detect=_as_it_is,
+        params=options.params,
+        source=source,
+        segments=segments,
+        edge_px=0,
+        shift=shift,
+        on_cell=on_cell,
+    )
+
+
+def _as_it_is(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stand for a network: what is read is the probability already."""
+    return np.ascontiguousarray(chip[:, :, 0])
+
+
+def _metric(photo: Orthophoto) -> CRS:
+    """Return the raster's own CRS where that is metric, else the UTM zone of its middle."""
+    metres = all(math.isclose(axis.unit_conversion_factor, 1.0) for axis in photo.crs.axis_info[:2])
+    if photo.crs.is_projected and metres:
+        return photo.crs
+    middle = photo.footprint.centroid
+    return working_crs((middle.x + 180.0) % 360.0 - 180.0, middle.y)
+
+
+def _finer(photo: Orthophoto, crs: CRS) -> float:
+    """Return the pixel, in metres of the CRS, at which a raster is resampled."""
+    x, y = shapely.get_coordinates(photo.outline(crs).centroid)[0]
+    return photo.gsd_m * ground_scale(crs, float(x), float(y)) / FINER
+
+
+def _grid(crs: CRS, gsd_m: float, options: VectorizeOptions) -> Grid:
+    return Grid(crs, gsd_m, cell_px=options.cell_px, halo_px=options.halo_px)

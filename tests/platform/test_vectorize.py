@@ -1,0 +1,188 @@
+"""Masks of any type and placing give the cracks that are drawn in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from cli_world import Cli
+from drawn_cracks import random_cracks
+from pavemap.geo.crs import ground_scale
+from pavemap.platform.vectorize import VectorizeOptions, vectorize_file
+from rasters import LEFT, NORTH_UP, TOP, UTM, write
+
+GSD = 0.01
+SCALE = ground_scale(UTM, LEFT, TOP)
+CRACK_M = 3.0 / SCALE
+
+
+@pytest.fixture
+def drawn() -> NDArray[np.uint8]:
+    """4 m x 3 m with one level crack of 3 m, 5 pixels (50 mm) wide, 1 m below the top."""
+    mask = np.zeros((300, 400), np.uint8)
+    mask[98:103, 50:350] = 255
+    return mask
+
+
+def found_in(path: Path, **options: Any) -> tuple[gpd.GeoDataFrame, str]:
+    found, read_as = vectorize_file(path, options=VectorizeOptions(**options))
+    return found.cracks, read_as
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor", "values"),
+    [
+        ("uint8", 1 / 255, "mask"),
+        ("uint8", 1, "mask"),
+        ("uint16", 65535 / 255, "mask"),
+        ("float32", 1 / 255, "probability"),
+    ],
+)
+def test_any_type_of_mask_gives_the_crack(
+    drawn: NDArray[np.uint8], tmp_path: Path, dtype: str, factor: float, values: str
+) -> None:
+    raster = (drawn * factor).round().astype(dtype)[:, :, None]
+    cracks, read_as = found_in(write(tmp_path / "mask.tif", raster))
+    assert read_as == values
+    assert len(cracks) == 1
+    assert cracks["length_m"].item() == pytest.approx(CRACK_M, rel=0.002)
+    assert cracks["width_mean_mm"].item() == pytest.approx(50.0 / SCALE, rel=0.01)
+    assert cracks["width_p95_mm"].item() == pytest.approx(50.0 / SCALE, rel=0.01)
+    ends = cracks.to_crs(UTM).geometry.item().coords
+    assert sorted(x for x, *_ in ends) == pytest.approx([LEFT + 0.5, LEFT + 3.5], abs=0.001)
+    assert {round(TOP - y, 3) for _, y, *_ in ends} == {1.005}
+
+
+def test_grey_values_are_probabilities(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
+    drawn[200:205, 50:350] = 100  # a crack that the threshold leaves out
+    path = write(tmp_path / "probability.tif", drawn[:, :, None])
+    cracks, read_as = found_in(path)
+    assert (read_as, len(cracks)) == ("probability", 1)
+    cracks, read_as = found_in(path, values="mask")
+    assert (read_as, len(cracks)) == ("mask", 2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.0031])
+def test_pixels_stay_pixels_wherever_the_raster_begins(tmp_path: Path, shift: float) -> None:
+    """A line of one pixel would break if it were resampled half a pixel aside."""
+    mask = np.zeros((200, 300, 1), np.uint8)
+    cv2.line(mask, (20, 30), (280, 150), (1,), 1)
+    path = write(tmp_path / "mask.tif", mask, transform=Affine.translation(shift, shift) @ NORTH_UP)
+    cracks, _ = found_in(path, cell_px=64)
+    assert len(cracks) == 1
+    assert cracks["length_m"].item() == pytest.approx(np.hypot(2.6, 1.2) / SCALE, rel=0.01)
+    first = min(cracks.to_crs(UTM).geometry.item().coords)
+    assert first[:2] == pytest.approx((LEFT + 0.205 + shift, TOP - 0.305 + shift), abs=0.008)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        (UTM, NORTH_UP @ Affine.rotation(20)),
+        (CRS.from_epsg(4326), Affine(1.4e-7, 0, 15.0, 0, -0.9e-7, 49.6)),
+    ],
+)
+def test_turned_rasters_and_degrees_give_true_metres(
+    drawn: NDArray[np.uint8], tmp_path: Path, crs: CRS, transform: Affine
+) -> None:
+    cracks, _ = found_in(
+        write(tmp_path / "mask.tif", drawn[:, :, None], crs=crs, transform=transform)
+    )
+    assert len(cracks) == 1
+    degree_m = 111_320.0 * np.cos(np.deg2rad(49.6))
+    true_m = CRACK_M if crs == UTM else 300 * 1.4e-7 * degree_m
+    assert cracks["length_m"].item() == pytest.approx(true_m, rel=0.005)
+
+
+def test_cells_change_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.tif", random_cracks(600, cracks=6, seed=2)[:, :, None])
+    one, _ = found_in(path, cell_px=1024)
+    many, _ = found_in(path, cell_px=128)
+    assert len(one) == len(many)
+    assert many["length_m"].sum() == pytest.approx(one["length_m"].sum(), rel=0.001)
+
+
+def test_no_data_is_not_imaged_but_no_data_of_zero_is_background(
+    drawn: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    drawn[150:] = 7
+    unseen, _ = vectorize_file(write(tmp_path / "a.tif", drawn[:, :, None], nodata=7))
+    assert unseen.imaged_m2 == pytest.approx(1.5 * 4 / SCALE**2, rel=1e-3)
+    drawn[150:] = 0
+    seen, _ = vectorize_file(write(tmp_path / "b.tif", drawn[:, :, None], nodata=0))
+    assert seen.imaged_m2 == pytest.approx(3 * 4 / SCALE**2, rel=1e-3)
+
+
+def test_the_command_writes_cracks_and_density_by_segment(
+    drawn: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    mask = write(tmp_path / "mask.tif", drawn[:, :, None])
+    line = shapely.LineString([(LEFT, TOP - 1), (LEFT + 4, TOP - 1)])
+    roads = gpd.GeoDataFrame({"ref": ["R1"], "wide": [1.6]}, geometry=[line], crs=UTM)
+    roads.to_file(tmp_path / "roads.gpkg", driver="GPKG")
+    target = tmp_path / "cracks.gpkg"
+    said = Cli()(
+        "vectorize", mask, "-o", target, "--roads", tmp_path / "roads.gpkg", "--id-field", "ref",
+        "--width-field", "wide", "--segment-length", 2, "--json",
+    ).json  # fmt: skip
+    segments = gpd.read_file(target, layer="segments")
+    assert said["values"] == "mask"
+    assert said["crack_length_m"] == pytest.approx(CRACK_M, rel=0.002)
+    assert segments["crack_length_m"].tolist() == pytest.approx([1.5 / SCALE] * 2, rel=0.01)
+    assert segments["density_m_per_m2"].tolist() == pytest.approx([1.5 / 3.2] * 2, rel=0.01)
+    assert len(gpd.read_file(target, layer="pieces")) == 2
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])
+def test_a_picture_gives_pixel_coordinates_and_metres(
+    drawn: NDArray[np.uint8], tmp_path: Path, suffix: str
+) -> None:
+    picture, target = tmp_path / "label.png", tmp_path / f"cracks.{suffix}"
+    cv2.imwrite(str(picture), drawn // 255)
+    said = Cli()("vectorize", picture, "-o", target, "--gsd", GSD, "--json").json
+    assert said["crack_length_m"] == pytest.approx(3.0, rel=0.002)
+    if suffix == "csv":
+        assert target.read_text().splitlines()[0].endswith("model,x,y")
+        return
+    if suffix == "gpkg":
+        (crack,) = gpd.read_file(target, layer="cracks").geometry
+        ends = sorted(crack.coords)
+    else:
+        ends = sorted(json.loads(target.read_text())["features"][0]["geometry"]["coordinates"])
+    assert list(ends[0]) == pytest.approx([50, -100.5], abs=0.1)
+    assert list(ends[-1]) == pytest.approx([350, -100.5], abs=0.1)
+
+
+def test_what_can_not_be_is_told(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
+    grey = drawn[:, :, None]
+    picture = tmp_path / "label.png"
+    cv2.imwrite(str(picture), drawn)
+    too_high = np.where(grey > 0, 3.5, 1.5).astype(np.float32)
+    roads = tmp_path / "roads.gpkg"
+    roads.write_bytes(b"")
+    (tmp_path / "scene.vrt").write_text("<VRTDataset/>")
+    cases: list[tuple[tuple[object, ...], str]] = [
+        ((picture,), "--gsd"),
+        ((picture, "--gsd", 0.01, "--roads", roads), "no road can be found on it"),
+        ((write(tmp_path / "a.tif", grey), "--gsd", 0.01), "its own pixel size"),
+        ((write(tmp_path / "b.tif", np.repeat(grey, 3, axis=2)),), "3 bands"),
+        ((write(tmp_path / "c.tif", grey.astype(np.int32)),), "int32 pixels"),
+        ((write(tmp_path / "d.tif", too_high),), "a probability is 0 to 1"),
+        ((tmp_path / "scene.vrt",), "a GDAL virtual raster"),
+        ((tmp_path / "none.tif",), "check the name"),
+        ((picture, "--gsd", 0.01, "--gap", 50), "gap_px must be within 0"),
+    ]
+    for arguments, sentence in cases:
+        said = Cli().fails("vectorize", *arguments, "-o", tmp_path / "out.gpkg")
+        assert sentence in " ".join(said.err.split()), arguments
+        assert not (tmp_path / "out.gpkg").exists()
