@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, text
 
-from api_world import API, World, serving, tile
+from api_world import World, serving, tile
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.logs import configure_logs
 from pavemap.geo.store import cells

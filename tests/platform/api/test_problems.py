@@ -178,7 +178,6 @@ def test_with_the_cluster_away_training_says_what_to_do(settings: Settings, tmp_
     with serving(away) as client:
         for method, path, body in [
             ("POST", "", json.dumps(config)),
-            ("GET", "", None),
             ("GET", "/train-0123456789abcdef", None),
             ("GET", "/train-0123456789abcdef/logs", None),
             ("GET", "/train-0123456789abcdef/logs?follow=true", None),
