@@ -9,9 +9,10 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pavemap.geo.line_widths import smallest_width_mm, width_quantile
+from pavemap.geo.line_widths import width_quantile
 from pavemap.geo.lines import Geometries, Polylines
 from pavemap.geo.measure import conditions, cut_by_segments, line_stats
+from pavemap.geo.resolution import smallest_width_mm
 
 
 def line(*points: tuple[float, ...]) -> shapely.LineString:

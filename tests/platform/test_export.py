@@ -15,7 +15,7 @@ import pytest
 import shapely
 
 from pavemap.geo.errors import BadInput
-from pavemap.platform.export import Export
+from pavemap.platform.export import Export, LayerName
 from pavemap.platform.styling import NOT_IMAGED_COLOUR, colour_of, density_classes, segment_style
 
 
@@ -41,7 +41,8 @@ def cracks(count: int) -> gpd.GeoDataFrame:
 
 
 def write(path: Path) -> Export:
-    with Export(path, layers=["segments", "cracks"]) as export:
+    said: dict[LayerName, str] = {"segments": "Cracks from 2 mm."}
+    with Export(path, layers=["segments", "cracks"], descriptions=said) as export:
         export.write("segments", segments())
         export.write("cracks", cracks(2))
         export.write("cracks", cracks(3))
@@ -61,11 +62,19 @@ def test_a_geopackage_holds_every_batch_with_styles_for_qgis(tmp_path: Path) -> 
     assert pyogrio.read_info(path, layer="cracks")["geometry_type"] == "LineString"
 
     connection = sqlite3.connect(path)
-    styles = dict(connection.execute("SELECT f_table_name, styleQML FROM layer_styles"))
+    styles = dict(connection.execute("SELECT styleName, styleQML FROM layer_styles"))
+    shown = list(connection.execute("SELECT styleName FROM layer_styles WHERE useAsDefault"))
+    (said,) = connection.execute(
+        "SELECT description FROM gpkg_contents WHERE table_name = 'segments'"
+    )
     connection.close()
-    rules = ElementTree.fromstring(styles["segments"].partition("'SYSTEM'>")[2]).iter("rule")
-    assert len(list(rules)) == 6
-    assert set(styles) == {"segments", "cracks"}
+    # five classes, "not imaged" and "too little coverage"; seven ratings and the same two
+    for name, count in (("pavemap segments", 7), ("pavemap segments by PCI", 9)):
+        rules = ElementTree.fromstring(styles[name].partition("'SYSTEM'>")[2]).iter("rule")
+        assert len(list(rules)) == count
+    assert set(styles) == {"pavemap segments", "pavemap segments by PCI", "pavemap cracks"}
+    assert shown == [("pavemap segments",), ("pavemap cracks",)]
+    assert said == ("Cracks from 2 mm.",)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -18,6 +18,9 @@ Geometries = TypeVar("Geometries", bound=Any)
 
 WGS84 = CRS.from_epsg(4326)
 
+SCALE_THAT_MATTERS = 0.01
+"""A hundredth: the scale of a UTM zone stays within it, that of web mercator does not."""
+
 UTM_SOUTH_LIMIT, UTM_NORTH_LIMIT = -80.0, 84.0
 
 
@@ -92,6 +95,16 @@ def ground_scales(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> N
         at = int(wrong.argmax())
         raise BadInput(f"the point ({x[at]:g}, {y[at]:g}) lies outside the area of {crs.name}")
     return scale
+
+
+def gsd_in_crs(gsd_m: float, crs: CRS, x: float, y: float) -> float:
+    """Return the pixel, in metres of a metric CRS, that shows about `gsd_m` true metres at a point.
+
+    Where the CRS's metres are ground metres to within SCALE_THAT_MATTERS it is `gsd_m` itself, so that
+    imagery on the same pixel grid needs no resampling.
+    """
+    scale = ground_scale(crs, x, y)
+    return gsd_m * scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else gsd_m
 
 
 def reproject(geometries: Geometries, source: CRS, target: CRS) -> Geometries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
@@ -29,6 +30,8 @@ UPLOAD_TIMEOUT = httpx.Timeout(None, connect=5.0)
 
 CHUNK_BYTES = 1 << 20
 PAGE = 2000
+CHANGE_PAGE = 200
+"""Segments whose cracks the server compares for one answer."""
 ATTEMPTS = 4
 PATIENCE_S = 300.0
 """How long `wait` bears a server that is away; the survey goes on without it."""
@@ -84,15 +87,30 @@ class Client:
         """Give the place of the model version in use back to the one before it."""
         return self._json("DELETE", "/models/promotions/latest")
 
-    def import_network(self, path: Path, *, name: str, options: Mapping[str, Any]) -> Json:
-        """Import a road network file; `options` are the API's, those that are None are left out."""
+    def import_network(
+        self,
+        path: Path,
+        *,
+        name: str,
+        options: Mapping[str, Any],
+        pavement: Path | None = None,
+    ) -> Json:
+        """Import a road network file; `options` are the API's, those that are None are left out.
+
+        `pavement` is the file of the agency's pavement polygons, if it has one.
+        """
         fields = {key: str(value) for key, value in options.items() if value is not None}
-        with path.open("rb") as file:
+        with ExitStack() as opened:
+            paths = {"file": path} | ({} if pavement is None else {"pavement": pavement})
+            files = {
+                part: (each.name, opened.enter_context(each.open("rb")))
+                for part, each in paths.items()
+            }
             return self._json(
                 "POST",
                 "/networks",
                 data={"name": name, **fields},
-                files={"file": (path.name, file)},
+                files=files,
                 timeout=UPLOAD_TIMEOUT,
             )
 
@@ -193,6 +211,28 @@ class Client:
     def cracks(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
         """Yield pages of cracks as GeoJSON features; `query` is the API's."""
         return self._pages(f"/surveys/{survey_id}/cracks", query)
+
+    def change(
+        self, survey_id: str, *, layer: str = "segments", **query: Any
+    ) -> Iterator[list[Json]]:
+        """Yield pages of what changed as GeoJSON features, of segments or of their cracks."""
+        part = "/cracks" if layer == "cracks" else ""
+        return self._pages(f"/surveys/{survey_id}/change{part}", {"limit": CHANGE_PAGE, **query})
+
+    def change_summary(self, survey_id: str, **query: Any) -> Json:
+        """Return what changed over a whole network."""
+        known = {key: value for key, value in query.items() if value is not None}
+        return self._json("GET", f"/surveys/{survey_id}/change/summary", params=known)
+
+    def cells(self, survey_id: str, *, state: str) -> Iterator[list[Json]]:
+        """Yield pages of a survey's cells in a state."""
+        parameters = {"state": state, "limit": str(PAGE)}
+        while True:
+            page = self._json("GET", f"/surveys/{survey_id}/cells", params=parameters)
+            yield page["cells"]
+            if page["next"] is None:
+                return
+            parameters["after"] = parse_qs(urlsplit(page["next"]).query)["after"][0]
 
     def submit_training(self, config: Mapping[str, Any]) -> Json:
         """Hand a training configuration to the server's cluster."""

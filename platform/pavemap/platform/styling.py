@@ -16,8 +16,22 @@ SEQUENCE = ("#fde725", "#7ad151", "#22a884", "#2a788e", "#414487")
 NOT_IMAGED_COLOUR = "#b9b5ad"
 CRACK_COLOUR = "#e3192c"
 
-DENSITY, WIDTH = "density_m_per_m2", "width_mean_mm"
+DENSITY, WIDTH, PCI = "density_m_per_m2", "width_mean_mm", "pci_cracking"
 """The columns that the styles read."""
+
+
+PCI_CLASSES = (
+    (85.0, "good", "#1a9641"),
+    (70.0, "satisfactory", "#8acc62"),
+    (55.0, "fair", "#dcf09e"),
+    (40.0, "poor", "#ffdf9a"),
+    (25.0, "very poor", "#f69053"),
+    (10.0, "serious", "#d7191c"),
+    (0.0, "failed", "#7f1d1d"),
+)
+"""Lower limit, name (ASTM D6433, figure 2) and colour: green to red, but light in the middle."""
+
+CHANGE_COLOURS = {"new": "#e3192c", "grown": "#f28e2b", "gone": "#2f7ed8", "unchanged": "#77736c"}
 
 
 @dataclass(frozen=True)
@@ -62,38 +76,76 @@ def colour_of(density: float | None, classes: Sequence[DensityClass]) -> str:
 
 def segment_style(classes: Sequence[DensityClass]) -> str:
     """Return a QGIS style (QML) of segments: a rule for each class, and one for null."""
-    rules = [(f'"{DENSITY}" IS NULL', "not imaged", NOT_IMAGED_COLOUR)]
+    rules = [(f'"{DENSITY}" IS NULL', "not imaged", NOT_IMAGED_COLOUR), NOT_CONFIDENT]
     for item in classes:
         last = item is classes[-1]
         below = "" if last else f' AND "{DENSITY}" < {item.upper:.9g}'
         condition = f'"{DENSITY}" >= {item.lower:.9g}{below}'
         rules.append((condition, f"{item.label} m/m²", item.colour))
+    return _fill_rules(rules)
+
+
+def pci_style() -> str:
+    """Return a QGIS style (QML) of segments by their cracking-only PCI."""
+    rules = [(f'"{PCI}" IS NULL', "not imaged", NOT_IMAGED_COLOUR), NOT_CONFIDENT]
+    above = ""
+    for lower, name, colour in PCI_CLASSES:
+        rules.append((f'"{PCI}" >= {lower:g}{above}', f"{name} (from {lower:g})", colour))
+        above = f' AND "{PCI}" < {lower:g}'
+    return _fill_rules(rules)
+
+
+def change_style() -> str:
+    """Return a QGIS style (QML) of segments by whether their density changed significantly."""
+    change = '"density_change_m_per_m2"'
+    return _fill_rules(
+        [
+            (f"{change} IS NULL", "not compared", NOT_IMAGED_COLOUR),
+            (f'"significant" AND {change} > 0', "worse", CHANGE_COLOURS["new"]),
+            (f'"significant" AND {change} < 0', "better", CHANGE_COLOURS["gone"]),
+            (f'NOT "significant" AND {change} IS NOT NULL', "no significant change", "#e8e4da"),
+        ]
+    )
+
+
+def crack_change_style() -> str:
+    """Return a QGIS style (QML) of cracks by what became of them."""
+    rules = [(f"\"kind\" = '{kind}'", kind, colour) for kind, colour in CHANGE_COLOURS.items()]
+    symbols = [
+        _symbol("line", str(number), "SimpleLine", _line(colour))
+        for number, (_, _, colour) in enumerate(rules)
+    ]
+    return _rule_document(rules, symbols)
+
+
+NOT_CONFIDENT = ('"confident" = 0', "rests on too little coverage", NOT_IMAGED_COLOUR)
+"""Drawn over the class: hatched, its colour is not to be trusted."""
+
+
+def _fill_rules(rules: Sequence[tuple[str, str, str]]) -> str:
+    symbols = [
+        _symbol("fill", str(number), "SimpleFill", _fill(colour, trusted=rule != NOT_CONFIDENT))
+        for number, rule in enumerate(rules)
+        for colour in rule[2:]
+    ]
+    return _rule_document(rules, symbols)
+
+
+def _rule_document(rules: Sequence[tuple[str, str, str]], symbols: Sequence[str]) -> str:
     filters = "".join(
         f'<rule key="{{pavemap-{number}}}" symbol="{number}" label="{escape(label)}" '
         f'filter="{escape(condition)}"/>'
         for number, (condition, label, _) in enumerate(rules)
     )
-    symbols = "".join(
-        _symbol("fill", str(number), "SimpleFill", _fill(colour))
-        for number, (_, _, colour) in enumerate(rules)
-    )
     return _document(
         f'<renderer-v2 type="RuleRenderer" symbollevels="0"><rules key="{{pavemap}}">{filters}'
-        f"</rules><symbols>{symbols}</symbols></renderer-v2>"
+        f"</rules><symbols>{''.join(symbols)}</symbols></renderer-v2>"
     )
 
 
 def crack_style() -> str:
     """Return a QGIS style (QML) of cracks: red lines."""
-    line = {
-        "line_color": _rgba(CRACK_COLOUR, 255),
-        "line_width": "0.4",
-        "line_width_unit": "MM",
-        "line_style": "solid",
-        "capstyle": "round",
-        "joinstyle": "round",
-    }
-    symbol = _symbol("line", "0", "SimpleLine", line)
+    symbol = _symbol("line", "0", "SimpleLine", _line(CRACK_COLOUR))
     return _document(
         '<renderer-v2 type="singleSymbol" symbollevels="0">'
         f"<symbols>{symbol}</symbols></renderer-v2>"
@@ -107,12 +159,23 @@ def _round_up(value: float) -> float:
     return next(step * power for step in steps if step * power >= value * (1 - 1e-9))
 
 
-def _fill(colour: str) -> dict[str, str]:
+def _line(colour: str) -> dict[str, str]:
+    return {
+        "line_color": _rgba(colour, 255),
+        "line_width": "0.4",
+        "line_width_unit": "MM",
+        "line_style": "solid",
+        "capstyle": "round",
+        "joinstyle": "round",
+    }
+
+
+def _fill(colour: str, *, trusted: bool = True) -> dict[str, str]:
     return {
         "color": _rgba(colour, 150),
-        "style": "solid",
+        "style": "solid" if trusted else "b_diagonal",
         "outline_color": _rgba(colour, 255),
-        "outline_style": "solid",
+        "outline_style": "solid" if trusted else "dash",
         "outline_width": "0.3",
         "outline_width_unit": "MM",
     }

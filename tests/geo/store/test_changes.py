@@ -190,12 +190,21 @@ def test_pages_are_in_order_and_neither_skip_nor_repeat(
             assert walked == expected
 
 
-def test_a_network_imported_again_goes_on_by_the_keys_of_its_segments(engine: Engine) -> None:
+def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine: Engine) -> None:
     with database(engine) as connection:
         before = run(connection, add_survey(connection, name="Old", network="Town"))
         later = add_survey(connection, name="New", network="Town, corrected")
         after = run(connection, later, cracked=range(0))
         assert before.network_id != after.network_id
+        apart = changes.compare_surveys(connection, after.id, since=before.id)
+        assert changes.change_summary(connection, apart).segments == 0
+        connection.execute(
+            text(
+                "UPDATE segment s SET lineage = t.id FROM segment t WHERE t.network_id = :old "
+                "AND s.network_id = :new AND s.segment_key = t.segment_key"
+            ),
+            {"old": before.network_id, "new": after.network_id},
+        )
         comparison = changes.compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
         found = changes.changes_page(connection, comparison).segments
         whole = changes.change_summary(connection, comparison)

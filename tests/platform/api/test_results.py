@@ -13,6 +13,7 @@ import pytest
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from sqlalchemy import text
 
 from api_world import API, World, serving, tile
 from pavemap.geo.crs import WGS84, reproject
@@ -52,6 +53,15 @@ def survey_all(settings: Settings, *, max_attempts: int = 3) -> None:
     )
     while worker.run_once():
         pass
+    engine.dispose()
+
+
+def forget_workers(settings: Settings) -> None:
+    """As if the last worker had been silent for long."""
+    assert settings.database_url is not None
+    engine = make_engine(settings.database_url.get_secret_value())
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM worker"))
     engine.dispose()
 
 
@@ -259,3 +269,111 @@ def test_failed_cells_say_why_and_a_run_tries_them_again(world: World, settings:
     healed = world.survey()
     assert (healed["state"], healed["cells"]["failed"]) == ("done", 0)
     assert healed["coverage"] > 0
+
+
+def test_figures_are_many_and_only_the_confident_can_be_asked_for(done: World) -> None:
+    """A tile of 6 m on segments of 30 m: a fifth of the pavement, and less, is no ground to trust."""
+    found = features(done, "segments", confident="false")
+    assert len(found) == 4
+    assert features(done, "segments", confident="true") == []
+    worst = found[0]["properties"]
+    assert worst["confident"] is False
+    assert worst["length_longitudinal_m"] == pytest.approx(3 * CRACK_M, rel=0.02)
+    assert worst["length_medium_m"] == pytest.approx(3 * CRACK_M, rel=0.05)  # 40 mm wide
+    assert worst["zeb_share"] > 0.0
+    assert 0.0 <= worst["pci_cracking"] < 100.0
+    assert set(worst["r85"]) == {"longitudinal", "transverse", "pattern"}
+    blank = found[-1]["properties"]
+    assert {blank[name] for name in ("zeb_share", "pci_cracking", "r85", "length_low_m")} == {None}
+    by_pci = features(done, "segments", sort="pci_cracking", order="asc")
+    index = [each["properties"]["pci_cracking"] for each in by_pci]
+    assert index[:3] == sorted(index[:3])
+    assert index[3] is None
+
+
+def test_a_survey_says_how_narrow_a_crack_it_can_show(done: World) -> None:
+    survey = done.survey()
+    assert survey["smallest_width_mm"] == pytest.approx(10.0)
+    assert survey["measures"]["min_coverage"] == 0.8
+    assert survey["attention"] == ""
+
+
+def test_what_changed_since_an_earlier_survey(done: World, module_settings: Settings) -> None:
+    """The third segment's sound tile gets two cracks; the first one is not shown again."""
+    later = done.client.post(
+        f"{API}/surveys",
+        json={"name": "Later", "network": "street", "gsd_m": 0.01, "position_rmse_m": 0.02},
+    ).json()
+    other = World(done.client, done.folder, done.network_id, later["id"])
+    url = f"{other.survey_url}/change"
+    since = {"since": done.survey_id}
+    assert done.client.get(url, params=since).status_code == 409
+    other.put("two.tif", cracked_tile(done.folder, east_m=60.0, cracks=2))
+    other.put("same.tif", cracked_tile(done.folder, east_m=30.0, cracks=3))
+    waiting = done.client.post(f"{other.survey_url}/run").json()["total"]
+    forget_workers(module_settings)
+    assert f"no Surveyor is at work, so {waiting} cells wait" in other.survey()["attention"]
+    survey_all(module_settings)
+    assert other.survey()["attention"] == ""
+
+    answer = done.client.get(url, params=since)
+    assert answer.status_code == 200, answer.text
+    rows = [feature["properties"] for feature in answer.json()["features"]]
+    assert rows[0]["new_m"] == pytest.approx(2 * CRACK_M, rel=0.02)
+    assert rows[0]["gone_m"] == rows[0]["unchanged_m"] == 0.0
+    same = next(row for row in rows if row["unchanged_m"] > 0.0)
+    assert same["unchanged_m"] == pytest.approx(3 * CRACK_M, rel=0.02)
+    assert same["widened_mm"] == pytest.approx(0.0, abs=1e-6)
+    assert same["density_change_m_per_m2"] == pytest.approx(0.0, abs=1e-9)
+    walked = [
+        feature["id"]
+        for page in all_pages(done.client, f"{url}?since={done.survey_id}&limit=1")
+        for feature in page
+    ]
+    assert walked == [feature["id"] for feature in answer.json()["features"]]
+
+    cracks = done.client.get(f"{url}/cracks", params=since).json()["features"]
+    kinds = [crack["properties"]["kind"] for crack in cracks]
+    assert sorted(kinds) == ["new"] * 2 + ["unchanged"] * 3
+    sums = done.client.get(f"{url}/summary", params={**since, "tolerance_m": 0.2}).json()
+    assert sums["tolerance_m"] == 0.2
+    assert sums["accuracy_stated"] is True
+    queries: list[tuple[dict[str, Any], int]] = [
+        ({"since": other.survey_id}, 422),
+        ({"since": "nonsense"}, 404),
+        ({**since, "tolerance_m": -1}, 422),
+    ]
+    for query, status in queries:
+        assert done.client.get(url, params=query).status_code == status
+
+
+def test_failed_cells_are_listed(world: World, settings: Settings) -> None:
+    world.put("tile.tif", tile(world.folder))
+    world.client.post(f"{world.survey_url}/run")
+    (path,) = Path(settings.storage_location).rglob("*.tif")
+    path.write_bytes(path.read_bytes()[:1000])
+    survey_all(settings, max_attempts=1)
+    cells: list[dict[str, Any]] = []
+    url: str | None = f"{world.survey_url}/cells?state=failed&limit=1"
+    while url is not None:
+        page = world.client.get(url).json()
+        cells += page["cells"]
+        url = page["next"]
+    assert len(cells) == world.survey()["cells"]["failed"] > 0
+    assert {cell["state"] for cell in cells} == {"failed"}
+    assert all(cell["error"] and cell["attempts"] == 1 for cell in cells)
+    assert world.client.get(f"{world.survey_url}/cells?state=lost").status_code == 422
+
+
+def test_parameters_of_measures_are_checked_when_the_survey_is_made(world: World) -> None:
+    def create(measures: dict[str, Any]) -> httpx.Response:
+        body = {"name": "Own", "network": "street", "measures": measures}
+        return world.client.post(f"{API}/surveys", json=body)
+
+    made = create({"min_coverage": 0.95, "severity_mm": [3, 19]})
+    assert made.status_code == 201, made.text
+    assert made.json()["measures"]["severity_mm"] == [3, 19]
+    for wrong, said in (({"colour": 1}, "colour"), ({"severity_mm": [9, 3]}, "severity_mm")):
+        refused = create(wrong)
+        assert refused.status_code == 422, refused.text
+        assert said in refused.json()["detail"]

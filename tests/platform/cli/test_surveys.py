@@ -137,3 +137,42 @@ def test_a_survey_without_imagery_does_not_run(cli: Cli, survey: str) -> None:
 
     assert said.err.startswith("Error: ")
     assert "imagery" in said.err
+
+
+def test_change_is_told_and_exported(cli: Cli, surveyed: str, tiles: Path, tmp_path: Path) -> None:
+    """The same tiles again: nothing is new, and nothing significant."""
+    measures = tmp_path / "measures.json"
+    measures.write_text('{"min_coverage": 1.0}')
+    made = cli(
+        *("survey", "create", "Autumn", "--network", "town", "--measures", measures),
+        *("--position-error", 0.01, "--json"),
+    ).json
+    assert (made["measures"]["min_coverage"], made["position_rmse_m"]) == (1.0, 0.01)
+    cli("survey", "upload", "Autumn", tiles)
+    cli("survey", "run", "Autumn", "--wait")
+
+    target = tmp_path / "change.gpkg"
+    said = cli("change", "Autumn", "--since", "Spring", "-o", target)
+    assert "of 3 segments worse, 0 better" in said.out
+    changes, cracks = (gpd.read_file(target, layer=name) for name in ("changes", "crack_changes"))
+    assert changes["new_m"].sum() == changes["gone_m"].sum() == 0.0
+    assert changes["unchanged_m"].sum() == pytest.approx(cracks["length_m"].sum())
+    assert set(cracks["kind"]) == {"unchanged"}
+    assert not changes["significant"].fillna(False).any()
+    listed = cli("change", "Autumn", "--since", "Spring", "--limit", 2, "--json").json
+    assert len(listed["features"]) == 2
+    assert "an earlier one" in cli.fails("change", "Autumn", "--since", "Autumn").err
+
+    table = cli("segments", "Autumn")
+    assert "too little coverage" in table.err
+    assert "*" in table.out
+    assert "2 mm" in cli("survey", "status", "Autumn").out
+    assert cli("survey", "status", "Autumn", "--failed", "--json").json == []
+
+
+def test_a_file_of_measures_that_is_none_is_told(cli: Cli, roads: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "measures.json"
+    for content, said in (("{", "is no JSON"), ("[]", "must hold an object")):
+        wrong.write_text(content)
+        failed = cli.fails("survey", "create", "S", "--network", "town", "--measures", wrong)
+        assert said in failed.err

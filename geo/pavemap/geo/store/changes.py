@@ -1,6 +1,6 @@
 """What changed between two surveys: segment by segment, crack by crack, and over the whole network.
 
-Segments are the same where their keys are (`segments`), so that a network that was imported again goes on.
+Segments are the same where their lineage is, so that comparisons go on over imports of a network.
 Densities come from what both measurings stored; cracks are compared when they are asked for, a page
 of segments at a time, on the ground that both surveys have imaged.
 """
@@ -272,9 +272,10 @@ _COLUMNS = """b.crack_length_m AS length_before, b.imaged_m2 AS imaged_before,
     b.pavement_m2 AS pavement_before, a.crack_length_m AS length_after,
     a.imaged_m2 AS imaged_after, a.pavement_m2 AS pavement_after"""
 
-# A segment of the later survey, and its namesake in the network of the earlier one.
+# A segment of the later survey, and the same stretch of road in the network of the earlier one.
 _BOTH = """condition a JOIN segment s ON s.id = a.segment_id
-    JOIN segment t ON t.network_id = {former_network} AND t.segment_key = s.segment_key
+    JOIN segment t ON t.network_id = {former_network}
+        AND coalesce(t.lineage, t.id) = coalesce(s.lineage, s.id)
     JOIN condition b ON b.survey_id = {before} AND b.segment_id = t.id"""
 
 _ALL = f"""SELECT {_COLUMNS}

@@ -304,7 +304,8 @@ _PIECES = text("""
 """)
 
 _SEGMENTS = text("""
-    SELECT id AS segment_id, ST_AsBinary(geom) AS line, ST_AsBinary(pavement) AS pavement, width_m
+    SELECT id AS segment_id, ST_AsBinary(geom) AS line, ST_AsBinary(pavement) AS pavement, width_m,
+        lanes, oneway
     FROM segment WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id
 """)
 

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from pavemap.geo.logs import configure_logs
 from pavemap.platform.api import (
+    changes,
     health,
     metrics,
     models,
@@ -24,6 +25,7 @@ from pavemap.platform.api import (
     training_jobs,
 )
 from pavemap.platform.api.observe import Observed, note_path_ids
+from pavemap.platform.api.schemas.changes import CrackChangePage, SegmentChangePage
 from pavemap.platform.api.schemas.common import Problem
 from pavemap.platform.api.schemas.results import CrackPage, SegmentPage
 from pavemap.platform.api.services import Services
@@ -44,7 +46,7 @@ TAGS = [
 ]
 
 
-REFERRED = (Problem, SegmentPage, CrackPage)
+REFERRED = (Problem, SegmentPage, CrackPage, SegmentChangePage, CrackChangePage)
 """Documents that the operations name by reference; FastAPI adds all others itself."""
 
 
@@ -77,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = metrics.ApiMetrics(services)
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
-    for part in (networks, surveys, orthophotos, results, tiles, models, training_jobs):
+    for part in (networks, surveys, orthophotos, results, changes, tiles, models, training_jobs):
         api.include_router(part.router)
     app.include_router(api, dependencies=[Depends(note_path_ids)])
     app.include_router(health.router)

@@ -70,6 +70,10 @@ def list_segments(
         float | None,
         Query(ge=0, allow_inf_nan=False, description="least crack density, in m per m2"),
     ] = None,
+    confident: Annotated[
+        bool | None,
+        Query(description="only segments whose figures rest on enough coverage (or on too little)"),
+    ] = None,
     sort: Annotated[queries.Sort, Query(description="what to sort by")] = "density",
     order: Annotated[
         Literal["desc", "asc"], Query(description="the worst first, or last")
@@ -82,8 +86,9 @@ def list_segments(
 ) -> GeoJSONResponse:
     """List segments by crack density (or else), page by page: the `next` link neither skips nor repeats.
 
-    `density_m_per_m2` is crack length over imaged pavement, null where nothing was imaged;
-    `coverage` says how much of the pavement it rests on, `reason` why the rest was not seen.
+    `density_m_per_m2` is crack length over imaged pavement; figures are null where nothing was imaged,
+    and their segments come last. `coverage` says how much of the pavement they rest on, `reason` why
+    the rest was not seen, `confident` whether it is enough.
     """
     with database(services.engine) as connection:
         rows, following = queries.segments_page(
@@ -91,6 +96,7 @@ def list_segments(
             survey_id_of(survey_id),
             bbox=bbox,
             min_density=min_density,
+            confident=confident,
             sort=sort,
             descending=order == "desc",
             limit=limit,

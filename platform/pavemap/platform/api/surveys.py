@@ -6,18 +6,20 @@ import uuid
 from typing import Annotated
 
 import shapely
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy import Connection
 
-from pavemap.geo.crs import WGS84, crs_text, ground_scale, parse_metric_crs, reproject, working_crs
+from pavemap.geo.crs import WGS84, crs_text, gsd_in_crs, parse_metric_crs, reproject, working_crs
 from pavemap.geo.errors import NotFound
-from pavemap.geo.store import cells, networks, orthophotos, planning, queries
+from pavemap.geo.store import cells, networks, orthophotos, planning, queries, workers
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
 from pavemap.platform.api.schemas.surveys import (
+    CellOut,
+    CellPage,
     Cells,
     OrthophotoOut,
     RunOut,
@@ -34,10 +36,6 @@ SurveyId = Annotated[
     str, Path(description="id of a survey", examples=["6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10"])
 ]
 
-SCALE_THAT_MATTERS = 0.01
-"""A working CRS whose metres are ground metres within a hundredth gets pixels of the very size asked
-for, so that imagery on the same pixel grid needs no resampling."""
-
 
 def survey_id_of(text: str) -> uuid.UUID:
     """Read the id of a survey. Raises NotFound: what is no id names no survey either."""
@@ -52,7 +50,8 @@ def survey_id_of(text: str) -> uuid.UUID:
 @router.post("", status_code=201, responses=answers(400, 404), summary="Make a survey")
 def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
     """Make a survey of a network; imagery is uploaded to it next, then it is run."""
-    # Brings the vectoriser's compiler along, which no other operation needs.
+    # Bring the vectoriser's compiler along, which few other operations need.
+    from pavemap.geo.measures import MeasureParams
     from pavemap.geo.vectorize import VectorizeParams
 
     with database(services.engine) as connection:
@@ -61,7 +60,6 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
         lon, lat = _middle(network)
         crs = parse_metric_crs(new.crs) if new.crs else working_crs(lon, lat)
         x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
-        scale = ground_scale(crs, float(x), float(y))
         gsd_m = new.gsd_m or float(model.card["gsd_m"])
         params = VectorizeParams.from_dict(
             {**model.card.get("vectorize", {}), "threshold": model.card["threshold"]}
@@ -73,9 +71,11 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
                 network_id=network.id,
                 model_id=model.id,
                 crs=crs_text(crs),
-                gsd_m=gsd_m * scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else gsd_m,
+                gsd_m=gsd_in_crs(gsd_m, crs, float(x), float(y)),
                 params=params.to_dict(),
                 captured_on=new.captured_on,
+                measures=MeasureParams.from_dict(new.measures or {}).to_dict(),
+                position_rmse_m=new.position_rmse_m,
             ),
         )
         return _described(connection, row)
@@ -95,6 +95,24 @@ def get_survey(survey_id: SurveyId, services: ServicesOf) -> SurveyOut:
     """Tell a survey's state, its cells, what failed cells say, its coverage and its imagery."""
     with database(services.engine) as connection:
         return _described(connection, store.get_survey(connection, survey_id_of(survey_id)))
+
+
+@router.get("/{survey_id}/cells", responses=answers(404), summary="Cells of a survey")
+def list_cells(
+    request: Request,
+    survey_id: SurveyId,
+    services: ServicesOf,
+    state: Annotated[cells.CellState | None, Query(description="only those in this state")] = None,
+    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="cells per page")] = 1000,
+    after: Annotated[str | None, Query(max_length=2000, description="cursor of `next`")] = None,
+) -> CellPage:
+    """List cells in the order of the grid, with what went wrong last: the failed ones say what to mend."""
+    with database(services.engine) as connection:
+        rows, following = cells.cells_page(
+            connection, survey_id_of(survey_id), state=state, limit=limit, after=after
+        )
+    href = None if following is None else str(request.url.include_query_params(after=following))
+    return CellPage(cells=[CellOut.of(row) for row in rows], next=href)
 
 
 @router.post("/{survey_id}/run", status_code=202, responses=answers(404), summary="Run a survey")
@@ -121,8 +139,27 @@ def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
         row,
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
+        attention=_attention(connection, row, progress),
         coverage=sums.coverage if sums is not None and sums.segments else None,
         orthophotos=[OrthophotoOut.of(tile) for tile in tiles],
+    )
+
+
+def _attention(connection: Connection, row: store.SurveyRow, progress: store.Progress) -> str:
+    """Say what keeps a survey from going on; '' where nothing does."""
+    if row.state != "running" or not progress.waiting:
+        return ""
+    present = workers.present_workers(connection)
+    if present.serves(row.model_id):
+        return ""
+    if not present.by_model:
+        return (
+            f"no Surveyor is at work, so {progress.waiting:,} cells wait; start one (`pavemap up`), or "
+            "look why those you have don't reach the database"
+        )
+    return (
+        f"no Surveyor at work serves model {row.model_id}, so {progress.waiting:,} cells wait; serve it, "
+        f"or make the survey with {' or '.join(sorted(present.by_model))}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,12 @@ from pavemap.platform.cli.console import (
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
 from pavemap.platform.transfer import SERVED_LAYERS, ServedLayer, copy_layer
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from pavemap.platform.client import Client
+    from pavemap.platform.export import LayerName
+
 Feature = dict[str, Any]
 
 
@@ -32,6 +38,21 @@ Sort = Literal[
     "coverage",
     "crack_count",
     "length_m",
+    "cracked_area_share",
+    "zeb_share",
+    "cracking_percent",
+    "pci_cracking",
+    "alligator_m2",
+    "block_m2",
+    "length_longitudinal_m",
+    "length_transverse_m",
+    "length_diagonal_m",
+    "length_alligator_m",
+    "length_block_m",
+    "length_low_m",
+    "length_medium_m",
+    "length_high_m",
+    "length_unknown_m",
 ]
 
 Limit = Annotated[int, typer.Option(min=1, help="How many to show at most.")]
@@ -42,6 +63,12 @@ def segments(
     bbox: Bbox = None,
     min_density: Annotated[
         float | None, typer.Option(min=0, help="Least crack density, m/m².")
+    ] = None,
+    confident: Annotated[
+        bool | None,
+        typer.Option(
+            "--confident/--not-confident", help="Only figures that rest on enough coverage, or not."
+        ),
     ] = None,
     sort: Annotated[Sort, typer.Option(help="What to sort by.")] = "density",
     ascending: Annotated[bool, typer.Option("--asc", help="The smallest first.")] = False,
@@ -55,6 +82,7 @@ def segments(
             client.find_survey(survey)["id"],
             bbox=bbox,
             min_density=min_density,
+            confident=confident,
             sort=sort,
             order="asc" if ascending else "desc",
             limit=min(limit, 2000),
@@ -116,7 +144,7 @@ def export(
         if found["state"] != "done" and not as_json:
             note(f"the survey is {found['state']}: these are the figures of its last finished run")
         counts: dict[str, int] = {}
-        with Export(output, layers=layers) as made:
+        with Export(output, layers=layers, descriptions=_descriptions(found)) as made:
             for name in layers:
                 task = bars.add_task(name.capitalize(), total=None)
                 for count in copy_layer(client, found["id"], made, layer=name, bbox=bbox):
@@ -132,6 +160,114 @@ def export(
         say(file)
 
 
+def change(
+    survey: SurveyName,
+    since: Annotated[str, typer.Option(help="Id or name of the earlier survey.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .csv."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=5, help="Metres the surveys may show the same crack apart."),
+    ] = None,
+    limit: Limit = 20,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Tell what changed since an earlier survey of the same roads, the worst first.
+
+    The file holds every segment with its change, and every crack as new, grown, gone or unchanged.
+    """
+    with connect(server) as client, progress_bars(quiet=as_json) as bars:
+        survey_id = client.find_survey(survey)["id"]
+        asked = {"since": client.find_survey(since)["id"], "tolerance_m": tolerance}
+        whole = client.change_summary(survey_id, **asked)
+        if output is not None:
+            _write_change(client, survey_id, asked, output, bars)
+        pages = client.change(survey_id, **asked, limit=min(limit, 200))
+        found = list(islice(_flat(pages), limit))
+    if as_json:
+        print_json({"summary": whole, "type": "FeatureCollection", "features": found})
+        return
+    _print_change(whole, [feature["properties"] for feature in found])
+    if output is not None:
+        say(str(output))
+
+
+def _write_change(
+    client: Client, survey_id: str, asked: dict[str, Any], output: Path, bars: Progress
+) -> None:
+    import geopandas as gpd
+
+    from pavemap.platform.export import Export
+
+    layers: tuple[tuple[LayerName, str], ...] = (
+        ("changes", "segments"),
+        ("crack_changes", "cracks"),
+    )
+    with Export(output, layers=[name for name, _ in layers]) as made:
+        for name, layer in layers:
+            task = bars.add_task(layer.capitalize(), total=None)
+            for page in client.change(survey_id, layer=layer, sort="segment", **asked):
+                if page:
+                    made.write(name, gpd.GeoDataFrame.from_features(page, crs=4326))
+                bars.advance(task, len(page))
+
+
+def _print_change(whole: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    print_table(
+        [
+            "segment",
+            "road",
+            "before",
+            "after",
+            "change",
+            "±",
+            "new m",
+            "grown m",
+            "gone m",
+            "same m",
+        ],
+        [
+            [
+                row["segment_key"],
+                row["name"] or "–",
+                number(row["density_before_m_per_m2"], 3),
+                number(row["density_after_m_per_m2"], 3),
+                number(row["density_change_m_per_m2"], 3) + ("!" if row["significant"] else ""),
+                number(row["uncertainty_m_per_m2"], 3),
+                *(number(row[f"{kind}_m"], 1) for kind in ("new", "grown", "gone", "unchanged")),
+            ]
+            for row in rows
+        ],
+    )
+    say(
+        f"network: {number(whole['density_before_m_per_m2'], 3)} to "
+        f"{number(whole['density_after_m_per_m2'], 3)} m/m², change "
+        f"{number(whole['density_change_m_per_m2'], 3)} ± {number(whole['uncertainty_m_per_m2'], 3)}; "
+        f"{whole['worse']:,} of {whole['segments_compared']:,} segments worse, {whole['better']:,} better"
+    )
+    note(
+        f"! is larger than its uncertainty (95 %). Cracks are the same within {whole['tolerance_m']:.2f} m."
+    )
+    if not whole["accuracy_stated"]:
+        note("A model's card states no precision and recall; 0.8 is assumed for both.")
+
+
+def _descriptions(survey: dict[str, Any]) -> dict[LayerName, str]:
+    """Say, for the file's metadata, what its figures rest on."""
+    pixel = f"{survey['gsd_m'] * 1000:g} mm a pixel"
+    smallest = (
+        f"cracks narrower than {survey['smallest_width_mm']:g} mm are not told from that width"
+    )
+    common = f"Survey '{survey['name']}', model {survey['model']}, {pixel}: {smallest}."
+    return {
+        "segments": f"{common} Figures of segments that are not confident rest on too little coverage.",
+        "cracks": common,
+    }
+
+
 def print_segments(rows: list[dict[str, Any]]) -> None:
     """Print segments as a table."""
     print_table(
@@ -140,6 +276,7 @@ def print_segments(rows: list[dict[str, Any]]) -> None:
             "road",
             "from–to m",
             "m/m²",
+            "PCI",
             "cracks",
             "length m",
             "imaged m²",
@@ -151,7 +288,8 @@ def print_segments(rows: list[dict[str, Any]]) -> None:
                 row["segment_key"],
                 row["name"] or "–",
                 f"{row['from_m']:.0f}–{row['to_m']:.0f}",
-                number(row["density_m_per_m2"], 3),
+                number(row["density_m_per_m2"], 3) + ("" if row.get("confident", True) else "*"),
+                number(row.get("pci_cracking"), 0),
                 f"{row['crack_count']:,}",
                 number(row["crack_length_m"], 1),
                 number(row["imaged_m2"], 1),
@@ -161,6 +299,8 @@ def print_segments(rows: list[dict[str, Any]]) -> None:
             for row in rows
         ],
     )
+    if not all(row.get("confident", True) for row in rows):
+        note("* rests on too little coverage, or on imagery too coarse for the model.")
 
 
 def _flat(pages: Iterator[list[Feature]]) -> Iterator[Feature]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pavemap.geo.errors import PavemapError
+from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.platform.cli.console import (
     Json,
     fail,
@@ -43,6 +45,16 @@ def create(
     model: Annotated[
         str | None, typer.Option(help="Name or id of a model; by default the shipped one.")
     ] = None,
+    measures: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="JSON file of measure parameters (docs/measures.md)."
+        ),
+    ] = None,
+    position_error: Annotated[
+        float | None,
+        typer.Option(min=0, max=10, help="Horizontal error of the imagery (radial RMSE), in m."),
+    ] = None,
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +66,8 @@ def create(
         "gsd_m": gsd,
         "crs": crs,
         "model": model,
+        "measures": None if measures is None else _read_object(measures),
+        "position_rmse_m": position_error,
     }
     with connect(server) as client:
         survey = client.create_survey(values)
@@ -66,6 +80,7 @@ def create(
             "id": survey["id"],
             "model": survey["model"],
             "pixel": f"{survey['gsd_m'] * 1000:g} mm",
+            "narrowest": f"{survey['smallest_width_mm']:g} mm wide cracks are told from wider ones",
             "CRS": survey["crs"],
         }
     )
@@ -148,16 +163,49 @@ def run(
 def status(
     survey: SurveyName,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it until it is done.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List the cells that failed, and why.")
+    ] = False,
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
     """Tell how far a survey is, and what failed."""
     with connect(server) as client:
         found = client.find_survey(survey)
+        if failed:
+            pages = client.cells(found["id"], state="failed")
+            _print_cells([cell for page in pages for cell in page], as_json=as_json)
+            return
         if watch:
             with _cell_bar(quiet=as_json) as show:
                 found = client.wait(found["id"], on_progress=show)
         _report(found, client.summary(found["id"]), as_json=as_json)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise BadInput(f"{path} is no JSON: {exc}") from exc
+    if not isinstance(values, dict):
+        raise BadInput(f'{path} must hold an object such as {{"min_coverage": 0.9}}')
+    return values
+
+
+def _print_cells(cells: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(cells)
+        return
+    rows = [
+        [
+            f"{cell['col']},{cell['row']}",
+            f"{cell['bbox'][0]:.6f},{cell['bbox'][1]:.6f},{cell['bbox'][2]:.6f},{cell['bbox'][3]:.6f}",
+            str(cell["attempts"]),
+            cell["error"],
+        ]
+        for cell in cells
+    ]
+    print_table(["cell", "west,south,east,north", "attempts", "error"], rows)
 
 
 def _planned(plan: dict[str, Any]) -> str:
@@ -192,6 +240,7 @@ def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
                 "state": survey["state"],
                 "tiles": f"{len(survey['orthophotos']):,}",
                 "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
+                "narrowest": f"{survey['smallest_width_mm']:g} mm wide cracks are told from wider ones",
                 "imaged": number(summary["imaged_m2"], 1, unit="m²"),
                 "cracks": f"{summary['crack_count']:,}",
                 "crack length": number(summary["crack_length_m"], 1, unit="m"),
@@ -200,5 +249,7 @@ def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
         )
         for error, count in cells["errors"].items():
             note(f"{count:,} cells failed: {error}")
+        if survey["attention"]:
+            note(f"Attention: {survey['attention']}.")
     if survey["state"] == "failed":
         raise PavemapError(survey["error"] or "the survey failed; see the log of the server")

@@ -18,6 +18,27 @@ FIGURES: JsonDict = {
     "coverage": 0.936,
     "density_m_per_m2": 0.0934,
     "reason": "no imagery",
+    "too_coarse": 0.0,
+    "confident": True,
+    "cracked_area_share": 0.064,
+    "length_longitudinal_m": 38.4,
+    "length_transverse_m": 12.9,
+    "length_diagonal_m": 3.1,
+    "length_alligator_m": 6.8,
+    "length_block_m": 0.0,
+    "length_low_m": 55.0,
+    "length_medium_m": 6.2,
+    "length_high_m": 0.0,
+    "length_unknown_m": 0.0,
+    "alligator_m2": 1.2,
+    "block_m2": 0.0,
+    "zeb_share": 11.3,
+    "zeb_evaluated": 561,
+    "cracking_percent": 3.4,
+    "cracking_rating": "good",
+    "pci_cracking": 78.2,
+    "pci_rating": "satisfactory",
+    "r85": {"longitudinal": {"between": {"length_m": 21.7, "width_mm": 5.2}}},
 }
 
 EXAMPLE_SEGMENTS: JsonDict = {
@@ -87,7 +108,58 @@ EXAMPLE_CONDITION: JsonDict = {
 }
 
 
-class SegmentProperties(BaseModel):
+class FiguresOut(BaseModel):
+    """The figures of a segment in one survey; docs/measures.md explains each.
+
+    Null where nothing was imaged, but for the sums of what was found and for what was imaged.
+    """
+
+    crack_count: int
+    crack_length_m: float
+    cracked_area_m2: float = Field(description="crack length times width")
+    imaged_m2: float = Field(description="imaged pavement, in true square metres")
+    pavement_m2: float
+    coverage: float = Field(description="imaged_m2 / pavement_m2, 0 to 1")
+    density_m_per_m2: float | None = Field(
+        description="crack_length_m / imaged_m2; null where nothing was imaged, never 0"
+    )
+    reason: str = Field(
+        description="why most of what is missing is: 'no imagery', 'no data', 'failed', 'too coarse', or ''"
+    )
+    too_coarse: float = Field(
+        description="share of the pavement seen in imagery coarser than the model is meant for, 0 to 1"
+    )
+    confident: bool = Field(
+        description="whether coverage, less what is too coarse, reaches the survey's least coverage"
+    )
+    cracked_area_share: float | None = Field(description="cracked area, % of imaged_m2")
+    length_longitudinal_m: float | None
+    length_transverse_m: float | None
+    length_diagonal_m: float | None
+    length_alligator_m: float | None
+    length_block_m: float | None
+    length_low_m: float | None = Field(
+        description="where cracks are narrower than 10 mm (settable)"
+    )
+    length_medium_m: float | None = Field(description="where they are 10 to 75 mm wide (settable)")
+    length_high_m: float | None = Field(description="where they are wider")
+    length_unknown_m: float | None = Field(description="where their width is not known")
+    alligator_m2: float | None = Field(description="area with alligator cracking")
+    block_m2: float | None = Field(description="area with block cracking")
+    zeb_share: float | None = Field(description="ZEB grid share: touched of evaluated cells, %")
+    zeb_evaluated: float | None = Field(description="cells of the ZEB grid that were evaluated")
+    cracking_percent: float | None = Field(description="US Cracking Percent (23 CFR 490), %")
+    cracking_rating: str | None = Field(description="good, fair or poor by cracking_percent")
+    pci_cracking: float | None = Field(
+        description="PCI by cracks alone (after ASTM D6433), 0 to 100: an upper estimate"
+    )
+    pci_rating: str | None
+    r85: dict[str, Any] | None = Field(
+        description="AASHTO R 85 extents: {kind: {zone: {length_m, width_mm}}}"
+    )
+
+
+class SegmentProperties(FiguresOut):
     """A segment and its figures in one survey."""
 
     segment_id: int
@@ -98,18 +170,6 @@ class SegmentProperties(BaseModel):
     to_m: float
     length_m: float
     width_m: float
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
-    imaged_m2: float = Field(description="imaged pavement, in true square metres")
-    pavement_m2: float
-    coverage: float = Field(description="imaged_m2 / pavement_m2")
-    density_m_per_m2: float | None = Field(
-        description="crack_length_m / imaged_m2; null where nothing was imaged"
-    )
-    reason: str = Field(
-        description="why most of what was not imaged was not: 'no imagery', 'no data', 'failed', or ''"
-    )
 
 
 class CrackProperties(BaseModel):
@@ -178,7 +238,7 @@ class CrackPage(BaseModel):
     features: list[CrackFeature]
 
 
-class ConditionOut(BaseModel):
+class ConditionOut(FiguresOut):
     """The figures of a segment in one of its surveys."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_CONDITION]})
@@ -187,14 +247,6 @@ class ConditionOut(BaseModel):
     survey_name: str
     captured_on: date | None
     model_id: str
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
-    imaged_m2: float
-    pavement_m2: float
-    coverage: float
-    density_m_per_m2: float | None = Field(description="null where nothing was imaged, never 0")
-    reason: str
     created_at: datetime
 
 

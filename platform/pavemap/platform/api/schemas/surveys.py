@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pavemap.geo.resolution import smallest_width_mm
+from pavemap.geo.store.cells import CellRow, CellState
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.planning import PlanReport
 from pavemap.geo.store.surveys import Progress, SurveyRow, SurveyState
@@ -49,6 +51,18 @@ class SurveyCreate(BaseModel):
         default=None,
         description="id of a model version, or a shipped one's name; by default the one in use",
     )
+    measures: dict[str, Any] | None = Field(
+        default=None,
+        description="parameters of the measures that differ from their defaults, such as "
+        '{"min_coverage": 0.9, "severity_mm": [3, 19]}; docs/measures.md lists them',
+    )
+    position_rmse_m: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="horizontal error of the imagery (radial RMSE), where it is known: how far apart "
+        "two surveys may show the same crack",
+    )
 
 
 class SurveySummary(BaseModel):
@@ -63,6 +77,12 @@ class SurveySummary(BaseModel):
     error: str = Field(description="why it failed; empty otherwise")
     crs: str = Field(description="its metric working CRS")
     gsd_m: float = Field(description="pixel of its grid, in metres of that CRS")
+    smallest_width_mm: float = Field(
+        description="narrowest crack whose width its pixels can show; narrower ones may be found, but "
+        "look as wide"
+    )
+    measures: dict[str, Any] = Field(description="parameters of its measures")
+    position_rmse_m: float | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -73,6 +93,7 @@ class SurveySummary(BaseModel):
         values = asdict(row)
         return cls(
             model=row.model_id,
+            smallest_width_mm=round(smallest_width_mm(row.gsd_m), 6),
             **{name: values[name] for name in cls.model_fields if name in values},
             **more,
         )
@@ -101,6 +122,40 @@ class Cells(BaseModel):
             retries=row.retries,
             errors=dict(row.errors),
         )
+
+
+class CellOut(BaseModel):
+    """A square of a survey's grid."""
+
+    col: int
+    row: int
+    state: CellState
+    attempts: int
+    error: str = Field(description="what went wrong at the last attempt; empty when nothing did")
+    imaged_m2: float
+    finished_at: datetime | None
+    bbox: Bbox = Field(description="west, south, east, north in degrees")
+
+    @classmethod
+    def of(cls, row: CellRow) -> Self:
+        """Describe a stored cell."""
+        return cls(
+            col=row.cell.col,
+            row=row.cell.row,
+            state=row.state,
+            attempts=row.attempts,
+            error=row.error,
+            imaged_m2=row.imaged_m2,
+            finished_at=row.finished_at,
+            bbox=row.square.bounds,
+        )
+
+
+class CellPage(BaseModel):
+    """A page of cells; `next` is where the page after it is, null on the last."""
+
+    cells: list[CellOut]
+    next: str | None
 
 
 class OrthophotoOut(BaseModel):
@@ -170,6 +225,10 @@ class SurveyOut(SurveySummary):
     imaged_m2: float = Field(description="ground seen so far, in true square metres")
     coverage: float | None = Field(
         description="imaged share of the pavement of all surveyed segments; null before it is measured"
+    )
+    attention: str = Field(
+        description="what keeps it from going on, such as no Surveyor that serves its model; empty "
+        "where nothing does"
     )
     orthophotos: list[OrthophotoOut]
 

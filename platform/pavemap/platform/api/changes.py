@@ -1,0 +1,165 @@
+"""Change over HTTP: what became of segments and cracks since an earlier survey."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+
+from pavemap.geo.store.engine import database
+from pavemap.platform.api import geojson
+from pavemap.platform.api.geojson import GeoJSONResponse
+from pavemap.platform.api.problems import answers
+from pavemap.platform.api.schemas.changes import (
+    ChangeSummaryOut,
+    CrackChangePage,
+    SegmentChangePage,
+)
+from pavemap.platform.api.services import ServicesOf
+from pavemap.platform.api.surveys import SurveyId, survey_id_of
+
+if TYPE_CHECKING:  # it compares lines with compiled code, which few requests need
+    from pavemap.geo.store.changes import ChangePage
+
+router = APIRouter(prefix="/surveys/{survey_id}/change", tags=["results"])
+
+MAX_SEGMENTS = 1000
+"""As `pavemap.geo.store.changes` has it."""
+
+Since = Annotated[str, Query(description="id of the earlier survey")]
+Tolerance = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        le=5,
+        allow_inf_nan=False,
+        description="metres that the two surveys may show the same crack apart; by default from the "
+        "pixel sizes and position errors of both",
+    ),
+]
+Sort = Annotated[
+    Literal["density_change", "segment"], Query(description="the worst first, or by segment")
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_SEGMENTS, description="segments per page")]
+After = Annotated[
+    str | None,
+    Query(max_length=2000, description="cursor of the page before; the `next` link has it"),
+]
+
+
+def _geojson(model: type[SegmentChangePage | CrackChangePage]) -> dict[int | str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {geojson.MEDIA_TYPE: {"schema": schema}}
+    return {200: {"description": "A page of changes.", "content": content}, **answers(404, 409)}
+
+
+@router.get(
+    "",
+    response_class=GeoJSONResponse,
+    responses=_geojson(SegmentChangePage),
+    summary="Change of segments since an earlier survey",
+)
+def list_changes(
+    request: Request,
+    survey_id: SurveyId,
+    services: ServicesOf,
+    since: Since,
+    tolerance_m: Tolerance = None,
+    sort: Sort = "density_change",
+    geometry: Annotated[
+        Literal["pavement", "line"], Query(description="the pavement, or the centre-line")
+    ] = "pavement",
+    limit: Limit = 100,
+    after: After = None,
+) -> GeoJSONResponse:
+    """Compare segments with an earlier survey of the same roads, those that got worse first.
+
+    Densities are those of each survey; the lengths that are new, grown, gone and unchanged are of the
+    ground that both have imaged.
+    """
+    found = _page(
+        services, survey_id, since, tolerance_m=tolerance_m, sort=sort, limit=limit, after=after
+    )
+    shapes = {"line", "pavement"}
+    return geojson.page(
+        request,
+        ids=[row.segment_id for row in found.segments],
+        geometries=[getattr(row, geometry) for row in found.segments],
+        properties=[
+            {name: value for name, value in vars(row).items() if name not in shapes}
+            for row in found.segments
+        ],
+        following=found.following,
+    )
+
+
+@router.get(
+    "/cracks",
+    response_class=GeoJSONResponse,
+    responses=_geojson(CrackChangePage),
+    summary="Change of cracks since an earlier survey",
+)
+def list_crack_changes(
+    request: Request,
+    survey_id: SurveyId,
+    services: ServicesOf,
+    since: Since,
+    tolerance_m: Tolerance = None,
+    sort: Sort = "density_change",
+    limit: Limit = 100,
+    after: After = None,
+) -> GeoJSONResponse:
+    """List the cracks on a page of segments in stretches that are new, grown, gone or unchanged."""
+    found = _page(
+        services, survey_id, since, tolerance_m=tolerance_m, sort=sort, limit=limit, after=after
+    )
+    return geojson.page(
+        request,
+        ids=list(range(len(found.cracks))),
+        geometries=[row.line for row in found.cracks],
+        properties=[
+            {name: value for name, value in vars(row).items() if name != "line"}
+            for row in found.cracks
+        ],
+        following=found.following,
+    )
+
+
+@router.get("/summary", responses=answers(404, 409), summary="Change of a whole network")
+def get_change_summary(
+    survey_id: SurveyId, services: ServicesOf, since: Since, tolerance_m: Tolerance = None
+) -> ChangeSummaryOut:
+    """Sum up the change of density over all segments that both surveys have."""
+    from pavemap.geo.store import changes
+
+    with database(services.engine) as connection:
+        comparison = changes.compare_surveys(
+            connection,
+            survey_id_of(survey_id),
+            since=survey_id_of(since),
+            tolerance_m=tolerance_m,
+        )
+        return ChangeSummaryOut(**asdict(changes.change_summary(connection, comparison)))
+
+
+def _page(
+    services: ServicesOf,
+    survey_id: str,
+    since: str,
+    *,
+    tolerance_m: float | None,
+    sort: Literal["density_change", "segment"],
+    limit: int,
+    after: str | None,
+) -> ChangePage:
+    from pavemap.geo.store import changes
+
+    with database(services.engine) as connection:
+        comparison = changes.compare_surveys(
+            connection,
+            survey_id_of(survey_id),
+            since=survey_id_of(since),
+            tolerance_m=tolerance_m,
+        )
+        return changes.changes_page(connection, comparison, sort=sort, limit=limit, after=after)
