@@ -30,6 +30,23 @@ DEFINITIONS = {
 }
 """Files of the custom resource definitions by kind."""
 
+API_FIGURES = {
+    "pavemap_cells",
+    "pavemap_cells_oldest_waiting_seconds",
+    "pavemap_http_request_seconds_bucket",
+    "pavemap_http_requests_total",
+    "pavemap_surveys",
+    "pavemap_upload_bytes_total",
+}
+RAY_FIGURES = {
+    "ray_pavemap_batch_size_count",
+    "ray_pavemap_batch_size_sum",
+    "ray_pavemap_chips_total",
+    "ray_pavemap_stage_seconds_count",
+    "ray_pavemap_stage_seconds_sum",
+}
+"""What alerts and dashboard ask for; Ray puts `ray_` before the names of what is counted in it."""
+
 Object = dict[str, Any]
 
 

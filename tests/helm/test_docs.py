@@ -12,7 +12,8 @@ from helm_chart import CHART, CNPG, ROOT, helm
 
 HANDBOOK = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = [
-    block.replace("\\\n", " ") for block in re.findall(r"^```\n(.*?)^```", HANDBOOK, re.S | re.M)
+    block.replace("\\\n", " ")
+    for block in re.findall(r"^```(?:bash)?\n(.*?)^```$", HANDBOOK, re.S | re.M)
 ]
 COMMANDS = [
     line

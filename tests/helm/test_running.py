@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,17 @@ import psycopg
 import pytest
 import yaml
 
-from helm_chart import NORM, TRIAL, Object, only, pod_specs, rayjob_template, render, serve_config
+from helm_chart import (
+    API_FIGURES,
+    NORM,
+    TRIAL,
+    Object,
+    only,
+    pod_specs,
+    rayjob_template,
+    render,
+    serve_config,
+)
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import is_current
 from pavemap.platform.jobs.rayjob import make_rayjob
@@ -280,6 +291,12 @@ def test_helm_test_surveys_a_drawn_crack(
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["density_m_per_m2"] == pytest.approx(said["drawn_m_per_m2"], rel=0.4)
+
+
+def test_the_api_gives_the_figures_that_the_dashboard_asks_for(api: str) -> None:
+    figures = httpx.get(f"{api}/metrics", timeout=60).text
+    missing = {name for name in API_FIGURES if not re.search(rf"^{name}\b", figures, re.MULTILINE)}
+    assert not missing, figures
 
 
 @pytest.mark.ray
