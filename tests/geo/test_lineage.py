@@ -122,8 +122,11 @@ def test_new_and_vanished_segments_are_reported() -> None:
     after = segment_network(
         drawn_network({"A": ([(0, 0), (800, 0)], 7.0)} | OTHER), previous=previous
     )
-    goes_on = np.array([-1 if each is None else each - 1 for each in after["lineage"]])
-    notes = lineage_notes(previous, goes_on, after["segment_key"].to_numpy(object))
+    notes = lineage_notes(
+        previous,
+        lineage=after["lineage"].to_numpy(object),
+        segment_key=after["segment_key"].to_numpy(object),
+    )
     told = [(note.feature, note.problem, note.action, note.count) for note in notes]
 
     assert len(before) == 10

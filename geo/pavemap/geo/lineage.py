@@ -179,14 +179,20 @@ def _shared(placed: Placed, stretches: Stretches) -> tuple[Integers, Integers, F
     return interval[real], stretch[real], shared[real]
 
 
-def lineage_notes(previous: Previous, goes_on: Integers, segment_key: Objects) -> list[ImportNote]:
-    """Report which segments go on, which are new and which are gone; at most MAX_LISTED of each."""
+def lineage_notes(
+    previous: Previous, *, lineage: Objects, segment_key: Objects
+) -> list[ImportNote]:
+    """Report which (N,) segments go on, which are new, and which are gone; MAX_LISTED of each by key.
+
+    `lineage` holds the id under which a segment's history began, None for new ones.
+    """
     name = previous.name
-    kept = int((goes_on >= 0).sum())
-    gone = np.setdiff1d(np.arange(len(previous.lines)), goes_on)
+    goes_on = np.array([each is not None for each in lineage.tolist()], dtype=bool)
+    kept = int(goes_on.sum())
+    gone = ~np.isin(previous.first_id, lineage[goes_on].astype(np.int64))
     notes = [ImportNote("", f"segments of '{name}' found again", "their history goes on", kept)]
     for keys, problem, action in (
-        (segment_key[goes_on < 0], f"segments not in '{name}'", "their history begins"),
+        (segment_key[~goes_on], f"segments not in '{name}'", "their history begins"),
         (previous.segment_key[gone], f"segments of '{name}' not found again", "their history ends"),
     ):
         listed = sorted(keys.tolist())[:MAX_LISTED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import shapely
@@ -13,8 +14,9 @@ from sqlalchemy import Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, Conflict, NotFound
-from pavemap.geo.store import model_versions, networks
+from pavemap.geo.store import model_versions, networks, surveys
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.queries import segment_conditions
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,74 @@ def test_the_report_of_an_import_is_kept(engine: Engine) -> None:
         {"feature": "7", "problem": "zero length"},
         {"feature": "8", "problem": "no width"},
     ]
+
+
+def test_the_history_of_a_segment_goes_on_in_the_network_that_replaces_its_own(
+    engine: Engine,
+) -> None:
+    with database(engine) as connection:
+        spring = scene.add_survey(connection, name="Spring")
+        previous = networks.previous_network(connection, "Town")
+        frames = scene.road_frames()
+        found = frames.segments.iloc[1:].assign(lineage=previous.first_id[1:])
+        newer = networks.add_network(
+            connection,
+            name="Town 2",
+            digest="newer",
+            source_crs="EPSG:32633",
+            segment_length_m=scene.SEGMENT_M,
+            replaces=spring.network_id,
+            roads=frames.roads,
+            segments=found,
+        )
+        autumn = surveys.create_survey(
+            connection,
+            surveys.NewSurvey(
+                **{**SURVEY, "name": "Autumn", "network_id": newer.id, "model_id": spring.model_id}
+            ),
+        )
+        for survey, on in ((spring, "2025-04-01"), (autumn, "2025-10-01")):
+            dated = {"id": survey.id, "on": on}
+            connection.execute(text("UPDATE survey SET captured_on = :on WHERE id = :id"), dated)
+            connection.execute(_CONDITIONS, {"id": survey.id, "network_id": survey.network_id})
+        ids = connection.execute(text("SELECT segment_key, id FROM segment ORDER BY id")).all()
+        history = {
+            (key, at): [row.survey_name for row in segment_conditions(connection, segment)]
+            for at, (key, segment) in enumerate(ids)
+        }
+        again = networks.previous_network(connection, "Town 2")
+
+    assert newer.replaces == spring.network_id
+    # Five segments of the old network, then four of the new one: the first is gone.
+    assert history["A1:0", 0] == ["Spring"]
+    assert history["A1:100", 1] == history["A1:100", 5] == ["Autumn", "Spring"]
+    assert history["A1:400", 4] == history["A1:400", 8] == ["Autumn", "Spring"]
+    assert again.first_id.tolist() == previous.first_id[1:].tolist()
+    assert (again.name, again.by, again.length_m) == ("Town 2", "length", scene.SEGMENT_M)
+
+
+SURVEY: dict[str, Any] = {
+    "crs": "EPSG:32633",
+    "gsd_m": scene.GRID.gsd_m,
+    "cell_px": scene.GRID.cell_px,
+    "halo_px": scene.GRID.halo_px,
+    "params": {},
+}
+_CONDITIONS = text("""
+    INSERT INTO condition (survey_id, segment_id, crack_length_m, cracked_area_m2, imaged_m2,
+        pavement_m2, coverage, crack_count)
+    SELECT :id, segment.id, 0, 0, 0, 1, 0, 0 FROM segment WHERE network_id = :network_id
+""")
+
+
+def test_what_the_file_says_of_a_road_is_stored_with_its_segments(engine: Engine) -> None:
+    with database(engine) as connection:
+        scene.add_road(connection)
+        for table in ("road", "segment"):
+            facts = connection.execute(
+                text(f"SELECT DISTINCT width_source, lanes, oneway, surface FROM {table}")
+            ).all()
+            assert [tuple(row) for row in facts] == [("field", 2, False, "asphalt")]
 
 
 def test_a_network_without_roads_is_refused(engine: Engine) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import shapely
 
 from api_world import API, STREET_M, geojson, import_street, serving, street_lines
+from pavemap.geo.crs import WGS84, reproject
 from pavemap.platform.settings import Settings
+from scenes import UTM
 
 
 def test_a_network_is_imported_from_a_form(client: httpx.Client, tmp_path: Path) -> None:
@@ -140,3 +144,75 @@ def test_an_unknown_network_is_not_found(client: httpx.Client) -> None:
         answer = client.get(f"{API}/networks/{unknown}")
         assert answer.status_code == 404
         assert "import it first" in answer.json()["detail"]
+
+
+def test_a_network_is_cut_at_its_intersections(client: httpx.Client, tmp_path: Path) -> None:
+    made = import_street(client, tmp_path, segments_by="intersections").json()
+    again = import_street(client, tmp_path)
+
+    assert (made["segments"], made["segments_by"], made["segment_length_m"]) == (
+        *(1, "intersections"),
+        None,
+    )
+    assert again.status_code == 409
+    assert "another way to cut this network" in again.json()["detail"]
+
+
+def test_lanes_and_one_way_are_found_and_said(client: httpx.Client) -> None:
+    document = json.loads(geojson(street_lines()))
+    document["features"][0]["properties"] |= {"lanes": "2;3", "oneway": "-1"}
+    query = {"name": "n", "filename": "roads.geojson", "road_id_field": "ref"}
+    answer = client.post(f"{API}/networks", params=query, content=json.dumps(document).encode())
+    counts = answer.json()["report"]["counts"]
+
+    assert counts["a field 'lanes': read as lanes; name another field if it is not"] == 1
+    assert counts["several values of lane count: mean taken"] == 1
+    assert counts["one-way against its line: the line turned round"] == 1
+
+
+def test_the_agencys_pavement_comes_in_the_same_form(
+    client: httpx.Client, settings: Settings, tmp_path: Path
+) -> None:
+    surface = street_lines().buffer(5.0, cap_style="flat")
+    outline = json.loads(shapely.to_geojson(reproject(surface, UTM, WGS84)))
+    features = [{"type": "Feature", "properties": {}, "geometry": outline}]
+    polygons = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    files = {
+        "file": ("street.geojson", geojson(street_lines())),
+        "pavement": ("surface.geojson", polygons),
+    }
+    form = {"name": "paved", "segment_length_m": "30", "road_id_field": "ref"}
+    answer = client.post(f"{API}/networks", data=form, files=files)
+    assert answer.status_code == 201, answer.text
+    assert client.post(f"{API}/networks", data=form, files=files).status_code == 200
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url.get_secret_value()) as connection:
+        (area,) = connection.execute("SELECT sum(pavement_m2) FROM segment").fetchone() or (0,)
+    assert area == pytest.approx(STREET_M * 10.0, rel=5e-3)
+    wrong = {**files, "pavement": ("surface.gpkg", polygons)}
+    refused = client.post(f"{API}/networks", data={**form, "name": "w"}, files=wrong)
+    assert refused.status_code == 422
+    assert "not what its suffix says" in refused.json()["detail"]
+
+
+def test_a_network_follows_an_older_one(client: httpx.Client, tmp_path: Path) -> None:
+    old = import_street(client, tmp_path).json()
+    longer = shapely.LineString(
+        [street_lines().coords[0], (street_lines().coords[-1][0] + 40, street_lines().coords[0][1])]
+    )
+    form = {"name": "street 2", "segment_length_m": "30", "replaces": "street"}
+    files = {"file": ("street.geojson", geojson(longer))}
+    answer = client.post(f"{API}/networks", data=form, files=files)
+    new = answer.json()
+
+    assert answer.status_code == 201, answer.text
+    assert new["replaces"] == old["id"]
+    assert (old["segments"], new["segments"]) == (4, 5)
+    assert new["report"]["counts"] == {
+        "segments of 'street' found again: their history goes on": 4,
+        "segments not in 'street': their history begins": 1,
+    }
+    assert client.post(f"{API}/networks", data=form, files=files).status_code == 200
+    for replaces, status in (("street 2", 422), ("nowhere", 404)):
+        refused = client.post(f"{API}/networks", data={**form, "replaces": replaces}, files=files)
+        assert refused.status_code == status, refused.text

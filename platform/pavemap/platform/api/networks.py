@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +16,11 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from pavemap.geo.agency_pavement import read_pavement
 from pavemap.geo.errors import BadInput, NotFound
+from pavemap.geo.lineage import Previous, lineage_notes
 from pavemap.geo.roads import FieldMap, read_network
-from pavemap.geo.segments import segment_network
+from pavemap.geo.segments import cutting_length, segment_network
 from pavemap.geo.store import networks as store
 from pavemap.geo.store.engine import database
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
@@ -35,7 +38,7 @@ from pavemap.platform.uploads import check_length, guarded, receive, room_told, 
 
 router = APIRouter(prefix="/networks", tags=["networks"])
 
-MAX_FIELDS = 20
+MAX_FIELDS = 40
 MAX_FIELD_BYTES = 10_000
 
 FORM: dict[str, Any] = {
@@ -49,6 +52,11 @@ FORM: dict[str, Any] = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
+                        "pavement": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "The agency's pavement polygons, in the same formats.",
+                        },
                         "name": {"type": "string", "examples": ["Old town"]},
                         "road_id_field": {"type": "string", "examples": ["osm_id"]},
                     },
@@ -59,6 +67,14 @@ FORM: dict[str, Any] = {
         },
     }
 }
+
+
+@dataclass(frozen=True)
+class Received:
+    """The files of a request, under names of ours."""
+
+    roads: Path
+    pavement: Path | None
 
 
 @router.post(
@@ -81,12 +97,13 @@ async def import_network(
     """Read road lines, cut them into segments with their pavement, and store them under a name.
 
     GeoPackage, GeoJSON, a Shapefile in a zip, GeoParquet, in any CRS. The same network under the
-    same name is one; another network under that name is refused.
+    same name is one; another network under that name is refused. `replaces` makes it the next version
+    of an older network, whose segments keep their keys and histories where they are found again.
     """
     refuse_encoded(request)
     async with contextmanager_in_threadpool(scratch(services.incoming)) as folder:
-        path, options = await _received(request, options, folder, services)
-        network, created = await services.importing(lambda: _import(services, options, path))
+        received, options = await _received(request, options, folder, services)
+        network, created = await services.importing(lambda: _import(services, options, received))
     response.status_code = 201 if created else 200
     return network
 
@@ -109,11 +126,11 @@ def get_network(network: Printable, services: ServicesOf) -> NetworkOut:
 
 async def _received(
     request: Request, options: NetworkOptions, folder: Path, services: Services
-) -> tuple[Path, NetworkOptions]:
-    """Return the file of a request, under a name of ours, and all its options."""
+) -> tuple[Received, NetworkOptions]:
+    """Return the files of a request, under names of ours, and all its options."""
     settings = services.settings
     limit, idle_s = settings.max_network_bytes, settings.upload_idle_s
-    plain = folder / "upload"
+    plain, pavement = folder / "upload", None
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         expected = announced_length(request)
         with cut_off_told():
@@ -126,26 +143,34 @@ async def _received(
             file, options = _told(form, options)
             with room_told():
                 await run_in_threadpool(_copy, file, plain)
+                polygons = form.get("pavement")
+                if isinstance(polygons, UploadFile):
+                    pavement = folder / f"pavement{_suffix(polygons.filename or '')}"
+                    await run_in_threadpool(_copy, polygons, pavement)
     if options.name is None:
         raise BadInput("the network needs a name: add ?name=..., or a field 'name' to the form")
     if options.filename is None:
         raise BadInput(
             "the file needs a name that tells its format: add ?filename=roads.gpkg, or send a form"
         )
-    path = folder / f"roads{Path(options.filename).suffix.lower()[:16]}"
+    path = folder / f"roads{_suffix(options.filename)}"
     plain.rename(path)
-    return path, options
+    return Received(path, pavement), options
+
+
+def _suffix(filename: str) -> str:
+    return Path(filename).suffix.lower()[:16]
 
 
 @asynccontextmanager
 async def _form(request: Request, *, limit: int, idle_s: float) -> AsyncIterator[FormData]:
-    """Parse a form in bounded memory: its file goes to a temporary one, unnamed, as it comes."""
+    """Parse a form in bounded memory: its files go to temporary ones, unnamed, as they come."""
     try:
         with cut_off_told(), room_told():
             form = await MultiPartParser(
                 request.headers,
                 guarded(request.stream(), limit=limit, idle_s=idle_s),  # type: ignore[arg-type]
-                max_files=1,
+                max_files=2,
                 max_fields=MAX_FIELDS,
                 max_part_size=MAX_FIELD_BYTES,
             ).parse()
@@ -176,42 +201,86 @@ def _copy(file: UploadFile, target: Path) -> None:
         shutil.copyfileobj(file.file, sink, 1 << 20)
 
 
-def _import(services: Services, options: NetworkOptions, path: Path) -> tuple[NetworkOut, bool]:
-    settings = services.settings
-    assert options.name is not None
+def _import(
+    services: Services, options: NetworkOptions, received: Received
+) -> tuple[NetworkOut, bool]:
+    settings, name = services.settings, options.name
+    assert name is not None
     read = read_network(
-        path,
+        received.roads,
         layer=options.layer,
-        fields=FieldMap(
-            road_id=options.road_id_field,
-            name=options.name_field,
-            width=options.width_field,
-            lanes=options.lanes_field,
-            begin=options.begin_field,
-            end=options.end_field,
-            width_unit=options.width_unit,
-            measure_unit=options.measure_unit,
-        ),
+        fields=_fields(options),
         default_width_m=options.default_width_m or settings.road_width_m,
     )
-    length_m = options.segment_length_m or settings.segment_length_m
-    with database(services.engine) as connection:
-        try:
-            known: store.NetworkRow | None = store.get_network(connection, options.name)
-        except NotFound:
-            known = None
-    segments = segment_network(read, length_m=length_m)
+    pavement = None
+    if received.pavement is not None:
+        pavement = read_pavement(received.pavement, layer=options.pavement_layer)
+    length_m = cutting_length(
+        options.segments_by, options.segment_length_m or settings.segment_length_m
+    )
+    known, replaced, previous = _stored(services, name, options.replaces)
+    segments = segment_network(
+        read, by=options.segments_by, length_m=length_m, pavement=pavement, previous=previous
+    )
+    notes = [*read.report, *([] if pavement is None else pavement.report)]
+    if previous is not None:
+        notes += lineage_notes(
+            previous,
+            lineage=segments["lineage"].to_numpy(object),
+            segment_key=segments["segment_key"].to_numpy(object),
+        )
     with database(services.engine) as connection:
         row = store.add_network(
             connection,
-            name=options.name,
-            digest=read.digest,
+            name=name,
+            digest=read.digest if pavement is None else f"{read.digest}+{pavement.digest}",
             source_crs=read.source_crs,
             segment_length_m=length_m,
+            segments_by=options.segments_by,
+            replaces=None if replaced is None else replaced.id,
             roads=read.roads,
             segments=segments,
-            report=read.report,
+            report=notes,
         )
         report = store.network_report(connection, row.id)
     created = known is None or known.id != row.id
     return NetworkOut.of(row, report=ImportReport.of(report)), created
+
+
+def _fields(options: NetworkOptions) -> FieldMap:
+    return FieldMap(
+        road_id=options.road_id_field,
+        name=options.name_field,
+        width=options.width_field,
+        lanes=options.lanes_field,
+        begin=options.begin_field,
+        end=options.end_field,
+        oneway=options.oneway_field,
+        surface=options.surface_field,
+        section=options.section_field,
+        level=options.level_field,
+        bridge=options.bridge_field,
+        tunnel=options.tunnel_field,
+        guess=options.guess_fields,
+        width_unit=options.width_unit,
+        measure_unit=options.measure_unit,
+    )
+
+
+def _stored(
+    services: Services, name: str, replaces: str | None
+) -> tuple[store.NetworkRow | None, store.NetworkRow | None, Previous | None]:
+    """Return the network of a name, if there is one, and the one to be replaced with its segments."""
+    with database(services.engine) as connection:
+        try:
+            known: store.NetworkRow | None = store.get_network(connection, name)
+        except NotFound:
+            known = None
+        if replaces is None:
+            return known, None, None
+        replaced = store.get_network(connection, replaces)
+        if replaced.name == name:
+            raise BadInput(
+                f"'{name}' can't replace itself, surveys rest on it; give the new network another name"
+            )
+        return known, replaced, store.previous_network(connection, replaced.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -42,6 +42,42 @@ def import_network(
     width_field: WidthField = None,
     width_unit: WidthUnit = "m",
     default_width: DefaultWidth = None,
+    lanes_field: Annotated[str | None, typer.Option(help="Field with the number of lanes.")] = None,
+    oneway_field: Annotated[
+        str | None, typer.Option(help="Field that says whether a road is one-way.")
+    ] = None,
+    surface_field: Annotated[str | None, typer.Option(help="Field with the surface type.")] = None,
+    section_field: Annotated[
+        str | None, typer.Option(help="Field with the agency's name of a section.")
+    ] = None,
+    begin_field: Annotated[
+        str | None, typer.Option(help="Field with the measure at a line's begin.")
+    ] = None,
+    end_field: Annotated[
+        str | None, typer.Option(help="Field with the measure at a line's end.")
+    ] = None,
+    measure_unit: Annotated[
+        Literal["m", "km", "ft", "us-ft", "mi"], typer.Option(help="Unit of the measures.")
+    ] = "m",
+    guess: Annotated[
+        bool,
+        typer.Option(help="Look for lanes, one-way, surface, layer, bridge and tunnel by name."),
+    ] = True,
+    segments: Annotated[
+        Literal["length", "sections", "intersections", "intersections+length"],
+        typer.Option(help="Where roads are cut into segments."),
+    ] = "length",
+    pavement: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The agency's pavement polygons."),
+    ] = None,
+    pavement_layer: Annotated[
+        str | None, typer.Option(help="Layer of the pavement file, if it has several.")
+    ] = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(help="Older network that this one follows: its segments keep their history."),
+    ] = None,
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
@@ -54,9 +90,22 @@ def import_network(
         "width_field": width_field,
         "width_unit": width_unit,
         "default_width_m": default_width,
+        "lanes_field": lanes_field,
+        "oneway_field": oneway_field,
+        "surface_field": surface_field,
+        "section_field": section_field,
+        "begin_field": begin_field,
+        "end_field": end_field,
+        "measure_unit": measure_unit,
+        "guess_fields": guess,
+        "segments_by": segments,
+        "pavement_layer": pavement_layer,
+        "replaces": replaces,
     }
     with connect(server) as client:
-        network = client.import_network(file, name=name or file.stem, options=options)
+        network = client.import_network(
+            file, name=name or file.stem, options=options, pavement=pavement
+        )
     if as_json:
         print_json(network)
         return

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from pavemap.geo.road_fields import LengthUnit
+from pavemap.geo.segments import SegmentsBy
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform.api.schemas.common import Bbox, Label, Printable
 
@@ -50,6 +51,35 @@ class NetworkOptions(BaseModel):
     lanes_field: Printable | None = Field(
         default=None, description="field of the number of lanes, for roads without a width"
     )
+    oneway_field: Printable | None = Field(
+        default=None, description="field that says whether a road is one-way", examples=["oneway"]
+    )
+    surface_field: Printable | None = Field(default=None, description="field of the surface type")
+    section_field: Printable | None = Field(
+        default=None, description="field of the agency's name of a section"
+    )
+    level_field: Printable | None = Field(
+        default=None,
+        description="field of a road's level: roads on two levels cross without meeting",
+    )
+    bridge_field: Printable | None = Field(default=None, description="field that tells bridges")
+    tunnel_field: Printable | None = Field(default=None, description="field that tells tunnels")
+    guess_fields: bool = Field(
+        default=True,
+        description="look for lanes, one-way, surface, layer, bridge and tunnel under their usual names",
+    )
+    segments_by: SegmentsBy = Field(
+        default="length",
+        description="where roads are cut: every segment_length_m; at the ends of the agency's own "
+        "sections, each of them a feature; where roads meet; or where they meet and by length between",
+    )
+    replaces: Printable | None = Field(
+        default=None,
+        description="id or name of an older network: segments found again keep key and history",
+    )
+    pavement_layer: Printable | None = Field(
+        default=None, description="layer of the pavement file, if it has several"
+    )
     begin_field: Printable | None = Field(
         default=None, description="field of the agency's measure at the line's begin"
     )
@@ -67,7 +97,9 @@ class NetworkSummary(BaseModel):
     roads: int
     segments: int
     length_m: float = Field(description="true ground metres of all roads")
-    segment_length_m: float | None
+    segments_by: SegmentsBy
+    segment_length_m: float | None = Field(description="null where roads are not cut by length")
+    replaces: uuid.UUID | None = Field(description="the older network that this one follows")
     source_crs: str = Field(description="CRS of the file")
     bbox: Bbox
     created_at: datetime
@@ -81,7 +113,9 @@ class NetworkSummary(BaseModel):
             roads=row.road_count,
             segments=row.segment_count,
             length_m=row.length_m,
+            segments_by=row.segments_by,
             segment_length_m=row.segment_length_m,
+            replaces=row.replaces,
             source_crs=row.source_crs,
             bbox=row.bounds,
             created_at=row.created_at,
@@ -128,7 +162,9 @@ class NetworkOut(NetworkSummary):
                     "roads": 35,
                     "segments": 81,
                     "length_m": 7913.4,
+                    "segments_by": "length",
                     "segment_length_m": 100.0,
+                    "replaces": None,
                     "source_crs": "EPSG:5514",
                     "bbox": [14.41, 50.07, 14.44, 50.09],
                     "created_at": "2026-05-04T09:30:00Z",
