@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -118,6 +119,19 @@ class Storage:
         except NotFound:
             return False
         return True
+
+    def keys(self, prefix: str, *, older_than_s: float = 0.0) -> list[str]:
+        """Return the keys that begin with `prefix` and '/', stored at least so many seconds ago."""
+        _check(prefix)
+        latest = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        with _translated("could not be listed", prefix):
+            blocks = list(obstore.list(self._store, prefix=prefix))
+        return [
+            str(each["path"])
+            for block in blocks
+            for each in block
+            if each["last_modified"] <= latest
+        ]
 
     def delete(self, key: str) -> None:
         """Remove what is stored under a key, if anything is."""

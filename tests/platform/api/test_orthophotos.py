@@ -6,6 +6,9 @@ import base64
 import hashlib
 import http.client
 import json
+import os
+import time
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ from pyproj import CRS
 
 from api_world import API, World, import_street, tile
 from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.storage import Storage
+from pavemap.geo.store.engine import make_engine
+from pavemap.platform.imagery import remove_replaced, remove_unused
 from pavemap.platform.settings import Settings
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
 
@@ -58,11 +64,40 @@ def test_the_same_file_twice_is_one(world: World, settings: Settings) -> None:
     assert len(world.survey()["orthophotos"]) == len(stored(settings)) == 1
 
 
-def test_other_content_takes_the_place_of_a_name(world: World) -> None:
-    world.put("tile.tif", tile(world.folder))
-    answer = world.put("tile.tif", tile(world.folder, seed=7))
+def test_other_content_takes_the_place_of_a_name(world: World, settings: Settings) -> None:
+    """And the bytes that nothing refers to any more are gone, with what a crash left a day ago."""
+    first, second = tile(world.folder), tile(world.folder, seed=7)
+    world.put("other.tif", tile(world.folder, seed=8))
+    world.put("tile.tif", first)
+    kept_for = Path(settings.storage_location) / "orthophotos" / world.survey_id
+    old, fresh = kept_for / f"{'0' * 64}.tif", kept_for / f"{'1' * 64}.tif"
+    for left in (old, fresh):
+        left.write_bytes(b"left by a crash")
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    answer = world.put("tile.tif", second)
     assert answer.status_code == 201
-    assert world.survey()["orthophotos"] == [answer.json()]
+    registered = world.survey()["orthophotos"]
+    assert answer.json() in registered
+    assert len(registered) == 2
+    assert {path.stem for path in stored(settings)} == {each["sha256"] for each in registered} | {
+        fresh.stem  # perhaps of an upload that is still going on
+    }
+    assert world.put("tile.tif", first).status_code == 201  # and it can come back
+
+
+def test_replaced_bytes_that_another_name_took_up_stay(world: World, settings: Settings) -> None:
+    """While they wait for removal the same content may be registered again."""
+    assert settings.database_url is not None
+    row = world.put("tile.tif", tile(world.folder)).json()
+    (path,) = stored(settings)
+    engine = make_engine(settings.database_url.get_secret_value())
+    key = str(path.relative_to(settings.storage_location))
+    survey, storage = uuid.UUID(world.survey_id), Storage(settings.storage_location)
+    remove_replaced(engine, storage, survey, keys=frozenset({key}))
+    assert remove_unused(engine, storage, survey, left_s=0.0) == 0
+    engine.dispose()
+    assert [path.stem for path in stored(settings)] == [row["sha256"]]
 
 
 def test_a_cog_is_kept_as_it_is(world: World, settings: Settings) -> None:

@@ -50,7 +50,7 @@ def add_orthophoto(
     """Register an uploaded file; return its row and whether it is new.
 
     The same content is one row, under the name it first had. New content under a known name takes
-    that name's place, as a new row; the old bytes stay in storage for cells that still read them.
+    that name's place, as a new row; whoever calls this may then remove the old bytes from storage.
 
     Raises NotFound for an unknown survey.
     """

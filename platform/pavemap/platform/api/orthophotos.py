@@ -15,6 +15,7 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
+from pavemap.geo.errors import PavemapError, Unavailable
 from pavemap.geo.raster import Orthophoto
 from pavemap.geo.storage import orthophoto_key
 from pavemap.geo.store import model_versions, networks, overlap, surveys
@@ -22,6 +23,7 @@ from pavemap.geo.store import orthophotos as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.surveys import SurveyRow
+from pavemap.platform import imagery
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
@@ -36,6 +38,8 @@ from pavemap.platform.errors import (
     UploadDamaged,
 )
 from pavemap.platform.uploads import Received, check_length, receive, scratch
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +208,8 @@ def _register(
         photo = services.readers.to_cog(file.path, cog, name=label)
         services.storage.put_file(key, cog)
     with database(services.engine) as connection:
-        return store.add_orthophoto(
+        before = store.list_orthophotos(connection, survey_id)
+        registered = store.add_orthophoto(
             connection,
             survey_id=survey_id,
             name=label,
@@ -214,6 +219,20 @@ def _register(
             info=photo,
             warnings=photo.warnings(target.model_gsd_m),
         )
+        if not services.storage.exists(key):  # removed as unused before the survey was locked here
+            raise Unavailable("this very file was just being removed; send it again")
+    replaced = frozenset(row.key for row in before if row.name == label and row.key != key)
+    if replaced:
+        _remove_replaced(services, survey_id, replaced)
+    return registered
+
+
+def _remove_replaced(services: Services, survey_id: uuid.UUID, keys: frozenset[str]) -> None:
+    """Free what the new file replaced; when that fails, the next replacement sees to it."""
+    try:
+        imagery.remove_replaced(services.engine, services.storage, survey_id, keys=keys)
+    except PavemapError as exc:
+        log.warning("replaced imagery of survey %s is still in storage: %s", survey_id, exc)
 
 
 def _known(services: Services, target: Target, sha256: str) -> Orthophoto | None:
