@@ -200,8 +200,8 @@ applications:
           min_replicas: {{ $detectors.min }}
           initial_replicas: {{ $detectors.min }}
           max_replicas: {{ $detectors.max }}
-          # Chips on their way for each Detector; more than two batches of eight, and another one starts.
-          target_ongoing_requests: 16
+          # Chips on their way for each Detector: with more than two batches (of 8 on a GPU, of 1 on CPUs) another starts.
+          target_ongoing_requests: {{ mul 2 (.Values.serving.args.max_batch_size | default ($onGpu | ternary 8 1)) }}
           upscale_delay_s: 10
           downscale_delay_s: {{ $detectors.idleSeconds }}
     {{- end }}
