@@ -31,6 +31,7 @@ class Bits:
     piece, segment: (N,) indices. station, offset: (N, 2) in m. width_mm: (N, 2), 0 where unknown.
     length_m: (N,) true. xy: (N, 2, 2) true metres about the segment's origin.
     bearing: (N,) of the centre-line beside the bit, radians in the CRS.
+    xy, origin and bearing serve whole steps only and are empty once bits are cut.
     """
 
     piece: Integers
@@ -91,7 +92,6 @@ class Bits:
             cut: Floats = values[bit, 0, None] + parts * step[:, None]
             return cut
 
-        xy = np.stack([between(self.xy[:, :, axis]) for axis in (0, 1)], axis=-1)
         return replace(
             self,
             piece=self.piece[bit],
@@ -100,9 +100,9 @@ class Bits:
             offset=between(self.offset),
             width_mm=between(self.width_mm),
             length_m=self.length_m[bit] * (stop - start),
-            xy=xy,
-            origin=self.origin[bit],
-            bearing=self.bearing[bit],
+            xy=np.empty((0, 2, 2)),
+            origin=np.empty((0, 2)),
+            bearing=np.empty(0),
         )
 
     def cut_offsets(self, borders: Borders) -> Bits:

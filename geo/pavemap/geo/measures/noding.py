@@ -16,6 +16,9 @@ from scipy.spatial import cKDTree
 from pavemap.geo.lines import Geometries, Polylines
 from pavemap.geo.measures.road_frame import Floats, Integers
 
+ROUNDING = 1e-6
+"""In the CRS; places this near to each other are one."""
+
 
 def node_lines(lines: Geometries, tolerance: float) -> Geometries:
     """Return lines that meet at common end points only; tolerance in units of the CRS."""
@@ -55,20 +58,27 @@ def _keys(points: Floats) -> NDArray[np.complex128]:
 
 
 def _ends_joined(lines: Geometries, tolerance: float) -> Geometries:
-    """Move ends that lie within the tolerance of each other to one of them, the same in any order."""
+    """Move loose ends and what lies within the tolerance of them to their mean."""
     flat = Polylines.from_shapely(lines)
     heads, tails = flat.offsets[:-1], flat.offsets[1:] - 1
     at = np.concatenate([heads, tails])
-    distinct, which = np.unique(_keys(flat.points[at, :2]), return_inverse=True)
+    distinct, which, count = np.unique(
+        _keys(flat.points[at, :2]), return_inverse=True, return_counts=True
+    )
     places = np.column_stack([distinct.real, distinct.imag])
     pairs = cKDTree(places).query_pairs(tolerance, output_type="ndarray")
+    apart = np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T)
+    # Two junctions stay two; only a loose end is drawn to what is near, and rounding undone.
+    pairs = pairs[(count[pairs] == 1).any(axis=1) | (apart < ROUNDING)]
     if not len(pairs):
         return lines
     links = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(places), len(places)))
     _, group = connected_components(links, directed=False)
-    # np.unique sorted the places, so the first of each group is its westernmost.
-    _, first = np.unique(group, return_index=True)
-    target = first[group]
+    ends_in = np.bincount(group, count)
+    middle = [np.bincount(group, count * places[:, axis]) / ends_in for axis in (0, 1)]
+    several = np.bincount(group)[group] > 1
+    places = np.where(several[:, None], np.column_stack(middle)[group], places)
+    target = np.where(several, group + len(group), np.arange(len(group)))
     ends = np.column_stack([heads, tails])
     joined = target[which].reshape(2, -1).T
     loops = (joined[:, 0] == joined[:, 1]) & (
@@ -77,7 +87,7 @@ def _ends_joined(lines: Geometries, tolerance: float) -> Geometries:
     short = loops & (flat.sizes < 4)
     points = flat.points.copy()
     for end in (0, 1):
-        points[ends[:, end], :2] = places[joined[:, end]]
+        points[ends[:, end], :2] = places[which.reshape(2, -1).T[:, end]]
     moved = Polylines(points, flat.offsets).take(~short).to_shapely()
     return np.asarray(shapely.force_2d(moved), object)
 

@@ -76,10 +76,17 @@ def grid_cells(
     row, strip = place // columns[segment], place % columns[segment]
     imaged_m2, whole_m2 = np.empty(len(segment)), np.empty(len(segment))
     shapely.prepare(ground)
+    covered = _covered_rows(frames, strips, ground, rows, params.zeb_cell_m)
+    covered = covered[(np.cumsum(rows) - rows)[segment] + row]
     for start in range(0, len(segment), CELLS_AT_ONCE):
         some = slice(start, start + CELLS_AT_ONCE)
         imaged_m2[some], whole_m2[some] = _imaged(
-            frames, strips, ground, (segment[some], row[some], strip[some]), params.zeb_cell_m
+            frames,
+            strips,
+            ground,
+            (segment[some], row[some], strip[some]),
+            params.zeb_cell_m,
+            covered[some],
         )
     least = (params.zeb_min_imaged - ROUNDING) * whole_m2
     evaluated = (imaged_m2 >= least) & (imaged_m2 > 0.0)
@@ -102,38 +109,80 @@ def zeb_share(cells: Cells, count: int) -> Floats:
     return share
 
 
+def _covered_rows(
+    frames: RoadFrames, strips: Layout, ground: Geometries, rows: Integers, cell_m: float
+) -> NDArray[np.bool_]:
+    """Return whether all cells of a row are imaged, for every row of every segment: most are."""
+    segment = np.repeat(np.arange(len(rows)), rows)
+    row = np.arange(len(segment)) - np.repeat(np.cumsum(rows) - rows, rows)
+    right, left = strips.right, strips.left
+    first, last = strips.first[:-1][segment], strips.first[1:][segment] - 1
+    low = right[first] + MARGIN * (left - right)[first]
+    high = left[last] - MARGIN * (left - right)[last]
+    covered = np.empty(len(segment), np.bool_)
+    for begin in range(0, len(segment), CELLS_AT_ONCE):
+        some = slice(begin, begin + CELLS_AT_ONCE)
+        owner = segment[some]
+        start = np.asarray((row[some] + MARGIN) * cell_m, np.float64)
+        stop = np.minimum((row[some] + 1.0) * cell_m, frames.lengths[owner]) - MARGIN * cell_m
+        corners = _corners(frames, owner, start, np.maximum(stop, start), low[some], high[some])
+        covered[some] = shapely.covers(ground[owner], _quads(corners))
+    return covered
+
+
+def _corners(
+    frames: RoadFrames, segment: Integers, start: Floats, stop: Floats, right: Floats, left: Floats
+) -> Floats:
+    """Return (C, 4, 2) corners in the CRS between two stations and two offsets each."""
+    return np.stack(
+        [
+            frames.place(segment, start, right),
+            frames.place(segment, stop, right),
+            frames.place(segment, stop, left),
+            frames.place(segment, start, left),
+        ],
+        axis=1,
+    )
+
+
+def _quads(corners: Floats) -> Geometries:
+    return whole_polygons(np.asarray(shapely.linearrings(corners), object))
+
+
 def _imaged(
     frames: RoadFrames,
     strips: Layout,
     ground: Geometries,
     cells: tuple[Integers, Integers, Integers],
     cell_m: float,
+    covered: NDArray[np.bool_],
 ) -> tuple[Floats, Floats]:
     """Return the imaged and the nominal area of cells in true m2; a short last cell keeps its whole one."""
     segment, row, strip = cells
     index = strips.index_of(segment, strip)
-    start = row * cell_m
+    start = np.asarray(row * cell_m, np.float64)
     stop = np.minimum(start + cell_m, frames.lengths[segment])
     right, left = strips.right[index], strips.left[index]
 
-    def drawn(margin: float) -> Geometries:
-        along, across = margin * (stop - start), margin * (left - right)
-        corners = [
-            frames.place(segment, start + along, right + across),
-            frames.place(segment, stop - along, right + across),
-            frames.place(segment, stop - along, left - across),
-            frames.place(segment, start + along, left - across),
-        ]
-        rings = shapely.linearrings(np.stack(corners, axis=1))
-        return whole_polygons(np.asarray(rings, object))
-
+    corners = _corners(frames, segment, start, stop, right, left)
+    aside, ahead = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
     square = frames.scale[segment] ** 2
-    within = shapely.covers(ground[segment], drawn(MARGIN))
-    quads = drawn(0.0)
-    area = shapely.area(quads) / square
-    imaged = np.where(within, area, 0.0)
-    rest = np.flatnonzero(~within)
-    rest = rest[shapely.intersects(ground[segment[rest]], quads[rest])]
-    common = shapely.intersection(ground[segment[rest]], quads[rest])
+    area = np.abs(aside[:, 0] * ahead[:, 1] - aside[:, 1] * ahead[:, 0]) / 2.0 / square
+    imaged = np.where(covered, area, 0.0)
+    rest = np.flatnonzero(~covered)
+    along, across = MARGIN * (stop - start)[rest], MARGIN * (left - right)[rest]
+    inner = _corners(
+        frames,
+        segment[rest],
+        start[rest] + along,
+        stop[rest] - along,
+        right[rest] + across,
+        left[rest] - across,
+    )
+    within = shapely.covers(ground[segment[rest]], _quads(inner))
+    imaged[rest[within]] = area[rest[within]]
+    rest = rest[~within]
+    quads = _quads(corners[rest])
+    common = shapely.intersection(ground[segment[rest]], quads)
     imaged[rest] = shapely.area(common) / square[rest]
     return imaged, area * cell_m / np.maximum(stop - start, ROUNDING)
