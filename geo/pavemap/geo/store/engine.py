@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg import errors as pg
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -62,6 +63,7 @@ def make_engine(
         max_overflow=max_overflow,
         pool_timeout=CONNECT_TIMEOUT_S,
         pool_pre_ping=True,
+        json_deserializer=orjson.loads,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": application_name,
