@@ -60,6 +60,10 @@ class SegmentCondition(Figures):
     to_m: float
     length_m: float
     width_m: float
+    width_source: str
+    lanes: int | None
+    oneway: bool
+    surface: str
     line: shapely.LineString
     """The centre-line, in degrees."""
     pavement: shapely.MultiPolygon
@@ -135,7 +139,8 @@ _SORT_KEYS: dict[str, str] = {
 
 _SEGMENT_COLUMNS = (
     """c.segment_id, s.segment_key, r.road_key, s.name, s.from_m, s.to_m, s.length_m,
-    s.width_m, ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement, """
+    s.width_m, s.width_source, s.lanes, s.oneway, s.surface,
+    ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement, """
     + figures.COLUMNS
 )
 

@@ -68,6 +68,10 @@ EXAMPLE_SEGMENTS: JsonDict = {
                 "to_m": 200.0,
                 "length_m": 100.0,
                 "width_m": 7.0,
+                "width_source": "field",
+                "lanes": 2,
+                "oneway": False,
+                "surface": "asphalt",
                 **FIGURES,
             },
         }
@@ -170,6 +174,10 @@ class SegmentProperties(FiguresOut):
     to_m: float
     length_m: float
     width_m: float
+    width_source: str = Field(description="where the width is from: 'field', 'lanes' or 'default'")
+    lanes: int | None = Field(description="in both directions together; null where not stated")
+    oneway: bool = Field(description="traffic runs in the direction of the line only")
+    surface: str = Field(description="surface type, as the network's file has it; '' for none")
 
 
 class CrackProperties(BaseModel):
