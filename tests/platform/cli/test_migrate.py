@@ -34,6 +34,23 @@ def test_two_at_once_bring_an_empty_database_up_to_date(empty_database_url: str)
     engine.dispose()
 
 
+def test_a_database_that_does_not_come_up_is_waited_for_so_long_and_no_longer(
+    tmp_path: Path,
+) -> None:
+    url = "postgresql://pavemap:hush@127.0.0.1:9/roads"
+    done = subprocess.run(
+        [PAVEMAP, "migrate", "--wait", "1.5"],
+        env={**os.environ, "PAVEMAP_DATABASE_URL": url},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "after 1.5 s the database can't be reached" in done.stderr
+    assert "hush" not in done.stderr
+
+
 def test_without_a_database_it_says_what_to_set(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "PAVEMAP_DATABASE_URL"}
     done = subprocess.run(

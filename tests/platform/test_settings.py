@@ -1,0 +1,60 @@
+"""Secrets come from files too, and may change while the program runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from pavemap.geo.errors import BadInput, Unavailable
+from pavemap.geo.store.engine import database, follow_url_file, make_engine
+from pavemap.platform.settings import Settings
+from pavemap.serving.args import ServingArgs
+
+
+def test_the_databases_url_is_read_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PAVEMAP_DATABASE_URL", raising=False)
+    monkeypatch.setenv("PAVEMAP_DATABASE_URL_FILE", str(tmp_path / "url"))
+    with pytest.raises(BadInput, match="is it mounted"):
+        Settings()
+    (tmp_path / "url").write_text("\n")
+    with pytest.raises(BadInput, match="is empty"):
+        ServingArgs().database()
+    (tmp_path / "url").write_text("postgresql://roads:hush@db/roads\n")
+    given = Settings().database_url
+    assert given is not None
+    assert given.get_secret_value() == "postgresql://roads:hush@db/roads"
+    assert "hush" not in repr(Settings())
+    assert ServingArgs().database() == "postgresql://roads:hush@db/roads"
+    monkeypatch.setenv("PAVEMAP_DATABASE_URL", "postgresql://other@db/roads")
+    given = Settings().database_url
+    assert given is not None
+    assert given.get_secret_value() == "postgresql://other@db/roads"
+
+
+def test_a_changed_password_is_taken_up_by_new_connections(engine: Engine, tmp_path: Path) -> None:
+    with database(engine) as connection:
+        connection.execute(text("CREATE ROLE changing LOGIN PASSWORD 'first'"))
+    url = engine.url.set(username="changing", password="first").render_as_string(False)
+    (tmp_path / "url").write_text(url)
+    follower = make_engine(url)
+    follow_url_file(follower, tmp_path / "url")
+    try:
+        with database(follower) as connection:
+            assert connection.scalar(text("SELECT current_user")) == "changing"
+        with database(engine) as connection:
+            connection.execute(text("ALTER ROLE changing PASSWORD 'second'"))
+        follower.dispose()  # as when a connection of the pool is lost
+        with pytest.raises(Unavailable), database(follower):
+            pass
+        (tmp_path / "url").write_text(url.replace("first", "second"))
+        with database(follower) as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+    finally:
+        follower.dispose()
+        with database(engine) as connection:
+            connection.execute(text("DROP ROLE changing"))
