@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from pavemap.training.calibration import Calibration, Tally, fit, reliability
+from pavemap.training.card import read_card, write_card
 from pavemap.training.datasets import LabelledImage
-from training.drawing import mask_of
+from pavemap.training.inference import CrackModel
+from pavemap.training.registry import shipped
+from training.drawing import draw_image, mask_of
 
 
 def image_of(crack: NDArray[np.bool_], ignore: NDArray[np.bool_] | None = None) -> LabelledImage:
     nothing = np.zeros(crack.shape, bool)
     pixels = np.zeros((*crack.shape, 3), np.uint8)
     return LabelledImage("drawn", pixels, crack, nothing if ignore is None else ignore)
+
+
+def scaled(tally: Tally, calibration: Calibration) -> Tally:
+    """The counts once every byte is calibrated; 0 and 255 stay."""
+    level = np.arange(1, 255) / 255
+    inner = np.rint(255 * expit(calibration.slope * logit(level) + calibration.offset))
+    table = np.concatenate([[0], inner, [255]]).astype(int)
+    sound, crack = (np.bincount(table, one, 256) for one in (tally.sound, tally.crack))
+    return Tally(sound.astype(np.int64), crack.astype(np.int64))
 
 
 def overconfident(slope: float, offset: float) -> Tally:
@@ -46,7 +61,7 @@ def test_the_fit_finds_the_scaling_that_a_network_lacks(slope: float, offset: fl
 def test_calibrated_probabilities_come_true() -> None:
     tally = overconfident(0.5, -0.7)
     before = reliability(tally)["error"]
-    after = reliability(tally.through(fit(tally)))
+    after = reliability(scaled(tally, fit(tally)))
     assert before > 0.1
     assert after["error"] < 0.005
     assert after["said"] == pytest.approx(after["seen"], abs=0.01)
@@ -66,11 +81,19 @@ def test_the_curve_by_hand() -> None:
 def test_with_nothing_to_fit_to_nothing_changes() -> None:
     sound = np.full(256, 1000, np.int64)
     assert fit(Tally(sound, np.zeros(256, np.int64))) == Calibration()
-    table = Calibration().table()
-    np.testing.assert_array_equal(table, np.arange(256))
 
 
-def test_the_table_is_monotone_and_keeps_what_is_certain() -> None:
-    table = Calibration(0.4, -1.0).table().astype(int)
-    assert (table[0], table[255]) == (0, 255)
-    assert (np.diff(table) >= 0).all()
+def test_calibration_scales_the_networks_logits(tmp_path: Path) -> None:
+    chip = draw_image(3).pixels
+    for model in shipped():
+        folder = tmp_path / model.name
+        shutil.copytree(model, folder)
+        maps = []
+        for calibration in (None, (0.5, -0.4)):
+            write_card(read_card(model).model_copy(update={"calibration": calibration}), folder)
+            maps.append(CrackModel.load(folder, device="cpu", precision="fp32").detect(chip) / 255)
+        plain, found = maps
+        unsure = (plain > 0.2) & (plain < 0.8)
+        assert unsure.sum() > 100
+        expected = expit(0.5 * logit(plain[unsure]) - 0.4)
+        np.testing.assert_allclose(found[unsure], expected, atol=1.5 / 255)

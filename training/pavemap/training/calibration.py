@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from pavemap.training.datasets import LabelledImage
 
@@ -31,12 +31,6 @@ class Calibration:
 
     slope: float = 1.0
     offset: float = 0.0
-
-    def table(self) -> NDArray[np.uint8]:
-        """Calibrated byte of each of the 256 bytes a network gives; 0 and 255 stay."""
-        level = np.arange(1, LEVELS - 1) / (LEVELS - 1)
-        scaled = np.rint(expit(self.slope * logit(level) + self.offset) * (LEVELS - 1))
-        return np.concatenate([[0], scaled, [LEVELS - 1]]).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -55,15 +49,6 @@ class Tally:
                 pixels = found[(image.crack == bool(label)) & ~image.ignore]
                 counts[label] += np.bincount(pixels, minlength=LEVELS)
         return cls(counts[0], counts[1])
-
-    def through(self, calibration: Calibration) -> Tally:
-        """What the counts are once the probabilities are calibrated."""
-        table = calibration.table()
-        sound, crack = (
-            np.bincount(table, weights=counts, minlength=LEVELS).astype(np.int64)
-            for counts in (self.sound, self.crack)
-        )
-        return Tally(sound, crack)
 
 
 def fit(tally: Tally) -> Calibration:

@@ -33,6 +33,8 @@ from pavemap.training.zero_border import (
     pool,
 )
 
+LEAST_PROBABILITY = 1e-4  # certain votes count as almost certain, so that they have a logit
+
 SURVEY_BORDER_PX = 32  # mirrored pixels around a chip, so that its edge isn't met by zeros at once
 
 
@@ -64,6 +66,9 @@ class DenseFan(DenseForm):
     6x6 convolution, FC2 and FC3 are 1x1. Last, the overlapping windows' votes are averaged.
     """
 
+    calibration: tuple[float, float] | None = None
+    """Slope and offset by which the averaged votes are scaled (`calibration.py`)."""
+
     def __init__(self, network: FanNet, *, stride: int = 4) -> None:
         super().__init__()
         if stride not in (1, 2, 4) or stride > network.size:
@@ -92,7 +97,11 @@ class DenseFan(DenseForm):
         """Probabilities (N, h - P, w - P) with P = pad_before + pad_after."""
         height = pixels.shape[2] - self.pad_before - self.pad_after
         width = pixels.shape[3] - self.pad_before - self.pad_after
-        return self._vote(self._grid(pixels, height, width), height, width)
+        votes = self._vote(self._grid(pixels, height, width), height, width)
+        if self.calibration is None:
+            return votes
+        slope, offset = self.calibration
+        return torch.sigmoid(slope * torch.logit(votes, eps=LEAST_PROBABILITY) + offset)
 
     def _grid(self, pixels: Tensor, height: int, width: int) -> Tensor:
         """The windows (N, s*s, rows, columns) of the grid of patches."""
@@ -164,9 +173,13 @@ class DenseZeroFan(DenseFan):
 class DenseSurvey(DenseForm):
     """The survey network with its batch normalisation folded into the convolutions."""
 
-    def __init__(self, network: SurveyNet) -> None:
+    def __init__(
+        self, network: SurveyNet, *, calibration: tuple[float, float] | None = None
+    ) -> None:
         super().__init__()
         self.network = _folded(copy.deepcopy(network).eval())
+        if calibration is not None:
+            _scale_logits(cast(SurveyNet, self.network).head, *calibration)
         self.pad_before = self.pad_after = SURVEY_BORDER_PX
         self.reach_before = self.reach_after = REACH_PX
         self.lost_before = 0
@@ -177,13 +190,20 @@ class DenseSurvey(DenseForm):
         return torch.sigmoid(cast(Tensor, self.network(pixels))[:, 0].float())
 
 
-def dense_form(network: nn.Module, *, stride: int = 4) -> DenseForm:
-    """The dense form of a trained network; `stride` matters to the paper's alone."""
+def dense_form(
+    network: nn.Module, *, stride: int = 4, calibration: tuple[float, float] | None = None
+) -> DenseForm:
+    """The dense form of a trained network; `stride` matters to the paper's alone.
+
+    `calibration` is the slope and the offset of Platt's scaling, applied to the logits.
+    """
     if isinstance(network, FanNet):
-        form = DenseFan if network.border == "context" else DenseZeroFan
-        return form(network.eval(), stride=stride).eval()
+        kind = DenseFan if network.border == "context" else DenseZeroFan
+        form = kind(network.eval(), stride=stride).eval()
+        form.calibration = calibration
+        return form
     if isinstance(network, SurveyNet):
-        return DenseSurvey(network).eval()
+        return DenseSurvey(network, calibration=calibration).eval()
     raise BadModel(f"{type(network).__name__} has no dense form.")
 
 
@@ -193,6 +213,13 @@ def _as_convolution(layer: nn.Linear, side: int) -> nn.Conv2d:
     convolution.weight.data = layer.weight.data.reshape(outputs, inputs, side, side).clone()
     cast(Tensor, convolution.bias).data = layer.bias.data.clone()
     return convolution
+
+
+def _scale_logits(head: nn.Conv2d, slope: float, offset: float) -> None:
+    """Have the last layer give scaled logits: calibration then costs nothing."""
+    head.weight.data *= slope
+    bias = cast(Tensor, head.bias)
+    bias.data = bias.data * slope + offset
 
 
 def _folded(module: nn.Module) -> nn.Module:

@@ -107,14 +107,15 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     maps = [[raw.detect(image.pixels) for image in some] for some in images]
     tally = Tally.of(chain.from_iterable(maps), chain.from_iterable(images))
     calibration = fit(tally)
-    table = calibration.table()
     card = card.model_copy(update={"calibration": (calibration.slope, calibration.offset)})
     write_card(card, folder)
     model = CrackModel.load(folder)
+    maps = [[model.detect(image.pixels) for image in some] for some in images]
+    calibrated = Tally.of(chain.from_iterable(maps), chain.from_iterable(images))
     curve = threshold_curve(model, sets)
     ratios = [
         length_ratios(
-            [table[found] for found in some],
+            some,
             [image.crack for image in labelled],
             thresholds=list(curve),
             vectorize=card.vectorize,
@@ -130,7 +131,7 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
             source.label: {f"{threshold:g}": round(value, 4) for threshold, value in ratio.items()}
             for source, ratio in zip(sets, ratios, strict=True)
         },
-        "reliability": reliability(tally.through(calibration)),
+        "reliability": reliability(calibrated),
         "reliability_uncalibrated": reliability(tally),
     }
     return card.model_copy(update={"threshold": best, "metrics": {**card.metrics, **metrics}})

@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pavemap.training.architectures import build_network, scaled
-from pavemap.training.calibration import Calibration
 from pavemap.training.card import ModelCard, checked_weights, read_card
 from pavemap.training.config import Precision
 from pavemap.training.dense import DenseForm, dense_form
@@ -51,9 +50,6 @@ class CrackModel:
         self._device, self._precision = device, precision
         self._tile_px = tile_px or form.tile_px
         self._form = channels_last(form, device)
-        self._calibrated = (
-            None if card.calibration is None else Calibration(*card.calibration).table()
-        )
 
     @classmethod
     def load(
@@ -86,7 +82,7 @@ class CrackModel:
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        form = dense_form(network, stride=stride)
+        form = dense_form(network, stride=stride, calibration=card.calibration)
         return cls(card, form, device=chosen, precision=precision, tile_px=tile_px)
 
     def detect(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -121,10 +117,7 @@ class CrackModel:
             with autocast(self._device, self._precision):
                 probability = self._form(scaled(pixels.to(self._device)))
             part = probability[:, *tile.inside].mul(255.0).round_().to(torch.uint8)
-            bytes_ = part.cpu().numpy()
-            found[:, tile.rows, tile.columns] = (
-                bytes_ if self._calibrated is None else self._calibrated[bytes_]
-            )
+            found[:, tile.rows, tile.columns] = part.cpu().numpy()
 
     def _extended(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
         form = self._form

@@ -34,9 +34,9 @@ SMALL_SEGMENT_PX = 7
 class _Picture(nn.Module):
     """A dense form between pixels in [0, 1] and a map of the same size."""
 
-    def __init__(self, form: DenseForm, calibration: tuple[float, float] | None) -> None:
+    def __init__(self, form: DenseForm) -> None:
         super().__init__()
-        self.form, self.calibration = form, calibration
+        self.form = form
 
     def forward(self, pixels: Tensor) -> Tensor:
         before, after = self.form.pad_before, self.form.pad_after
@@ -44,11 +44,7 @@ class _Picture(nn.Module):
         found: Tensor = self.form(padded * 2.0 - 1.0)
         first = before - self.form.lost_before
         height, width = pixels.shape[2:]
-        found = found[:, first : first + height, first : first + width].unsqueeze(1)
-        if self.calibration is None:
-            return found
-        slope, offset = self.calibration
-        return torch.sigmoid(slope * torch.logit(found, eps=1e-6) + offset)
+        return found[:, first : first + height, first : first + width].unsqueeze(1)
 
 
 def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelCard:
@@ -68,7 +64,7 @@ def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelC
     card = read_card(folder)
     network = build_network(card.architecture, card.architecture_args, channels=card.channels)
     network.load_state_dict(load_file(checked_weights(folder, card)))
-    picture = _Picture(dense_form(network), card.calibration).eval()
+    picture = _Picture(dense_form(network, calibration=card.calibration)).eval()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
         file = Path(place) / "model.onnx"
