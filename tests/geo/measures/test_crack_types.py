@@ -118,6 +118,13 @@ def test_ends_that_miss_by_a_hair_meet() -> None:
     assert set(types(apart)) == {"alligator"}
 
 
+def test_a_step_back_by_rounding_leaves_a_cell_whole() -> None:
+    lines = grid((5, 1), columns=3, rows=1, size=0.25)
+    lines[0] = crack([(5, 1), (5.1 + 4e-15, 1), (5.1, 1), (5.25, 1)], 4.0)
+    table = figures(segment_measures(pieces(lines), road()))
+    assert table["alligator_m2"] == pytest.approx(3 * 0.25**2)
+
+
 def test_branching_without_closed_cells_is_alligator() -> None:
     # A spine of five joints 0.2 m apart, of which three branch, then all; no branch closes a cell.
     spine = [

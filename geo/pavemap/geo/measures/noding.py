@@ -23,6 +23,8 @@ ROUNDING = 1e-6
 def node_lines(lines: Geometries, tolerance: float) -> Geometries:
     """Return lines that meet at common end points only; tolerance in units of the CRS."""
     lines = _ends_joined(shapely.force_2d(lines), tolerance)
+    # A step back by rounding, as cuts may leave, would keep a cell from closing.
+    lines = shapely.remove_repeated_points(lines, tolerance=ROUNDING)
     tree = shapely.STRtree(lines)
     nodes, degree = end_nodes(lines)
     hosts = _ended_upon(lines, tree, nodes, degree, tolerance)
