@@ -55,6 +55,18 @@ def test_a_list_and_a_limit_choose_the_images(folder: Path, dark_finder: CrackMo
     assert [i.name for i in evaluate(dark_finder, folder, limit=2).images] == ["000", "001"]
 
 
+def test_pictures_and_figures_are_of_every_image(
+    folder: Path, tmp_path: Path, dark_finder: CrackModel
+) -> None:
+    result = evaluate(dark_finder, folder, limit=2, pictures=tmp_path / "pictures")
+    written = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert written == ["000.jpg", "001.jpg"]
+    figures = result.to_dict()["figures"]
+    assert set(figures["mean"]) == {"0", "2", "5"}
+    assert figures["mean"]["2"]["f1"] == result.to_dict()["mean"]["f1"]
+    assert figures["ods"]["f1"] <= figures["ois"]
+
+
 def test_a_model_folder_does_as_well_as_a_loaded_model(folder: Path, tmp_path: Path) -> None:
     result = evaluate(write_model_folder(tmp_path / "other"), folder, limit=1)
     assert result.model_id.startswith("drawn-")

@@ -143,7 +143,7 @@ def evaluate(
         )
         if pictures is not None:
             picture = judged(image, probability >= used * 255, tolerance_px=tolerance_px)
-            write_picture(pictures / f"{pair.name}.png", picture)
+            write_picture(pictures / f"{pair.name}.jpg", picture)
         if on_image is not None:
             on_image(done, len(pairs))
     return Evaluation(

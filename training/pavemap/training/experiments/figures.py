@@ -40,10 +40,12 @@ OTHER_COLUMNS = ["F1 pooled", "F1 at 0 px", "F1 at 5 px", "ODS", "OIS"]
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation of a few values."""
+    """Mean and standard deviation of a few values, and how many they are."""
     if not values:
         return "–"
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{mean(values):.4f} ± {stdev(values):.4f} ({len(values)})"
 
 
 def f1_of(scores: Record) -> float:
