@@ -26,6 +26,11 @@ class Cluster:
 
     url: str
     token_file: Path
+    address: str
+    """Where drivers join (GCS)."""
+    metrics: str
+    """Where Prometheus would ask."""
+    folder: Path
     process: subprocess.Popen[bytes]
 
     def kill(self) -> None:
@@ -48,12 +53,13 @@ def ray_cluster(*, cpus: int = 2) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need a short path
     token_file = folder / "token"
     token_file.write_text("0123456789abcdef" * 4)
-    port, dashboard = free_port(), free_port()
+    port, dashboard, exported = free_port(), free_port(), free_port()
     environment = {
         **os.environ,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_metrics_report_interval_ms": "1000",
     }
     environment.pop("RAY_ADDRESS", None)
     options = {
@@ -61,6 +67,7 @@ def ray_cluster(*, cpus: int = 2) -> Iterator[Cluster]:
         "dashboard-host": "127.0.0.1",
         "dashboard-port": dashboard,
         "dashboard-agent-listen-port": free_port(),  # it takes the jobs; a fixed port else
+        "metrics-export-port": exported,
         "num-cpus": cpus,
         "temp-dir": folder,
         "object-store-memory": 100_000_000,
@@ -74,7 +81,10 @@ def ray_cluster(*, cpus: int = 2) -> Iterator[Cluster]:
             env=environment,
             start_new_session=True,
         )
-    cluster = Cluster(f"http://127.0.0.1:{dashboard}", token_file, process)
+    metrics = f"http://127.0.0.1:{exported}/metrics"
+    cluster = Cluster(
+        f"http://127.0.0.1:{dashboard}", token_file, f"127.0.0.1:{port}", metrics, folder, process
+    )
     try:
         _wait(cluster, folder / "log")
         yield cluster

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,14 @@ class ServingProcess:
 
     @classmethod
     def start(
-        cls, folder: Path, args: Mapping[str, Any], *, database_url: str, storage: Path
+        cls,
+        folder: Path,
+        args: Mapping[str, Any],
+        *,
+        database_url: str,
+        storage: Path | str,
+        variables: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> ServingProcess:
         """Start it, and wait until it is ready."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,11 +47,12 @@ class ServingProcess:
             **{k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "PAVEMAP_"))},
             "PAVEMAP_DATABASE_URL": database_url,
             "PAVEMAP_STORAGE_URL": str(storage),
+            **(variables or {}),
         }
         command = [sys.executable, "-m", "pavemap.serving.local", "--args", json.dumps(dict(args))]
         with log.open("ab") as sink:
             process = subprocess.Popen(
-                [*command, "--ray-folder", str(folder / "ray"), "--with-parent"],
+                [*command, "--ray-folder", str(folder / "ray"), "--with-parent", *options],
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 env=environment,

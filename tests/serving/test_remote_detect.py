@@ -31,7 +31,7 @@ class Handle:
     def detect(self) -> Handle:
         return self
 
-    def remote(self, _chip: NDArray[np.uint8], _model_id: str | None) -> Handle:
+    def remote(self, _chip: NDArray[np.uint8], _model_id: str | None, _ids: object) -> Handle:
         return self
 
     def result(self, *, timeout_s: float) -> NDArray[np.uint8]:

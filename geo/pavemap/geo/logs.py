@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 __all__ = ["about", "configure_logs", "known_ids", "note_ids"]
@@ -66,9 +66,16 @@ def configure_logs(*, level: str, as_json: bool) -> None:
         logger.propagate = False
 
 
-def about(**ids: Any) -> AbstractContextManager[Any]:
+@contextmanager
+def about(**ids: Any) -> Iterator[None]:
     """Have all lines of this thread or task bear these ids while the block runs; None is left out."""
-    return bound_contextvars(**{name: value for name, value in ids.items() if value is not None})
+    before = get_contextvars()
+    bind_contextvars(**{name: value for name, value in ids.items() if value is not None})
+    try:
+        yield
+    finally:
+        clear_contextvars()
+        bind_contextvars(**before)
 
 
 def note_ids(**ids: Any) -> None:

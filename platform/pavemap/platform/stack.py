@@ -91,7 +91,8 @@ class Stack(AbstractContextManager["Stack"]):
         self.settings = settings
         self._fresh = fresh
         self.failed = threading.Event()
-        self._serving_args = dict(serving_args or {})
+        logs = {"log_level": settings.log_level, "log_json": settings.log_format == "json"}
+        self._serving_args = {**logs, **(serving_args or {})}
         self._report = report
         self._children: list[_Child] = []
         self._stopping = threading.Event()
@@ -151,6 +152,8 @@ class Stack(AbstractContextManager["Stack"]):
         )
         environment = {
             **os.environ,
+            "PAVEMAP_LOG_FORMAT": self.settings.log_format,
+            "PAVEMAP_LOG_LEVEL": self.settings.log_level,
             "PAVEMAP_HOME": str(home),
             "PAVEMAP_DATABASE_URL": url,
             "PAVEMAP_STORAGE_URL": self.settings.storage_location,

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.secrets import secret
 
 DATABASE_VARIABLE = "PAVEMAP_DATABASE_URL"
 STORAGE_VARIABLE = "PAVEMAP_STORAGE_URL"
@@ -101,7 +102,7 @@ class ServingArgs(BaseModel):
     def database(self) -> str:
         """Return the database's URL for this process. Raises BadInput when none is given."""
         given = self.database_url.get_secret_value() if self.database_url else None
-        url = given or os.environ.get(DATABASE_VARIABLE)
+        url = given or secret(DATABASE_VARIABLE)
         if not url:
             raise BadInput(f"no database is named; set {DATABASE_VARIABLE} where Surveyors run")
         return url

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import ray
 from ray import serve
 
+from pavemap.geo.logs import about, configure_logs
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.batches import Chips, check_chip, predict_batch
-from pavemap.serving.logs import configure_logs
+from pavemap.serving.metrics import DetectorMetrics
 from pavemap.serving.model_in_use import ModelInUse
 from pavemap.serving.shelf import ModelShelf
 from pavemap.training.inference import CrackModel
@@ -45,6 +47,7 @@ class Detector:
             load=load,
             find=in_use.folder if in_use else find_model,
         )
+        self._metrics = DetectorMetrics()
         batching: Any = self._batch
         batching.set_max_batch_size(args.chips_per_detector(on_gpu=on_gpu)[0])
         batching.set_batch_wait_timeout_s(args.batch_wait_s)
@@ -57,16 +60,23 @@ class Detector:
             )
         log.info("detector with %s on %s", self._shelf.default_id, "GPU" if on_gpu else "CPU")
 
-    async def detect(self, chip: Chips, model_id: str | None = None) -> Chips:
+    async def detect(
+        self, chip: Chips, model_id: str | None = None, ids: Mapping[str, Any] | None = None
+    ) -> Chips:
         """Return the probability map (H, W) uint8 of a chip (H, W, 3) uint8 RGB.
 
         `model_id` names a model version; None is the one in use. Raises BadInput for another shape or
-        type, NotFound for an unknown version, and whatever the network raises for this chip.
+        type, NotFound for an unknown version, and whatever the network raises for this chip. `ids` are what
+        log lines about the chip shall bear.
         """
         check_chip(chip)
         result: Chips | Exception = await self._batch((chip, model_id))
         if isinstance(result, Exception):
+            with about(**(ids or {})):
+                log.error("a chip of %s failed: %s", chip.shape, result)
             raise result
+        with about(**(ids or {})):
+            log.debug("detected a chip of %s", chip.shape)
         return result
 
     async def model_id(self) -> str:
@@ -80,6 +90,7 @@ class Detector:
 
     def _predict(self, asked: list[Asked]) -> list[Chips | Exception]:
         """Predict a batch, the chips of each model version together."""
+        self._metrics.observe_batch(len(asked))
         results: dict[int, Chips | Exception] = {}
         for wanted in dict.fromkeys(model_id for _, model_id in asked):
             members = [index for index, (_, model_id) in enumerate(asked) if model_id == wanted]

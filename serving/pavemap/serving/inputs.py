@@ -31,6 +31,8 @@ class CellInputs:
     """The model version that the survey is made with."""
     keys: tuple[str, ...]
     """Storage keys of the imagery."""
+    names: tuple[str, ...]
+    """What people call it."""
 
 
 def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> CellInputs:
@@ -48,4 +50,5 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
         params=VectorizeParams.from_dict(survey.params),
         model_id=survey.model_id,
         keys=tuple(tile.key for tile in tiles),
+        names=tuple(tile.name for tile in tiles),
     )

@@ -7,6 +7,7 @@ processes die with this one, however it ends. The database's URL comes from the 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -24,8 +25,8 @@ import psutil
 from pydantic import SecretStr, ValidationError
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.logs import configure_logs
 from pavemap.serving.args import DATABASE_VARIABLE, ServingArgs
-from pavemap.serving.logs import configure_logs
 from pavemap.serving.ray_home import RayHome, quiet
 
 log = logging.getLogger("pavemap.serving.local")  # __name__ is __main__ here
@@ -173,6 +174,7 @@ def _own_ray(args: ServingArgs, options: argparse.Namespace, home: RayHome) -> d
     # On one machine CPUs are only Ray's book-keeping: what serving books must leave the cores to
     # a training job, which would otherwise wait for ever.
     cpus = options.num_cpus or int((os.cpu_count() or 1) + booked + 0.5)
+    _give_agent_a_port(_free_port())
     dashboard = {"dashboard_port": options.dashboard_port or _free_port()}
     return {
         "num_cpus": cpus,
@@ -183,6 +185,17 @@ def _own_ray(args: ServingArgs, options: argparse.Namespace, home: RayHome) -> d
         "log_to_driver": True,
         "_temp_dir": str(home.folder),
     }
+
+
+def _give_agent_a_port(port: int) -> None:
+    """Have Ray's agent, which takes the jobs, listen elsewhere than at the one port all Rays want.
+
+    `ray start` has an option for it, ray.init has none.
+    """
+    from ray._private.parameter import RayParams
+
+    made: Any = functools.partialmethod(RayParams.__init__, dashboard_agent_listen_port=port)
+    RayParams.__init__ = made  # type: ignore[method-assign]
 
 
 def _with_database(args: ServingArgs) -> ServingArgs:

@@ -18,6 +18,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from pavemap.geo.errors import Unavailable
+from pavemap.geo.logs import known_ids
 from pavemap.geo.survey_cell import Detect
 from pavemap.serving.backoff import Backoff
 from pavemap.serving.batches import Chips
@@ -78,7 +79,7 @@ class RemoteDetect:
         raise Unavailable("no Detector took the chip in time; are there enough of them?")
 
     def _ask(self, chip: Chips, model_id: str | None, *, timeout_s: float) -> Chips:
-        response: Any = self._handle.detect.remote(chip, model_id)
+        response: Any = self._handle.detect.remote(chip, model_id, known_ids())
         try:
             return cast(Chips, response.result(timeout_s=timeout_s))
         except (GetTimeoutError, TimeoutError):

@@ -13,11 +13,12 @@ from typing import Any
 import cv2
 from ray.serve.handle import DeploymentHandle
 
+from pavemap.geo.logs import configure_logs
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.crew import Crew
-from pavemap.serving.logs import configure_logs
+from pavemap.serving.metrics import SurveyorMetrics
 from pavemap.serving.remote_detect import RemoteDetect
 from pavemap.serving.worker import CellWorker, WorkRules
 from pavemap.training.card import read_card
@@ -55,6 +56,7 @@ class Surveyor:
             max_attempts=args.max_attempts,
             retry_after_s=args.retry_after_error_s,
         )
+        metrics = SurveyorMetrics()
         workers = [
             CellWorker(
                 engine,
@@ -63,6 +65,7 @@ class Surveyor:
                 name=f"{name}-{number}",
                 rules=rules,
                 stop=stop,
+                observe=metrics.observe_cell,
             )
             for number in range(args.surveyor_threads)
         ]

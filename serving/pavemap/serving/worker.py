@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from pavemap.geo.errors import NotFound, StorageFull, Unavailable
+from pavemap.geo.logs import about, note_ids
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import cells, measuring, surveys
 from pavemap.geo.store.cells import ClaimedCell
@@ -28,6 +29,9 @@ from pavemap.serving.inputs import read_inputs
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+ObserveCell = Callable[[str, Mapping[str, float]], None]
+"""Told of every cell: its outcome (done, failed, dropped) and its seconds by stage."""
 
 AWAY = (Unavailable, StorageFull)
 """What passes without a change to the cell: something is away, or the database's disk is full."""
@@ -59,6 +63,7 @@ class CellWorker:
         name: str,
         rules: WorkRules | None = None,
         stop: threading.Event | None = None,
+        observe: ObserveCell = lambda _outcome, _seconds: None,
     ) -> None:
         """Take what the work needs; `name` owns the leases and must be no other worker's.
 
@@ -69,6 +74,7 @@ class CellWorker:
         self._storage = storage
         self._detect_with = detect_with
         self._rules = rules or WorkRules()
+        self._observe = observe
         self._stop = stop or threading.Event()
         self._busy_since: float | None = None
 
@@ -94,14 +100,17 @@ class CellWorker:
                     model_id=self._rules.model_id,
                 )
             if claimed:
-                self._survey(claimed[0])
+                cell = f"{claimed[0].cell.col},{claimed[0].cell.row}"
+                with about(survey_id=str(claimed[0].survey_id), cell=cell):
+                    self._survey(claimed[0])
                 return True
             with database(self._engine) as conn:
                 survey = surveys.claim_measuring(
                     conn, worker=self.name, lease_s=self._rules.lease_s
                 )
             if survey is not None:
-                self._measure(survey)
+                with about(survey_id=str(survey.id)):
+                    self._measure(survey)
                 return True
             return False
         finally:
@@ -125,6 +134,7 @@ class CellWorker:
             with database(self._engine) as conn:
                 inputs = read_inputs(conn, claimed, storage=self._storage)
             keys = inputs.keys
+            note_ids(orthophotos=inputs.names)
             result = survey_cell(
                 claimed.cell,
                 grid=inputs.grid,
@@ -133,16 +143,19 @@ class CellWorker:
                 detect=self._detect_with(inputs.model_id),
                 params=inputs.params,
             )
+            computed = time.monotonic()
             stored = self._complete(claimed, result)
+            seconds = {**result.seconds, "store": time.monotonic() - computed}
         except Exception as exc:
             self._fail(claimed, self._diagnosed(exc, keys))
+            self._observe("failed", {})
             return
+        self._observe("done" if stored else "dropped", seconds)
         log.info(
-            "%s %s in %.1f s (%s): %d lines",
-            _place(claimed),
+            "cell %s in %.1f s (%s): %d lines",
             "done" if stored else "was another's by then; result dropped,",
             time.monotonic() - started,
-            ", ".join(f"{step} {seconds:.2f}" for step, seconds in result.seconds.items()),
+            ", ".join(f"{step} {spent:.2f}" for step, spent in seconds.items()),
             len(result.lines),
         )
 
@@ -155,13 +168,13 @@ class CellWorker:
             self._give_back_if_possible()
             raise
         except Exception as exc:
-            log.exception("survey %s can't be measured", survey.id)
+            log.exception("the survey can't be measured")
             error = _sentence(exc)
             self._insist(
                 lambda conn: surveys.finish_survey(conn, survey, state="failed", error=error)
             )
             return
-        log.info("survey %s measured in %.1f s", survey.id, time.monotonic() - started)
+        log.info("survey measured in %.1f s", time.monotonic() - started)
 
     def _complete(self, claimed: ClaimedCell, result: CellResult) -> bool:
         return self._insist(
@@ -169,7 +182,7 @@ class CellWorker:
         )
 
     def _fail(self, claimed: ClaimedCell, error: Exception) -> None:
-        log.error("%s failed at attempt %d", _place(claimed), claimed.attempt, exc_info=error)
+        log.error("cell failed at attempt %d", claimed.attempt, exc_info=error)
         self._insist(
             lambda conn: cells.fail(
                 conn,
@@ -222,10 +235,6 @@ class CellWorker:
             self._give_back_if_possible()
             raise error
         return error
-
-
-def _place(claimed: ClaimedCell) -> str:
-    return f"cell {claimed.cell.col},{claimed.cell.row} of survey {claimed.survey_id}"
 
 
 def _sentence(error: Exception) -> str:
