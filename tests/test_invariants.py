@@ -15,14 +15,17 @@ from sqlalchemy import Engine
 
 from drawn_surveys import Figures, figures, lay_survey, state
 from pavemap.geo.crs import ground_scale
+from pavemap.geo.roads import read_network
+from pavemap.geo.segments import segment_network
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import cells
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import Detect
+from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
 from pavemap.serving.worker import CellWorker
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import default_model
+from pavemap.training.registry import default_card, default_model
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, cracked_strip, cut, warped
 
 AGREE = 0.005
@@ -71,7 +74,7 @@ def survey(engine: Engine, tmp_path: Path) -> Survey:
 
 
 def work_off(engine: Engine, storage: Storage, detect: Detect) -> None:
-    worker = CellWorker(engine, storage=storage, detect=detect, name="one")
+    worker = CellWorker(engine, storage=storage, detect_with=lambda _: detect, name="one")
     while worker.run_once():
         pass
 
@@ -171,6 +174,24 @@ def test_lengths_are_those_that_were_drawn(survey: Survey, tmp_path: Path) -> No
     _, found = survey(scene, cut(scene, folder(tmp_path, "tiles"), columns=2, rows=2), detect=dark)
     drawn_m = scene.crack_length_px * scene.gsd_m / ground_scale(UTM, ORIGIN_X, ORIGIN_Y)
     assert total_m(found) == pytest.approx(drawn_m, rel=0.02)
+
+
+def test_a_server_and_detect_find_the_same_cracks(
+    scene: Scene, survey: Survey, tmp_path: Path
+) -> None:
+    tiles = cut(scene, folder(tmp_path, "tiles"), columns=2, rows=1)
+    _, served = survey(scene, tiles, detect=dark)
+    alone = survey_files(
+        read_orthophotos(tiles),
+        card=default_card(),
+        detect=dark,
+        segments=segment_network(read_network(tmp_path / "roads.gpkg"), length_m=2.0),
+        options=DetectOptions(crs=UTM, cell_px=768),
+    )
+    lengths = sorted(length for _, length, *_ in served.cracks)
+    assert len(lengths) > 3
+    assert sorted(alone.cracks["length_m"]) == pytest.approx(lengths, rel=0.005, abs=0.001)
+    assert alone.crack_length_m == pytest.approx(by_segment(served)[:, 0].sum(), rel=0.001)
 
 
 def test_running_a_finished_survey_again_changes_nothing(
