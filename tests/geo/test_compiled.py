@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -18,7 +22,8 @@ def twice(value: int) -> int:
 def test_without_a_place_to_cache_a_kernel_is_compiled_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    njit = numba.njit
+    njit: Any = numba.njit
+    njit(twice)(1)  # numba imports, and compiles, parts of itself at the first use
 
     def read_only(*, cache: bool = False, **options: Any) -> Any:
         if cache:
@@ -41,3 +46,32 @@ def test_where_numba_keeps_its_stamp_elsewhere_nothing_is_cached(
 def test_a_cache_holds_for_the_source_of_all_kernels() -> None:
     cached: Any = kernel(twice)
     assert cached._cache._cache_file._source_stamp == compiled._DIGEST
+
+
+def test_in_a_read_only_file_system_kernels_run(tmp_path: Path) -> None:
+    """A package that can't be written beside, and no home: what a hardened container is."""
+    package = tmp_path / "pavemap" / "geo"
+    package.mkdir(parents=True)
+    source = Path(compiled.__file__).read_text()
+    (package / "compiled.py").write_text(source)
+    (package / "__init__.py").write_text("")
+    (package / "twice.py").write_text(
+        "from pavemap.geo.compiled import kernel\n@kernel\ndef twice(x):\n    return 2 * x\n"
+    )
+    # A file where the cache's folder would be: no one can write there, not even root.
+    (package / "__pycache__").write_text("")
+    (tmp_path / "home").write_text("")
+    cache = tmp_path / "cache"
+    program = "from pavemap.geo.twice import twice; print(twice(21))"
+    for more in ({}, {"NUMBA_CACHE_DIR": str(cache)}, {"NUMBA_CACHE_DIR": str(tmp_path / "home")}):
+        own = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", program],
+            env={**own, "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path / "home"), **more},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "42\n", done.stderr
+    assert list(cache.rglob("*.nbi")), "where a folder is named, code is kept"
