@@ -31,6 +31,7 @@ import yaml
 from helm_chart import (
     API_FIGURES,
     NORM,
+    RAY_FIGURES,
     TRIAL,
     Object,
     only,
@@ -241,6 +242,25 @@ def serve_url(cluster: Cluster, training: str) -> str:
     return f"http://127.0.0.1:{port}"
 
 
+@pytest.fixture(scope="module")
+def surveyed(
+    objects: list[Object], migrated: Place, api: str, serve_url: str
+) -> subprocess.CompletedProcess[str]:
+    """What the pod of `helm test` did, with this API in place of the Service."""
+    (container,) = only(objects, "Pod")["spec"]["containers"]
+    service = only(objects, "Service", "-api")["metadata"]["name"]
+    command = migrated.command(container)
+    assert command[-2:] == ["--server", f"http://{service}"]
+    return subprocess.run(
+        [*command[:-1], api, f"--patience-s={WITHIN_S}"],
+        env=migrated.environment(container),
+        cwd=migrated.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_two_migrations_at_once_end_well(migrated: Place) -> None:
     engine = make_engine(migrated.database_url)
     assert is_current(engine)
@@ -273,23 +293,9 @@ def test_the_first_chip_starts_a_detector_which_finds_the_crack(serve_url: str) 
 
 
 @pytest.mark.ray
-def test_helm_test_surveys_a_drawn_crack(
-    objects: list[Object], migrated: Place, api: str, serve_url: str
-) -> None:
-    (container,) = only(objects, "Pod")["spec"]["containers"]
-    service = only(objects, "Service", "-api")["metadata"]["name"]
-    command = migrated.command(container)
-    assert command[-2:] == ["--server", f"http://{service}"]
-    done = subprocess.run(
-        [*command[:-1], api, f"--patience-s={WITHIN_S}"],
-        env=migrated.environment(container),
-        cwd=migrated.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+def test_helm_test_surveys_a_drawn_crack(surveyed: subprocess.CompletedProcess[str]) -> None:
+    assert surveyed.returncode == 0, surveyed.stderr
+    said = json.loads(surveyed.stdout)
     assert said["density_m_per_m2"] == pytest.approx(said["drawn_m_per_m2"], rel=0.4)
 
 
@@ -297,6 +303,25 @@ def test_the_api_gives_the_figures_that_the_dashboard_asks_for(api: str) -> None
     figures = httpx.get(f"{api}/metrics", timeout=60).text
     missing = {name for name in API_FIGURES if not re.search(rf"^{name}\b", figures, re.MULTILINE)}
     assert not missing, figures
+
+
+@pytest.mark.ray
+def test_serve_gives_the_figures_that_the_dashboard_asks_for(
+    cluster: Cluster, surveyed: subprocess.CompletedProcess[str]
+) -> None:
+    """They are on each node's metrics port, some seconds after the fact."""
+    assert surveyed.returncode == 0, surveyed.stderr
+    found = cluster.token_file.parent / "prom_metrics_service_discovery.json"
+    places = [place for job in json.loads(found.read_text()) for place in job["targets"]]
+
+    def missing() -> set[str]:
+        figures = ""
+        for place in places:
+            with contextlib.suppress(httpx.HTTPError):  # some of Ray's parts are not running here
+                figures += httpx.get(f"http://{place}/metrics", timeout=60).text
+        return {name for name in RAY_FIGURES if f"\n{name}{{" not in figures}
+
+    wait(lambda: not missing())
 
 
 @pytest.mark.ray
