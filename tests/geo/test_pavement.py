@@ -97,11 +97,37 @@ def test_a_crossing_belongs_to_the_road_that_comes_first() -> None:
     assert shapely.get_num_geometries(laid.polygons).tolist() == [1, 2]
 
 
-def test_parallel_carriageways_share_nothing() -> None:
-    # 8 m wide and 6 m apart: 2 m by 100 m lie in both.
-    laid = lay([[(0, 0), (100, 0)], [(0, 6), (100, 6)]], [8, 8])
+@pytest.mark.parametrize("turned", [False, True])
+def test_parallel_carriageways_part_in_the_middle(turned: bool) -> None:
+    # 8 m wide and 6 m apart: the 2 m by 100 m that lie in both are halved.
+    other: Line = [(100, 6), (0, 6)] if turned else [(0, 6), (100, 6)]
+    laid = lay([[(0, 0), (100, 0)], other], [8, 8])
+    south, north = in_metres(laid.polygons)
 
-    assert laid.area_m2 == pytest.approx([800.0, 600.0], rel=1e-5)
+    assert laid.area_m2 == pytest.approx([700.0, 700.0], rel=1e-4)
+    assert south.bounds[3] == pytest.approx(3.0, abs=1e-3)
+    assert north.bounds[1] == pytest.approx(3.0, abs=1e-3)
+
+
+def test_a_narrow_road_beside_a_wide_one_gives_up_as_much_as_it_takes() -> None:
+    # 12 m and 4 m wide, 7 m apart: they overlap by 1 m, from 5 to 6 m beside the wide one's line.
+    laid = lay([[(0, 0), (100, 0)], [(0, 7), (100, 7)]], [12, 4])
+
+    assert laid.area_m2 == pytest.approx([1150.0, 350.0], rel=1e-4)
+
+
+def test_carriageways_cut_at_different_places_part_in_the_middle() -> None:
+    #   0 |---- 40 m ----|------ 1: 60 m ------|
+    #   2 |--------- 55 m --------|-- 3: 45 m -|      7 m wide, 5 m apart: 1 m for each
+    lines: list[Line] = [
+        [(0, 0), (40, 0)],
+        [(40, 0), (100, 0)],
+        [(0, 5), (55, 5)],
+        [(55, 5), (100, 5)],
+    ]
+    laid = lay(lines, [7, 7, 7, 7])
+
+    assert laid.area_m2 == pytest.approx([240.0, 360.0, 330.0, 270.0], rel=1e-3)
 
 
 def test_three_arms_lose_nothing_between_them() -> None:
@@ -211,8 +237,24 @@ grid_roads = st.lists(
 )
 
 
+parallel_roads = st.lists(
+    st.tuples(
+        st.floats(0.5, 9.0), st.sampled_from([3.0, 7.0, 7.0]), st.booleans(), st.floats(0, 20)
+    ),
+    min_size=2,
+    max_size=5,
+).map(
+    lambda drawn: [
+        ([(shift, y), (shift + 80.0, y + 2.0)][:: -1 if turned else 1], width)
+        for y, (_, width, turned, shift) in zip(
+            np.cumsum([each[0] for each in drawn]).round(2).tolist(), drawn, strict=True
+        )
+    ]
+)
+
+
 @settings(max_examples=60, deadline=None)
-@given(roads=st.one_of(drawn_roads, grid_roads))
+@given(roads=st.one_of(drawn_roads, grid_roads, parallel_roads))
 def test_no_ground_is_shared_and_none_is_lost(roads: list[tuple[Line, float]]) -> None:
     lines, widths = [each for each, _ in roads], [width for _, width in roads]
     laid = lay(lines, widths)
@@ -234,7 +276,7 @@ def test_no_ground_is_shared_and_none_is_lost(roads: list[tuple[Line, float]]) -
 
 
 @settings(max_examples=25, deadline=None)
-@given(roads=st.one_of(drawn_roads, grid_roads))
+@given(roads=st.one_of(drawn_roads, grid_roads, parallel_roads))
 def test_the_blocks_that_bound_memory_leave_no_trace(roads: list[tuple[Line, float]]) -> None:
     lines, widths = [each for each, _ in roads], [width for _, width in roads]
     whole = lay(lines, widths)
@@ -261,26 +303,40 @@ def test_the_order_of_the_features_does_not_matter(
     assert one.equals(other)
 
 
+def turned(roads: list[tuple[Line, float]], angle: float, shift: tuple[float, float]) -> list[Line]:
+    """Turn and move drawn roads."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return [
+        [(x * cos - y * sin + shift[0], x * sin + y * cos + shift[1]) for x, y in each]
+        for each, _ in roads
+    ]
+
+
 @settings(max_examples=25, deadline=None)
-@given(roads=drawn_roads, angle=st.floats(0, 360), shift=st.tuples(coordinate, coordinate))
+@given(
+    roads=st.one_of(drawn_roads, parallel_roads),
+    angle=st.floats(0, 360),
+    shift=st.tuples(coordinate, coordinate),
+)
 def test_turning_and_moving_the_scene_changes_no_figure(
     roads: list[tuple[Line, float]], angle: float, shift: tuple[float, float]
 ) -> None:
-    turned = [
-        (
-            [
-                (
-                    x * math.cos(angle) - y * math.sin(angle) + shift[0],
-                    x * math.sin(angle) + y * math.cos(angle) + shift[1],
-                )
-                for x, y in each
-            ],
-            width,
-        )
-        for each, width in roads
-    ]
-    before = lay([each for each, _ in roads], [width for _, width in roads])
-    after = lay([each for each, _ in turned], [width for _, width in turned])
+    widths = [width for _, width in roads]
+    before = lay([each for each, _ in roads], widths)
+    after = lay(turned(roads, angle, shift), widths)
 
     # A rounded bend is drawn by chords that start at a compass point: r^2 / 2 (22.5 deg - sin) at most.
+    assert after.area_m2.sum() == pytest.approx(before.area_m2.sum(), rel=5e-3, abs=1.5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(roads=parallel_roads, angle=st.floats(0, 360), shift=st.tuples(coordinate, coordinate))
+def test_roads_side_by_side_part_alike_whichever_way_they_run(
+    roads: list[tuple[Line, float]], angle: float, shift: tuple[float, float]
+) -> None:
+    # Drawn at random, roads may also run upon each other, where a hair decides which keeps the ground.
+    widths = [width for _, width in roads]
+    before = lay([each for each, _ in roads], widths)
+    after = lay(turned(roads, angle, shift), widths)
+
     assert after.area_m2 == pytest.approx(before.area_m2, rel=5e-3, abs=1.5)

@@ -26,6 +26,7 @@ from pyproj import CRS
 from pavemap.geo.chainage import Ruler, lengths_m
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.cuts import Stretches
+from pavemap.geo.directions import direction_at
 from pavemap.geo.road_table import ImportNote
 
 NEAR_M = 3.0
@@ -99,20 +100,10 @@ def place(previous: Previous, ruler: Ruler, road_key: Objects, plane: CRS) -> Pl
 def _turn(lines: Objects, share: Floats, roads: Objects, points: Objects) -> Floats:
     """Return the cosine of the angle between lines at a share of their length and roads beside them."""
     at = share * shapely.length(lines)
-    along = _direction(lines, at)
-    beside = _direction(roads, shapely.line_locate_point(roads, points))
+    along = direction_at(lines, at)
+    beside = direction_at(roads, shapely.line_locate_point(roads, points))
     turn: Floats = (along * beside).sum(axis=1)
     return turn
-
-
-def _direction(lines: Objects, at: Floats) -> Floats:
-    """Return (M, 2) unit vectors of lines of a plane, over two metres around a place."""
-    length = shapely.length(lines)
-    low, high = np.clip(at - 1.0, 0.0, None), np.minimum(at + 1.0, length)
-    ends = [shapely.line_interpolate_point(lines, each) for each in (low, high)]
-    along = shapely.get_coordinates(ends[1]) - shapely.get_coordinates(ends[0])
-    unit: Floats = along / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
-    return unit
 
 
 def _intervals(

@@ -5,10 +5,11 @@ conformal, so a circle on the ground is a circle in the plane, and half a width 
 point scale at the segment: true widths for a street or for a country, with no seams between UTM zones.
 
 Each segment claims a strip of ground (`strips`). All the borders of the claims are then drawn on one fine
-grid, where they cut each other into faces, and a face that several segments claim (a junction, parallel
-carriageways) goes to the first of them in the given order. A pavement is the union of its faces. So
-neighbours have their corners in common, point by point: nothing is shared or lost in any other CRS either,
-no polygon turns invalid by reprojection, and the order of the features has no say.
+grid, where they cut each other into faces. A face that several segments claim goes to the first of them in
+the given order (at a junction), or, of segments side by side, to the one that reaches farther over it. A
+pavement is the union of its faces. So neighbours have their corners in common, point by point: nothing is
+shared or lost in any other CRS either, no polygon turns invalid by reprojection, and the order of the
+features has no say.
 """
 
 from __future__ import annotations
@@ -132,7 +133,9 @@ def _shares(claims: Claims, precedence: Integers) -> Objects:
 
     Ground that all its claimants have renounced (in a knot of short, bent segments) stays theirs.
     """
-    borders = np.concatenate([shapely.boundary(claims.ground.shapes), claims.mitres.shapes])
+    borders = np.concatenate(
+        [shapely.boundary(claims.ground.shapes), claims.mitres.shapes, claims.abreast.borders]
+    )
     faces = shapely.get_parts(shapely.polygonize([shapely.union_all(borders, grid_size=GRID_M)]))
     inside = shapely.point_on_surface(faces)
     face, claim = shapely.STRtree(claims.ground.shapes).query(inside, predicate="intersects")
@@ -144,9 +147,28 @@ def _shares(claims: Claims, precedence: Integers) -> Objects:
     order = np.lexsort((-precedence[claimant], ~renounced))
     owner = np.full(len(faces), -1)
     owner[face[order]] = claimant[order]
+    _part_abreast(owner, claims, precedence, inside, face[~renounced], claimant[~renounced])
     by_owner = np.argsort(owner, kind="stable")
     by_owner = by_owner[owner[by_owner] >= 0]
     return _dissolved(faces[by_owner], owner[by_owner], count)
+
+
+def _part_abreast(
+    owner: Integers,
+    claims: Claims,
+    precedence: Integers,
+    inside: Objects,
+    face: Integers,
+    claimant: Integers,
+) -> None:
+    """Give faces to the claimant, of their owner and those beside it, that reaches farthest over them."""
+    rival = claims.abreast.meets(owner[face], claimant, len(precedence))
+    contested = np.isin(face, face[rival]) & (rival | (claimant == owner[face]))
+    face, claimant = face[contested], claimant[contested]
+    away = shapely.distance(inside[face], claims.lines[claimant]) - claims.radius[claimant]
+    # To a millimetre: of two lines that are one the first in precedence keeps the ground.
+    order = np.lexsort((-precedence[claimant], -np.round(away, 3)))
+    owner[face[order]] = claimant[order]
 
 
 def _dissolved(faces: Objects, owner: Integers, count: int) -> Objects:

@@ -12,6 +12,7 @@
                   | b
 3. *Mitres.* Where exactly two arms of one width meet, the corner inside the bend, covered by both, is
    halved by the same line: each arm renounces the half beyond it, so it matters not which comes first.
+4. *Borders.* Where roads lie side by side, such as two carriageways, a border parts them (`abreast`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+
+from pavemap.geo.abreast import Abreast, find_abreast
 
 NODE_CELL_M = 0.01
 """Ends in one cell of this size meet."""
@@ -52,19 +55,28 @@ class Owned:
 
 @dataclass(frozen=True)
 class Claims:
-    """What segments claim (strips, then half wedges) and renounce (corners beyond a mitre).
+    """What (N,) segments claim (strips, then half wedges) and renounce (corners beyond a mitre).
 
-    The mitres are lines, along which the ground must be cut for the corners to come apart.
+    The mitres are lines, along which the ground must be cut for the corners to come apart; so are the
+    borders between segments that lie side by side.
     """
 
+    lines: Objects
+    radius: Floats
     ground: Owned
     renounced: Owned
     mitres: Owned
+    abreast: Abreast
 
     def of(self, segments: Integers) -> Claims:
         """Return the claims of some segments (sorted), renumbered 0, 1, ... in that order."""
         return Claims(
-            self.ground.of(segments), self.renounced.of(segments), self.mitres.of(segments)
+            self.lines[segments],
+            self.radius[segments],
+            self.ground.of(segments),
+            self.renounced.of(segments),
+            self.mitres.of(segments),
+            self.abreast.of(segments),
         )
 
 
@@ -83,7 +95,8 @@ def claim_ground(lines: Objects, radius: Floats) -> Claims:
         np.concatenate([strips, wedges.shapes]),
         np.concatenate([np.arange(len(lines)), wedges.owner]),
     )
-    return Claims(ground, *_corners(arms, gaps))
+    abreast = find_abreast(lines, radius, strips)
+    return Claims(lines, radius, ground, *_corners(arms, gaps), abreast)
 
 
 @dataclass(frozen=True)
