@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-CODE := platform geo serving training migrations tests benchmarks examples
+CODE := platform geo serving training migrations tests benchmarks examples docker
 
 .PHONY: help demo test lint format up clean
 
