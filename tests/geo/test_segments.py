@@ -147,6 +147,8 @@ def test_too_many_segments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         segment_network(drawn_network(straight(200.0)), length_m=1.0)
 
 
+GRIDS = [31370, 32631, 3857, 3035, 4258]
+"""Belgian Lambert, UTM, web mercator, the European equal-area grid, ETRS 89 in degrees."""
 coordinate = st.floats(-2000, 2000, allow_nan=False).map(lambda value: round(value, 2))
 drawn_line = st.lists(st.tuples(coordinate, coordinate), min_size=2, max_size=8, unique=True)
 
@@ -189,6 +191,23 @@ def test_a_road_split_in_two_has_the_same_length_and_pavement(drawn: Line, share
     one, two = (segment_network(each, length_m=None) for each in (whole, split))
     assert two["length_m"].sum() == pytest.approx(one["length_m"].sum(), abs=1e-6)
     assert two["pavement_m2"].sum() == pytest.approx(one["pavement_m2"].sum(), rel=1e-3, abs=0.3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(drawn=st.lists(drawn_line, min_size=1, max_size=3), epsg=st.sampled_from(GRIDS))
+def test_a_round_trip_through_another_crs_changes_nothing(drawn: list[Line], epsg: int) -> None:
+    roads = {f"r{i}": (each, 7.0) for i, each in enumerate(drawn)}
+    network = drawn_network(roads)
+    moved = network.roads.to_crs(epsg)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "roads.parquet"
+        moved[["road_key", "width_m", "geometry"]].to_parquet(path)
+        other = read_network(path, fields=FieldMap(road_id="road_key", width="width_m"))
+    one, two = (segment_network(each, length_m=200.0) for each in (network, other))
+
+    assert two["segment_key"].tolist() == one["segment_key"].tolist()
+    assert two["length_m"].to_numpy() == pytest.approx(one["length_m"].to_numpy(), rel=1e-4)
+    assert two["pavement_m2"].sum() == pytest.approx(one["pavement_m2"].sum(), rel=1e-4)
 
 
 def whole_of(lines: NDArray[np.object_]) -> Network:
