@@ -7,9 +7,9 @@ Offsets are metres across the road, positive to the left of the line's own direc
 
     one lane:  outside-left | wheel-path-left | between | wheel-path-right | outside-right
 
-AASHTO R 85 (Quantifying Cracks in Asphalt Pavement Surfaces) sums cracks in these five zones. It is sold and
-was not read: wheel paths centred 0.875 m from the centre of the lane are what is commonly quoted of it, 1.0 m
-(39 in) of width is what 23 CFR 490 and the HPMS Field Manual go by. These are the defaults; both can be set.
+AASHTO R 85 (Quantifying Cracks in Asphalt Pavement Surfaces) sums cracks in these five zones. It is sold
+and was not read: wheel paths centred 0.875 m from the centre of the lane are what is commonly quoted of
+it, 1.0 m (39 in) of width is what 23 CFR 490 and the HPMS Field Manual go by. Both can be set.
 Assumed: the width is that of the travelled way, the lanes share it equally, the line runs in its middle.
 """
 
