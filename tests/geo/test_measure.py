@@ -218,4 +218,6 @@ def test_conditions_by_hand() -> None:
     assert table["coverage"].tolist() == [1, 0.5, 0, 0]
     assert table["reason"].tolist() == ["", "failed", "no data", "no imagery"]
     assert table["density_m_per_m2"].isna().tolist() == [False, False, True, True]
-    assert table["crack_count"].tolist() == [2, 1, 0, 0]
+    assert table["crack_count"].dropna().tolist() == [2, 1]
+    for found in ("crack_count", "crack_length_m", "cracked_area_m2"):
+        assert table[found].isna().tolist() == [False, False, True, True]

@@ -93,8 +93,8 @@ def conditions(
     segments: columns segment_id, pavement_m2. pieces: columns segment_id, crack_index, length_m.
     imaged_m2, cracked_m2: indexed by segment_id, a segment that is missing has 0. failed: segments
     that a failed cell meets; with_imagery: segments that imagery meets at all.
-    Columns: crack_length_m, cracked_area_m2, imaged_m2, pavement_m2, coverage, density_m_per_m2 (null
-    where nothing was imaged), crack_count, reason (why pavement was not imaged: '' when it was,
+    Columns: crack_length_m, cracked_area_m2, density_m_per_m2, crack_count (these null where nothing
+    was imaged), imaged_m2, pavement_m2, coverage, reason (why pavement was not imaged: '' when it was,
     'failed', 'no data' when imagery was there but not usable, 'no imagery').
     """
     table = segments.set_index("segment_id")[["pavement_m2"]].astype(float)
@@ -104,10 +104,13 @@ def conditions(
     table["imaged_m2"] = imaged_m2
     table["cracked_area_m2"] = cracked_m2
     table = table.fillna(0.0)
-    table["crack_count"] = table["crack_count"].astype(np.int64)
+    table["crack_count"] = table["crack_count"].astype("Int64")
     share = table["imaged_m2"] / table["pavement_m2"].where(table["pavement_m2"] > 0.0)
     table["coverage"] = share.fillna(0.0).clip(upper=1.0)
     seen = table["imaged_m2"].where(table["imaged_m2"] > 0.0)
+    unseen = seen.isna().to_numpy()
+    table.loc[unseen, ["crack_length_m", "cracked_area_m2"]] = np.nan
+    table.loc[unseen, "crack_count"] = pd.NA
     table["density_m_per_m2"] = table["crack_length_m"] / seen
     reason = np.where(table.index.isin(list(with_imagery)), "no data", "no imagery")
     reason = np.where(table.index.isin(list(failed)), "failed", reason)

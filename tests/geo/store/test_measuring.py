@@ -137,9 +137,10 @@ def test_what_was_not_imaged_is_said_and_never_counted_as_sound(
     rows = conditions(engine, survey)
     assert [row.reason for row in rows] == ["failed", "no data", "no data", "", "no imagery"]
     assert [row.coverage for row in rows] == pytest.approx([0.9, 0.95, 0.0, 1.0, 0.5], rel=1e-6)
-    assert [row.crack_count for row in rows] == [2, 1, 0, 1, 1]
-    lengths = np.array([row.crack_length_m for row in rows]) * scene.SCALE
-    assert lengths == pytest.approx([90.0, 100.0, 0.0, 100.0, 50.0], rel=1e-6)
+    assert [row.crack_count for row in rows] == [2, 1, None, 1, 1]
+    assert (rows[2].crack_length_m, rows[2].cracked_area_m2) == (None, None)
+    lengths = np.array([row.crack_length_m for row in rows if row.crack_count]) * scene.SCALE
+    assert lengths == pytest.approx([90.0, 100.0, 100.0, 50.0], rel=1e-6)
     density = [row.density_m_per_m2 for row in rows]
     assert density[2] is None
     expected = 0.125 * scene.SCALE

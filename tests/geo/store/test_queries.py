@@ -45,16 +45,16 @@ def measured(engine: Engine) -> SurveyRow:
             {
                 "survey_id": survey.id,
                 "segment_id": ids,
-                "crack_length_m": (number % 4) / 3.0,
-                "cracked_area_m2": number % 2,
                 "imaged_m2": np.where(np.isnan(density), 0.0, 400.0),
                 "pavement_m2": 800.0,
                 "coverage": np.where(np.isnan(density), 0.0, 0.5),
                 "density_m_per_m2": density,
-                "crack_count": number % 3,
                 "reason": ["" if known else "no data" for known in ~np.isnan(density)],
                 "confident": number % 2 == 0,
                 **{name: density * 3.0 for name in figures.NULLABLE if name != "density_m_per_m2"},
+                "crack_length_m": (number % 4) / 3.0,
+                "cracked_area_m2": number % 2,
+                "crack_count": number % 3,
             },
         )
         return survey

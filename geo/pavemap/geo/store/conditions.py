@@ -273,11 +273,11 @@ def _write_block(
             "imaged_m2": imaged_m2,
             "pavement_m2": seen["pavement_m2"].to_numpy(np.float64),
             "coverage": coverage,
-            "crack_length_m": crack_length.to_numpy(np.float64),
+            "crack_length_m": np.where(imaged_m2 > 0.0, crack_length.to_numpy(np.float64), np.nan),
             "density_m_per_m2": crack_length.to_numpy(np.float64) / something,
-            "cracked_area_m2": area,
+            "cracked_area_m2": np.where(imaged_m2 > 0.0, area, np.nan),
             "cracked_area_share": 100.0 * area / something,
-            "crack_count": cracks.to_numpy(np.int64),
+            "crack_count": _counts(cracks, where=imaged_m2 > 0.0),
             "reason": lacks.reason,
             "too_coarse": lacks.too_coarse,
             "confident": coverage - lacks.too_coarse >= params.min_coverage - ROUNDING,
@@ -286,6 +286,15 @@ def _write_block(
 
 
 ROUNDING = 1e-9
+
+
+def _counts(counts: pd.Series[Any], *, where: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return a column for COPY: whole numbers, null elsewhere."""
+    if where.all():
+        return counts.to_numpy(np.int64)
+    column = np.full(len(counts), None, dtype=object)
+    column[where] = [int(count) for count in counts.to_numpy()[where]]
+    return column
 
 
 def _column(figures: pd.Series[Any]) -> NDArray[Any]:

@@ -10,13 +10,13 @@ from typing import Any
 class Figures:
     """What a survey says of a segment; see `pavemap.geo.measures` for each measure, its source and units.
 
-    All but what was imaged is None, or 0 for the sums of what was found, where nothing was imaged.
-    Shares, the ZEB share and the cracking percentage are in %.
+    All but what was imaged is None where nothing was imaged. Shares, the ZEB share and the cracking
+    percentage are in %.
     """
 
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
+    crack_count: int | None
+    crack_length_m: float | None
+    cracked_area_m2: float | None
     imaged_m2: float
     pavement_m2: float
     coverage: float
@@ -57,7 +57,8 @@ NULLABLE = tuple(
     name
     for name in NAMES
     if name in {"density_m_per_m2", "cracked_area_share", "alligator_m2", "block_m2", "zeb_share"}
-    or name in {"cracking_percent", "pci_cracking"}
+    or name
+    in {"cracking_percent", "pci_cracking", "crack_count", "crack_length_m", "cracked_area_m2"}
     or name.startswith("length_")
 )
 """Numbers that are null where nothing was imaged."""

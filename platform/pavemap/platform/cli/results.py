@@ -290,7 +290,7 @@ def print_segments(rows: list[dict[str, Any]]) -> None:
                 f"{row['from_m']:.0f}–{row['to_m']:.0f}",
                 number(row["density_m_per_m2"], 3) + ("" if row.get("confident", True) else "*"),
                 number(row.get("pci_cracking"), 0),
-                f"{row['crack_count']:,}",
+                number(row["crack_count"], 0),
                 number(row["crack_length_m"], 1),
                 number(row["imaged_m2"], 1),
                 f"{row['coverage']:.0%}",

@@ -95,13 +95,13 @@ class Condition(Base):
     segment_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), primary_key=True
     )
-    crack_length_m: Mapped[float]
-    cracked_area_m2: Mapped[float]
+    crack_length_m: Mapped[float | None]
+    cracked_area_m2: Mapped[float | None]
     imaged_m2: Mapped[float]
     pavement_m2: Mapped[float]
     coverage: Mapped[float]
     density_m_per_m2: Mapped[float | None]
-    crack_count: Mapped[int]
+    crack_count: Mapped[int | None]
     reason: Mapped[str] = mapped_column(server_default="")
     too_coarse: Mapped[float] = mapped_column(server_default="0")
     """Share of the pavement that was seen in imagery coarser than the model is meant for."""

@@ -118,9 +118,9 @@ class FiguresOut(BaseModel):
     Null where nothing was imaged, but for the sums of what was found and for what was imaged.
     """
 
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float = Field(description="crack length times width")
+    crack_count: int | None
+    crack_length_m: float | None
+    cracked_area_m2: float | None = Field(description="crack length times width")
     imaged_m2: float = Field(description="imaged pavement, in true square metres")
     pavement_m2: float
     coverage: float = Field(description="imaged_m2 / pavement_m2, 0 to 1")
