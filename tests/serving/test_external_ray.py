@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -71,13 +70,15 @@ def test_a_survey_on_somebody_elses_ray_with_imagery_in_a_bucket(
         assert state(engine, survey) == "done"
         assert figures(engine, survey).cracks
         done = progress(engine, survey).cells_total
-        counted = wait_for_metrics(cluster, "ray_pavemap_cells_total")
-        assert sum(counted.values()) == done
-        for name in ("chips_total", "batch_size_count", "stage_seconds_count"):
-            assert sum(wait_for_metrics(cluster, f"ray_pavemap_{name}").values()) > 0
-        stages = " ".join(wait_for_metrics(cluster, "ray_pavemap_stage_seconds_count"))
-        assert all(
-            f'stage="{stage}"' in stages for stage in ("read", "detect", "vectorize", "store")
+        # Each replica hands its counts on now and then, so they come bit by bit.
+        metric(cluster, "cells_total", lambda found: sum(found.values()) == done)
+        for name in ("chips_total", "batch_size_count"):
+            metric(cluster, name, lambda found: sum(found.values()) > 0)
+        stages = [f'stage="{stage}"' for stage in ("read", "detect", "vectorize", "store")]
+        metric(
+            cluster,
+            "stage_seconds_count",
+            lambda found: all(stage in " ".join(found) for stage in stages),
         )
     finally:
         assert serving.stop() == 0
@@ -89,18 +90,16 @@ def test_a_survey_on_somebody_elses_ray_with_imagery_in_a_bucket(
     assert all(line["orthophotos"] for line in ours if line["message"].startswith("cell done"))
 
 
-def wait_for_metrics(cluster: Cluster, name: str) -> dict[str, float]:
-    """Samples of a metric by their labels, as soon as Ray's agent has them: it gathers now and then."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
+def metric(cluster: Cluster, name: str, wanted: Callable[[dict[str, float]], bool]) -> None:
+    """Wait until the samples of a metric, by their labels, are as wanted."""
+    start = f"ray_pavemap_{name}{{"
+
+    def samples() -> dict[str, float]:
         text = httpx.get(cluster.metrics, timeout=30).text
-        lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith(name + "{")]
-        if lines:
-            return {labels: float(value) for labels, _, value in lines}
-        time.sleep(0.5)
-    raise TimeoutError(
-        f"{name} is not among {sorted({x.split('{')[0] for x in text.splitlines()})}"
-    )
+        lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith(start)]
+        return {labels: float(value) for labels, _, value in lines}
+
+    wait_until(lambda: wanted(samples()), within_s=180, what=f"{name} is as it should be")
 
 
 def surveyors_lines(cluster: Cluster) -> list[dict[str, str]]:
