@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine
 
 from pavemap.geo.store.engine import make_engine
@@ -18,6 +19,10 @@ from pavemap.geo.store.schema import upgrade
 from pavemap.platform.private_postgres import PrivatePostgres
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples each time; `pytest --hypothesis-profile=default` draws others.
+settings.register_profile("steady", derandomize=True)
+settings.load_profile("steady")
 
 FAST_AND_LOSSY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

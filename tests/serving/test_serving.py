@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ARGS = {
     "surveyor_threads": 2,
     "detector_threads": 2,
-    "max_queued_chips": 1,
+    "max_queued_chips": 4,
     "lease_s": 15.0,
     "poll_s": 1.0,
     "retry_after_error_s": 0.1,

@@ -36,6 +36,7 @@ class Ingress:
         self._surveyor = surveyor
         self._limit = limit
         self._in_flight = 0
+        self._model_id = ""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the routes; Serve calls this once the replica is made."""
@@ -45,8 +46,16 @@ class Ingress:
         return api
 
     async def health(self) -> dict[str, str]:
-        """Say that a Detector answers, and with which model version."""
-        return {"status": "ok", "model_id": await self._detector.model_id.remote()}
+        """Say that a Detector answers, and with which model version.
+
+        Detectors that have more chips than they take are well: then the version is the last known.
+        """
+        try:
+            self._model_id = await self._detector.model_id.remote()
+        except BackPressureError:
+            if not self._model_id:
+                raise
+        return {"status": "ok", "model_id": self._model_id}
 
     async def detect(self, request: Request) -> Response:
         """Take a PNG, TIFF or .npy chip, return its probability map as an 8-bit grey PNG.
