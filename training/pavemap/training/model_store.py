@@ -7,6 +7,7 @@ safetensors, never pickles, and are checked against the digest in the card whene
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.model_versions import ModelRow, add_model
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, ModelCard, checked_weights, read_card
+from pavemap.training.model_archive import MAX_WEIGHTS_BYTES
 from pavemap.training.registry import shipped
 
 PREFIX = "models"
-MAX_WEIGHTS_BYTES = 1 << 30
 
 
 class ModelStore:
@@ -41,7 +42,7 @@ class ModelStore:
         for file in (WEIGHTS_FILE, CARD_FILE):
             with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
                 copy = Path(place) / file
-                copy.write_bytes((folder / file).read_bytes())
+                shutil.copyfile(folder / file, copy)  # storage takes a file over
                 self._storage.put_file(_key(card.model_id, file), copy)
         return card
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +62,29 @@ NULLABLE = tuple(
     or name.startswith("length_")
 )
 """Numbers that are null where nothing was imaged."""
+
+Sort = Literal[
+    "density",
+    "segment_key",
+    "crack_length_m",
+    "cracked_area_m2",
+    "coverage",
+    "crack_count",
+    "length_m",
+    "cracked_area_share",
+    "zeb_share",
+    "cracking_percent",
+    "pci_cracking",
+    "alligator_m2",
+    "block_m2",
+    "length_longitudinal_m",
+    "length_transverse_m",
+    "length_diagonal_m",
+    "length_alligator_m",
+    "length_block_m",
+    "length_low_m",
+    "length_medium_m",
+    "length_high_m",
+    "length_unknown_m",
+]
+"""What segments can be listed by: figures of a condition, or what the segment itself is."""

@@ -17,12 +17,11 @@ from sqlalchemy import Connection, text
 from pavemap.geo.errors import NotFound
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.figures import COLUMNS, Figures
+from pavemap.geo.store.figures import COLUMNS, Figures, Sort
 from pavemap.geo.store.places import Bbox, box_area
 from pavemap.geo.store.segment_pages import (
     MAX_PAGE,
     SegmentCondition,
-    Sort,
     check_limit,
     geometries,
     segments_page,

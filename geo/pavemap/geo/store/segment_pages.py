@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import shapely
 from sqlalchemy import Connection, Row, text
@@ -14,34 +14,9 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.store import figures
 from pavemap.geo.store.boxes import BoxFilter, Order, ranked, ranked_in_box
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.figures import Figures
+from pavemap.geo.store.figures import Figures, Sort
 from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import get_survey
-
-Sort = Literal[
-    "density",
-    "segment_key",
-    "crack_length_m",
-    "cracked_area_m2",
-    "coverage",
-    "crack_count",
-    "length_m",
-    "cracked_area_share",
-    "zeb_share",
-    "cracking_percent",
-    "pci_cracking",
-    "alligator_m2",
-    "block_m2",
-    "length_longitudinal_m",
-    "length_transverse_m",
-    "length_diagonal_m",
-    "length_alligator_m",
-    "length_block_m",
-    "length_low_m",
-    "length_medium_m",
-    "length_high_m",
-    "length_unknown_m",
-]
 
 MAX_PAGE = 10_000
 
@@ -129,10 +104,7 @@ def segments_page(
 _SORT_KEYS: dict[str, str] = {
     "density": "c.density_m_per_m2",
     "segment_key": "s.segment_key",
-    "crack_length_m": "c.crack_length_m",
-    "cracked_area_m2": "c.cracked_area_m2",
     "coverage": "c.coverage",
-    "crack_count": "c.crack_count",
     "length_m": "s.length_m",
     **{name: f"c.{name}" for name in figures.NULLABLE if name != "density_m_per_m2"},
 }

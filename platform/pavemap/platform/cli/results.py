@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pavemap.geo.store.figures import Sort
 from pavemap.platform.cli.console import (
     Json,
     note,
@@ -28,32 +29,6 @@ if TYPE_CHECKING:
     from pavemap.platform.export import LayerName
 
 Feature = dict[str, Any]
-
-
-Sort = Literal[
-    "density",
-    "segment_key",
-    "crack_length_m",
-    "cracked_area_m2",
-    "coverage",
-    "crack_count",
-    "length_m",
-    "cracked_area_share",
-    "zeb_share",
-    "cracking_percent",
-    "pci_cracking",
-    "alligator_m2",
-    "block_m2",
-    "length_longitudinal_m",
-    "length_transverse_m",
-    "length_diagonal_m",
-    "length_alligator_m",
-    "length_block_m",
-    "length_low_m",
-    "length_medium_m",
-    "length_high_m",
-    "length_unknown_m",
-]
 
 Limit = Annotated[int, typer.Option(min=1, help="How many to show at most.")]
 
