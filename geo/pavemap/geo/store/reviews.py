@@ -1,0 +1,197 @@
+"""Reviews in the store: pages of them, and all that the labels of a survey are made of."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, text
+
+from pavemap.geo.errors import NotFound
+from pavemap.geo.line_digest import line_digests
+from pavemap.geo.store.bulk import from_ewkb, geometry_value
+from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.places import Bbox, box_area
+from pavemap.geo.store.segment_pages import check_limit, geometries
+from pavemap.geo.store.surveys import get_survey
+
+Verdict = Literal["confirmed", "rejected", "drawn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewRow:
+    """A review; `line` in degrees, z the width in millimetres. The crack may be gone by now."""
+
+    id: int
+    verdict: Verdict
+    crack_id: int | None
+    line: shapely.LineString
+    width_mm: float
+    digest: str
+    reviewer: str
+    note: str
+    reviewed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaRow:
+    """An area that was looked at whole, in degrees."""
+
+    id: int
+    area: shapely.MultiPolygon
+    digest: str
+    reviewer: str
+    note: str
+    reviewed_at: datetime
+
+
+def reviews_page(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    *,
+    verdict: Verdict | None = None,
+    bbox: Bbox | None = None,
+    limit: int = 1000,
+    after: str | None = None,
+) -> tuple[list[ReviewRow], str | None]:
+    """Return a page of a survey's reviews by id, and the cursor of the next page or None at the end.
+
+    Raises NotFound for an unknown survey, BadInput for a bad box or cursor.
+    """
+    more = {} if verdict is None else {"verdict": verdict}
+    rows, following = _page(connection, "review", survey_id, more, bbox, limit, after)
+    return _review_rows(rows), following
+
+
+def areas_page(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    *,
+    bbox: Bbox | None = None,
+    limit: int = 1000,
+    after: str | None = None,
+) -> tuple[list[AreaRow], str | None]:
+    """Return a page of a survey's reviewed areas, as `reviews_page` does."""
+    rows, following = _page(connection, "reviewed_area", survey_id, {}, bbox, limit, after)
+    return _area_rows(rows), following
+
+
+def delete_review(connection: Connection, survey_id: uuid.UUID, review_id: int) -> None:
+    """Forget a review; its crack is as if nobody had judged it. Raises NotFound."""
+    if not delete_rows(connection, "review", survey_id, [review_id]):
+        raise NotFound(f"the survey has no review {review_id}; list its reviews to find their ids")
+
+
+def delete_area(connection: Connection, survey_id: uuid.UUID, area_id: int) -> None:
+    """Forget that an area was looked at whole. Raises NotFound."""
+    if not delete_rows(connection, "reviewed_area", survey_id, [area_id]):
+        raise NotFound(f"the survey has no reviewed area {area_id}; list them to find their ids")
+
+
+def all_reviews(connection: Connection, survey_id: uuid.UUID) -> list[ReviewRow]:
+    """Return all reviews of a survey by id."""
+    return _review_rows(connection.execute(_ALL_REVIEWS, {"survey_id": survey_id}).all())
+
+
+def all_areas(connection: Connection, survey_id: uuid.UUID) -> list[AreaRow]:
+    """Return all reviewed areas of a survey by id."""
+    return _area_rows(connection.execute(_ALL_AREAS, {"survey_id": survey_id}).all())
+
+
+def unjudged_cracks(
+    connection: Connection, survey_id: uuid.UUID, reviews: Sequence[ReviewRow]
+) -> NDArray[np.object_]:
+    """Return the cracks in reviewed areas, LineString Z in degrees, of which nobody said anything.
+
+    A crack that was found again, the same under another number, is known by its course.
+    """
+    rows = connection.execute(_IN_AREAS, {"survey_id": survey_id}).all()
+    lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
+    judged = {each.digest for each in reviews}
+    numbers = {each.crack_id for each in reviews}
+    found = zip(rows, line_digests(lines), strict=True)
+    return lines[[row.id not in numbers and digest not in judged for row, digest in found]]
+
+
+def delete_rows(
+    connection: Connection, table: str, survey_id: uuid.UUID, ids: Sequence[int]
+) -> int:
+    """Delete rows of a survey by id; return how many there were."""
+    if not ids:
+        return 0
+    gone = connection.execute(
+        text(f"DELETE FROM {table} WHERE survey_id = :survey_id AND id = ANY(:ids)"),
+        {"survey_id": survey_id, "ids": list(ids)},
+    )
+    return gone.rowcount
+
+
+def _page(
+    connection: Connection,
+    table: Literal["review", "reviewed_area"],
+    survey_id: uuid.UUID,
+    equal: Mapping[str, str],
+    bbox: Bbox | None,
+    limit: int,
+    after: str | None,
+) -> tuple[Sequence[Row[Any]], str | None]:
+    check_limit(limit)
+    get_survey(connection, survey_id)
+    cursor = Cursor.read(after, order=table)
+    conditions = ["survey_id = :survey_id", "id > :id", *(f"{name} = :{name}" for name in equal)]
+    parameters = {"survey_id": survey_id, "id": cursor.id or 0, "limit": limit + 1, **equal}
+    if bbox is not None:
+        conditions.append("ST_Intersects(geom, CAST(:area AS geometry))")
+        parameters["area"] = geometry_value(box_area(bbox))
+    rows = connection.execute(
+        text(
+            f"SELECT {_COLUMNS[table]} FROM {table} WHERE {' AND '.join(conditions)} "
+            "ORDER BY id LIMIT :limit"
+        ),
+        parameters,
+    ).all()
+    return rows[:limit], cursor.at(None, rows[limit - 1].id) if len(rows) > limit else None
+
+
+def _review_rows(rows: Sequence[Row[Any]]) -> list[ReviewRow]:
+    lines = geometries(rows, "shape")
+    return [
+        ReviewRow(
+            **{name: value for name, value in row._mapping.items() if name != "shape"}, line=line
+        )
+        for row, line in zip(rows, lines, strict=True)
+    ]
+
+
+def _area_rows(rows: Sequence[Row[Any]]) -> list[AreaRow]:
+    areas = geometries(rows, "shape")
+    return [
+        AreaRow(
+            **{name: value for name, value in row._mapping.items() if name != "shape"}, area=area
+        )
+        for row, area in zip(rows, areas, strict=True)
+    ]
+
+
+_COMMON = "id, ST_AsBinary(geom) AS shape, digest, reviewer, note, reviewed_at"
+_COLUMNS = {"review": f"{_COMMON}, verdict, crack_id, width_mm", "reviewed_area": _COMMON}
+
+_ALL_REVIEWS = text(
+    f"SELECT {_COLUMNS['review']} FROM review WHERE survey_id = :survey_id ORDER BY id"
+)
+_ALL_AREAS = text(
+    f"SELECT {_COLUMNS['reviewed_area']} FROM reviewed_area WHERE survey_id = :survey_id ORDER BY id"
+)
+
+_IN_AREAS = text("""
+    SELECT c.id, ST_AsBinary(c.geom) AS line FROM crack c
+    WHERE c.survey_id = :survey_id AND EXISTS (
+        SELECT FROM reviewed_area a WHERE a.survey_id = c.survey_id AND ST_Intersects(a.geom, c.geom))
+    ORDER BY c.id
+""")
