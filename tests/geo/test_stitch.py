@@ -233,20 +233,24 @@ def test_a_short_line_waits_for_its_network_and_no_longer() -> None:
     assert len(sweep.finish()) == 0
 
 
+SHORT = 80
+
+
 def street(columns: int, rows: int) -> Iterator[tuple[Geometries, NDArray[np.int64]]]:
-    """Cells of a drawn survey, column by column: a crack through each row, and forty short ones a cell."""
+    """Cells of a drawn survey, column by column: a crack through each row, and short ones in each."""
     random = np.random.default_rng(7)
     for col in range(columns):
         cells = cells_of(*((WEST_SOUTH[0] + col, WEST_SOUTH[1] + row) for row in range(rows)))
         low = cells * SIDE
         left = np.column_stack([low[:, 0], low[:, 1] + SIDE / 2])
         through = np.stack([left, left + (SIDE, 0.0)], axis=1)
-        start = np.repeat(low, 40, axis=0) + random.uniform(0.1, 0.8, (40 * rows, 2)) * SIDE
+        start = np.repeat(low, SHORT, axis=0)
+        start += random.uniform(0.1, 0.8, start.shape) * SIDE
         short = np.stack([start, start + random.uniform(-1, 1, start.shape)], axis=1)
         points = np.concatenate([through, short])
         z = np.full((*points.shape[:2], 1), 4.0)
         lines = np.asarray(shapely.linestrings(np.concatenate([points, z], axis=2)), object)
-        yield lines, np.concatenate([cells, np.repeat(cells, 40, axis=0)])
+        yield lines, np.concatenate([cells, np.repeat(cells, SHORT, axis=0)])
 
 
 def test_memory_does_not_grow_with_the_survey_but_with_its_seam() -> None:
@@ -259,7 +263,7 @@ def test_memory_does_not_grow_with_the_survey_but_with_its_seam() -> None:
         tracemalloc.stop()
         return count, most
 
-    peak(2, 2)  # compiles
+    peak(80, 10)  # compiles, and fills numpy's caches of small arrays
     few, many = peak(10, 10), peak(80, 10)
     assert many[0] > 7 * few[0]
     assert many[1] < 1.25 * few[1]  # ten cracks through all columns have grown by 70 vertices each

@@ -53,7 +53,8 @@ class Polylines:
     @property
     def lengths(self) -> NDArray[np.float64]:
         """(N,) lengths in the plane."""
-        steps = np.hypot(*np.diff(self.points[:, :2], axis=0).T)
+        dx, dy = np.diff(self.points[:, :2], axis=0).T
+        steps = np.hypot(dx, dy, out=dx)
         steps[self.offsets[1:-1] - 1] = 0.0
         return np.add.reduceat(steps, self.offsets[:-1]) if len(self) else np.zeros(0)
 

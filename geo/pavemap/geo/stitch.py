@@ -127,6 +127,10 @@ class _Pool:
         return np.lexsort([*keys, *self.lines.ends().reshape(-1, 4)[:, ::-1].T])
 
 
+def _empty_pool() -> _Pool:
+    return _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64))
+
+
 class Stitcher:
     """A sweep over the cells of a survey: `add` lines in the order of cells, then `finish`."""
 
@@ -135,7 +139,7 @@ class Stitcher:
         self._grid = grid
         self._least_m = min_length_m
         self._order = [1, 0] if by_rows else [0, 1]
-        self._pool = _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64))
+        self._pool = _empty_pool()
         self._long = np.empty(0, np.bool_)  # by network in the pool: known to be long enough
 
     @property
@@ -166,6 +170,7 @@ class Stitcher:
         pool = self._pool + _Pool.of(lines, cells)
         if not len(pool):
             return np.empty(0, object), np.empty(0, np.int64)
+        self._pool = _empty_pool()  # so that long cracks are held in as few copies as can be
         order = pool.in_order()
         pool = pool.at(order)
         ends = self._ends(pool, last)
@@ -175,18 +180,17 @@ class Stitcher:
         chain_of[chains.entries // 2] = np.repeat(
             np.arange(len(chains.closed)), np.diff(chains.offsets)
         )
-        chained, leaves = _chained(pool, ends, partner, final, chains)
+        in_network = np.flatnonzero(pool.network != NEW)
+        known = np.column_stack([chain_of[in_network], pool.network[in_network]])
+        pool, leaves = _chained(pool, ends, partner, final, chains)
         keep = leaves
         if self._least_m > 0.0:
-            known = np.flatnonzero(pool.network != NEW)
-            chained, leaves, keep = self._judged(
-                chained, leaves, np.column_stack([chain_of[known], pool.network[known]])
-            )
-        self._pool = chained.at(np.flatnonzero(~leaves))
+            pool, leaves, keep = self._judged(pool, leaves, known)
+        self._pool = pool.at(np.flatnonzero(~leaves))
         number = np.where(keep, np.cumsum(keep) - 1, -1)
         given = np.empty(len(order), np.int64)
         given[order] = number[chain_of]
-        return _directed(chained.at(np.flatnonzero(keep))).to_shapely(), given
+        return _directed(pool.at(np.flatnonzero(keep))).to_shapely(), given
 
     def _ends(self, pool: _Pool, last: Cell | None) -> Ends:
         """Describe the pool's ends; those wait that a cell to come may have a part in."""
@@ -257,23 +261,25 @@ def _chained(
 
 
 def _joined(lines: Polylines, partner: NDArray[np.int64], chains: Chains) -> Polylines:
-    """Copy the lines chain by chain, each joint once, in the middle of the two ends."""
-    points = lines.points.copy()
+    """Copy the lines chain by chain, each joint once, in the middle of the two ends.
+
+    Moves the ends of `lines` too: all vertices of a long crack once more would be much memory.
+    """
     tip = np.column_stack([lines.offsets[:-1], lines.offsets[1:] - 1]).ravel()
     paired = np.flatnonzero(partner >= 0)
-    points[tip[paired]] = (lines.points[tip[paired]] + lines.points[tip[partner[paired]]]) / 2.0
-    piece, backward = chains.entries // 2, chains.entries % 2
-    sizes = lines.sizes[piece]
-    ends = np.cumsum(sizes)
-    within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
-    step = np.repeat(1 - 2 * backward, sizes)
-    source = np.repeat(tip[chains.entries], sizes) + step * within
-    repeated = np.zeros(len(source), np.bool_)
+    middle = (lines.points[tip[paired]] + lines.points[tip[partner[paired]]]) / 2.0
+    lines.points[tip[paired]] = middle
+    piece, step = chains.entries // 2, 1 - 2 * (chains.entries % 2)
     follows = np.ones(len(piece), np.bool_)
     follows[chains.offsets[:-1]] = False
-    repeated[(ends - sizes)[follows]] = True
-    total = np.add.reduceat(sizes - follows, chains.offsets[:-1])
-    return Polylines(points[source[~repeated]], np.concatenate([[0], np.cumsum(total)]))
+    sizes = lines.sizes[piece] - follows
+    offsets = np.append(0, np.cumsum(sizes))
+    first = tip[chains.entries] + step * follows
+    source = np.repeat(step, sizes)
+    source[0] = first[0]
+    source[offsets[1:-1]] = first[1:] - (first + step * (sizes - 1))[:-1]
+    np.cumsum(source, out=source)
+    return Polylines(lines.points[source], offsets[np.append(chains.offsets[:-1], len(piece))])
 
 
 def _directed(pool: _Pool) -> Polylines:
