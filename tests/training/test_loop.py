@@ -19,10 +19,12 @@ from pavemap.training.checkpoint import (
 )
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.loop import learning_rate, make_optimizer, train_step
+from pavemap.training.loop import Staged, learning_rate, make_optimizer, train_step
+from pavemap.training.shares import Share
 from training.drawing import write_set
 
 CPU = torch.device("cpu")
+WHOLE = Share.of(64, rank=0, world=1)
 
 
 @pytest.fixture
@@ -48,8 +50,8 @@ def steps(state: Progress, config: TrainConfig, count: int) -> list[float]:
     sampler = build_sampler(config, state.network)
     losses = []
     for _ in range(count):
-        batch = sampler.batch(state.iteration, size=64, first=0, last=64)
-        losses.append(float(train_step(state.network, state, batch, config, CPU, 0)))
+        batch = Staged.of(sampler.batch(state.iteration, size=64, first=0, last=64), CPU)
+        losses.append(float(train_step(state.network, state, batch, config, CPU, WHOLE)))
     return losses
 
 

@@ -104,6 +104,14 @@ class TrainConfig(BaseModel):
     use_gpu: bool = False
     precision: Precision = "auto"
     report_every: int = Field(default=100, ge=1)
+    workers_min: int | None = Field(
+        default=None,
+        ge=1,
+        description="elastic: go on with as few when workers are lost, with up to `workers` when they come",
+    )
+    resize_every_s: float = Field(
+        default=60.0, gt=0, description="how often an elastic run looks for more workers"
+    )
     checkpoint_every: int = Field(default=1000, ge=1)
     max_failures: int = Field(default=3, ge=0)
     ray_address: str | None = Field(
@@ -121,6 +129,11 @@ class TrainConfig(BaseModel):
             raise ValueError("gsd_m must lie inside gsd_range_m")
         return self
 
+        if self.workers_min is not None and self.workers_min > self.workers:
+            raise ValueError(
+                f"workers_min {self.workers_min} is more than workers {self.workers}; "
+                "workers is the most that an elastic run takes"
+            )
 
 def parse_config(values: dict[str, Any]) -> TrainConfig:
     """A config from plain values. Raises BadTrainingConfig naming every field that is wrong."""

@@ -7,21 +7,26 @@ import math
 import os
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import ray.train
 import ray.train.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pavemap.training.architectures import build_network, build_sampler, loss_of, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.device import autocast, channels_last
-from pavemap.training.samples import Batch
+from pavemap.training.samples import Batch, Sampler
+from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
 
 PROGRESS_FILE = "progress.jsonl"
 
@@ -41,7 +46,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     network = build_network(config.architecture, config.architecture_args)
     sampler = build_sampler(config, network)
     device = ray.train.torch.get_device()
-    network = channels_last(network, device)
+    share = Share.of(config.batch_size, rank=rank, world=world)
+    network = channels_last(learn_in_shares(network, share, device), device)
     average = (
         {name: value.detach().clone() for name, value in network.state_dict().items()}
         if config.average_decay
@@ -52,61 +58,118 @@ def train_worker(settings: dict[str, Any]) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             state.restore(Path(folder), device=device)
-    model = ray.train.torch.prepare_model(network) if world > 1 else network
+    model = _parallel(network) if world > 1 else network
     model.train()
 
-    share = config.batch_size // world
-    slots = {"size": config.batch_size, "first": rank * share, "last": (rank + 1) * share}
-    losses: list[Tensor] = []
-    started = time.monotonic()
+    meter = Meter()
     with ThreadPoolExecutor(1) as ahead:  # the next batch is cut while this one is learnt
-        coming = ahead.submit(sampler.batch, state.iteration, **slots)
+
+        def cut(iteration: int) -> Future[Staged]:
+            return ahead.submit(_cut, sampler, iteration, share, device)
+
+        coming = cut(state.iteration)
         while state.iteration < config.iterations:
-            batch = coming.result()
-            coming = ahead.submit(sampler.batch, state.iteration + 1, **slots)
-            losses.append(train_step(model, state, batch, config, device, rank))
+            with meter.waiting():
+                batch = coming.result()
+            coming = cut(state.iteration + 1)
+            meter.losses.append(train_step(model, state, batch, config, device, share))
             done = state.iteration >= config.iterations
             saves = done or state.iteration % config.checkpoint_every == 0
             if saves or state.iteration % config.report_every == 0:
-                seconds = time.monotonic() - started
                 metrics = {
                     "iteration": state.iteration,
                     "iterations": config.iterations,
-                    "loss": float(torch.stack(losses).mean()),
                     "learning_rate": state.optimizer.param_groups[0]["lr"],
-                    "samples_per_s": round(len(losses) * config.batch_size / max(seconds, 1e-9), 1),
+                    "workers": world,
+                    **meter.read(share),
                 }
-                if not math.isfinite(cast(float, metrics["loss"])):
+                if not math.isfinite(metrics["loss"]):
                     raise FloatingPointError("the loss is not finite; lower learning_rate")
                 _report(state, metrics, config, rank=rank, saves=saves)
-                losses.clear()
-                started = time.monotonic()
+                meter = Meter()
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A share of a batch as tensors: in memory that a GPU copies from by itself, where there is one."""
+
+    pixels: Tensor
+    labels: Tensor
+    weights: Tensor | None
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device) -> Staged:
+        """Make a sampler's batch ready for a device."""
+
+        def ready(array: NDArray[Any]) -> Tensor:
+            tensor = torch.from_numpy(np.ascontiguousarray(array))
+            return tensor.pin_memory() if device.type == "cuda" else tensor
+
+        weights = None if batch.weights is None else ready(batch.weights)
+        return cls(ready(batch.pixels), ready(batch.labels), weights)
+
+
+@dataclass
+class Meter:
+    """Losses and times since the last report."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    waited_s: float = 0.0  # for the sampler
+    started: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time of a block as waiting for a batch."""
+        started = time.monotonic()
+        yield
+        self.waited_s += time.monotonic() - started
+
+    def read(self, share: Share) -> dict[str, float]:
+        """The mean loss of all workers, samples a second of all, and the share of time spent waiting."""
+        loss = mean_over_workers(torch.stack(self.losses).mean(), share)
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        return {
+            "loss": loss,
+            "samples_per_s": round(len(self.losses) * share.size / seconds, 1),
+            "waited": round(self.waited_s / seconds, 4),
+        }
+
+
+def _parallel(network: nn.Module) -> nn.Module:
+    """The network with its gradients averaged over workers; statistics are shared already."""
+    found: nn.Module = ray.train.torch.prepare_model(
+        network, parallel_strategy_kwargs={"broadcast_buffers": False}
+    )
+    return found
+
+
+def _cut(sampler: Sampler, iteration: int, share: Share, device: torch.device) -> Staged:
+    batch = sampler.batch(iteration, size=share.size, first=share.first, last=share.last)
+    return Staged.of(batch, device)
 
 
 def train_step(
     model: nn.Module,
     state: Progress,
-    batch: Batch,
+    batch: Staged,
     config: TrainConfig,
     device: torch.device,
-    rank: int,
+    share: Share,
 ) -> Tensor:
-    """One iteration on a worker's share of a batch; the loss."""
+    """One iteration on a worker's share of a batch; the loss, a mean over that share."""
     torch.manual_seed(
-        int(np.random.SeedSequence((config.seed, state.iteration, rank)).generate_state(1)[0])
+        int(np.random.SeedSequence((config.seed, state.iteration, 0)).generate_state(1)[0])
     )
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.iteration)
-    pixels = scaled(
-        torch.from_numpy(np.ascontiguousarray(batch.pixels)).to(device, non_blocking=True)
-    )
-    labels = torch.from_numpy(np.ascontiguousarray(batch.labels)).to(device, non_blocking=True)
-    weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(device)
+    pixels = scaled(batch.pixels.to(device, non_blocking=True))
+    labels = batch.labels.to(device, non_blocking=True)
+    weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
     with autocast(device, config.precision):
         logits = model(pixels)
     loss = loss_of(logits.float(), labels, weights)
     state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    torch.autograd.backward(loss * share.weight)
     state.optimizer.step()
     state.iteration += 1
     if state.average is not None:

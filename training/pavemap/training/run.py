@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
 from pavemap.training.config import TrainConfig, load_config, read_config
@@ -22,6 +22,9 @@ from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.registrar import Registrar
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from pavemap.training.start import Weights
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 
@@ -119,8 +122,8 @@ def _fit(config: TrainConfig) -> Any:
 
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config=config.model_dump(mode="json"),
-        scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=config.use_gpu),
+        train_loop_config={"settings": config.model_dump(mode="json"), "start": start},
+        scaling_config=_scaling(config),
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         run_config=RunConfig(
             name=config.name,
@@ -144,6 +147,18 @@ def _fit(config: TrainConfig) -> Any:
 def _seconds_trained(config: TrainConfig) -> float:
     """The time spent on iterations, earlier sessions of a resumed run included."""
     seconds, former = 0.0, 0
+def _scaling(config: TrainConfig) -> Any:
+    """A fixed number of workers; or an elastic one, which Ray restarts from the last checkpoint."""
+    from ray.train import ScalingConfig
+
+    few, many = config.workers_min, config.workers
+    changing: dict[str, Any] = {  # ray.train declares the class of its former version
+        "num_workers": many if few is None else (few, many),
+        "elastic_resize_monitor_interval_s": config.resize_every_s,
+    }
+    return ScalingConfig(use_gpu=config.use_gpu, **changing)
+
+
     for line in (config.output / "progress.jsonl").read_text().splitlines():
         told = json.loads(line)
         steps = max(0, int(told["iteration"]) - former)
