@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,17 +12,28 @@ from numpy.typing import NDArray
 
 from pavemap.training.config import DataSource
 from pavemap.training.errors import BadTrainingData
+from pavemap.training.manifest import (
+    MANIFEST_FILE,
+    Example,
+    FileDigest,
+    Manifest,
+    check_all_files,
+    check_file,
+    read_manifest,
+)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image file and its mask file."""
+    """An image file and its mask file; `told` is what the set's manifest says of them, if it has one."""
 
     name: str
     image: Path
     mask: Path
+    told: Example | None = None
+    ignore_values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,10 @@ class LabelledImage:
 def list_pairs(source: DataSource) -> list[Pair]:
     """The pairs of a source, in the order of its list file or by name.
 
-    Raises BadTrainingData when a folder, list or mask is missing, or nothing is left to use.
+    Raises BadTrainingData when a folder, list or mask is missing, nothing is left to use, or the
+    folder's manifest does not know a file.
     """
+    manifest = read_manifest(source.folder)
     images = _by_stem(source.folder / "images")
     masks = _by_stem(source.folder / "masks")
     names = sorted(images) if source.list is None else _read_list(source.folder, source.list)
@@ -55,17 +68,20 @@ def list_pairs(source: DataSource) -> list[Pair]:
                 f"{source.folder / folder} lacks {len(missing)} of {len(names)} files, "
                 f"the first is {missing[0]}; every image needs a mask of the same name."
             )
-    return [Pair(name, images[name], masks[name]) for name in names]
+    pairs = [Pair(name, images[name], masks[name]) for name in names]
+    return pairs if manifest is None else [_told(pair, source, manifest) for pair in pairs]
 
 
 def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledImage:
     """Read one image with its mask; `channels` is 3 (RGB) or 1 (grey).
 
-    Raises BadTrainingData when a file can't be decoded or the sizes differ.
+    Raises BadTrainingData when a file can't be decoded, is not the one its manifest tells of, or the
+    sizes differ.
     """
-    pixels = _decode(pair.image, cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
+    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+    pixels = _decode(pair.image, flag, pair.told.image if pair.told else None)
     pixels = pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
-    mask = _decode(pair.mask, cv2.IMREAD_GRAYSCALE)
+    mask = _decode(pair.mask, cv2.IMREAD_GRAYSCALE, pair.told.mask if pair.told else None)
     if mask.shape != pixels.shape[:2]:
         raise BadTrainingData(
             f"{pair.mask} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is "
@@ -75,7 +91,7 @@ def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledI
         name=pair.name,
         pixels=np.ascontiguousarray(pixels),
         crack=crack_of(mask, source),
-        ignore=np.isin(mask, source.ignore_values),
+        ignore=np.isin(mask, source.ignore_values or pair.ignore_values),
     )
 
 
@@ -94,14 +110,33 @@ def read_source(source: DataSource, *, channels: int = 3) -> list[LabelledImage]
 def check_sources(sources: Iterable[DataSource]) -> int:
     """Check that sources are complete before anything starts; the number of images.
 
-    Reads one pair of each source, so that an unreadable or mismatched set is found at once.
+    Reads one pair of each source, so that an unreadable or mismatched set is found at once; of a set
+    with a manifest every file is checked.
     """
     total = 0
     for source in sources:
         pairs = list_pairs(source)
+        manifest = read_manifest(source.folder)
+        if manifest is not None:
+            check_all_files(source.folder, manifest)
         read_pair(pairs[0], source)
         total += len(pairs)
     return total
+
+
+def _told(pair: Pair, source: DataSource, manifest: Manifest) -> Pair:
+    """Add what the manifest says of a pair; its masks say themselves what is to be ignored."""
+    told = manifest.by_name.get(pair.name)
+    files = (pair.image, pair.mask)
+    if told is None or files != tuple(
+        source.folder / each.file for each in (told.image, told.mask)
+    ):
+        raise BadTrainingData(
+            f"{pair.image} or its mask is not in {source.folder / MANIFEST_FILE}; take it out, or remove "
+            "the manifest to train from the files as they are."
+        )
+    ignored = () if manifest.mask.ignore is None else (manifest.mask.ignore,)
+    return replace(pair, told=told, ignore_values=ignored)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -131,8 +166,14 @@ def _read_list(folder: Path, name: str) -> list[str]:
     return stems
 
 
-def _decode(path: Path, flag: int) -> NDArray[np.uint8]:
-    decoded = cv2.imread(str(path), flag)
+def _decode(path: Path, flag: int, told: FileDigest | None) -> NDArray[np.uint8]:
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
+    if told is not None:
+        check_file(path, content, told)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
     if decoded is None:
         raise BadTrainingData(f"{path} can't be read as an image; is it complete?")
     return np.asarray(decoded, dtype=np.uint8)
