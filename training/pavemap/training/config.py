@@ -79,6 +79,10 @@ class TrainConfig(BaseModel):
         default=(), description="scored when all is chosen, beside the version in use"
     )
 
+    start_from: str | None = Field(
+        default=None,
+        description="model to learn on from: a shipped one's name, a model version, or a folder",
+    )
     iterations: int = Field(default=30_000, ge=1)
     batch_size: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, lt=1)
@@ -100,10 +104,6 @@ class TrainConfig(BaseModel):
     notes: str = ""
 
     workers: int = Field(default=1, ge=1, le=1024)
-    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of a worker")
-    use_gpu: bool = False
-    precision: Precision = "auto"
-    report_every: int = Field(default=100, ge=1)
     workers_min: int | None = Field(
         default=None,
         ge=1,
@@ -112,6 +112,10 @@ class TrainConfig(BaseModel):
     resize_every_s: float = Field(
         default=60.0, gt=0, description="how often an elastic run looks for more workers"
     )
+    threads: int = Field(default=1, ge=1, le=256, description="CPU threads of a worker")
+    use_gpu: bool = False
+    precision: Precision = "auto"
+    report_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=1000, ge=1)
     max_failures: int = Field(default=3, ge=0)
     ray_address: str | None = Field(
@@ -125,15 +129,15 @@ class TrainConfig(BaseModel):
                 f"batch_size {self.batch_size} can't be shared equally by {self.workers} workers; "
                 "choose a multiple"
             )
-        if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
-            raise ValueError("gsd_m must lie inside gsd_range_m")
-        return self
-
         if self.workers_min is not None and self.workers_min > self.workers:
             raise ValueError(
                 f"workers_min {self.workers_min} is more than workers {self.workers}; "
                 "workers is the most that an elastic run takes"
             )
+        if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
+            raise ValueError("gsd_m must lie inside gsd_range_m")
+        return self
+
 
 def parse_config(values: dict[str, Any]) -> TrainConfig:
     """A config from plain values. Raises BadTrainingConfig naming every field that is wrong."""
@@ -179,8 +183,15 @@ def load_config(path: Path) -> TrainConfig:
             "data": tuple(_at(home, source) for source in config.data),
             "validation": tuple(_at(home, source) for source in config.validation),
             "tests": tuple(_at(home, source) for source in config.tests),
+            "start_from": _start_at(home, config.start_from),
         }
     )
+
+
+def _start_at(home: Path, name: str | None) -> str | None:
+    """A folder in full, a model's name as it is."""
+    there = name is not None and (home / name).is_dir()
+    return str((home / str(name)).resolve()) if there else name
 
 
 def _at(home: Path, source: DataSource) -> DataSource:

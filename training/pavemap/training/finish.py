@@ -85,7 +85,10 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         gsd_range_m=config.gsd_range_m,
         threshold=config.threshold,
         vectorize=config.vectorize,
-        data=[f"{source.label} ({len(list_pairs(source))} images)" for source in config.data],
+        data=[
+            *([f"the weights of {config.start_from}"] if config.start_from else []),
+            *(f"{source.label} ({len(list_pairs(source))} images)" for source in config.data),
+        ],
         licence=config.licence,
         limits=config.notes,
         training=training,

@@ -31,19 +31,24 @@ from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
 PROGRESS_FILE = "progress.jsonl"
 
 
-def train_worker(settings: dict[str, Any]) -> None:
+def train_worker(told: dict[str, Any]) -> None:
     """Fit the configured network; runs on each worker of a TorchTrainer.
 
-    A batch, its dropout included, depends on (seed, iteration, rank) alone, so a run resumed from
-    a checkpoint goes on exactly as if nothing had happened. `ray.train.report` is a barrier: every
-    rank reports at the same iterations, rank 0 with the checkpoint.
+    `told` holds the configuration's `settings` and the weights to `start` from, or None for fresh ones.
+
+    A batch, its dropout included, depends on (seed, iteration) alone, and each worker learns its
+    share of it, so a run resumed from a checkpoint goes on exactly as if nothing had happened, by
+    rounding even where fewer or more workers are left. `ray.train.report` is a barrier: every rank
+    reports at the same iterations, rank 0 with the checkpoint.
     """
-    config = TrainConfig.model_validate(settings)
+    config = TrainConfig.model_validate(told["settings"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     network = build_network(config.architecture, config.architecture_args)
+    if told["start"] is not None:
+        network.load_state_dict(told["start"])
     sampler = build_sampler(config, network)
     device = ray.train.torch.get_device()
     share = Share.of(config.batch_size, rank=rank, world=world)

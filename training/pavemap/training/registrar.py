@@ -45,6 +45,10 @@ class Registrar:
             promoted = promoted_model(connection)
         return default_model() if promoted is None else self._store.folder(promoted.id)
 
+    def folder(self, model_id: str) -> Path:
+        """A local folder of a model version. Raises NotFound, BadModel or Unavailable."""
+        return self._store.folder(model_id)
+
     def register(self, folder: Path) -> str:
         """Store a model folder and register it as a model version; its id. Raises Unavailable."""
         with database(self._engine) as connection:

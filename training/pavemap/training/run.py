@@ -58,7 +58,10 @@ def train(
     """
     import ray
 
+    from pavemap.training.start import start_weights
+
     check(config)
+    start = start_weights(config, registrar)
     if registrar is not None:
         registrar.in_use()  # a database that can't be reached is better known now than in an hour
     started = time.monotonic()
@@ -74,7 +77,7 @@ def train(
         )
     try:
         with _followed(config.output, on_progress):
-            result = _fit(config)
+            result = _fit(config, start)
     finally:
         if owned:
             ray.shutdown()
@@ -114,8 +117,8 @@ def check(config: TrainConfig) -> int:
     return count
 
 
-def _fit(config: TrainConfig) -> Any:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+def _fit(config: TrainConfig, start: Weights | None) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from pavemap.training.loop import train_worker
@@ -144,9 +147,6 @@ def _fit(config: TrainConfig) -> Any:
     return result
 
 
-def _seconds_trained(config: TrainConfig) -> float:
-    """The time spent on iterations, earlier sessions of a resumed run included."""
-    seconds, former = 0.0, 0
 def _scaling(config: TrainConfig) -> Any:
     """A fixed number of workers; or an elastic one, which Ray restarts from the last checkpoint."""
     from ray.train import ScalingConfig
@@ -159,6 +159,9 @@ def _scaling(config: TrainConfig) -> Any:
     return ScalingConfig(use_gpu=config.use_gpu, **changing)
 
 
+def _seconds_trained(config: TrainConfig) -> float:
+    """The time spent on iterations, earlier sessions of a resumed run included."""
+    seconds, former = 0.0, 0
     for line in (config.output / "progress.jsonl").read_text().splitlines():
         told = json.loads(line)
         steps = max(0, int(told["iteration"]) - former)

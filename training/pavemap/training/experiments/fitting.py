@@ -25,6 +25,7 @@ from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.loop import learning_rate, make_optimizer
 from pavemap.training.network import FanNet
 from pavemap.training.samples import Batch, Sampler
+from pavemap.training.start import start_weights
 
 Next = Callable[[], tuple[Tensor, Tensor, Tensor | None]]  # pixels, labels, weights
 SAVED_EVERY = 1000
@@ -89,6 +90,9 @@ def fit_batches(
 def _fresh(config: TrainConfig, device: torch.device) -> nn.Module:
     torch.manual_seed(config.seed)
     network = build_network(config.architecture, config.architecture_args)
+    start = start_weights(config)
+    if start is not None:
+        network.load_state_dict(start)
     return channels_last(network, device).train()
 
 
