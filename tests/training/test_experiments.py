@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from pavemap.training.experiments.scoring import scores_of, standardised, turned
 from pavemap.training.metrics import THRESHOLDS
 from pavemap.training.network import FanNet
 from pavemap.training.pictures import MISSED, RIGHT, WRONG, judged
+from training.at_once import names_of, runs_that_name_their_process
 from training.drawing import draw_image, mask_of, write_png, write_set
 
 CPU = torch.device("cpu")
@@ -73,6 +75,17 @@ def test_an_interrupted_experiment_goes_on_with_the_runs_that_are_left(options: 
     assert path.read_text() == "a b c"
     with pytest.raises(BadTrainingConfig, match="no run like z"):
         perform(three, replace(options, only=("z",)))
+
+
+def test_runs_at_once_are_done_in_other_processes_and_one_that_fails_loses_no_other(
+    options: Options,
+) -> None:
+    experiment = Experiment("at-once", "", runs_that_name_their_process, names_of)
+    with pytest.raises(BadTrainingConfig, match="can't be done"):
+        perform(experiment, replace(options, jobs=2))
+    found = Ledger(options.output / "at-once").records()
+    assert sorted(found) == ["a", "b"]
+    assert os.getpid() not in {record["process"] for record in found.values()}
 
 
 def test_a_line_cut_short_is_run_again(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ def experiment(
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of a cross-validation.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at once, each in a process; a GPU takes several.")
+    ] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="Train and test networks on the GPU.")] = False,
     stride: Annotated[
         int,
@@ -67,6 +70,7 @@ def experiment(
         seeds=_seeds(seeds),
         folds=folds,
         threads=threads,
+        jobs=jobs,
         gpu=gpu,
         stride=stride,
         only=tuple(only or ()),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ class Options:
     seeds: tuple[int, ...] | None = None
     folds: int = 5
     threads: int = 1
+    jobs: int = 1  # runs at once, each in a process of its own
     gpu: bool = False
     stride: int = 1  # grid of patches of the paper's network when it is tested
     only: tuple[str, ...] = ()  # runs whose key holds one of these
@@ -81,16 +84,53 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
             f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out."
         )
     done = ledger.records()
-    for number, run in enumerate(runs):
-        if on_run is not None:
-            on_run(run.key, number, len(runs))
-        if run.key in done:
-            continue
-        checkpoints = folder / "checkpoints" / run.key.replace("/", "_")
-        ledger.add(run.key, {**run.perform(checkpoints), "machine": _machine(options)})
-    if on_run is not None:
-        on_run("report", len(runs), len(runs))
+    missing = [run for run in runs if run.key not in done]
+    told = on_run or (lambda *_: None)
+    ended = len(runs) - len(missing)
+    perform_all = _at_once if options.jobs > 1 else _one_by_one
+    told("" if not missing else missing[0].key, ended, len(runs))
+    for key, record in perform_all(experiment, options, missing):
+        ledger.add(key, {**record, "machine": _machine(options)})
+        ended += 1
+        told(key, ended, len(runs))
     return write_report(experiment, options)
+
+
+def _one_by_one(
+    experiment: Experiment, options: Options, runs: Sequence[Run]
+) -> Iterator[tuple[str, Record]]:
+    for run in runs:
+        yield run.key, run.perform(_checkpoints(experiment, options, run.key))
+
+
+def _at_once(
+    experiment: Experiment, options: Options, runs: Sequence[Run]
+) -> Iterator[tuple[str, Record]]:
+    """Spawned processes, since neither CUDA nor torch's threads outlive a fork.
+
+    A run that fails is told of when all others have ended: none of them is lost.
+    """
+    context = multiprocessing.get_context("spawn")
+    failed: list[BaseException] = []
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        waiting = {pool.submit(_in_process, experiment, options, run.key): run for run in runs}
+        for future in as_completed(waiting):
+            error = future.exception()
+            if error is None:
+                yield waiting[future].key, future.result()
+            else:
+                failed.append(error)
+    if failed:
+        raise failed[0]
+
+
+def _in_process(experiment: Experiment, options: Options, key: str) -> Record:
+    run = next(run for run in experiment.runs(options) if run.key == key)
+    return run.perform(_checkpoints(experiment, options, key))
+
+
+def _checkpoints(experiment: Experiment, options: Options, key: str) -> Path:
+    return options.output / experiment.name / "checkpoints" / key.replace("/", "_")
 
 
 def write_report(experiment: Experiment, options: Options) -> Path:
