@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from pavemap.platform.errors import BadRequest, UnsupportedMedia, UploadCutOff
+from pavemap.platform.errors import BadRequest, UnsupportedMedia, UploadCutOff, UploadTooLarge
+from pavemap.platform.uploads import guarded
 
 
 def announced_length(request: Request) -> int | None:
@@ -28,6 +29,23 @@ def refuse_encoded(request: Request) -> None:
         raise UnsupportedMedia(
             f"Content-Encoding {encoding[:40]} is not taken; send the file as it is"
         )
+
+
+async def read_body(request: Request, *, limit: int, idle_s: float) -> bytes:
+    """Return a whole body of at most `limit` bytes.
+
+    Raises UploadTooLarge, UploadStalled after `idle_s` without a byte, UploadCutOff, UnsupportedMedia.
+    """
+    refuse_encoded(request)
+    too_large = f"the body is larger than {limit >> 20} MiB; send fewer features at once"
+    if (announced_length(request) or 0) > limit:
+        raise UploadTooLarge(too_large)
+    try:
+        with cut_off_told():
+            chunks = guarded(request.stream(), limit=limit, idle_s=idle_s)
+            return b"".join([chunk async for chunk in chunks])
+    except UploadTooLarge as exc:
+        raise UploadTooLarge(too_large) from exc
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pavemap.platform.api import (
     orthophotos,
     problems,
     results,
+    reviews,
     surveys,
     tiles,
     training_jobs,
@@ -28,6 +29,12 @@ from pavemap.platform.api.observe import Observed, note_path_ids
 from pavemap.platform.api.schemas.changes import CrackChangePage, SegmentChangePage
 from pavemap.platform.api.schemas.common import Problem
 from pavemap.platform.api.schemas.results import CrackPage, SegmentPage
+from pavemap.platform.api.schemas.reviews import (
+    AreaCollection,
+    AreaPage,
+    ReviewCollection,
+    ReviewPage,
+)
 from pavemap.platform.api.services import Services
 from pavemap.platform.settings import Settings
 
@@ -40,13 +47,17 @@ TAGS = [
     },
     {"name": "surveys", "description": "Campaigns over a network: imagery in, state and run."},
     {"name": "results", "description": "Condition by segment, and the cracks themselves."},
+    {"name": "reviews", "description": "What people say of cracks, and what a model learns of it."},
     {"name": "models", "description": "Model versions, and which new surveys are made with."},
     {"name": "training", "description": "Retraining of the model on the Ray cluster."},
     {"name": "health", "description": "Whether the service is alive, and ready."},
 ]
 
 
-REFERRED = (Problem, SegmentPage, CrackPage, SegmentChangePage, CrackChangePage)
+REFERRED = (
+    *(Problem, SegmentPage, CrackPage, SegmentChangePage, CrackChangePage),
+    *(ReviewCollection, ReviewPage, AreaCollection, AreaPage),
+)
 """Documents that the operations name by reference; FastAPI adds all others itself."""
 
 
@@ -79,7 +90,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = metrics.ApiMetrics(services)
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
-    for part in (networks, surveys, orthophotos, results, changes, tiles, models, training_jobs):
+    for part in (
+        networks,
+        surveys,
+        orthophotos,
+        results,
+        changes,
+        tiles,
+        reviews,
+        models,
+        training_jobs,
+    ):
         api.include_router(part.router)
     app.include_router(api, dependencies=[Depends(note_path_ids)])
     app.include_router(health.router)

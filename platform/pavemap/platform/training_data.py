@@ -1,0 +1,207 @@
+"""Makes training data of a survey's reviews, and carries it as a ZIP from the server to a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from sqlalchemy import Connection, Engine
+
+from pavemap.geo.crs import WGS84, ground_scale, reproject
+from pavemap.geo.errors import Conflict, Unavailable
+from pavemap.geo.grid import Grid
+from pavemap.geo.ground_labels import GroundLabels, Layer
+from pavemap.geo.labelled_chips import CHIP_PX, chip_grid, cut_chips, labelled_cells
+from pavemap.geo.line_digest import digest_of_all
+from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.storage import Storage
+from pavemap.geo.store import orthophotos, reviews
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.orthophotos import OrthophotoRow
+from pavemap.geo.store.reviews import AreaRow, ReviewRow
+from pavemap.geo.store.surveys import SurveyRow, get_survey
+from pavemap.training.pair_folder import Files, LabelledFile, packed
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in the archive: the same set is the same bytes."""
+
+MAX_FILE_BYTES = 64 << 20
+"""An image of 2048 pixels a side has 12 MiB at most."""
+
+Objects = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What is stored of a survey's reviews; lines and areas are in degrees."""
+
+    survey: SurveyRow
+    areas: list[AreaRow]
+    reviews: list[ReviewRow]
+    unjudged: Objects
+    photos: list[OrthophotoRow]
+
+    def labels(self, crs: CRS) -> GroundLabels:
+        """Return it as labels in a metric CRS."""
+
+        def said(verdict: str) -> Layer:
+            lines = [each.line for each in self.reviews if each.verdict == verdict]
+            return Layer(reproject(_array(lines), WGS84, crs))
+
+        return GroundLabels(
+            areas=Layer(reproject(_array([each.area for each in self.areas]), WGS84, crs)),
+            drawn=said("drawn"),
+            confirmed=said("confirmed"),
+            rejected=said("rejected"),
+            unjudged=Layer(reproject(self.unjudged, WGS84, crs)),
+        )
+
+
+def survey_files(
+    engine: Engine, storage: Storage, survey_id: uuid.UUID, *, chip_px: int = CHIP_PX
+) -> Files:
+    """Yield the files of the training data that a survey's reviews make, the manifest last.
+
+    They are a function of the reviews, the cracks that nobody judged, and the imagery. Memory is that of
+    the lines and of one chip. Raises NotFound, Conflict where no area was reviewed, BadTrainingData
+    where nothing is imaged there, and what reading imagery raises.
+    """
+    with database(engine) as connection:
+        known = _reviewed(connection, survey_id)
+    survey = known.survey
+    grid = chip_grid(survey.grid(), chip_px=chip_px)
+    labels = known.labels(grid.crs)
+    paths = [photo.info.at(storage.gdal_path(photo.key)) for photo in known.photos]
+    mosaic = Mosaic(paths, grid.crs, gdal_options=storage.gdal_environment())
+    chips = (LabelledFile.of_chip(chip) for chip in cut_chips(labels, grid=grid, mosaic=mosaic))
+    middle = shapely.union_all(labels.areas.shapes).centroid
+    gsd_m = grid.gsd_m / ground_scale(grid.crs, middle.x, middle.y)
+    yield from packed(chips, source=_source(known, labels, grid), gsd_m=round(gsd_m, 6))
+
+
+def zipped(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+    """Yield an archive of files piece by piece; images are compressed already."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
+            yield sink.taken()
+    yield sink.taken()
+
+
+def unzipped(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of an archive. Raises Unavailable for one that did not come whole."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for info in file.infolist():
+                if info.file_size > MAX_FILE_BYTES:
+                    raise Unavailable(f"the server sent a file of {info.file_size:,} bytes")
+                yield info.filename, file.read(info)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as exc:
+        raise Unavailable(
+            "the training data did not come whole: the server failed half way (its log has the reason), "
+            "or the connection broke; run the same command again"
+        ) from exc
+
+
+class _Sink(io.RawIOBase):
+    """What is written, until it is taken; it can't be sought, as the network can't."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self._parts.append(bytes(data))
+        return len(self._parts[-1])
+
+    def taken(self) -> bytes:
+        whole, self._parts = b"".join(self._parts), []
+        return whole
+
+
+def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:
+    survey = get_survey(connection, survey_id)
+    areas = reviews.all_areas(connection, survey_id)
+    if not areas:
+        raise Conflict(
+            f"no area of survey '{survey.name}' was reviewed whole, so it is not known where there is no "
+            "crack; add the areas in which every crack is confirmed or drawn (`pavemap review import "
+            "--areas`, POST /api/v1/surveys/{id}/reviewed-areas)"
+        )
+    said = reviews.all_reviews(connection, survey_id)
+    unjudged = reviews.unjudged_cracks(connection, survey_id, said)
+    photos = orthophotos.list_orthophotos(connection, survey_id)
+    return Reviewed(survey, areas, said, unjudged, photos)
+
+
+def _source(known: Reviewed, labels: GroundLabels, grid: Grid) -> dict[str, Any]:
+    """Say what a set is made of: only what lies in the areas, or can be seen in their chips."""
+    survey = known.survey
+    tree = shapely.STRtree(_array([each.area for each in known.areas]))
+    lines = _array([each.line for each in known.reviews])
+    within = set(tree.query(lines, predicate="intersects")[0].tolist())
+    used = [known.reviews[number] for number in sorted(within)]
+    counts = Counter(each.verdict for each in used)
+    return {
+        "kind": "survey",
+        "survey": {
+            "id": str(survey.id),
+            "name": survey.name,
+            "captured_on": None if survey.captured_on is None else survey.captured_on.isoformat(),
+            "model": survey.model_id,
+            "crs": survey.crs,
+            "gsd_in_crs_m": survey.gsd_m,
+        },
+        "chip_px": grid.cell_px,
+        "orthophotos": _seen(known.photos, labels, grid),
+        "areas": {
+            "ids": [each.id for each in known.areas],
+            "sha256": digest_of_all([each.digest for each in known.areas]),
+        },
+        "reviews": {
+            "ids": [each.id for each in used],
+            **{verdict: counts[verdict] for verdict in ("confirmed", "rejected", "drawn")},
+            "sha256": digest_of_all([f"{each.verdict} {_digest(each.line)}" for each in used]),
+            "outside_areas": len(known.reviews) - len(used),
+        },
+        "unjudged": {
+            "count": len(known.unjudged),
+            "sha256": digest_of_all([_digest(line) for line in known.unjudged]),
+        },
+    }
+
+
+def _seen(photos: list[OrthophotoRow], labels: GroundLabels, grid: Grid) -> list[dict[str, str]]:
+    """Return name and SHA-256 of the imagery that meets a chip, by name."""
+    windows = _array([grid.window(cell).box() for cell in labelled_cells(labels, grid)])
+    outlines = _array([photo.info.outline(grid.crs) for photo in photos])
+    seen = np.unique(shapely.STRtree(windows).query(outlines, predicate="intersects")[0])
+    named = sorted((photos[number].name, photos[number].sha256) for number in seen.tolist())
+    return [{"name": name, "sha256": sha256} for name, sha256 in named]
+
+
+def _digest(line: shapely.Geometry) -> str:
+    """Return the SHA-256 of a line with its widths."""
+    return hashlib.sha256(shapely.to_wkb(line, byte_order=1, output_dimension=3)).hexdigest()
+
+
+def _array(shapes: list[Any]) -> Objects:
+    array: Objects = np.empty(len(shapes), dtype=object)
+    array[:] = shapes
+    return array
