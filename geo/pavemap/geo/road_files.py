@@ -1,4 +1,4 @@
-"""Opens an uploaded file of road lines with the one reader its suffix names, and nothing else.
+"""Opens a user's file of lines or polygons with the one reader its suffix names, and nothing else.
 
 Users' files are hostile until read. GDAL picks a driver by looking into a file, and some drivers reach
 further than the file (a VRT names other files and URLs; the GeoJSON driver fetches a `crs` link), so:
@@ -45,14 +45,16 @@ MAX_UNPACKED_BYTES = 1 << 30
 """What a zip or a Parquet file may unfold to, on disk or in memory."""
 
 FORMATS = "GeoPackage (.gpkg), GeoJSON (.geojson), zipped Shapefile (.zip) or GeoParquet (.parquet)"
-Shapes = Literal["line", "polygon"]
-GEOJSON_TYPES: dict[Shapes, tuple[str, str]] = {
+Shapes = Literal["line", "polygon", "line or polygon"]
+GEOJSON_TYPES: dict[Shapes, tuple[str, ...]] = {
     "line": ("LineString", "MultiLineString"),
     "polygon": ("Polygon", "MultiPolygon"),
+    "line or polygon": ("LineString", "MultiLineString", "Polygon", "MultiPolygon"),
 }
-LAYER_TYPES: dict[Shapes, tuple[str, str]] = {
+LAYER_TYPES: dict[Shapes, tuple[str, ...]] = {
     "line": ("LineString", "Curve"),
     "polygon": ("Polygon", "Surface"),
+    "line or polygon": ("LineString", "Curve", "Polygon", "Surface"),
 }
 """Parts of the names that GDAL gives to such layers."""
 
@@ -83,6 +85,8 @@ class Wanted:
     shapes: Shapes = "line"
     layer: str | None = None
     max_features: int = MAX_FEATURES
+    what: str = "road lines"
+    """What messages call the features."""
 
     def of(self, known: Iterable[object]) -> tuple[str, ...]:
         """Return the fields to read of those there are. Raises BadInput for a named one that isn't."""
@@ -112,22 +116,25 @@ def read_raw_lines(
     optional: Iterable[str] = (),
     shapes: Shapes = "line",
     max_features: int = MAX_FEATURES,
+    what: str | None = None,
 ) -> RawLines:
     """Read the geometries and the named columns of one layer.
 
     Columns whose name is among the `optional` ones, in whatever case, are read where they are there.
-    With `shapes` of "polygon" polygons are wanted instead of lines.
+    With `shapes` of "polygon" polygons are wanted instead of lines. `what` is what messages call the
+    features: by default road lines, or pavement polygons.
 
     Raises BadInput when the format is not offered, the bytes are not of it or are broken, the CRS is
     missing, the layer must be chosen, a column is not there, or there are too many features.
     """
+    said = what or ("road lines" if shapes == "line" else "pavement polygons")
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
         hint = "; zip it with its .shx, .dbf and .prj" if suffix == ".shp" else ""
-        what = "roads" if shapes == "line" else "pavement"
-        raise BadInput(f"{what} can't be read from '{path.name}'{hint}; send {FORMATS}")
-    wanted = Wanted(tuple(dict.fromkeys(columns)), frozenset(optional), shapes, layer, max_features)
+        raise BadInput(f"{said} can't be read from '{path.name}'{hint}; send {FORMATS}")
+    named = tuple(dict.fromkeys(columns))
+    wanted = Wanted(named, frozenset(optional), shapes, layer, max_features, said)
     try:
         raw = reader(path, wanted)
     except _READ_ERRORS as exc:
@@ -136,7 +143,7 @@ def read_raw_lines(
         ) from exc
     _refuse_too_many(len(raw.geometries), max_features)
     if len(raw.geometries) == 0:
-        raise BadInput(f"'{path.name}' holds no features; export the roads again")
+        raise BadInput(f"'{path.name}' holds no features; export the {said} again")
     if raw.crs.to_authority() == ("OGC", "CRS84"):
         raw = replace(raw, crs=WGS84)  # the same degrees, and x comes first in either here
     return raw
@@ -156,7 +163,7 @@ def _read_geojson(path: Path, wanted: Wanted) -> RawLines:
         document = {"features": [document], "crs": document.get("crs")}
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list):
-        raise BadInput("the file is not a GeoJSON FeatureCollection; export the roads as one")
+        raise BadInput(f"the file is no GeoJSON FeatureCollection; export the {wanted.what} as one")
     _refuse_too_many(len(features), wanted.max_features)
     features = [feature if isinstance(feature, dict) else {} for feature in features]
     geometries = [_geometry_text(feature.get("geometry"), wanted.shapes) for feature in features]
@@ -241,7 +248,7 @@ def _refuse_own_sql(path: Path) -> None:
         if kind == "view" or (virtual and not re.search(r"\busing\s+\W?rtree\b", sql, re.I)):
             raise BadInput(
                 f"the GeoPackage holds a view or virtual table ('{name}'), which isn't read; "
-                "export the road layer alone into a new GeoPackage"
+                "export the layer alone into a new GeoPackage"
             )
 
 
@@ -322,8 +329,7 @@ def _only_layer(path: Path, wanted: Wanted) -> str:
     candidates = fitting or [name for name, kind in layers if kind in ("Unknown", "Geometry")]
     if len(candidates) != 1:
         found = ", ".join(candidates or names)[:500] or "none"
-        what = "road lines" if wanted.shapes == "line" else "pavement polygons"
-        raise BadInput(f"name the layer that holds the {what}; the file has: {found}")
+        raise BadInput(f"name the layer that holds the {wanted.what}; the file has: {found}")
     return candidates[0]
 
 
@@ -337,7 +343,7 @@ def _quiet_about_measures() -> Iterator[None]:
 
 def _from_frame(frame: Any, columns: tuple[str, ...], path: Path) -> RawLines:
     if not isinstance(frame, geopandas.GeoDataFrame):
-        raise BadInput(f"'{path.name}' has no geometry; export the roads with their lines")
+        raise BadInput(f"'{path.name}' has no geometry; export it with its lines or polygons")
     if frame.crs is None:
         raise BadInput(
             f"'{path.name}' does not say its coordinate reference system; add it (a .prj beside a "
@@ -366,7 +372,7 @@ def _refuse_layer(layer: str | None) -> None:
 
 def _refuse_too_many(count: int, most: int) -> None:
     if count > most:
-        raise BadInput(f"the file holds over {most:,} features; split the network by region")
+        raise BadInput(f"the file holds over {most:,} features; split it by region")
 
 
 def _too_large(container: str) -> str:
