@@ -35,7 +35,6 @@ from ask_scene import Scene, fill, load
 from sqlalchemy import Engine, text
 
 from pavemap.geo.store import boxes, queries, segment_pages, tiles
-from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform.private_postgres import PrivatePostgres
@@ -211,9 +210,7 @@ def plans(engine: Engine, scene: Scene) -> str:
     ]
     for name, half in (("a box with few segments", 0.01), ("a box with many", 0.5)):
         box = boxes.BoxFilter.of((lon - half, lat - half, lon + half, lat + half))
-        page = segment_pages._segments_statement(
-            "density", descending=True, cursor=Cursor("density-desc"), box=box, least=False
-        )
+        page = segment_pages.worst_statement(box)
         shown.append((name, page, {"survey_id": survey, "limit": 101, **box.parameters}))
     for zoom in (10, 16):
         row = (1.0 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2.0

@@ -34,6 +34,9 @@ VERTICES = 4
 """Steps of a segment's line."""
 
 CRACK_POINTS, CRACK_STEP_M = 12, 0.35
+FACTS = {"width_source": "field", "lanes": 2, "oneway": False, "surface": "asphalt"}
+"""What the network's file says of every road."""
+
 BLOCK = 200_000
 """Cracks drawn at a time: some 150 MB."""
 
@@ -145,7 +148,7 @@ def _road_paths(rng: np.random.Generator, *, roads: int) -> Floats:
 def _roads(paths: Floats) -> geopandas.GeoDataFrame:
     names = _road_keys(len(paths))
     return geopandas.GeoDataFrame(
-        {"road_key": names, "name": names, "width_m": WIDTH_M},
+        {"road_key": names, "name": names, "width_m": WIDTH_M, **FACTS},
         geometry=_degrees(shapely.linestrings(paths)),
         crs=WGS84,
     )
@@ -174,6 +177,8 @@ def _segments(paths: Floats) -> geopandas.GeoDataFrame:
             "length_m": SEGMENT_M,
             "width_m": WIDTH_M,
             "pavement_m2": SEGMENT_M * WIDTH_M,
+            "lineage": None,
+            **FACTS,
         },
         geometry=_degrees(pavement),
         crs=WGS84,

@@ -219,13 +219,7 @@ def pages(engine: Engine, survey: SurveyRow) -> dict[str, float]:
 
 def explain(engine: Engine, survey: SurveyRow) -> str:
     """Return the plans of a claim and of a page of the worst segments after a cursor."""
-    page = segment_pages._segments_statement(
-        "density",
-        descending=True,
-        cursor=Cursor("density", key=0.1, id=1),
-        box=None,
-        least=False,
-    )
+    page = segment_pages.worst_statement(None, cursor=Cursor("density", key=0.1, id=1))
     lines: list[str] = []
     with database(engine) as connection:
         for statement, parameters in (

@@ -40,9 +40,9 @@ class PrivatePostgres:
 
     def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
         """Take a folder (made when missing) and server options such as {"fsync": "off"}."""
-        self.folder = folder
+        self.folder = folder.absolute()  # its programs run in /
         self.options = dict(options or {})
-        self.data = folder / "data"
+        self.data = self.folder / "data"
 
     def start(self, database: str = "pavemap") -> str:
         """Start the server unless it runs, make the database unless it is there, return its URL.

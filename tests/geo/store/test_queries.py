@@ -170,6 +170,36 @@ def test_a_box_over_the_180th_meridian_is_two(engine: Engine, measured: SurveyRo
     assert walk(engine, measured, limit=7, bbox=(179.0, -90.0, -179.0, 90.0)) == []
 
 
+def test_features_are_the_rows_as_geojson(engine: Engine, measured: SurveyRow) -> None:
+    """Written by the server: the same pages, figures to the last digit, text whatever is in it."""
+    odd = 'Quote " and \\ and : and é'
+    with database(engine) as connection:
+        connection.execute(text("UPDATE segment SET name = :odd"), {"odd": odd})
+        connection.execute(
+            text("UPDATE condition SET density_m_per_m2 = 1e-7 WHERE crack_count = 1")
+        )
+        connection.execute(
+            text("""UPDATE condition SET r85 = '{"transverse": {"1": {"length_m": 0.1}}}'""")
+        )
+        rows, following = queries.segments_page(connection, measured.id, limit=59)
+        for shape in ("pavement", "line"):
+            found, after = queries.segment_features(
+                connection, measured.id, limit=59, geometry=shape
+            )
+            assert after == following
+            features = [json.loads(feature.json) for feature in found]
+            assert [each["id"] for each in features] == [row.segment_id for row in rows]
+            for feature, row in zip(features, rows, strict=True):
+                known = {name: value for name, value in vars(row).items() if name not in SHAPES}
+                assert feature["properties"] == known
+                drawn = shapely.geometry.shape(feature["geometry"])
+                assert drawn.equals_exact(getattr(row, shape), 1e-9)
+    assert rows[0].name == odd
+
+
+SHAPES = ("line", "pavement")
+
+
 def test_a_row_has_all_that_a_reader_asks_for(engine: Engine, measured: SurveyRow) -> None:
     rows = walk(engine, measured, limit=60)
     (row,) = (row for row in rows if row.segment_key == "A2:100")
@@ -306,13 +336,8 @@ def test_a_page_by_density_walks_its_index_from_the_cursor(
 ) -> None:
     """No sort, no filter over the survey: the cursor is an index condition."""
     cursor = Cursor("density", key=0.5, id=7)
-    statement = segment_pages._segments_statement(
-        "density",
-        descending=descending,
-        cursor=cursor,
-        box=None,
-        least=False,
-    )
+    order, *_ = segment_pages._orders("density", descending=descending, cursor=cursor, least=False)
+    statement = segment_pages._statement("c.segment_id", "density", order, box=None)
     parameters = {"survey_id": measured.id, "key": 0.5, "id": 7, "limit": 10}
     shown = plan(engine, statement, parameters)
     way = "Backward " if descending else ""
@@ -327,9 +352,7 @@ def test_the_worst_in_a_box_are_read_from_indexes_alone(
 ) -> None:
     """Either by place, or down the order of densities; the planner's guess at a box decides nothing."""
     area = boxes.BoxFilter.of(box(0.0, 0.0, 250.0, 500.0))
-    statement = segment_pages._segments_statement(
-        "density", descending=True, cursor=Cursor("density"), box=area, least=False
-    )
+    statement = segment_pages.worst_statement(area)
     with database(engine) as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         connection.execute(text("SET LOCAL enable_bitmapscan = off"))

@@ -10,7 +10,7 @@ at most MANY index entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,75 +48,48 @@ class BoxFilter:
 
 @dataclass(frozen=True)
 class Order:
-    """An order by a figure, and where in it a page begins; '{key}' stands for the figure's column."""
+    """An order by a figure, and which of its rows are wanted."""
 
     direction: str
     """DESC or ASC."""
-    keyed: str | None = ""
-    """Condition on '{key}' and c.segment_id of rows with the figure, None to leave them out."""
-    nulls: str | None = None
-    """Condition on c.segment_id of rows without it, None to leave them out."""
+    wanted: Sequence[str] = ()
+    """Conditions on c.segment_id and on '{key}', which stands for the figure's column."""
 
-    def parts(self, *, at_least: str = "") -> Iterator[tuple[str, str]]:
-        """Yield the parts of a page, each with its conditions: the second only fills up the first."""
-        if self.keyed is not None:
-            yield "keyed", _all("{key} IS NOT NULL", at_least, self.keyed)
-        if self.nulls is not None:
-            room = "" if self.keyed is None else "(SELECT count(*) FROM keyed) < :limit"
-            yield "unkeyed", _all("{key} IS NULL", self.nulls, room)
+    def rows(self, key: str) -> str:
+        """Return the conditions on the figure's column."""
+        return " AND ".join(self.wanted or ["true"]).format(key=key)
 
     def by(self, key: str) -> str:
         """Return the ORDER BY of the figure's column."""
         return f"ORDER BY {key} {self.direction}, c.segment_id {self.direction}"
 
 
-def ranked(order: Order, source: str, *, key: str, at_least: str = "") -> str:
-    """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of `FROM ... WHERE ...`."""
-    bodies = {
-        name: f"""SELECT c.segment_id, {key} AS sort_key FROM {source}
-            AND {conditions.format(key=key)} {order.by(key)} LIMIT :limit"""
-        for name, conditions in order.parts(at_least=at_least)
-    }
-    return _page(order, bodies)
+def ranked(order: Order, source: str, *, key: str) -> str:
+    """Return the CTE `page(segment_id, sort_key)` of :limit rows of `FROM ... WHERE ...`."""
+    return f"""page AS MATERIALIZED (
+        SELECT c.segment_id, {key} AS sort_key FROM {source} AND {order.rows(key)}
+        {order.by(key)} LIMIT :limit)"""
 
 
-def ranked_in_box(order: Order, box: BoxFilter, *, at_least: str = "") -> str:
-    """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of :survey_id by density."""
-    bodies = {
-        name: _either(conditions, order, box) for name, conditions in order.parts(at_least=at_least)
-    }
+def ranked_in_box(order: Order, box: BoxFilter) -> str:
+    """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of :survey_id by density.
+
+    Rows come from `near` when that is all there is, or else from a walk: each half of the union has a
+    condition on `few` alone, so the server runs one of them. IS TRUE hides the box from its planner,
+    which would else read and sort all that lies there.
+    """
+    near, density = "c.sort_key", "c.density_m_per_m2"
     return f"""
         near AS MATERIALIZED (
             SELECT c.segment_id, c.density_m_per_m2 AS sort_key FROM condition c
             WHERE c.survey_id = :survey_id AND {box.sql} LIMIT {MANY + 1}),
         few AS MATERIALIZED (SELECT count(*) <= {MANY} AS so FROM near),
-        {_page(order, bodies)}"""
-
-
-def _either(conditions: str, order: Order, box: BoxFilter) -> str:
-    """Return rows from `near` when that is all there is, or else from a walk.
-
-    Each half has a condition on `few` alone, so the server runs one of them. IS TRUE hides the box from
-    its planner, which would else read and sort all that lies there.
-    """
-    near, density = "c.sort_key", "c.density_m_per_m2"
-    return f"""
-        (SELECT c.segment_id, c.sort_key
-         FROM (SELECT * FROM near c
-               WHERE (SELECT so FROM few) AND {conditions.format(key=near)} {order.by(near)} OFFSET 0) c
-         {MEETS} {order.by(near)} LIMIT :limit)
-        UNION ALL
-        (SELECT c.segment_id, {density} FROM condition c {MEETS}
-         WHERE NOT (SELECT so FROM few) AND c.survey_id = :survey_id AND {box.sql} IS TRUE
-           AND {conditions.format(key=density)} {order.by(density)} LIMIT :limit)"""
-
-
-def _page(order: Order, bodies: Mapping[str, str]) -> str:
-    parts = "".join(f"{name} AS MATERIALIZED ({body}), " for name, body in bodies.items())
-    rows = " UNION ALL ".join(f"SELECT * FROM {name}" for name in bodies)
-    last = f"sort_key {order.direction} NULLS LAST, segment_id {order.direction}"
-    return f"{parts} page AS ({rows} ORDER BY {last} LIMIT :limit)"
-
-
-def _all(*conditions: str) -> str:
-    return " AND ".join(condition for condition in conditions if condition)
+        page AS MATERIALIZED (
+            (SELECT c.segment_id, c.sort_key
+             FROM (SELECT * FROM near c
+                   WHERE (SELECT so FROM few) AND {order.rows(near)} {order.by(near)} OFFSET 0) c
+             {MEETS} {order.by(near)} LIMIT :limit)
+            UNION ALL
+            (SELECT c.segment_id, {density} FROM condition c {MEETS}
+             WHERE NOT (SELECT so FROM few) AND c.survey_id = :survey_id AND {box.sql} IS TRUE
+               AND {order.rows(density)} {order.by(density)} LIMIT :limit))"""

@@ -35,7 +35,8 @@ _COLUMN = (np.ndarray, list, tuple)
 
 _POSTGRES_TYPES: tuple[tuple[type[Any], str], ...] = (
     (Geometry, "bytea"),  # the server's geometry reader takes these bytes as EWKB
-    (JSONB, "jsonb"),
+    (JSONB, "jsonb"),  # before its base
+    (kinds.JSON, "json"),
     (kinds.BigInteger, "int8"),
     (kinds.Integer, "int4"),
     (kinds.Double, "float8"),

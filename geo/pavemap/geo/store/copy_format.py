@@ -108,6 +108,7 @@ _ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
     "text": str.encode,
     "bytea": bytes,
     "uuid": _uuid_bytes,
+    "json": orjson.dumps,
     "jsonb": lambda document: b"\x01" + orjson.dumps(document),
 }
 

@@ -22,8 +22,10 @@ from pavemap.geo.store.places import Bbox, box_area
 from pavemap.geo.store.segment_pages import (
     MAX_PAGE,
     SegmentCondition,
+    SegmentFeature,
     check_limit,
     geometries,
+    segment_features,
     segments_page,
 )
 from pavemap.geo.store.surveys import get_survey
@@ -34,10 +36,12 @@ __all__ = [
     "ConditionRecord",
     "CrackRow",
     "SegmentCondition",
+    "SegmentFeature",
     "Sort",
     "Summary",
     "cracks_page",
     "segment_conditions",
+    "segment_features",
     "segments_page",
     "summary",
 ]

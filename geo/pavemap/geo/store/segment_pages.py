@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 import shapely
 from sqlalchemy import Connection, Row, text
@@ -19,6 +19,9 @@ from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import get_survey
 
 MAX_PAGE = 10_000
+
+DIGITS = 9
+"""Decimals of a degree in GeoJSON: a tenth of a millimetre on the ground."""
 
 NULLABLE_SORTS = {"density", *figures.NULLABLE}
 
@@ -45,9 +48,60 @@ class SegmentCondition(Figures):
     """In degrees."""
 
 
+class Asked(TypedDict, total=False):
+    """Which segments, in which order, and where the page begins."""
+
+    bbox: Bbox | None
+    """west, south, east, north in degrees: centre-lines that meet it."""
+    min_density: float | None
+    """Leaves out segments without density too."""
+    confident: bool | None
+    """Only those whose figures rest on enough, or (False) on too little."""
+    sort: Sort
+    """`density` by default; segments without the figure come last in either direction."""
+    descending: bool
+    """True by default."""
+    limit: int
+    """100 by default."""
+    after: str | None
+    """The cursor of the page before."""
+
+
+@dataclass(frozen=True)
+class SegmentFeature:
+    """A segment with its figures as GeoJSON, written by the server: pages go out as they come in."""
+
+    id: int
+    json: str
+
+
 def segments_page(
+    connection: Connection, survey_id: uuid.UUID, **asked: Unpack[Asked]
+) -> tuple[list[SegmentCondition], str | None]:
+    """Return a page of a survey's segments, and the cursor of the next page or None at the end.
+
+    Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor.
+    """
+    rows, following = _page(connection, survey_id, _SEGMENT_COLUMNS, **asked)
+    return _segment_conditions(rows), following
+
+
+def segment_features(
     connection: Connection,
     survey_id: uuid.UUID,
+    *,
+    geometry: Literal["pavement", "line"] = "pavement",
+    **asked: Unpack[Asked],
+) -> tuple[list[SegmentFeature], str | None]:
+    """Return a page as `segments_page` does, each segment as a GeoJSON feature in degrees."""
+    rows, following = _page(connection, survey_id, _FEATURE_COLUMNS[geometry], **asked)
+    return [SegmentFeature(row.segment_id, row.feature) for row in rows], following
+
+
+def _page(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    columns: str,
     *,
     bbox: Bbox | None = None,
     min_density: float | None = None,
@@ -56,15 +110,7 @@ def segments_page(
     descending: bool = True,
     limit: int = 100,
     after: str | None = None,
-) -> tuple[list[SegmentCondition], str | None]:
-    """Return a page of a survey's segments, and the cursor of the next page or None at the end.
-
-    `bbox` is west, south, east, north in degrees and asks for centre-lines that meet it. Segments
-    without the figure sorted by come last in either direction; `min_density` leaves out those without
-    density, `confident` those whose figures rest on too little (or, False, on enough).
-
-    Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor.
-    """
+) -> tuple[Sequence[Row[Any]], str | None]:
     check_limit(limit)
     if sort not in _SORT_KEYS:
         raise BadInput(
@@ -76,30 +122,31 @@ def segments_page(
         key_type=str if sort == "segment_key" else float,
     )
     box = None if bbox is None else BoxFilter.of(bbox)
-    parameters: dict[str, Any] = {"survey_id": survey_id, "limit": limit + 1}
-    if box is not None:
-        parameters |= box.parameters
-    if min_density is not None:
-        parameters["min_density"] = min_density
-    if cursor.id is not None:
-        parameters |= {"id": cursor.id} | ({} if cursor.key is None else {"key": cursor.key})
-    statement = _segments_statement(
-        sort,
-        descending=descending,
-        cursor=cursor,
-        box=box,
-        least=min_density is not None,
-        confident=confident,
-    )
-    rows = connection.execute(text(statement), parameters).all()
+    parameters: dict[str, Any] = {
+        "survey_id": survey_id,
+        "min_density": min_density,
+        "key": cursor.key,
+        "id": cursor.id,
+        **({} if box is None else box.parameters),
+    }
+    rows: list[Row[Any]] = []
+    least = min_density is not None
+    for order in _orders(sort, descending=descending, cursor=cursor, least=least):
+        statement = _statement(columns, sort, order, box=box, least=least, confident=confident)
+        parameters["limit"] = limit + 1 - len(rows)
+        rows += connection.execute(text(statement), parameters).all()
+        if len(rows) > limit:
+            break
     if not rows:
         get_survey(connection, survey_id)
     page = rows[:limit]
     following = None
     if len(rows) > limit:
         following = cursor.at(page[-1].sort_key, page[-1].segment_id)
-    return _segment_conditions(page), following
+    return page, following
 
+
+_BEGIN = Cursor("density-desc")
 
 _SORT_KEYS: dict[str, str] = {
     "density": "c.density_m_per_m2",
@@ -109,48 +156,75 @@ _SORT_KEYS: dict[str, str] = {
     **{name: f"c.{name}" for name in figures.NULLABLE if name != "density_m_per_m2"},
 }
 
+_PROPERTIES = f"""c.segment_id, s.segment_key, r.road_key, s.name, s.from_m, s.to_m, s.length_m,
+    s.width_m, s.width_source, s.lanes, s.oneway, s.surface, {figures.COLUMNS}"""
+
 _SEGMENT_COLUMNS = (
-    """c.segment_id, s.segment_key, r.road_key, s.name, s.from_m, s.to_m, s.length_m,
-    s.width_m, s.width_source, s.lanes, s.oneway, s.surface,
-    ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement, """
-    + figures.COLUMNS
+    f"{_PROPERTIES}, ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement"
 )
 
+_FEATURE_COLUMNS = {
+    geometry: rf"""c.segment_id, concat(
+        '{{"type"\:"Feature","id"\:', c.segment_id, ',"geometry"\:', ST_AsGeoJSON({column}, {DIGITS}, 0),
+        ',"properties"\:', (SELECT row_to_json(p) FROM (SELECT {_PROPERTIES}) AS p), '}}') AS feature"""
+    for geometry, column in (("pavement", "s.pavement"), ("line", "s.geom"))
+}
 
-def _segments_statement(
+
+def _orders(sort: Sort, *, descending: bool, cursor: Cursor, least: bool) -> Iterator[Order]:
+    """Yield the parts of a list that a page is filled from, one after the other.
+
+    First those with the figure, then, only if that was too few, those without: by segment alone.
+    """
+    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    begun = cursor.id is not None
+    if not begun or cursor.key is not None:
+        wanted = ["{key} IS NOT NULL"]
+        if begun:
+            wanted.append(f"({{key}}, c.segment_id) {beyond} (:key, :id)")
+        if least and sort == "density":
+            wanted.append("{key} >= :min_density")
+        yield Order(direction, wanted)
+    if sort in NULLABLE_SORTS and not (least and sort == "density"):
+        wanted = ["{key} IS NULL"]
+        if begun and cursor.key is None:
+            wanted.append(f"c.segment_id {beyond} :id")
+        yield Order(direction, wanted)
+
+
+def worst_statement(box: BoxFilter | None, *, cursor: Cursor = _BEGIN) -> str:
+    """Return what is asked first for a page by density, to look at its plan."""
+    order, *_ = _orders("density", descending=True, cursor=cursor, least=False)
+    return _statement(_FEATURE_COLUMNS["pavement"], "density", order, box=box)
+
+
+def _statement(
+    columns: str,
     sort: Sort,
+    order: Order,
     *,
-    descending: bool,
-    cursor: Cursor,
     box: BoxFilter | None,
-    least: bool,
+    least: bool = False,
     confident: bool | None = None,
 ) -> str:
-    """Return SQL for one page; the wide columns are fetched for the page's rows only."""
-    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
-    keyed: str | None = ""
-    nulls = "" if sort in NULLABLE_SORTS and not (sort == "density" and least) else None
-    if cursor.id is not None and cursor.key is not None:
-        keyed = f"({{key}}, c.segment_id) {beyond} (:key, :id)"
-    elif cursor.id is not None:
-        keyed, nulls = None, f"c.segment_id {beyond} :id"
-    order = Order(direction, keyed=keyed, nulls=nulls)
+    """Return SQL for :limit rows; the wide columns are fetched for these only."""
     if sort == "density" and box is not None and confident is None:
-        at_least = "{key} >= :min_density" if least else ""
-        page = ranked_in_box(order, box, at_least=at_least)
+        page = ranked_in_box(order, box)
     else:
-        wanted = ["c.density_m_per_m2 >= :min_density"] if least else []
+        wanted = []
+        if least and sort != "density":
+            wanted.append("c.density_m_per_m2 >= :min_density")
         if confident is not None:
             wanted.append("c.confident" if confident else "NOT c.confident")
         page = ranked(order, _source(sort, box, wanted), key=_SORT_KEYS[sort])
     return f"""
         WITH {page}
-        SELECT {_SEGMENT_COLUMNS}, page.sort_key
+        SELECT {columns}, page.sort_key
         FROM page
         JOIN condition c ON c.survey_id = :survey_id AND c.segment_id = page.segment_id
         JOIN segment s ON s.id = c.segment_id
         JOIN road r ON r.id = s.road_id
-        ORDER BY page.sort_key {direction} NULLS LAST, page.segment_id {direction}
+        ORDER BY page.sort_key {order.direction} NULLS LAST, page.segment_id {order.direction}
     """
 
 

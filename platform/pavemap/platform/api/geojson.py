@@ -12,9 +12,9 @@ import shapely
 from fastapi import Request
 from fastapi.responses import Response
 
+from pavemap.geo.store.segment_pages import DIGITS
+
 MEDIA_TYPE = "application/geo+json"
-DIGITS = 9
-"""Decimals of a degree: a tenth of a millimetre on the ground."""
 
 
 class GeoJSONResponse(Response):
@@ -32,18 +32,30 @@ def page(
     following: str | None,
 ) -> GeoJSONResponse:
     """Return one page; `following` is the cursor of the next, which its `next` link asks for."""
+    return collection(
+        request,
+        features=[
+            f'{{"type":"Feature","id":{identifier},"geometry":{geometry},'
+            f'"properties":{orjson.dumps(values).decode()}}}'
+            for identifier, geometry, values in zip(
+                ids, _written(geometries), properties, strict=True
+            )
+        ],
+        following=following,
+    )
+
+
+def collection(
+    request: Request, *, features: Sequence[str], following: str | None
+) -> GeoJSONResponse:
+    """Return one page of features that are JSON already."""
     links = [{"rel": "self", "type": MEDIA_TYPE, "href": str(request.url)}]
     if following is not None:
         href = str(request.url.include_query_params(after=following))
         links.append({"rel": "next", "type": MEDIA_TYPE, "href": href})
-    features = ",".join(
-        f'{{"type":"Feature","id":{identifier},"geometry":{geometry},'
-        f'"properties":{orjson.dumps(values).decode()}}}'
-        for identifier, geometry, values in zip(ids, _written(geometries), properties, strict=True)
-    )
     return GeoJSONResponse(
-        f'{{"type":"FeatureCollection","numberReturned":{len(ids)},"links":{json.dumps(links)},'
-        f'"features":[{features}]}}'
+        f'{{"type":"FeatureCollection","numberReturned":{len(features)},"links":{json.dumps(links)},'
+        f'"features":[{",".join(features)}]}}'
     )
 
 

@@ -91,9 +91,10 @@ def list_segments(
     the rest was not seen, `confident` whether it is enough.
     """
     with database(services.engine) as connection:
-        rows, following = queries.segments_page(
+        found, following = queries.segment_features(
             connection,
             survey_id_of(survey_id),
+            geometry=geometry,
             bbox=bbox,
             min_density=min_density,
             confident=confident,
@@ -102,15 +103,8 @@ def list_segments(
             limit=limit,
             after=after,
         )
-    shapes = {"line", "pavement"}
-    return geojson.page(
-        request,
-        ids=[row.segment_id for row in rows],
-        geometries=[getattr(row, geometry) for row in rows],
-        properties=[
-            {name: value for name, value in vars(row).items() if name not in shapes} for row in rows
-        ],
-        following=following,
+    return geojson.collection(
+        request, features=[segment.json for segment in found], following=following
     )
 
 

@@ -12,7 +12,7 @@ import uuid
 from typing import Any
 
 from geoalchemy2 import WKBElement
-from sqlalchemy import DDL, BigInteger, ForeignKey, Index, event
+from sqlalchemy import DDL, JSON, BigInteger, ForeignKey, Index, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavemap.geo.store.tables.base import Base, BigId, Box, Created, geometry
@@ -125,8 +125,8 @@ class Condition(Base):
     cracking_rating: Mapped[str | None]
     pci_cracking: Mapped[float | None]
     pci_rating: Mapped[str | None]
-    r85: Mapped[dict[str, Any] | None]
-    """Extents by kind and zone: {kind: {zone: {length_m, width_mm}}}."""
+    r85: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Extents by kind and zone: {kind: {zone: {length_m, width_mm}}}. Pages read it whole, as text."""
     created_at: Mapped[Created]
     place: Mapped[str] = mapped_column(Box)
     """Bounds in degrees of the segment's centre-line; a trigger fills it, whoever writes the row."""
