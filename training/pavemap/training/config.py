@@ -118,6 +118,11 @@ class TrainConfig(BaseModel):
     report_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=1000, ge=1)
     max_failures: int = Field(default=3, ge=0)
+    mlflow_uri: str | None = Field(
+        default=None,
+        description="MLflow server to tell of the run; None is MLFLOW_TRACKING_URI, if that is set",
+    )
+    mlflow_experiment: str = Field(default="pavemap", min_length=1)
     ray_address: str | None = Field(
         default=None, description="a running cluster; None starts one here"
     )

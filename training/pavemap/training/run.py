@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
+from pavemap.training.card import read_card
 from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.datasets import check_sources
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.registrar import Registrar
+from pavemap.training.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ def train(
 ) -> TrainResult:
     """Fit a network with Ray Train and write its model folder to `<output>/model`.
 
+    Where an MLflow server is named, it is told of the run (`tracking.py`).
     With a `registrar` the model is scored beside the version in use and ends as a model version.
 
     The same configuration again goes on where an interrupted run stopped. Data and settings are
@@ -56,16 +59,32 @@ def train(
 
     Raises BadTrainingConfig, BadTrainingData, or TrainingFailed.
     """
-    import ray
-
     from pavemap.training.start import start_weights
 
     check(config)
     start = start_weights(config, registrar)
     if registrar is not None:
         registrar.in_use()  # a database that can't be reached is better known now than in an hour
-    started = time.monotonic()
+    tracking = Tracking.configured(config)
     config.output.mkdir(parents=True, exist_ok=True)
+
+    def tell(values: Mapping[str, Any]) -> None:
+        tracking.progress(values)
+        if on_progress is not None:
+            on_progress(values)
+
+    with tracking:
+        found = _train(config, start, tell, registrar)
+        tracking.finished(read_card(found.model))
+    return found
+
+
+def _train(
+    config: TrainConfig, start: Weights | None, tell: OnProgress, registrar: Registrar | None
+) -> TrainResult:
+    import ray
+
+    started = time.monotonic()
     owned = not ray.is_initialized()
     if owned:
         local: dict[str, Any] = {"num_cpus": config.workers + 1, "include_dashboard": False}
@@ -76,7 +95,7 @@ def train(
             **({} if config.ray_address else local),
         )
     try:
-        with _followed(config.output, on_progress):
+        with _followed(config.output, tell):
             result = _fit(config, start)
     finally:
         if owned:
@@ -171,11 +190,8 @@ def _seconds_trained(config: TrainConfig) -> float:
 
 
 @contextlib.contextmanager
-def _followed(output: Path, on_progress: OnProgress | None) -> Iterator[None]:
+def _followed(output: Path, on_progress: OnProgress) -> Iterator[None]:
     """Pass on each line that the workers append to the progress file while the block runs."""
-    if on_progress is None:
-        yield
-        return
     path = output / "progress.jsonl"
     offset = path.stat().st_size if path.exists() else 0
     stop = threading.Event()

@@ -1,0 +1,154 @@
+"""MLflow is told of a run by its own client, and no training waits for it or fails with it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pavemap.training import tracking
+from pavemap.training.card import read_card
+from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.errors import BadTrainingConfig, TrainingFailed
+from pavemap.training.tracking import RUN_FILE, VARIABLE, Tracking
+from ray_cluster import free_port
+from training.models import write_model_folder
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:mlflow"),
+]
+
+
+@pytest.fixture
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of files: the client writes there what it would send a server."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    return (tmp_path / "mlruns").as_uri()
+
+
+def config(folder: Path, **changes: Any) -> TrainConfig:
+    output = folder / "out"
+    output.mkdir(exist_ok=True)
+    return parse_config(
+        {"name": "old-town", "output": output, "data": [{"folder": "labels/town"}], **changes}
+    )
+
+
+def point(iteration: int) -> dict[str, Any]:
+    return {"iteration": iteration, "loss": 10.0 / iteration, "waited": 0.0, "samples_per_s": 9.0}
+
+
+def runs(uri: str) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("pavemap")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_settings_curve_scores_and_card_are_told(uri: str, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    card = read_card(write_model_folder(tmp_path / "model"))
+    score = {"data": "town/test", "mean": {"precision": 0.9, "recall": 0.7, "f1": 0.79}}
+    card = card.model_copy(update={"metrics": {"validation_mean_f1": 0.8, "tests": [score]}})
+    with Tracking.configured(config(tmp_path, mlflow_uri=uri, learning_rate=0.002)) as told:
+        for iteration in (10, 20):
+            told.progress(point(iteration))
+        told.finished(card)
+
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "old-town"
+    assert run.data.params["learning_rate"] == "0.002"
+    assert run.data.params["data"] == "town"
+    assert run.data.params["augmentation.flips"] == "False"
+    assert run.data.tags["pavemap.model"] == card.model_id
+    assert run.data.metrics["tests/town/test/f1"] == 0.79
+    assert run.data.metrics["validation_mean_f1"] == 0.8
+    client = MlflowClient(tracking_uri=uri)
+    curve = client.get_metric_history(run.info.run_id, "loss")
+    assert [(each.step, each.value) for each in curve] == [(10, 1.0), (20, 0.5)]
+    kept = client.download_artifacts(run.info.run_id, "card.json", str(tmp_path))
+    assert json.loads(Path(kept).read_text())["digest"] == card.digest
+
+
+def test_a_run_that_failed_and_goes_on_is_one_run(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, uri)
+    settings = config(tmp_path)
+
+    def fail() -> None:
+        with Tracking.configured(settings) as told:
+            told.progress(point(10))
+            raise TrainingFailed("a worker was killed once too often")
+
+    with pytest.raises(TrainingFailed):
+        fail()
+    assert [run.info.status for run in runs(uri)] == ["FAILED"]
+    with Tracking.configured(settings) as told:
+        told.progress(point(20))
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["loss"] == 0.5
+    assert json.loads((settings.output / RUN_FILE).read_text())["run"] == run.info.run_id
+
+
+def test_a_server_that_is_away_is_waited_for_a_moment_and_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = f"http://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with (
+        caplog.at_level(logging.WARNING),
+        Tracking(config(tmp_path), uri=away, patience_s=2.0) as told,
+    ):
+        told.progress(point(10))
+    assert time.monotonic() - started < 20
+    assert "has not taken all of this run" in caplog.text
+    assert "progress.jsonl" in caplog.text
+
+
+def test_what_a_server_missed_is_sent_when_it_is_back(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, away = Tracking._open, [True]
+
+    def open_later(self: Tracking) -> Any:
+        if away:
+            away.pop()
+            raise ConnectionError("refused")
+        return opened(self)
+
+    monkeypatch.setattr(Tracking, "_open", open_later)
+    with Tracking(config(tmp_path), uri=uri) as told:
+        told.progress(point(10))
+    (run,) = runs(uri)
+    assert run.data.metrics["loss"] == 1.0
+    assert run.data.params["name"] == "old-town"
+
+
+def test_without_a_server_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with Tracking.configured(config(tmp_path)) as told:
+        told.progress(point(10))
+    assert not (tmp_path / "out" / RUN_FILE).exists()
+
+
+def test_a_client_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracking, "find_spec", lambda _: None)
+    with pytest.raises(BadTrainingConfig, match=r"pavemap\[mlflow\]"):
+        Tracking.configured(config(tmp_path, mlflow_uri="http://mlflow:5000"))
+    monkeypatch.setenv(VARIABLE, "http://mlflow:5000")
+    Tracking.configured(config(tmp_path))
+    assert "pavemap[mlflow]" in caplog.text

@@ -1,0 +1,206 @@
+"""Tells an MLflow server of a training run: settings, loss curve, final scores, the model's card.
+
+All is sent from a thread of its own. The training neither waits for the server nor fails with it: what it
+does not take is kept and tried again with the next report, and what is left at the end is said.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pavemap.training.card import ModelCard
+from pavemap.training.comparison import TESTS
+from pavemap.training.config import TrainConfig
+from pavemap.training.errors import BadTrainingConfig
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+RUN_FILE = "mlflow.json"
+"""In the run's output folder: where it is told of, and as which MLflow run, for when it goes on."""
+
+PATIENCE_S = 30.0
+"""How long a finished training waits for the server to take the last reports."""
+
+MOST_PARAMS = 100  # that MLflow takes in one batch
+CURVES = ("loss", "learning_rate", "samples_per_s", "waited", "workers")
+
+Report = Callable[["MlflowClient", str], None]
+
+
+class Tracking:
+    """One training run on an MLflow server; does nothing where no server is named."""
+
+    def __init__(
+        self, config: TrainConfig, *, uri: str | None, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._config, self._uri, self._patience_s = config, uri, patience_s
+        self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._unsent: list[Report] = []
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
+
+    @classmethod
+    def configured(cls, config: TrainConfig) -> Self:
+        """The server that the configuration names, or MLflow's own variable MLFLOW_TRACKING_URI.
+
+        Raises BadTrainingConfig when the configuration names one and MLflow's client is not installed.
+        """
+        uri = config.mlflow_uri or os.environ.get(VARIABLE)
+        if uri and find_spec("mlflow") is None:
+            advice = f"a run is to be told to MLflow at {uri}; pip install 'pavemap[mlflow]'"
+            if config.mlflow_uri:
+                raise BadTrainingConfig(f"MLflow's client is not installed, but {advice}.")
+            logger.warning("MLflow's client is not installed, but %s", advice)
+            uri = None
+        return cls(config, uri=uri)
+
+    def __enter__(self) -> Self:
+        """Begin to tell; the run appears on the server as soon as it answers."""
+        if self._uri:
+            self._thread.start()
+            self._put(self._settings)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the run as finished, failed or killed; wait a little for the server, then go on."""
+        if not self._uri:
+            return
+        status = "FINISHED" if kind is None else "FAILED"
+        if kind is not None and not issubclass(kind, Exception):
+            status = "KILLED"
+        self._put(lambda client, run: client.set_terminated(run, status=status))
+        self._reports.put(None)
+        self._thread.join(self._patience_s)
+        if self._thread.is_alive() or self._unsent:
+            logger.warning(
+                "MLflow at %s has not taken all of this run (%s); nothing else is lost: the curve is in "
+                "%s/progress.jsonl, the scores are in the model's card",
+                self._uri,
+                self._error or "it does not answer",
+                self._config.output,
+            )
+
+    def progress(self, values: Mapping[str, Any]) -> None:
+        """Tell a point of the curves."""
+        figures = {name: float(values[name]) for name in CURVES if name in values}
+        self._figures(figures, step=int(values["iteration"]))
+
+    def finished(self, card: ModelCard) -> None:
+        """Tell the final scores, and keep the card with the run."""
+        self._figures(dict(_scores(card)), step=int(card.training.get("iterations", 0)))
+        text = card.model_dump_json(indent=2)
+
+        def tell(client: MlflowClient, run: str) -> None:
+            client.set_tag(run, "pavemap.model", card.model_id)
+            client.log_text(run, text, "card.json")
+
+        self._put(tell)
+
+    def _figures(self, figures: Mapping[str, float], *, step: int) -> None:
+        moment = int(time.time() * 1000)
+
+        def tell(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Metric
+
+            metrics = [Metric(name, value, moment, step) for name, value in figures.items()]
+            client.log_batch(run, metrics=metrics)
+
+        self._put(tell)
+
+    def _settings(self, client: MlflowClient, run: str) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(name, text) for name, text in _params(self._config)]
+        for first in range(0, len(params), MOST_PARAMS):
+            client.log_batch(run, params=params[first : first + MOST_PARAMS])
+
+    def _put(self, report: Report) -> None:
+        if self._uri:
+            self._reports.put(report)
+
+    def _send_all(self) -> None:
+        client: MlflowClient | None = None
+        run = ""
+        while True:
+            report = self._reports.get()
+            if report is not None:
+                self._unsent.append(report)
+            try:
+                if client is None:
+                    client, run = self._open()
+                while self._unsent:
+                    self._unsent[0](client, run)
+                    self._unsent.pop(0)
+            except Exception as exc:  # whatever goes wrong there, the training must not
+                if self._error is None:
+                    logger.warning(
+                        "MLflow at %s does not take this run's reports (%s); the training goes on, "
+                        "and they are tried again",
+                        self._uri,
+                        exc,
+                    )
+                self._error = exc
+            if report is None:
+                return
+
+    def _open(self) -> tuple[MlflowClient, str]:
+        """The client and the id of the run: the former one when this training goes on from it."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self._uri)
+        file = self._config.output / RUN_FILE
+        if file.is_file():
+            known = json.loads(file.read_text())
+            if known["uri"] == self._uri:
+                client.update_run(known["run"], status="RUNNING")
+                return client, known["run"]
+        found = client.get_experiment_by_name(self._config.mlflow_experiment)
+        experiment = (
+            found.experiment_id
+            if found is not None
+            else client.create_experiment(self._config.mlflow_experiment)
+        )
+        run = client.create_run(experiment, run_name=self._config.name).info.run_id
+        file.write_text(json.dumps({"uri": self._uri, "run": run}))
+        return client, run
+
+
+def _params(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """The settings by dotted names, as texts; nothing of where the server is."""
+    values = config.model_dump(mode="json", exclude={"ray_address", "mlflow_uri", "output"})
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}.{key}", str(inner)) for key, inner in value.items())
+        elif name in {"data", "validation", "tests"}:
+            sources = getattr(config, name)
+            yield name, ", ".join(source.label for source in sources)
+        else:
+            yield name, str(value)
+
+
+def _scores(card: ModelCard) -> Iterator[tuple[str, float]]:
+    yield "threshold", card.threshold
+    if "validation_mean_f1" in card.metrics:
+        yield "validation_mean_f1", float(card.metrics["validation_mean_f1"])
+    for kind in ("validation", TESTS):
+        for score in card.metrics.get(kind, []):
+            for name in ("precision", "recall", "f1"):
+                yield f"{kind}/{score['data']}/{name}", float(score["mean"][name])
