@@ -63,7 +63,7 @@ def train_worker(told: dict[str, Any]) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             state.restore(Path(folder), device=device)
-    model = _parallel(network) if world > 1 else network
+    model = ray.train.torch.prepare_model(network) if world > 1 else network
     model.train()
 
     meter = Meter()
@@ -138,14 +138,6 @@ class Meter:
             "samples_per_s": round(len(self.losses) * share.size / seconds, 1),
             "waited": round(self.waited_s / seconds, 4),
         }
-
-
-def _parallel(network: nn.Module) -> nn.Module:
-    """The network with its gradients averaged over workers; statistics are shared already."""
-    found: nn.Module = ray.train.torch.prepare_model(
-        network, parallel_strategy_kwargs={"broadcast_buffers": False}
-    )
-    return found
 
 
 def _cut(sampler: Sampler, iteration: int, share: Share, device: torch.device) -> Staged:
