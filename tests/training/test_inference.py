@@ -111,6 +111,9 @@ def test_every_shipped_model_loads_and_is_small() -> None:
         assert folder.name == card.name
         assert card.data
         assert card.licence
+        assert card.limits
+        assert "Not for" in card.intended_use
+        assert all(" images, " in source for source in card.data), "each set with its licence"
         assert (folder / "weights.safetensors").stat().st_size < 2_000_000
 
 

@@ -56,7 +56,7 @@ def tiny(data: Path, output: Path, **changes: Any) -> TrainConfig:
             "output": output,
             "architecture": "survey-unet",
             "architecture_args": {"width": 4},
-            "data": [{"folder": data, "list": "train"}],
+            "data": [{"folder": data, "list": "train", "licence": "CC0"}],
             "validation": [{"folder": data, "list": "test"}],
             "iterations": 30,
             "batch_size": 4,
@@ -110,6 +110,9 @@ def test_a_run_ends_in_a_model_folder_with_a_validated_threshold(
     result = undisturbed.result
     card = read_card(result.model)
     assert card.model_id == result.model_id
+    assert card.data == ["drawn/train (5 images, CC0)"]
+    assert "Not for safety decisions" in card.intended_use
+    assert not {"output", "ray_address", "mlflow_uri"} & set(card.training["settings"])
     assert card.metrics["validation_mean_f1"] == max(card.metrics["threshold_curve"].values())
     score = evaluate(result.model, data, list_name="test").mean
     assert score.f1 == pytest.approx(card.metrics["validation_mean_f1"], abs=1e-3)

@@ -40,6 +40,7 @@ class ModelCard(BaseModel):
         default_factory=list, description="the training sets, with their licences"
     )
     licence: str = "not stated"
+    intended_use: str = Field(default="not stated", description="what it is for, and what not")
     limits: str = ""
     metrics: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(

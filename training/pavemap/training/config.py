@@ -14,6 +14,12 @@ from pavemap.training.errors import BadTrainingConfig
 Architecture = Literal["fan2018", "survey-unet"]
 Precision = Literal["auto", "bf16", "fp32"]
 
+INTENDED_USE = (
+    "Finding cracks in vertical colour imagery of paved roads, at the pixel sizes of gsd_range_m, for "
+    "surveys of a network's condition whose results people look over. Not for safety decisions, nor for "
+    "judging a single image that nobody looks at."
+)
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -24,7 +30,7 @@ class DataSource(BaseModel):
     without it every image is used. In a mask a pixel is crack where it is at least 128, or below
     128 when `inverted` (AigleRN draws cracks black on white), or one of `crack_values` when given;
     pixels of `ignore_values` are taught neither as crack nor as sound. `weight` is how often the
-    set is drawn from, relative to the others.
+    set is drawn from, relative to the others. `licence` is written in the card of the model.
     """
 
     model_config = _STRICT
@@ -39,6 +45,7 @@ class DataSource(BaseModel):
         default=0, ge=0, description="keep every n-th image for validation"
     )
     left_out: bool = Field(default=False, description="use only what leave_out_every keeps back")
+    licence: str = ""
 
     @property
     def label(self) -> str:
@@ -101,7 +108,8 @@ class TrainConfig(BaseModel):
         default_factory=dict, description="parameters of the vectoriser for the model's card"
     )
     licence: str = "not stated"
-    notes: str = ""
+    intended_use: str = INTENDED_USE
+    notes: str = Field(default="", description="the limits that the card states")
 
     workers: int = Field(default=1, ge=1, le=1024)
     workers_min: int | None = Field(

@@ -25,6 +25,9 @@ from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import best_threshold, length_ratios
 
+SETTINGS_OF_A_PLACE = frozenset({"output", "ray_address", "mlflow_uri"})
+"""What matters where a model was trained only, and is no one else's business."""
+
 
 def write_model(
     config: TrainConfig,
@@ -72,7 +75,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         "seconds": round(seconds),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, torch {torch.__version__}",
         "settings": config.model_dump(
-            mode="json", exclude={"data", "validation", "tests", "output", "ray_address"}
+            mode="json", exclude={*SETTINGS_OF_A_PLACE, "data", "validation", "tests"}
         ),
     }
     return ModelCard(
@@ -95,6 +98,11 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         digest=file_digest(folder / WEIGHTS_FILE),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _described(source: DataSource) -> str:
+    said = [f"{len(list_pairs(source))} images", *([source.licence] if source.licence else [])]
+    return f"{source.label} ({', '.join(said)})"
 
 
 def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> ModelCard:
