@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -212,6 +212,48 @@ class Client:
         """Yield pages of cracks as GeoJSON features; `query` is the API's."""
         return self._pages(f"/surveys/{survey_id}/cracks", query)
 
+    def reviews(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+        """Yield pages of reviews as GeoJSON features; `query` is the API's."""
+        return self._pages(f"/surveys/{survey_id}/reviews", query)
+
+    def reviewed_areas(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+        """Yield pages of the areas that were looked at whole as GeoJSON features."""
+        return self._pages(f"/surveys/{survey_id}/reviewed-areas", query)
+
+    def add_reviews(self, survey_id: str, features: Sequence[Json]) -> Json:
+        """Send reviews as GeoJSON features, all or none; twice is once."""
+        return self._send_features(f"/surveys/{survey_id}/reviews", features)
+
+    def add_areas(self, survey_id: str, features: Sequence[Json]) -> Json:
+        """Send areas that were looked at whole as GeoJSON features, all or none; twice is once."""
+        return self._send_features(f"/surveys/{survey_id}/reviewed-areas", features)
+
+    def delete_review(self, survey_id: str, review_id: int) -> None:
+        """Take a review back."""
+        self._request("DELETE", f"/surveys/{survey_id}/reviews/{review_id}")
+
+    def delete_area(self, survey_id: str, area_id: int) -> None:
+        """Take back that an area was looked at whole."""
+        self._request("DELETE", f"/surveys/{survey_id}/reviewed-areas/{area_id}")
+
+    def training_data(self, survey_id: str, target: Path, *, chip_px: int) -> None:
+        """Write the ZIP of a survey's training data to a file."""
+        url = f"{API}/surveys/{survey_id}/training-data"
+        try:
+            with (
+                self._http.stream(
+                    "GET", url, params={"chip_px": chip_px}, timeout=UPLOAD_TIMEOUT
+                ) as answer,
+                target.open("xb") as file,
+            ):
+                if answer.is_error:
+                    answer.read()
+                    raise _problem(answer)
+                for chunk in answer.iter_bytes(CHUNK_BYTES):
+                    file.write(chunk)
+        except httpx.HTTPError as exc:
+            raise self._away(exc) from exc
+
     def change(
         self, survey_id: str, *, layer: str = "segments", **query: Any
     ) -> Iterator[list[Json]]:
@@ -267,6 +309,10 @@ class Client:
                 return
             # Only the cursor: behind a proxy the link may name an address that is not ours to use.
             parameters["after"] = parse_qs(urlsplit(following[0]).query)["after"][0]
+
+    def _send_features(self, url: str, features: Sequence[Json]) -> Json:
+        sent = {"type": "FeatureCollection", "features": list(features)}
+        return _insistent(lambda: self._json("POST", url, json=sent))
 
     def _json(self, method: str, url: str, **options: Any) -> Json:
         answer: Json = self._request(method, url, **options).json()

@@ -120,13 +120,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     Raises BadTrainingData when there is something already, or no folder to make it in.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadTrainingData(
-            f"{folder} is there already; name a folder that is not, or an empty one."
-        )
-    parent = folder.absolute().parent
-    if not parent.is_dir():
-        raise BadTrainingData(f"There is no folder {parent}; make it first.")
+    parent = check_target(folder)
     place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
     try:
         place.chmod(0o755)
@@ -137,6 +131,18 @@ def new_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
+
+
+def check_target(folder: Path) -> Path:
+    """Return the folder in which a set's folder is to be made. Raises BadTrainingData."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadTrainingData(
+            f"{folder} is there already; name a folder that is not, or an empty one."
+        )
+    parent = folder.absolute().parent
+    if not parent.is_dir():
+        raise BadTrainingData(f"There is no folder {parent}; make it first.")
+    return parent
 
 
 def _counts(mask: NDArray[np.uint8]) -> dict[str, int]:

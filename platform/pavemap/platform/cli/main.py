@@ -10,7 +10,15 @@ import typer
 from typer.core import TyperGroup
 
 from pavemap.geo.errors import PavemapError
-from pavemap.platform.cli import console, models, networks, results, surveys
+from pavemap.platform.cli import (
+    console,
+    models,
+    networks,
+    results,
+    reviews,
+    surveys,
+    training_data,
+)
 from pavemap.platform.cli.demo import demo
 from pavemap.platform.cli.detect import detect
 from pavemap.platform.cli.experiments import experiment
@@ -83,6 +91,8 @@ app.command()(results.segments)
 app.command()(results.cracks)
 app.command()(results.change)
 app.command()(results.export)
+app.add_typer(reviews.app, name="review")
+app.add_typer(training_data.app, name="training-data")
 app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(experiment)

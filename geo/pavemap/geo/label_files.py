@@ -1,0 +1,111 @@
+"""Reads lines and polygons that label cracks, with their fields, from a file of any GIS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from pavemap.geo.crs import reproject
+from pavemap.geo.errors import BadInput
+from pavemap.geo.road_files import Shapes, read_raw_lines
+
+Objects = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Single lines and polygons, flat, in `crs`; of a feature of many parts each has the fields.
+
+    shapes: (N,). feature: (N,) number in the file, from 1. columns: a row for each shape.
+    left_out: features without any usable shape.
+    """
+
+    shapes: Objects
+    feature: NDArray[np.int64]
+    columns: pd.DataFrame
+    crs: CRS
+    left_out: int
+
+    def to(self, crs: CRS) -> Objects:
+        """Return the shapes in another CRS. Raises BadInput where one can't be brought there."""
+        moved: Objects = np.asarray(reproject(self.shapes, self.crs, crs), dtype=object)
+        if len(moved) and not np.isfinite(shapely.get_coordinates(moved)).all():
+            raise BadInput(
+                f"the labels lie outside the area of {self.crs.name} or {crs.name}; check their CRS"
+            )
+        return moved
+
+    def column(self, *names: str) -> list[Any]:
+        """Return, for each shape, the first of these fields (in any case) that says something, or None."""
+        known = {str(name).lower(): name for name in self.columns}
+        chosen = [list(self.columns[known[name]]) for name in names if name in known]
+        return [
+            next((value for value in row if not _says_nothing(value)), None)
+            for row in (zip(*chosen, strict=True) if chosen else [()] * len(self.shapes))
+        ]
+
+
+def read_labels(
+    path: Path,
+    *,
+    layer: str | None = None,
+    columns: Sequence[str] = (),
+    optional: Iterable[str] = (),
+    shapes: Shapes = "line",
+    what: str = "labels",
+) -> LabelFile:
+    """Read GeoPackage, GeoJSON, a zipped Shapefile or GeoParquet, as safely as road files are.
+
+    `columns` must be there, `optional` (lower case) may. Raises BadInput.
+    """
+    raw = read_raw_lines(
+        path, layer=layer, columns=columns, optional=optional, shapes=shapes, what=what
+    )
+    there = np.array([each is not None for each in raw.geometries])
+    parts, index = shapely.get_parts(shapely.force_2d(raw.geometries[there]), return_index=True)
+    feature = np.flatnonzero(there)[index]
+    dimension = {"line": (1,), "polygon": (2,), "line or polygon": (1, 2)}[shapes]
+    usable = np.isin(shapely.get_dimensions(parts), dimension) & ~shapely.is_empty(parts)
+    usable &= np.isfinite(shapely.bounds(parts)).all(axis=1)
+    parts, feature = parts[usable], feature[usable]
+    if not len(parts):
+        raise BadInput(f"'{path.name}' holds no {what} that can be used; check its layer")
+    return LabelFile(
+        shapes=parts,
+        feature=feature.astype(np.int64) + 1,
+        columns=raw.columns.iloc[feature].reset_index(drop=True),
+        crs=raw.crs,
+        left_out=len(raw.geometries) - len(np.unique(feature)),
+    )
+
+
+def width_of(value: Any, *, feature: int) -> float | None:
+    """Read a width in millimetres. Raises BadInput for what is none."""
+    if value is None:
+        return None
+    try:
+        width_mm = float(value)
+    except (TypeError, ValueError) as exc:
+        raise BadInput(
+            f"feature #{feature} is {str(value)[:40]!r} wide; give a number of millimetres"
+        ) from exc
+    if not (math.isfinite(width_mm) and width_mm > 0.0):
+        raise BadInput(f"feature #{feature} is {width_mm:g} mm wide; give more than 0")
+    return width_mm
+
+
+def _says_nothing(value: Any) -> bool:
+    if value is None or value is pd.NA:
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    return isinstance(value, float | np.floating) and math.isnan(value)

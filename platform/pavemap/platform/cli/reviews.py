@@ -1,0 +1,206 @@
+"""`pavemap review`: what people say of a survey's cracks, to a GIS and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pavemap.geo.errors import BadInput
+from pavemap.platform.cli.console import (
+    Json,
+    note,
+    number,
+    print_json,
+    print_table,
+    progress_bars,
+    say,
+)
+from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
+
+app = typer.Typer(
+    help="What people say of cracks: a survey's, for a model to learn from.", no_args_is_help=True
+)
+
+Feature = dict[str, Any]
+
+
+@app.command("export")
+def export_reviews(
+    survey: SurveyName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="GeoPackage to write.")],
+    bbox: Bbox = None,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write a GeoPackage to review in: cracks with a field `verdict`, and a layer of reviewed areas.
+
+    In QGIS, fill in confirmed or rejected, draw what was missed as lines (drawn, with width_mm), and the
+    areas you looked at whole as polygons; then `pavemap review import`.
+    """
+    from pavemap.platform.review_files import write_review_file
+
+    with connect(server) as client, progress_bars(quiet=as_json) as bars:
+        survey_id = client.find_survey(survey)["id"]
+        task = bars.add_task("Cracks", total=None)
+        cracks: list[Feature] = []
+        for page in client.cracks(survey_id, bbox=bbox):
+            cracks += page
+            bars.update(task, completed=len(cracks))
+        lines = write_review_file(
+            output,
+            cracks=cracks,
+            reviews=list(_flat(client.reviews(survey_id, bbox=bbox))),
+            areas=list(_flat(client.reviewed_areas(survey_id, bbox=bbox))),
+        )
+    if as_json:
+        print_json({"file": str(output), "lines": lines})
+        return
+    note(f"{lines:,} lines to judge")
+    say(str(output))
+
+
+@app.command("import")
+def import_reviews(
+    survey: SurveyName,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="Lines with a field `verdict` (confirmed, rejected, drawn): GeoPackage, GeoJSON, "
+            "zipped Shapefile or GeoParquet. Of an exported crack `crack_id` says which it is.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer of the lines; by default `cracks`, or the only one.")
+    ] = None,
+    areas: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Polygons that were looked at whole; by default the file's layer `reviewed_areas`.",
+        ),
+    ] = None,
+    areas_layer: Annotated[
+        str | None, typer.Option(help="Layer of the areas, if the file has several.")
+    ] = None,
+    reviewer: Annotated[
+        str, typer.Option(help="Who says so, where the file doesn't (field `reviewer`).")
+    ] = "",
+    width: Annotated[
+        float | None,
+        typer.Option("--width-mm", min=0.1, max=1000, help="Width of lines that state none."),
+    ] = None,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Send reviewed cracks and areas to a survey; the last word on a crack counts, twice is once."""
+    from pavemap.platform.review_files import (
+        ReviewFile,
+        has_areas,
+        has_lines,
+        read_areas,
+        read_reviews,
+    )
+
+    if file is None and areas is None:
+        raise BadInput("name a file of reviewed cracks, or one of reviewed areas (--areas)")
+    said = ReviewFile([], 0)
+    if file is not None and has_lines(file):
+        said = read_reviews(file, layer=layer, reviewer=reviewer, width_mm=width)
+    place = areas or (file if file is not None and has_areas(file) else None)
+    grounds = [] if place is None else read_areas(place, layer=areas_layer, reviewer=reviewer)
+    counts: Counter[str] = Counter()
+    with connect(server) as client, progress_bars(quiet=as_json) as bars:
+        survey_id = client.find_survey(survey)["id"]
+        task = bars.add_task("Reviews", total=len(said.features))
+        for batch in said.batches():
+            _count(counts, "reviews", client.add_reviews(survey_id, batch))
+            bars.advance(task, len(batch))
+        for start in range(0, len(grounds), 1000):
+            _count(counts, "areas", client.add_areas(survey_id, grounds[start : start + 1000]))
+    verdicts = Counter(each["properties"]["verdict"] for each in said.features)
+    if as_json:
+        facts = {"verdicts": dict(verdicts), "without_verdict": said.without_verdict}
+        print_json({**facts, **dict(counts)})
+        return
+    for verdict, count in sorted(verdicts.items()):
+        note(f"{count:,} {verdict}")
+    if said.without_verdict:
+        note(f"{said.without_verdict:,} lines without a verdict were left out")
+    for what in ("reviews", "areas"):
+        if any(counts[f"{what}_{kind}"] for kind in KINDS):
+            say(f"{what}: " + ", ".join(f"{counts[f'{what}_{kind}']:,} {kind}" for kind in KINDS))
+
+
+KINDS = ("added", "replaced", "unchanged")
+
+
+@app.command("list")
+def list_reviews(
+    survey: SurveyName,
+    verdict: Annotated[
+        Literal["confirmed", "rejected", "drawn"] | None, typer.Option(help="Only those.")
+    ] = None,
+    areas: Annotated[
+        bool, typer.Option("--areas", help="The areas that were looked at whole, instead.")
+    ] = False,
+    bbox: Bbox = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 20,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """List what was said of a survey's cracks; --json prints GeoJSON."""
+    with connect(server) as client:
+        survey_id = client.find_survey(survey)["id"]
+        query = {"bbox": bbox, "limit": min(limit, 2000)}
+        pages = (
+            client.reviewed_areas(survey_id, **query)
+            if areas
+            else client.reviews(survey_id, verdict=verdict, **query)
+        )
+        found = list(islice(_flat(pages), limit))
+    if as_json:
+        print_json({"type": "FeatureCollection", "features": found})
+        return
+    names = ("reviewer", "note") if areas else ("verdict", "crack_id", "reviewer", "note")
+    rows = []
+    for each in found:
+        said = each["properties"]
+        width = [] if areas else [number(said["width_mm"], 1)]
+        texts = [str(said[name] or "–") for name in names]
+        rows.append([str(each["id"]), *texts, *width, said["reviewed_at"][:16]])
+    print_table(["id", *names, *([] if areas else ["width mm"]), "when"], rows)
+
+
+@app.command("delete")
+def delete_reviews(
+    survey: SurveyName,
+    ids: Annotated[list[int], typer.Argument(min=1, help="Ids, as `pavemap review list` has.")],
+    areas: Annotated[bool, typer.Option("--areas", help="They are of areas.")] = False,
+    server: Server = HERE,
+) -> None:
+    """Take reviews back: their cracks are again ones that nobody judged."""
+    with connect(server) as client:
+        survey_id = client.find_survey(survey)["id"]
+        for each in ids:
+            if areas:
+                client.delete_area(survey_id, each)
+            else:
+                client.delete_review(survey_id, each)
+    note(f"{len(ids):,} taken back")
+
+
+def _count(counts: Counter[str], what: str, answer: dict[str, Any]) -> None:
+    for kind in KINDS:
+        counts[f"{what}_{kind}"] += answer[kind]
+
+
+def _flat(pages: Iterator[list[Feature]]) -> Iterator[Feature]:
+    return chain.from_iterable(pages)

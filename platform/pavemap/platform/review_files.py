@@ -1,0 +1,260 @@
+"""Reviews as files for a GIS: cracks with a field `verdict` to fill in, and the areas looked at whole."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+
+from pavemap.geo.crs import WGS84
+from pavemap.geo.errors import BadInput
+from pavemap.geo.label_files import read_labels, width_of
+from pavemap.geo.line_digest import line_digests
+
+LINES, AREAS = "cracks", "reviewed_areas"
+"""Layers of a GeoPackage for reviewing."""
+
+VERDICTS = ("confirmed", "rejected", "drawn")
+BATCH = 1000
+"""Features sent at once."""
+
+LINE_COLUMNS = {
+    "crack_id": "Int64",
+    "verdict": "string",
+    "width_mm": "Float64",
+    "reviewer": "string",
+    "note": "string",
+    "length_m": "Float64",
+    "model": "string",
+}
+AREA_COLUMNS = {"reviewer": "string", "note": "string"}
+
+Feature = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReviewFile:
+    """GeoJSON features to send, and how many of the file were left out, having no verdict."""
+
+    features: list[Feature]
+    without_verdict: int
+
+    def batches(self) -> Iterator[list[Feature]]:
+        """Yield them in batches; parts of one crack together, since they replace what it had."""
+        batch: list[Feature] = []
+        for crack, parts in groupby(self.features, key=_crack_of):
+            for group in [list(parts)] if crack else [[each] for each in parts]:
+                if batch and len(batch) + len(group) > BATCH:
+                    yield batch
+                    batch = []
+                batch += group
+        if batch:
+            yield batch
+
+
+def read_reviews(
+    path: Path, *, layer: str | None = None, reviewer: str = "", width_mm: float | None = None
+) -> ReviewFile:
+    """Read lines with a field `verdict`; those where it is empty are left out.
+
+    `reviewer` and `width_mm` hold where the file says nothing (its fields `reviewer`, and `width_mm` or
+    `width_mean_mm`). Raises BadInput, naming the number of the feature from 1.
+    """
+    optional = ("crack_id", "width_mm", "width_mean_mm", "reviewer", "note")
+    file = read_labels(
+        path,
+        layer=layer or _layer_of(path, LINES),
+        columns=("verdict",),
+        optional=optional,
+        what="reviewed cracks",
+    )
+    columns = zip(
+        file.to(WGS84),
+        file.feature.tolist(),
+        file.column("verdict"),
+        file.column("crack_id"),
+        file.column("width_mm", "width_mean_mm"),
+        file.column("reviewer"),
+        file.column("note"),
+        strict=True,
+    )
+    features = []
+    for line, number, verdict, crack, width, by, why in columns:
+        if verdict is None:
+            continue
+        properties = {
+            "verdict": _verdict(verdict, number),
+            "crack_id": _crack_id(crack, number),
+            "width_mm": width_of(width, feature=number) or width_mm,
+            "reviewer": str(by or reviewer),
+            "note": str(why or ""),
+        }
+        if properties["verdict"] == "drawn":
+            properties["crack_id"] = None
+        if properties["width_mm"] is None and properties["crack_id"] is None:
+            raise BadInput(
+                f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
+            )
+        features.append(_feature(line, properties))
+    return ReviewFile(sorted(features, key=_crack_of), len(file.shapes) - len(features))
+
+
+def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> list[Feature]:
+    """Read polygons that were looked at whole. Raises BadInput."""
+    file = read_labels(
+        path,
+        layer=layer or _layer_of(path, AREAS),
+        optional=("reviewer", "note"),
+        shapes="polygon",
+        what="reviewed areas",
+    )
+    said = zip(file.to(WGS84), file.column("reviewer"), file.column("note"), strict=True)
+    return [
+        _feature(area, {"reviewer": str(by or reviewer), "note": str(why or "")})
+        for area, by, why in said
+    ]
+
+
+def has_lines(path: Path) -> bool:
+    """Tell whether there are lines to read; not so in a GeoPackage of ours whose cracks are none."""
+    return _layer_of(path, LINES) is None or bool(_asked(path, f"SELECT 1 FROM {LINES} LIMIT 1"))
+
+
+def has_areas(path: Path) -> bool:
+    """Tell whether a file is a GeoPackage with a filled layer of reviewed areas."""
+    return _layer_of(path, AREAS) is not None and bool(
+        _asked(path, f"SELECT 1 FROM {AREAS} LIMIT 1")
+    )
+
+
+def write_review_file(
+    path: Path,
+    *,
+    cracks: Sequence[Feature],
+    reviews: Sequence[Feature],
+    areas: Sequence[Feature],
+) -> int:
+    """Write a GeoPackage to review in, with what was said before; return its number of lines.
+
+    Takes features as the API gives them. A crack that was found again has the verdict of its former
+    self. Raises BadInput for another suffix, or where there is a file already.
+    """
+    if path.suffix.lower() != ".gpkg":
+        raise BadInput(f"'{path.name}' is no GeoPackage; end it in .gpkg")
+    if path.exists():
+        raise BadInput(f"{path} is there already; it may hold someone's verdicts, so name another")
+    if not path.absolute().parent.is_dir():
+        raise BadInput(f"there is no folder {path.parent}; make it first")
+    lines = _joined(cracks, reviews)
+    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
+        made = Path(folder) / path.name
+        for layer, kind, found, columns in (
+            (LINES, "LineString", lines, LINE_COLUMNS),
+            (AREAS, "MultiPolygon", areas, AREA_COLUMNS),
+        ):
+            frame = _frame(found, columns)
+            pyogrio.write_dataframe(frame, made, driver="GPKG", layer=layer, geometry_type=kind)
+        made.replace(path)
+    return len(lines)
+
+
+def _joined(cracks: Sequence[Feature], reviews: Sequence[Feature]) -> list[Feature]:
+    """Return every crack with its verdict, and the reviewed lines that are no crack as it is now."""
+    digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
+    numbers = {each["properties"]["crack_id"] for each in reviews}
+    joined: list[Feature] = []
+    for crack, digest in zip(cracks, line_digests(_shapes(cracks)), strict=True):
+        review = digests.pop(digest, None)
+        if review is None and crack["id"] in numbers:
+            continue  # its line was changed: the changed one stands for it
+        joined.append(_with_verdict(crack, review))
+    return joined + list(digests.values())
+
+
+def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
+    found = crack["properties"]
+    said = {} if review is None else review["properties"]
+    properties = {
+        "crack_id": crack["id"],
+        "width_mm": found["width_mean_mm"],
+        "length_m": found["length_m"],
+        "model": found["model"],
+        **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
+    }
+    return {**crack, "properties": properties}
+
+
+def _frame(features: Sequence[Feature], columns: dict[str, str]) -> gpd.GeoDataFrame:
+    rows = [each["properties"] for each in features]
+    table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    return gpd.GeoDataFrame(table, geometry=_shapes(features), crs=WGS84)
+
+
+def _shapes(features: Sequence[Feature]) -> NDArray[np.object_]:
+    shapes: NDArray[np.object_] = np.empty(len(features), dtype=object)
+    shapes[:] = [shapely.geometry.shape(each["geometry"]) for each in features]
+    return shapes
+
+
+def _layer_of(path: Path, name: str) -> str | None:
+    """Return the name of a layer where a file is a GeoPackage that has it."""
+    if path.suffix.lower() != ".gpkg":
+        return None
+    return name if (name,) in _asked(path, "SELECT table_name FROM gpkg_contents") else None
+
+
+def _asked(path: Path, question: str) -> list[tuple[Any, ...]]:
+    """Ask a GeoPackage without GDAL, which looks into files before their format is checked."""
+    try:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as db:
+            db.execute("PRAGMA trusted_schema = OFF")
+            return db.execute(question).fetchall()
+    except sqlite3.Error:
+        return []  # whoever reads it says what is wrong with it
+
+
+def _feature(shape: shapely.Geometry, properties: dict[str, Any]) -> Feature:
+    geometry = json.loads(shapely.to_geojson(shape))
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _verdict(value: Any, number: int) -> str:
+    verdict = str(value).strip().lower()
+    if verdict not in VERDICTS:
+        raise BadInput(
+            f"feature #{number} has the verdict {verdict[:40]!r}; it may be {', '.join(VERDICTS)}, or "
+            "empty for a crack that nobody judged"
+        )
+    return verdict
+
+
+def _crack_id(value: Any, number: int) -> int | None:
+    if value is None:
+        return None
+    try:
+        crack_id = int(float(value))  # programs write whole numbers as 7.0 where some are missing
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise BadInput(
+            f"feature #{number} has the crack_id {str(value)[:40]!r}; it is a number, or empty"
+        ) from exc
+    return crack_id if crack_id > 0 else None
+
+
+def _crack_of(feature: Feature) -> int:
+    """Return the number of a review's crack, 0 for none."""
+    return int(feature["properties"]["crack_id"] or 0)

@@ -1,0 +1,137 @@
+"""From a survey to training data on the command line: out to a GIS, judged there, back, and cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+from cli_world import Cli
+from pavemap.training.config import DataSource
+from pavemap.training.datasets import check_sources, read_source
+from scenes import ORIGIN_X, ORIGIN_Y, UTM
+
+FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
+
+
+@pytest.fixture
+def surveyed(cli: Cli, roads: Path, tiles: Path, worker: None) -> str:
+    """The drawn road, its tiles surveyed."""
+    cli("network", "import", roads, "--name", "town", "--segment-length", 1, *FIELDS)
+    created = cli("survey", "create", "Spring", "--network", "town", "--json")
+    cli("survey", "upload", "Spring", tiles)
+    cli("survey", "run", "Spring", "--wait")
+    return str(created.json["id"])
+
+
+def judged(file: Path, target: Path) -> Path:
+    """Do what a person does in a GIS: judge two cracks, draw one, and outline what was looked at."""
+    lines = gpd.read_file(file, layer="cracks").sort_values("length_m", ascending=False)
+    assert lines["verdict"].isna().all()
+    lines.iloc[0, lines.columns.get_loc("verdict")] = "Confirmed"
+    lines.iloc[1, lines.columns.get_loc("verdict")] = "rejected"
+    missed = shapely.LineString(
+        [(ORIGIN_X + 2.1, ORIGIN_Y - 0.5), (ORIGIN_X + 2.3, ORIGIN_Y - 0.5)]
+    )
+    drawn = gpd.GeoDataFrame(
+        {"verdict": ["drawn"], "width_mm": [8.0], "note": ["hair"]}, geometry=[missed], crs=UTM
+    )
+    both = pd.concat([lines, drawn.to_crs(lines.crs)], ignore_index=True)
+    both.to_file(target, layer="cracks", driver="GPKG")
+    area = shapely.box(ORIGIN_X + 0.1, ORIGIN_Y - 1.1, ORIGIN_X + 2.3, ORIGIN_Y - 0.1)
+    areas = gpd.GeoDataFrame({"note": ["all"]}, geometry=[area], crs=UTM)
+    areas.to_file(target, layer="reviewed_areas", driver="GPKG", mode="a")
+    return target
+
+
+def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
+    cli: Cli, surveyed: str, tmp_path: Path
+) -> None:
+    found = len(cli("cracks", surveyed, "--limit", 1000, "--json").json["features"])
+    assert found >= 3
+    cli("review", "export", "Spring", "-o", tmp_path / "review.gpkg")
+    said = cli.fails("review", "export", "Spring", "-o", tmp_path / "review.gpkg")
+    assert "is there already" in said.err
+
+    file = judged(tmp_path / "review.gpkg", tmp_path / "judged.gpkg")
+    answer = cli("review", "import", "Spring", file, "--reviewer", "Ada", "--json").json
+    assert answer["verdicts"] == {"confirmed": 1, "rejected": 1, "drawn": 1}
+    assert answer["without_verdict"] == found - 2
+    assert (answer["reviews_added"], answer["areas_added"]) == (3, 1)
+    again = cli("review", "import", "Spring", file, "--reviewer", "Ada", "--json").json
+    assert (again["reviews_added"], again["reviews_unchanged"]) == (0, 3)
+    assert again["areas_unchanged"] == 1
+
+    # What comes out now has the verdicts in it, and changes nothing when it comes back.
+    cli("review", "export", surveyed, "-o", tmp_path / "later.gpkg")
+    lines = gpd.read_file(tmp_path / "later.gpkg", layer="cracks")
+    assert len(lines) == found + 1
+    verdicts = lines["verdict"].dropna().sort_values().tolist()
+    assert verdicts == ["confirmed", "drawn", "rejected"]
+    assert len(gpd.read_file(tmp_path / "later.gpkg", layer="reviewed_areas")) == 1
+    back = cli("review", "import", "Spring", tmp_path / "later.gpkg", "--json").json
+    assert (back["reviews_unchanged"], back["areas_unchanged"]) == (3, 1)
+
+    listed = cli("review", "list", "Spring", "--verdict", "drawn", "--json").json["features"]
+    assert [each["properties"]["note"] for each in listed] == ["hair"]
+    assert "Ada" in cli("review", "list", "Spring").out
+    assert "all" in cli("review", "list", "Spring", "--areas").out
+
+    made = cli("training-data", "export", "Spring", "-o", tmp_path / "set", "--json").json
+    cli("training-data", "export", "Spring", "-o", tmp_path / "twin", "--chip-px", 512)
+    files = sorted(path.relative_to(tmp_path / "set") for path in (tmp_path / "set").rglob("*.*"))
+    assert len(files) == 2 * made["images"] + 1
+    for name in files:
+        assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "twin" / name).read_bytes()
+    source = DataSource(folder=tmp_path / "set")
+    assert check_sources([source]) == made["images"]
+    images = read_source(source)
+    assert sum(int(image.crack.sum()) for image in images) == made["pixels"]["crack"]
+    # Detected cracks are dark (45), asphalt is about 140: labels lie on what they label.
+    dark = np.concatenate([image.pixels[image.crack].mean(axis=1) for image in images])
+    sound = ~np.concatenate([(image.crack | image.ignore).ravel() for image in images])
+    ground = np.concatenate([image.pixels.mean(axis=2).ravel() for image in images])[sound]
+    assert np.median(dark) < 80
+    assert np.median(ground) == pytest.approx(140, abs=5)
+    said = cli.fails("training-data", "export", "Spring", "-o", tmp_path / "set")
+    assert "is there already" in said.err
+
+    cli("review", "delete", "Spring", listed[0]["id"])
+    (area,) = cli("review", "list", "Spring", "--areas", "--json").json["features"]
+    cli("review", "delete", "Spring", "--areas", area["id"])
+    assert len(cli("review", "list", "Spring", "--json").json["features"]) == 2
+    said = cli.fails("training-data", "export", "Spring", "-o", tmp_path / "none")
+    assert "reviewed whole" in said.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_survey_without_cracks_is_reviewed_by_areas_alone(
+    cli: Cli, roads: Path, tiles: Path, tmp_path: Path
+) -> None:
+    cli("network", "import", roads, "--name", "town", *FIELDS)
+    cli("survey", "create", "Spring", "--network", "town")
+    cli("survey", "upload", "Spring", tiles)
+    cli("review", "export", "Spring", "-o", tmp_path / "review.gpkg")
+    area = shapely.box(ORIGIN_X + 0.1, ORIGIN_Y - 1.1, ORIGIN_X + 0.3, ORIGIN_Y - 0.1)
+    areas = gpd.GeoDataFrame({"reviewer": ["Ada"]}, geometry=[area], crs=UTM).to_crs(4326)
+    areas.to_file(tmp_path / "areas.geojson")
+
+    said = cli("review", "import", "Spring", "--areas", tmp_path / "areas.geojson")
+    assert said.out == "areas: 1 added, 0 replaced, 0 unchanged\n"
+    said = cli(
+        "review",
+        "import",
+        "Spring",
+        tmp_path / "review.gpkg",
+        "--areas",
+        tmp_path / "areas.geojson",
+    )
+    assert said.out == "areas: 0 added, 0 replaced, 1 unchanged\n"
+    assert "name a file" in cli.fails("review", "import", "Spring").err
+    made = cli("training-data", "export", "Spring", "-o", tmp_path / "set", "--json").json
+    assert made["pixels"]["crack"] == 0
+    assert made["pixels"]["sound"] == pytest.approx(100 * 500, rel=0.02)
