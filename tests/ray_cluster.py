@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,8 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def ray_cluster(*, cpus: int = 2) -> Iterator[Cluster]:
-    """Start a cluster and wait until it takes jobs."""
+def ray_cluster(*, cpus: int = 2, variables: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """Start a cluster, with more environment variables, and wait until it takes jobs."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need a short path
     token_file = folder / "token"
     token_file.write_text("0123456789abcdef" * 4)
@@ -60,6 +60,7 @@ def ray_cluster(*, cpus: int = 2) -> Iterator[Cluster]:
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_metrics_report_interval_ms": "1000",
+        **(variables or {}),
     }
     environment.pop("RAY_ADDRESS", None)
     options = {

@@ -15,11 +15,14 @@ from sqlalchemy import Engine
 from api_world import API, serving
 from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs import OVER, RayJobs, TrainingJobs, job_id
+from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.registry import default_card
 from ray_cluster import Cluster, free_port, ray_cluster
 from training.drawing import write_set
 
@@ -82,13 +85,25 @@ def test_the_token_is_looked_for_where_it_may_be(
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with ray_cluster() as cluster:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the cluster's jobs know of the platform: its storage, and its database's URL."""
+    return tmp_path_factory.mktemp("platform")
+
+
+@pytest.fixture(scope="module")
+def cluster(platform: Path) -> Iterator[Cluster]:
+    variables = {
+        "PAVEMAP_DATABASE_URL_FILE": str(platform / "database"),
+        "PAVEMAP_STORAGE_URL": str(platform / "storage"),
+        "PAVEMAP_MODEL_CACHE": str(platform / "cache"),
+    }
+    with ray_cluster(variables=variables) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def jobs(cluster: Cluster, engine: Engine) -> TrainingJobs:
+def jobs(cluster: Cluster, platform: Path, database_url: str, engine: Engine) -> TrainingJobs:
+    (platform / "database").write_text(database_url)
     return TrainingJobs(engine, RayJobs(cluster.url, token_file=cluster.token_file))
 
 
@@ -126,9 +141,12 @@ def test_a_job_that_the_cluster_forgot_is_lost_and_listed(jobs: TrainingJobs) ->
 
 
 @pytest.mark.ray
-def test_a_configuration_trains_once(jobs: TrainingJobs, tmp_path: Path) -> None:
+def test_a_configuration_trains_once_and_ends_as_a_model_version_beside_the_one_in_use(
+    jobs: TrainingJobs, tmp_path: Path
+) -> None:
     write_set(tmp_path / "set")
-    config = config_of(tmp_path)
+    test = DataSource(folder=tmp_path / "set", list="test")
+    config = config_of(tmp_path).model_copy(update={"tests": (test,)})
     job, started = jobs.submit(config)
     assert started
     assert job.id == job_id(config)
@@ -141,6 +159,14 @@ def test_a_configuration_trains_once(jobs: TrainingJobs, tmp_path: Path) -> None
     assert ended.config["name"] == "tiny"
     result = json.loads(log.strip().splitlines()[-1])
     assert Path(result["model"]).joinpath("weights.safetensors").is_file()
+    with database(jobs.engine) as connection:
+        version = get_model(connection, result["model_id"])
+        with pytest.raises(Conflict, match="less in F1"):
+            promote_model(connection, version.id)
+    scores = version.card["metrics"]
+    assert [score["data"] for score in scores["tests"]] == ["set/test"]
+    assert scores["in_use"]["model"] == default_card().model_id
+    assert scores["in_use"]["tests"][0]["mean"]["f1"] > scores["tests"][0]["mean"]["f1"]
     assert jobs.logs(job.id).strip().endswith(log.strip().splitlines()[-1])
     assert [each.id for each in jobs.list()] == [job.id]
 
@@ -170,7 +196,7 @@ def test_a_cancelled_job_stops(jobs: TrainingJobs, tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_a_job_is_sent_followed_and_cancelled_over_http(
-    cluster: Cluster, database_url: str, engine: Engine, tmp_path: Path
+    cluster: Cluster, jobs: TrainingJobs, database_url: str, tmp_path: Path
 ) -> None:
     write_set(tmp_path / "set")
     settings = Settings(
@@ -190,6 +216,11 @@ def test_a_job_is_sent_followed_and_cancelled_over_http(
         assert job["config"]["name"] == "over-http"
         assert job["id"] in [each["id"] for each in client.get(url).json()]
 
+        with client.stream("GET", f"{url}/{job['id']}/metrics", params={"follow": True}) as figures:
+            assert figures.headers["content-type"].startswith("application/x-ndjson")
+            lines = figures.iter_lines()
+            told = [json.loads(next(lines)) for _ in range(3)]  # while it runs: it has no end
+        assert [each["iteration"] for each in told] == [1, 2, 3]
         heard = ""
         with client.stream("GET", f"{url}/{job['id']}/logs", params={"follow": True}) as log:
             assert log.status_code == 200
@@ -205,7 +236,6 @@ def test_a_job_is_sent_followed_and_cancelled_over_http(
         metrics = client.get(f"{url}/{job['id']}/metrics").json()
         assert metrics[0]["iteration"] == 1
         assert metrics[0]["loss"] > 0
-        jobs = TrainingJobs(engine, RayJobs(cluster.url, token_file=cluster.token_file))
         assert over(jobs, job["id"]).state == "stopped"
         assert client.delete(f"{url}/{job['id']}").status_code == 409
         for path in ("train-0000000000000000", "train-0000000000000000/logs", "raysubmit_1"):

@@ -8,6 +8,7 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from pavemap.geo.secrets import secret
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.promotions import promoted_model
@@ -27,17 +28,19 @@ class Registrar:
     @classmethod
     def from_environment(cls) -> Self:
         """Take both from the environment. Raises BadTrainingConfig when one is not named there."""
-        missing = [
-            name for name in (DATABASE_VARIABLE, STORAGE_VARIABLE) if not os.environ.get(name)
-        ]
-        if missing:
+        url, storage = secret(DATABASE_VARIABLE), os.environ.get(STORAGE_VARIABLE)
+        if not url or not storage:
+            given = {
+                f"{DATABASE_VARIABLE} (or {DATABASE_VARIABLE}_FILE)": url,
+                STORAGE_VARIABLE: storage,
+            }
+            missing = " and ".join(name for name, value in given.items() if not value)
             raise BadTrainingConfig(
-                f"To register the model set {' and '.join(missing)} where the training runs."
+                f"A finished model is registered with the platform: set {missing} where the training "
+                "runs, for a Ray cluster in the environment of `ray start`."
             )
-        engine = make_engine(
-            os.environ[DATABASE_VARIABLE], pool_size=1, application_name="pavemap-training"
-        )
-        return cls(engine, ModelStore(Storage(os.environ[STORAGE_VARIABLE])))
+        engine = make_engine(url, pool_size=1, application_name="pavemap-training")
+        return cls(engine, ModelStore(Storage(storage)))
 
     def in_use(self) -> Path:
         """The folder of the version that new surveys use now."""

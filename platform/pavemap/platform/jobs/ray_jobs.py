@@ -183,11 +183,13 @@ class RayJobs:
             raise ClusterAway(f"Ray at {self.url} can't tell of {name}: {first_line(exc)}") from exc
 
     def _entrypoint(self, config: TrainConfig) -> str:
-        """Return the shell command; on this machine's own cluster it runs in this environment."""
+        """Return the shell command; on this machine's own cluster it runs in this environment.
+
+        The finished model is scored beside the one in use, and ends as a model version.
+        """
         python = sys.executable if _is_loopback(self.url) else "python"
-        return shlex.join(
-            [python, "-m", "pavemap.training.run", "--config-json", canonical(config)]
-        )
+        words = [python, "-m", "pavemap.training.run", "--register"]
+        return shlex.join([*words, "--config-json", canonical(config)])
 
 
 def _report(details: Any) -> JobReport:
