@@ -64,6 +64,10 @@ class Order:
         return f"ORDER BY {key} {self.direction}, c.segment_id {self.direction}"
 
 
+SEEN, UNSEEN = "{key} IS NOT NULL", "{key} IS NULL"
+"""The rows that have the figure, and those that come after them."""
+
+
 def ranked(order: Order, source: str, *, key: str) -> str:
     """Return the CTE `page(segment_id, sort_key)` of :limit rows of `FROM ... WHERE ...`."""
     return f"""page AS MATERIALIZED (
@@ -71,25 +75,39 @@ def ranked(order: Order, source: str, *, key: str) -> str:
         {order.by(key)} LIMIT :limit)"""
 
 
-def ranked_in_box(order: Order, box: BoxFilter) -> str:
+def ranked_in_box(orders: Sequence[Order], box: BoxFilter) -> str:
     """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of :survey_id by density.
 
-    Rows come from `near` when that is all there is, or else from a walk: each half of the union has a
-    condition on `few` alone, so the server runs one of them. IS TRUE hides the box from its planner,
-    which would else read and sort all that lies there.
+    The rows of the first order; those of the next only fill up the page.
     """
-    near, density = "c.sort_key", "c.density_m_per_m2"
+    parts = ""
+    for number, order in enumerate(orders):
+        room = [f"(SELECT count(*) FROM part_{number - 1}) < :limit"] if number else []
+        wanted = Order(order.direction, [*order.wanted, *room])
+        parts += f"part_{number} AS MATERIALIZED ({_either(wanted, box)}),"
+    rows = " UNION ALL ".join(f"SELECT * FROM part_{number}" for number in range(len(orders)))
     return f"""
         near AS MATERIALIZED (
             SELECT c.segment_id, c.density_m_per_m2 AS sort_key FROM condition c
             WHERE c.survey_id = :survey_id AND {box.sql} LIMIT {MANY + 1}),
         few AS MATERIALIZED (SELECT count(*) <= {MANY} AS so FROM near),
-        page AS MATERIALIZED (
-            (SELECT c.segment_id, c.sort_key
-             FROM (SELECT * FROM near c
-                   WHERE (SELECT so FROM few) AND {order.rows(near)} {order.by(near)} OFFSET 0) c
-             {MEETS} {order.by(near)} LIMIT :limit)
-            UNION ALL
-            (SELECT c.segment_id, {density} FROM condition c {MEETS}
-             WHERE NOT (SELECT so FROM few) AND c.survey_id = :survey_id AND {box.sql} IS TRUE
-               AND {order.rows(density)} {order.by(density)} LIMIT :limit))"""
+        {parts}
+        page AS ({rows} LIMIT :limit)"""
+
+
+def _either(order: Order, box: BoxFilter) -> str:
+    """Return rows from `near` when that is all there is, or else from a walk.
+
+    Each half has a condition on `few` alone, so the server runs one of them. IS TRUE hides the box from
+    its planner, which would else read and sort all that lies there.
+    """
+    near, density = "c.sort_key", "c.density_m_per_m2"
+    return f"""
+        (SELECT c.segment_id, c.sort_key
+         FROM (SELECT * FROM near c
+               WHERE (SELECT so FROM few) AND {order.rows(near)} {order.by(near)} OFFSET 0) c
+         {MEETS} {order.by(near)} LIMIT :limit)
+        UNION ALL
+        (SELECT c.segment_id, {density} FROM condition c {MEETS}
+         WHERE NOT (SELECT so FROM few) AND c.survey_id = :survey_id AND {box.sql} IS TRUE
+           AND {order.rows(density)} {order.by(density)} LIMIT :limit)"""

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store.boxes import BoxFilter, Order, ranked_in_box
+from pavemap.geo.store.boxes import SEEN, UNSEEN, BoxFilter, Order, ranked_in_box
 from pavemap.geo.store.places import Bbox
 
 MIN_ZOOM = 4
@@ -160,7 +160,7 @@ def _segments(box: BoxFilter) -> str:
     owner = {"segment_key": "s", "name": "s", "road_key": "r"}
     columns = ", ".join(f"{owner.get(field, 'c')}.{field}" for field in SEGMENT_FIELDS)
     return f"""
-        WITH {ranked_in_box(Order("DESC", nulls=""), box)}
+        WITH {ranked_in_box([Order("DESC", [SEEN]), Order("DESC", [UNSEEN])], box)}
         SELECT c.segment_id AS id, {columns}, {_drawn("s.geom")}
         FROM page
         JOIN condition c ON c.survey_id = :survey_id AND c.segment_id = page.segment_id
