@@ -79,10 +79,11 @@ def read_labels(
     parts, feature = parts[usable], feature[usable]
     if not len(parts):
         raise BadInput(f"'{path.name}' holds no {what} that can be used; check its layer")
+    columns_of = raw.columns.reindex(range(len(raw.geometries)))  # there may be none
     return LabelFile(
         shapes=parts,
         feature=feature.astype(np.int64) + 1,
-        columns=raw.columns.iloc[feature].reset_index(drop=True),
+        columns=columns_of.iloc[feature].reset_index(drop=True),
         crs=raw.crs,
         left_out=len(raw.geometries) - len(np.unique(feature)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import geopandas as gpd
@@ -135,3 +136,39 @@ def test_a_survey_without_cracks_is_reviewed_by_areas_alone(
     made = cli("training-data", "export", "Spring", "-o", tmp_path / "set", "--json").json
     assert made["pixels"]["crack"] == 0
     assert made["pixels"]["sound"] == pytest.approx(100 * 500, rel=0.02)
+
+
+def test_other_peoples_labels_become_training_data_without_a_server(
+    tiles: Path, tmp_path: Path
+) -> None:
+    cli = Cli()
+    line = shapely.LineString([(ORIGIN_X + 0.2, ORIGIN_Y - 0.5), (ORIGIN_X + 1.2, ORIGIN_Y - 0.5)])
+    lines = gpd.GeoDataFrame({"w": [8.0]}, geometry=[line], crs=UTM)
+    lines.to_crs(4326).to_file(tmp_path / "labels.geojson")
+    options = ("--width-field", "w", "-o", tmp_path / "gis", "--json")
+    made = cli("training-data", "import-gis", tmp_path / "labels.geojson", tiles, *options).json
+    # A metre of 8 mm in pixels of 2 mm, and two half circles of 2 pixels radius.
+    assert made["pixels"]["crack"] == pytest.approx(500 * 4 + np.pi * 4, abs=6)
+
+    folder = tmp_path / "gis"
+    images = sorted((folder / "images").iterdir())
+    coco = {
+        "images": [
+            {"id": number, "file_name": each.name, "width": 512, "height": 512}
+            for number, each in enumerate(images)
+        ],
+        "categories": [{"id": 1, "name": "crack"}],
+        "annotations": [
+            {"image_id": 0, "category_id": 1, "segmentation": [[10, 10, 20, 10, 20, 12, 10, 12]]}
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    place = ("-o", tmp_path / "coco", "--gsd", 0.002)
+    said = cli("training-data", "import-coco", tmp_path / "coco.json", folder / "images", *place)
+    assert "crack 0.00%" in said.out
+    assert (
+        sum(int(each.crack.sum()) for each in read_source(DataSource(folder=tmp_path / "coco")))
+        == 20
+    )
+    said = cli.fails("training-data", "import-coco", tmp_path / "coco.json", folder, *place)
+    assert "is missing" in said.err or "is there already" in said.err

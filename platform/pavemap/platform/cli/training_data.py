@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pavemap.platform.cli.console import Json, note, print_facts, print_json
+from pavemap.platform.cli.console import Json, note, print_facts, print_json, progress_bars
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
 if TYPE_CHECKING:
     from pavemap.training.manifest import Manifest
+    from pavemap.training.pair_folder import Files
 
 app = typer.Typer(
     help="Labelled images to train from: images/, masks/ and a manifest.", no_args_is_help=True
@@ -53,6 +54,117 @@ def export_training_data(
         note(
             f"{outside:,} reviews lie outside the areas that were looked at whole; they teach nothing"
         )
+    tell(manifest, output, as_json=as_json)
+
+
+@app.command("import-coco")
+def import_coco(
+    labels: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="COCO labels (.json).")
+    ],
+    images: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder of their images.")
+    ],
+    output: Output,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="Category that is crack; by default those called so. May be repeated."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="Category of which nothing is to be taught. May be repeated."),
+    ] = None,
+    gsd: Annotated[
+        float | None, typer.Option(min=0.0001, max=1, help="Metres a pixel, where known.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make training data of COCO labels: outlines or run-length masks, and the folder of images.
+
+    What has a box but no outline is taught neither as crack nor as sound.
+    """
+    from pavemap.training.coco import coco_files
+
+    files = coco_files(labels, images, categories=category or (), ignored=ignore or (), gsd_m=gsd)
+    _write(files, output, as_json=as_json)
+
+
+@app.command("import-gis")
+def import_gis(
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="Lines or polygons of cracks: GeoPackage, GeoJSON, zipped Shapefile or GeoParquet.",
+        ),
+    ],
+    tiles: Annotated[
+        list[str], typer.Argument(help="GeoTIFFs that they lie on: files, folders, patterns.")
+    ],
+    output: Output,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer of the labels, if the file has several.")
+    ] = None,
+    width_field: Annotated[
+        str | None, typer.Option(help="Field of a line's width in mm; by default width_mm.")
+    ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option("--width-mm", min=0.1, max=1000, help="Width of lines that state none."),
+    ] = None,
+    areas: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Polygons that were labelled whole; by default all of the imagery is.",
+        ),
+    ] = None,
+    areas_layer: Annotated[
+        str | None, typer.Option(help="Layer of the areas, if the file has several.")
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=1, help="Metres a pixel; by default the finest imagery's."),
+    ] = None,
+    chip_px: ChipPx = 512,
+    as_json: Json = False,
+) -> None:
+    """Make training data of lines or polygons over GeoTIFFs, in any CRS; no server is needed.
+
+    A field `verdict` is heeded as in reviews (confirmed, rejected, drawn, or empty), so the cracks of
+    `pavemap detect` can be judged in a GIS and learnt from.
+    """
+    from pavemap.platform.transfer import find_rasters
+    from pavemap.training.gis_labels import GisLabels, gis_files
+
+    what = GisLabels(
+        labels=labels,
+        layer=layer,
+        width_field=width_field,
+        width_mm=width,
+        areas=areas,
+        areas_layer=areas_layer,
+        gsd_m=gsd,
+        chip_px=chip_px,
+    )
+    _write(gis_files(what, find_rasters(tiles)), output, as_json=as_json)
+
+
+def _write(files: Files, output: Path, *, as_json: bool) -> None:
+    """Write a set, showing how many images it has so far."""
+    from pavemap.training.pair_folder import write_folder
+
+    with progress_bars(quiet=as_json) as bars:
+        task = bars.add_task("Images", total=None)
+
+        def counted() -> Files:
+            for name, content in files:
+                yield name, content
+                bars.advance(task, 1 if name.startswith("images/") else 0)
+
+        manifest = write_folder(counted(), output)
     tell(manifest, output, as_json=as_json)
 
 
