@@ -1,7 +1,8 @@
 """Detection speed: patch by patch against fully convolutional, in one run: `python benchmarks/detect.py`.
 
 All figures are of one process on the same pixels; the ratios of a run mean more than its absolute
-figures on a machine that does other things too. `--json` prints one object.
+figures on a machine that does other things too. A network's share of the matrix rate is its arithmetic for
+the chip's own pixels, by that of a matrix product in the same run. `--json` prints one object.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rates import flop_per_pixel, matrix_rate
 from safetensors.torch import load_file
 
 from pavemap.training.architectures import build_network
 from pavemap.training.card import WEIGHTS_FILE, read_card
+from pavemap.training.dense import DenseForm, dense_form
+from pavemap.training.device import has_fast_bf16
 from pavemap.training.inference import CrackModel
 from pavemap.training.network import FanNet
 from pavemap.training.reference import detect_by_patches
@@ -53,16 +57,15 @@ def pavement(side_px: int) -> NDArray[np.uint8]:
     return rng.normal(130, 25, (side_px, side_px, 3)).clip(0, 255).astype(np.uint8)
 
 
-def bf16_product_rate(side: int = 2048) -> float:
-    """The bf16 matrix product in GFLOP/s, to hold the networks' own rate against."""
-    one = torch.randn(side, side, dtype=torch.bfloat16)
-    one @ one
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        one @ one
-        times.append(time.perf_counter() - started)
-    return 2 * side**3 / statistics.median(times) / 1e9
+def forms(fan: FanNet) -> dict[str, DenseForm]:
+    """The dense forms by the names of their rows."""
+    folder = default_model()
+    card = read_card(folder)
+    network = build_network(card.architecture, card.architecture_args)
+    paper = {
+        f"fan2018 dense, stride {stride}": dense_form(fan, stride=stride) for stride in (1, 2, 4)
+    }
+    return {**paper, f"{card.name} (default)": dense_form(network)}
 
 
 def main() -> None:
@@ -100,26 +103,35 @@ def main() -> None:
         )
     default = load(default_model())
     rows[f"{default.card.name} (default)"] = measure(default.detect, chip, repeats=options.repeats)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    precision = torch.bfloat16 if has_fast_bf16(device.type) else torch.float32
+    rate = matrix_rate(device, precision)
+    for name, form in forms(fan).items():
+        rows[name]["share_of_matrix_rate"] = round(
+            rows[name]["mpx_per_s"] * 1e6 * flop_per_pixel(form) / rate, 3
+        )
     slow = rows["fan2018 patch by patch, fp32"]["mpx_per_core_s"]
     for row in rows.values():
         row["times_patch_by_patch"] = round(row["mpx_per_core_s"] / slow, 1)
     facts = {
         "chip_px": options.chip,
         "threads": options.threads,
-        "device": options.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        "device": device.type,
         "torch": torch.__version__,
-        "bf16_product_gflop_per_s": round(bf16_product_rate()),
+        "precision": str(precision).removeprefix("torch."),
+        "matrix_gflop_per_s": round(rate / 1e9),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     if options.json:
         print(json.dumps({"rows": rows, **facts}))
         return
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"{'':32}{'Mpx/s':>10}{'Mpx/core-s':>12}{'times':>10}")
+    print(f"{'':32}{'Mpx/s':>10}{'Mpx/core-s':>12}{'times':>10}{'of matrix rate':>16}")
     for name, row in rows.items():
         print(
             f"{name:32}{row['mpx_per_s']:10.3f}{row['mpx_per_core_s']:12.3f}"
             f"{row['times_patch_by_patch']:10.0f}"
+            f"{row.get('share_of_matrix_rate', float('nan')):16.3f}"
         )
 
 

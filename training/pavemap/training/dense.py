@@ -134,15 +134,13 @@ class DenseFan(DenseForm):
         inside = (slice(None), 0, slice(start, start + height), slice(start, start + width))
         total = functional.conv_transpose2d(grid, kernel, stride=self.stride)[inside]
         # How many windows reach a pixel depends on its row and its column alone.
-        rows = self._votes_along(grid.shape[2])[start : start + height]
-        columns = self._votes_along(grid.shape[3])[start : start + width]
-        return total.float() / (rows[:, None] * columns[None, :]).to(total.device)
+        rows = self._votes_along(grid.shape[2], total.device)[start : start + height]
+        columns = self._votes_along(grid.shape[3], total.device)[start : start + width]
+        return total.float() / (rows[:, None] * columns[None, :])
 
-    def _votes_along(self, count: int) -> Tensor:
-        ones = torch.ones(1, 1, count)
-        return functional.conv_transpose1d(ones, torch.ones(1, 1, self.size), stride=self.stride)[
-            0, 0
-        ]
+    def _votes_along(self, count: int, device: torch.device) -> Tensor:
+        ones, window = (torch.ones(1, 1, number, device=device) for number in (count, self.size))
+        return functional.conv_transpose1d(ones, window, stride=self.stride)[0, 0]
 
 
 class DenseZeroFan(DenseFan):
