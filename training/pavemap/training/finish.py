@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -126,7 +127,10 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     curve = threshold_curve(model, sets)
     ratios = [
         length_ratios(
-            some,
+            [
+                np.where(image.ignore, np.uint8(0), found)
+                for found, image in zip(some, labelled, strict=True)
+            ],
             [image.crack for image in labelled],
             thresholds=list(curve),
             vectorize=card.vectorize,
