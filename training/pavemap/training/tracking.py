@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+QUIET = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+"""MLflow prints where a run can be looked at, in the middle of what a training writes for programs."""
+
 RUN_FILE = "mlflow.json"
 """In the run's output folder: where it is told of, and as which MLflow run, for when it goes on."""
 
@@ -163,6 +166,7 @@ class Tracking:
 
     def _open(self) -> tuple[MlflowClient, str]:
         """The client and the id of the run: the former one when this training goes on from it."""
+        os.environ.setdefault(QUIET, "1")
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=self._uri)
