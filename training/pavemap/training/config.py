@@ -30,7 +30,8 @@ class DataSource(BaseModel):
     without it every image is used. In a mask a pixel is crack where it is at least 128, or below
     128 when `inverted` (AigleRN draws cracks black on white), or one of `crack_values` when given;
     pixels of `ignore_values` are taught neither as crack nor as sound (by default of the one that the
-    set's manifest names). `weight` is how often the set is drawn from, relative to the others. `licence` is written in the card of the model.
+    set's manifest names). `weight` is how often the set is drawn from, relative to the others.
+    `licence` is written in the card of the model.
     """
 
     model_config = _STRICT
