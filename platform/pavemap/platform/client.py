@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -280,16 +281,39 @@ class Client:
         """Hand a training configuration to the server's cluster."""
         return self._json("POST", "/training-jobs", json=dict(config))
 
+    def training_jobs(self) -> list[Json]:
+        """Return all training jobs, the newest first."""
+        return self._list("/training-jobs")
+
     def training_job(self, job_id: str) -> Json:
         """Return a training job."""
-        return self._json("GET", f"/training-jobs/{quote(job_id, safe='')}")
+        return self._json("GET", _job(job_id))
 
-    def training_log(self, job_id: str) -> Iterator[str]:
-        """Yield what a training job writes, until it is over."""
-        url = f"{API}/training-jobs/{quote(job_id, safe='')}/logs"
+    def cancel_training(self, job_id: str) -> Json:
+        """Stop a training job."""
+        return self._json("DELETE", _job(job_id))
+
+    def training_log(self, job_id: str, *, follow: bool = True) -> Iterator[str]:
+        """Yield what a training job has written; with `follow`, what it writes until it is over."""
+        return self._streamed(f"{_job(job_id)}/logs", follow=follow)
+
+    def training_metrics(self, job_id: str, *, follow: bool = True) -> Iterator[Json]:
+        """Yield what a training job has reported; with `follow`, what it reports until it is over."""
+        if not follow:
+            yield from self._list(f"{_job(job_id)}/metrics")
+            return
+        rest = ""
+        for text in self._streamed(f"{_job(job_id)}/metrics", follow=True):
+            *lines, rest = (rest + text).split("\n")
+            yield from map(json.loads, lines)
+
+    def _streamed(self, path: str, *, follow: bool) -> Iterator[str]:
         try:
             with self._http.stream(
-                "GET", url, params={"follow": True}, timeout=httpx.Timeout(None, connect=5.0)
+                "GET",
+                API + path,
+                params={"follow": follow},
+                timeout=httpx.Timeout(None, connect=5.0),
             ) as answer:
                 if answer.is_error:
                     answer.read()
@@ -340,6 +364,10 @@ class Client:
         return Unavailable(
             f"the connection to {self.server} broke ({type(error).__name__}); run the same command again"
         )
+
+
+def _job(job_id: str) -> str:
+    return f"/training-jobs/{quote(job_id, safe='')}"
 
 
 def file_digest(path: Path) -> str:

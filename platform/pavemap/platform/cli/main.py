@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from pavemap.geo.errors import PavemapError
 from pavemap.platform.cli import (
     console,
+    jobs,
     models,
     networks,
     results,
@@ -94,6 +95,7 @@ app.command()(results.export)
 app.add_typer(reviews.app, name="review")
 app.add_typer(training_data.app, name="training-data")
 app.command()(models.train)
+app.add_typer(jobs.app, name="job")
 app.command()(models.evaluate)
 app.command()(experiment)
 app.add_typer(models.models, name="model")
