@@ -23,6 +23,9 @@ from pavemap.geo.store.surveys import get_survey
 
 Verdict = Literal["confirmed", "rejected", "drawn"]
 
+REACH_DEG = 2e-6
+"""Some 20 cm: how far from its line a crack may reach into an area."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewRow:
@@ -107,11 +110,12 @@ def all_areas(connection: Connection, survey_id: uuid.UUID) -> list[AreaRow]:
 def unjudged_cracks(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[ReviewRow]
 ) -> NDArray[np.object_]:
-    """Return the cracks in reviewed areas, LineString Z in degrees, of which nobody said anything.
+    """Return the cracks in reviewed areas, or at their edge, LineString Z in degrees, of which nobody said anything.
 
     A crack that was found again, the same under another number, is known by its course.
     """
-    rows = connection.execute(_IN_AREAS, {"survey_id": survey_id}).all()
+    parameters = {"survey_id": survey_id, "reach_deg": REACH_DEG}
+    rows = connection.execute(_IN_AREAS, parameters).all()
     lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
     judged = {each.digest for each in reviews}
     numbers = {each.crack_id for each in reviews}
@@ -189,9 +193,10 @@ _ALL_AREAS = text(
     f"SELECT {_COLUMNS['reviewed_area']} FROM reviewed_area WHERE survey_id = :survey_id ORDER BY id"
 )
 
+# From the few areas to their cracks: the other way round it looks at every crack of the survey.
 _IN_AREAS = text("""
-    SELECT c.id, ST_AsBinary(c.geom) AS line FROM crack c
-    WHERE c.survey_id = :survey_id AND EXISTS (
-        SELECT FROM reviewed_area a WHERE a.survey_id = c.survey_id AND ST_Intersects(a.geom, c.geom))
-    ORDER BY c.id
+    SELECT DISTINCT ON (c.id) c.id, ST_AsBinary(c.geom) AS line
+    FROM reviewed_area a
+    JOIN crack c ON c.survey_id = a.survey_id AND ST_DWithin(a.geom, c.geom, :reach_deg)
+    WHERE a.survey_id = :survey_id ORDER BY c.id
 """)
