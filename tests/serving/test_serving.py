@@ -303,8 +303,9 @@ def test_a_promotion_fails_no_request_and_is_taken_back(place: Place, tmp_path: 
             httpx.get(f"{serving.url}/healthz", timeout=60).json()["model_id"] == model_id
         )
 
-    thread = threading.Thread(target=ask)
-    thread.start()
+    askers = [threading.Thread(target=ask) for _ in range(4)]  # more at once than a Detector takes
+    for asker in askers:
+        asker.start()
     try:
         wait_until(follows(successor), within_s=60, what="the Detector follows the promotion")
         with database(place.engine) as conn:
@@ -313,7 +314,8 @@ def test_a_promotion_fails_no_request_and_is_taken_back(place: Place, tmp_path: 
         wait_until(follows(former), within_s=60, what="the Detector follows the way back")
     finally:
         ended.set()
-        thread.join()
+        for asker in askers:
+            asker.join()
     assert set(codes) == {200}
 
 
