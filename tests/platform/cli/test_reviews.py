@@ -109,6 +109,13 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
     assert "reviewed whole" in said.err
     assert not (tmp_path / "none").exists()
 
+    # The cracks of a plain export serve as well, with a field more.
+    cli("export", "Spring", "-o", tmp_path / "plain.gpkg")
+    lines = gpd.read_file(tmp_path / "plain.gpkg", layer="cracks").assign(verdict="confirmed")
+    lines.to_file(tmp_path / "plain.gpkg", layer="cracks", driver="GPKG")
+    last = cli("review", "import", "Spring", tmp_path / "plain.gpkg", "--json").json
+    assert (last["reviews_added"], last["reviews_replaced"]) == (found, 2)
+
 
 def test_a_survey_without_cracks_is_reviewed_by_areas_alone(
     cli: Cli, roads: Path, tiles: Path, tmp_path: Path

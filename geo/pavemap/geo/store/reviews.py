@@ -110,9 +110,10 @@ def all_areas(connection: Connection, survey_id: uuid.UUID) -> list[AreaRow]:
 def unjudged_cracks(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[ReviewRow]
 ) -> NDArray[np.object_]:
-    """Return the cracks in reviewed areas, or at their edge, LineString Z in degrees, of which nobody said anything.
+    """Return the cracks in reviewed areas, or at their edge, of which nobody said anything.
 
-    A crack that was found again, the same under another number, is known by its course.
+    LineString Z in degrees, z the width in millimetres. A crack that was found again, the same under
+    another number, is known by its course.
     """
     parameters = {"survey_id": survey_id, "reach_deg": REACH_DEG}
     rows = connection.execute(_IN_AREAS, parameters).all()
