@@ -7,6 +7,8 @@ across, 12 mm; C runs 3 m along and 1.5 m across, sqrt(11.25) = 3.354 m, 20 mm; 
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +156,13 @@ def test_a_cell_is_evaluated_from_half_of_it_on() -> None:
         return float(segment_measures(pieces([]), road(), imaged)["zeb_evaluated"].iloc[0])
 
     assert [evaluated(0.49), evaluated(0.5), evaluated(1.49), evaluated(1.5)] == [0, 3, 3, 6]
+
+
+def test_the_page_of_the_measures_lists_every_parameter() -> None:
+    page = Path(__file__).parents[3] / "docs" / "measures.md"
+    listed = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    names = {name for line in listed for name in line.split("|")[1].replace("`", "").split(", ")}
+    assert {name.strip() for name in names} == {field.name for field in fields(MeasureParams)}
 
 
 def test_nothing_found_is_0_and_nothing_imaged_is_null() -> None:

@@ -48,6 +48,9 @@ def vectorize(
     gap: Annotated[
         float, typer.Option(help="Pixels between two ends that face each other to be joined.")
     ] = 0.0,
+    gap_angle: Annotated[
+        float, typer.Option(help="Degrees within which they must face each other.")
+    ] = 30.0,
     min_length: Annotated[
         float, typer.Option(help="Metres; shorter networks of cracks are dropped.")
     ] = 0.0,
@@ -83,7 +86,11 @@ def vectorize(
     from pavemap.platform.vectorize import PICTURE_CRS, VectorizeOptions, place_of, vectorize_file
 
     params = VectorizeParams(
-        threshold=threshold, low_threshold=low_threshold, gap_px=gap, min_length_m=min_length
+        threshold=threshold,
+        low_threshold=low_threshold,
+        gap_px=gap,
+        gap_angle_deg=gap_angle,
+        min_length_m=min_length,
     )
     placed = place_of(mask, gsd_m=gsd, with_roads=roads is not None)
     export = Export(output, layers=layers_of(roads), crs=WGS84 if placed else PICTURE_CRS)
