@@ -59,7 +59,7 @@ def to_cog(source_path: str | Path, target_path: str | Path) -> None:
     except BadInput as exc:
         if shutil.disk_usage(target.parent).free < LITTLE_ROOM_BYTES or "No space" in str(exc):
             raise StorageFull(
-                f"there is no room in {target.parent} to rewrite {source.name}; free some and try again"
+                f"there is no room to rewrite {source.name}; free some where it is stored and try again"
             ) from exc
         raise
     finally:

@@ -162,7 +162,7 @@ def _check(geopackage: Path, summary: Json, segments: list[Json]) -> None:
     """Open the GeoPackage as anyone would and compare it with what the server says."""
     cracks = gpd.read_file(geopackage, layer="cracks")
     found = pyogrio.read_info(geopackage, layer="segments")["features"], len(cracks)
-    wanted = len(segments), summary["crack_count"]
+    wanted = len(segments), summary["crack_count"] or 0
     if found != wanted or bool(cracks.is_empty.any()):
         raise PavemapError(
             f"{geopackage} holds {found} segments and cracks, the server has {wanted}; "

@@ -83,7 +83,7 @@ REFUSED: list[tuple[dict[str, str], bytes | None, str]] = [
     ({"name": "n", "filename": "r.geojson", "road_id_field": "id"}, None, "there is no field"),
     ({"name": "n", "filename": "r.geojson", "segment_length_m": "-3"}, b"{}", "greater than 0"),
     ({"name": "n", "filename": "r.geojson", "segment_length_m": "0.1"}, None, "kept apart"),
-    ({"name": "n", "filename": "r.geojson", "segments": "3"}, b"{}", "Extra inputs"),
+    ({"name": "n", "filename": "r.geojson", "segments": "3"}, b"{}", "segments: not known here"),
     ({"name": "n\x00", "filename": "r.geojson"}, b"{}", "control characters"),
 ]
 

@@ -35,6 +35,16 @@ def check(answer: httpx.Response, status: int) -> dict[str, object]:
     return document
 
 
+def test_a_misspelt_filter_is_refused_not_left_out(client: httpx.Client) -> None:
+    known = client.get(f"{API}/surveys", params={"network": "nowhere"})
+    assert "network" in known.json()["detail"]
+    answer = client.get(f"{API}/surveys", params={"netwrok": "Old town"})
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert (problem["errors"][0]["in"], problem["errors"][0]["pointer"]) == ("query", "#/netwrok")
+    assert problem["detail"].startswith("netwrok: not known here; check its spelling")
+
+
 def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.Client) -> None:
     check(client.get("/nowhere"), 404)
     check(client.get(f"{API}/nowhere"), 404)

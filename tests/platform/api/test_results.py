@@ -249,6 +249,8 @@ def test_before_it_is_measured_a_survey_has_no_figures(world: World) -> None:
     assert features(world, "cracks") == []
     sums = world.client.get(f"{world.survey_url}/summary").json()
     assert (sums["segments"], sums["density_m_per_m2"]) == (0, None)
+    # Nothing was seen, so nothing is known: null, not 0.
+    assert (sums["crack_count"], sums["crack_length_m"], sums["cracked_area_m2"]) == (None,) * 3
     assert world.survey()["coverage"] is None
 
 

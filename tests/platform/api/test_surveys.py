@@ -71,7 +71,7 @@ REFUSED: list[tuple[dict[str, object], int, str]] = [
     ({"gsd_m": float("nan")}, 422, "less than or equal to"),
     ({"captured_on": "yesterday"}, 422, "valid date"),
     ({"model": "/etc/passwd"}, 404, "no model version"),
-    ({"colour": "red"}, 422, "Extra inputs"),
+    ({"colour": "red"}, 422, "colour: not known here"),
 ]
 
 

@@ -74,16 +74,16 @@ class CrackRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A survey in sums over its segments; `density_m_per_m2` is None where nothing was imaged."""
+    """A survey in sums over its segments; what was found is None where nothing was imaged."""
 
     segments: int
     segments_imaged: int
     pavement_m2: float
     imaged_m2: float
     coverage: float
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
+    crack_count: int | None
+    crack_length_m: float | None
+    cracked_area_m2: float | None
     density_m_per_m2: float | None
 
 
@@ -162,9 +162,10 @@ _SUMMARY = text("""
         coalesce(sum(pavement_m2), 0) AS pavement_m2,
         coalesce(sum(imaged_m2), 0) AS imaged_m2,
         least(1, coalesce(sum(imaged_m2) / nullif(sum(pavement_m2), 0), 0)) AS coverage,
-        (SELECT count(*) FROM crack WHERE survey_id = :survey_id) AS crack_count,
-        coalesce(sum(crack_length_m), 0) AS crack_length_m,
-        coalesce(sum(cracked_area_m2), 0) AS cracked_area_m2,
+        CASE WHEN sum(imaged_m2) > 0
+             THEN (SELECT count(*) FROM crack WHERE survey_id = :survey_id) END AS crack_count,
+        sum(crack_length_m) FILTER (WHERE imaged_m2 > 0) AS crack_length_m,
+        sum(cracked_area_m2) FILTER (WHERE imaged_m2 > 0) AS cracked_area_m2,
         sum(crack_length_m) FILTER (WHERE imaged_m2 > 0) / nullif(sum(imaged_m2), 0)
             AS density_m_per_m2
     FROM condition WHERE survey_id = :survey_id

@@ -102,7 +102,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         training_jobs,
     ):
         api.include_router(part.router)
-    app.include_router(api, dependencies=[Depends(note_path_ids)])
+    app.include_router(
+        api, dependencies=[Depends(note_path_ids), Depends(problems.no_unknown_queries)]
+    )
     app.include_router(health.router)
     app.include_router(metrics.router)
     below = app.build_middleware_stack

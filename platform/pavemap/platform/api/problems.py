@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -92,7 +94,9 @@ def problem(
 def of_error(error: ground.PavemapError) -> JSONResponse:
     """Make the problem of one of pavemap's own errors; its class names the type."""
     status = status_of(error)
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(error).__name__).lower()
+    words = re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", type(error).__name__
+    ).lower()
     headers = (
         {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     )
@@ -112,8 +116,8 @@ def of_validation(found: Sequence[Mapping[str, Any]]) -> JSONResponse:
     listed = [
         {
             "in": str(error["loc"][0]) if error["loc"] else "body",
-            "pointer": "#/" + "/".join(str(part) for part in error["loc"][1:]),
-            "detail": str(error["msg"]).removeprefix("Value error, "),
+            "pointer": _pointer(error),
+            "detail": _said(error),
         }
         for error in found
     ]
@@ -121,13 +125,58 @@ def of_validation(found: Sequence[Mapping[str, Any]]) -> JSONResponse:
     said = "; ".join(
         f"{each['pointer'][2:] or each['in']}: {each['detail']}" for each in listed[:5]
     )
+    if malformed:
+        said = f"the body is no JSON ({listed[0]['detail']})"
     return problem(
         HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"the body is no JSON ({said})" if malformed else said,
+        said,
         kind="urn:pavemap:problem:invalid-request",
         title="Invalid request",
         errors=listed,
     )
+
+
+def no_unknown_queries(request: Request) -> None:
+    """Refuse query parameters that the operation does not have; a misspelt filter must not be left out.
+
+    Raises RequestValidationError.
+    """
+    parameters = list(_query_parameters(request.scope["route"].dependant))
+    if any(_is_model(each.field_info.annotation) for each in parameters):
+        return  # a model of all parameters looks after them
+    known = {each.alias for each in parameters}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "type": "extra_forbidden", "msg": ""} for name in unknown]
+        )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[Any]:
+    yield from dependant.query_params
+    for below in dependant.dependencies:
+        yield from _query_parameters(below)
+
+
+def _is_model(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _pointer(error: Mapping[str, Any]) -> str:
+    """Return a JSON pointer (RFC 6901) to what is wrong; the whole where it is no JSON."""
+    if error["type"] == "json_invalid":
+        return "#"
+    return "#/" + "/".join(str(part) for part in error["loc"][1:])
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """Say what is wrong and what to do; pydantic's words, but where they help nobody."""
+    if error["type"] == "extra_forbidden":
+        return "not known here; check its spelling, /docs lists what is taken"
+    if error["type"] == "json_invalid":
+        where = error["loc"][-1]
+        return f"it breaks at character {where}: {error.get('ctx', {}).get('error', 'not JSON')}"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def install(app: FastAPI) -> None:

@@ -13,6 +13,9 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+COLUMN_GAP = 3
+"""Characters between two columns of a table."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -47,22 +50,36 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; columns whose cells are all numbers are aligned to the right."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, spare: Sequence[str] = ()
+) -> None:
+    """Print a table; columns whose cells are all numbers are aligned to the right.
+
+    A terminal too narrow for all columns is spared those of `spare`, the first of them first.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for index, column in enumerate(columns):
-        cells = [row[index] for row in rows]
-        right = bool(cells) and all(_is_number(cell) for cell in cells)
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
     # In a pipe there is no width to keep to, and a folded cell would break what reads it.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    cells = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
+    for name in spare:
+        if _width(cells) > console.width:
+            del cells[name]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name, column in cells.items():
+        right = bool(column) and all(_is_number(cell) for cell in column)
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
     console.print(table, crop=False)
+
+
+def _width(cells: Mapping[str, Sequence[str]]) -> int:
+    """Return the characters that a table needs for each row to be one line."""
+    widths = [max(map(len, (name, *column))) for name, column in cells.items()]
+    return sum(widths) + COLUMN_GAP * (len(widths) - 1)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

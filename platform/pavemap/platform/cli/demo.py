@@ -62,7 +62,7 @@ def demo(
     print_facts(
         {
             "Surveyed": number(result.summary["imaged_m2"], 1, unit="m² of pavement"),
-            "Cracks found": f"{result.summary['crack_count']:,}",
+            "Cracks found": number(result.summary["crack_count"], 0),
             "Total length": number(result.summary["crack_length_m"], 1, unit="m on pavement"),
             "Mean density": number(result.summary["density_m_per_m2"], 3, unit="m/m²"),
             "Took": f"{total:.0f} s ({steps})",

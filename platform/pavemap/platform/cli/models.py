@@ -240,7 +240,18 @@ def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        print_facts({name: str(value) for name, value in facts.items() if value != {}})
+        del facts["metrics"]
+        print_facts({name: str(value) for name, value in facts.items()} | _scores(result.metrics))
+
+
+def _scores(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Tell in a line for each test set how well a model does on it."""
+    return {
+        f"on {test['data']}": "precision {precision:.4f}, recall {recall:.4f}, F1 {f1:.4f}".format(
+            **test["mean"]
+        )
+        for test in metrics.get("tests", ())
+    }
 
 
 def _submit(settings: TrainConfig, server: str, *, follow: bool, as_json: bool) -> None:

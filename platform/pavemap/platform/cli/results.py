@@ -216,7 +216,13 @@ def _print_change(whole: dict[str, Any], rows: list[dict[str, Any]]) -> None:
             ]
             for row in rows
         ],
+        spare=("same m", "road", "gone m", "grown m", "new m"),
     )
+    if not whole["segments_compared"]:
+        note(
+            "the two surveys have no segment in common: compare surveys of one network, or import the "
+            "newer network with --replaces"
+        )
     say(
         f"network: {number(whole['density_before_m_per_m2'], 3)} to "
         f"{number(whole['density_after_m_per_m2'], 3)} m/m², change "
@@ -273,6 +279,7 @@ def print_segments(rows: list[dict[str, Any]]) -> None:
             ]
             for row in rows
         ],
+        spare=("cracks", "imaged m²", "length m", "PCI", "unseen", "road"),
     )
     if not all(row.get("confident", True) for row in rows):
         note("* rests on too little coverage, or on imagery too coarse for the model.")

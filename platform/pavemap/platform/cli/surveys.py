@@ -242,7 +242,7 @@ def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
                 "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
                 "narrowest": f"{survey['smallest_width_mm']:g} mm wide cracks are told from wider ones",
                 "imaged": number(summary["imaged_m2"], 1, unit="m²"),
-                "cracks": f"{summary['crack_count']:,}",
+                "cracks": number(summary["crack_count"], 0),
                 "crack length": number(summary["crack_length_m"], 1, unit="m"),
                 "density": number(summary["density_m_per_m2"], 3, unit="m/m²"),
             }

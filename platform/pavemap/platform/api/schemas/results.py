@@ -259,14 +259,14 @@ class ConditionOut(FiguresOut):
 
 
 class SummaryOut(BaseModel):
-    """A survey in sums over its segments."""
+    """A survey in sums over its segments; what was found is null where nothing was imaged, never 0."""
 
     segments: int
     segments_imaged: int
     pavement_m2: float
     imaged_m2: float
     coverage: float
-    crack_count: int
-    crack_length_m: float
-    cracked_area_m2: float
-    density_m_per_m2: float | None = Field(description="null where nothing was imaged, never 0")
+    crack_count: int | None
+    crack_length_m: float | None
+    cracked_area_m2: float | None
+    density_m_per_m2: float | None
