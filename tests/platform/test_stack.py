@@ -82,6 +82,11 @@ def test_up_runs_everything_mends_it_and_ends_it(
             wait_for(lambda: "starting it again" in (tmp_path / "up.log").read_text())
             wait_for(lambda: answers(f"{ready['api']}/readyz"))
 
+            server = (home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
+            os.kill(int(server), signal.SIGINT)  # a fast shutdown
+            wait_for(lambda: "PostGIS ended" in (tmp_path / "up.log").read_text())
+            wait_for(lambda: answers(f"{ready['api']}/readyz"))
+
             up.send_signal(signal.SIGTERM)
             assert up.wait(timeout=90) == 0
         finally:

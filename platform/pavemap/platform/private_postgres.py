@@ -75,6 +75,16 @@ class PrivatePostgres:
             return False
         return True
 
+    def alive(self) -> bool:
+        """Tell whether the server's process is there, answering or not; cheap enough to ask often."""
+        try:
+            os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), 0)
+        except PermissionError:
+            return True
+        except (OSError, ValueError, IndexError):
+            return False
+        return True
+
     def url(self, database: str = "pavemap") -> str:
         """Return the URL of a database of this cluster."""
         password = (self.folder / "password").read_text().strip()

@@ -95,6 +95,8 @@ class Stack(AbstractContextManager["Stack"]):
         self._serving_args = {**logs, **(serving_args or {})}
         self._report = report
         self._children: list[_Child] = []
+        self._cluster: PrivatePostgres | None = None
+        self._cluster_restarts = 0
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._work = ExitStack()
@@ -180,6 +182,7 @@ class Stack(AbstractContextManager["Stack"]):
         cluster = PrivatePostgres(self.settings.postgres_folder)
         self._report(f"starting a private PostGIS in {self.settings.postgres_folder}")
         work.callback(cluster.stop)
+        self._cluster = cluster
         return cluster.start()
 
     def _ports(self) -> dict[str, int]:
@@ -240,6 +243,8 @@ class Stack(AbstractContextManager["Stack"]):
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_S):
+            if self._cluster is not None and not self._cluster.alive():
+                self._revive_database(self._cluster)
             for child in self._children:
                 if child.process is not None and child.process.poll() is not None:
                     self._revive(child)
@@ -257,6 +262,22 @@ class Stack(AbstractContextManager["Stack"]):
         self._report(f"{child.name} ended with status {status} ({words}); starting it again")
         if not self._stopping.wait(min(2.0**child.restarts, 15.0)):
             _launch(child)
+
+    def _revive_database(self, cluster: PrivatePostgres) -> None:
+        """Start the private PostGIS on its port again; all others wait for it by themselves."""
+        if self._cluster_restarts >= MAX_RESTARTS:
+            self._report(f"the private PostGIS ended once more; see {cluster.folder / 'log'}")
+            self._cluster = None
+            self.failed.set()
+            return
+        self._cluster_restarts += 1
+        self._report(f"the private PostGIS ended (see {cluster.folder / 'log'}); starting it again")
+        if self._stopping.wait(min(2.0**self._cluster_restarts, 15.0)):
+            return
+        try:
+            cluster.start()
+        except Unavailable as exc:
+            self._report(str(exc))
 
     def _stop(self) -> None:
         self._stopping.set()
