@@ -152,6 +152,48 @@ def import_gis(
     _write(gis_files(what, find_rasters(tiles)), output, as_json=as_json)
 
 
+@app.command("import-pairs")
+def import_pairs(
+    folder: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder with images/ and masks/.")
+    ],
+    output: Output,
+    list_name: Annotated[
+        str | None, typer.Option("--list", help="Only the images of this list file (train.txt).")
+    ] = None,
+    inverted: Annotated[
+        bool, typer.Option("--inverted", help="Cracks are black on white in the masks.")
+    ] = False,
+    crack_value: Annotated[
+        list[int] | None,
+        typer.Option(help="Value of crack in the masks; by default from 128. May be repeated."),
+    ] = None,
+    ignore_value: Annotated[
+        list[int] | None,
+        typer.Option(help="Value of which nothing is to be taught. May be repeated."),
+    ] = None,
+    gsd: Annotated[
+        float | None, typer.Option(min=0.0001, max=1, help="Metres a pixel, where known.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make training data with a manifest of a folder of images and masks, however those are coded.
+
+    Such folders can be trained from as they are, too; a manifest makes sure that they stay what they are.
+    """
+    from pavemap.training.config import DataSource
+    from pavemap.training.pair_import import pair_files
+
+    source = DataSource(
+        folder=folder,
+        list=list_name,
+        inverted=inverted,
+        crack_values=tuple(crack_value or ()),
+        ignore_values=tuple(ignore_value or ()),
+    )
+    _write(pair_files(source, gsd_m=gsd), output, as_json=as_json)
+
+
 def _write(files: Files, output: Path, *, as_json: bool) -> None:
     """Write a set, showing how many images it has so far."""
     from pavemap.training.pair_folder import write_folder
