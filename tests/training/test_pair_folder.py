@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pavemap.geo.labelled_chips import LabelledChip
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, list_pairs, read_pair, read_source
 from pavemap.training.errors import BadTrainingData
+from pavemap.training.finish import described
 from pavemap.training.manifest import MANIFEST_FILE, read_manifest
 from pavemap.training.pair_folder import LabelledFile, packed, write_folder
 from scenes import UTM
@@ -55,6 +57,14 @@ def test_it_is_read_as_it_was_made_without_a_word_on_what_masks_mean(folder: Pat
         assert image.ignore[:, 4:8].all()
         assert image.ignore.sum() == 32 * 4
     assert check_sources([DataSource(folder=folder)]) == 2
+
+
+def test_a_models_card_names_the_very_set_it_was_taught(folder: Path) -> None:
+    digest = hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
+    source = DataSource(folder=folder, licence="ours")
+    assert described(source) == f"set (2 images, ours, manifest {digest})"
+    (folder / MANIFEST_FILE).unlink()
+    assert described(source) == "set (2 images, ours)"
 
 
 def test_the_manifest_says_what_is_there(folder: Path) -> None:

@@ -25,6 +25,7 @@ from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import best_threshold, length_ratios
+from pavemap.training.manifest import MANIFEST_FILE
 
 SETTINGS_OF_A_PLACE = frozenset({"output", "ray_address", "mlflow_uri"})
 """What matters where a model was trained only, and is no one else's business."""
@@ -91,7 +92,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         vectorize=config.vectorize,
         data=[
             *([f"the weights of {config.start_from}"] if config.start_from else []),
-            *(f"{source.label} ({len(list_pairs(source))} images)" for source in config.data),
+            *(described(source) for source in config.data),
         ],
         licence=config.licence,
         limits=config.notes,
@@ -101,8 +102,12 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
     )
 
 
-def _described(source: DataSource) -> str:
+def described(source: DataSource) -> str:
+    """A set for the card: its name, its size, its licence, and the digest of its manifest."""
     said = [f"{len(list_pairs(source))} images", *([source.licence] if source.licence else [])]
+    manifest = source.folder / MANIFEST_FILE
+    if manifest.is_file():
+        said.append(f"manifest {file_digest(manifest)}")
     return f"{source.label} ({', '.join(said)})"
 
 
