@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from helm_chart import (
     API_FIGURES,
     GRID,
@@ -68,8 +70,8 @@ def test_monitors_find_what_they_are_for() -> None:
     monitor = only(objects, "ServiceMonitor")["spec"]
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
-    pods = only(objects, "PodMonitor")["spec"]
-    assert only(objects, "PodMonitor")["metadata"]["labels"]["release"] == "prometheus"
+    pods = only(objects, "PodMonitor", "-ray")["spec"]
+    assert only(objects, "PodMonitor", "-ray")["metadata"]["labels"]["release"] == "prometheus"
     cluster = ray_service(OWN_DATABASE)["spec"]["rayClusterConfig"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         template = group["template"]
@@ -79,6 +81,28 @@ def test_monitors_find_what_they_are_for() -> None:
     assert (
         only(objects, "ConfigMap", "-dashboard")["metadata"]["labels"]["grafana_dashboard"] == "1"
     )
+
+
+@pytest.mark.parametrize(
+    ("backups", "figure"),
+    [
+        ("plugin backups", "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp"),
+        ("snapshot backups", "cnpg_collector_last_available_backup_timestamp"),
+    ],
+)
+def test_old_backups_are_told_by_who_makes_them(backups: str, figure: str) -> None:
+    """CloudNativePG's own figure stays 0 beside the plugin; a figure that nobody fetches is an alarm."""
+    objects = render(GRID[backups])
+    (group,) = only(objects, "PrometheusRule")["spec"]["groups"]
+    (alert,) = [rule for rule in group["rules"] if rule["alert"] == "PavemapBackupOld"]
+    assert set(re.findall(r"\w+_last_available_backup_timestamp", alert["expr"])) == {figure}
+    assert "or absent(" in alert["expr"]
+    monitor = only(objects, "PodMonitor", "-db")
+    name = only(objects, "Cluster")["metadata"]["name"]
+    assert monitor["spec"]["selector"]["matchLabels"] == {"cnpg.io/cluster": name}
+    assert f'pod=~"{name}-.+"' in alert["expr"]
+    policy = only(objects, "NetworkPolicy", "-db")
+    assert any({"port": 9187} in rule["ports"] for rule in policy["spec"]["ingress"])
 
 
 def test_panels_do_not_lie_on_one_another() -> None:
