@@ -95,6 +95,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
             *(described(source) for source in config.data),
         ],
         licence=config.licence,
+        intended_use=config.intended_use,
         limits=config.notes,
         training=training,
         digest=file_digest(folder / WEIGHTS_FILE),
