@@ -2,7 +2,13 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-CODE := platform geo serving training migrations tests benchmarks examples docker
+CODE := platform geo serving training migrations tests benchmarks examples docker scripts
+
+# What programs keep for later lies in the checkout, not in the home folder; and none reports who runs it.
+export XDG_CACHE_HOME := $(CURDIR)/.cache/home
+export MPLCONFIGDIR := $(CURDIR)/.cache/home/matplotlib
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help demo test lint format up clean
 
@@ -30,5 +36,7 @@ format: .venv/.ready ## Let ruff lay out the code
 up: .venv/.ready ## Run pavemap on this machine: database, Ray Serve, API
 	.venv/bin/pavemap up
 
-clean: ## Stop the private database and remove all that was made, but not your surveys
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+clean: ## Remove all that was made, experiments in .cache too, but not your surveys
+	[ ! -x $(PYTHON) ] || $(PYTHON) scripts/stop_databases.py
+	find $(CODE) docs -type d -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo .pavemap/demo

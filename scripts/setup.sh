@@ -48,8 +48,9 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 [ -n "$python" ] || { echo "Python 3.11 or newer is needed; set PYTHON to one." >&2; exit 1; }
 
-[ -x .venv/bin/python ] || { say "making .venv with $("$python" --version)"; "$python" -m venv .venv; }
-say "installing the pinned packages into .venv"
+[ -x .venv/bin/pip ] || { say "making .venv with $("$python" --version)"; "$python" -m venv .venv; }
+say "installing the pinned packages into .venv (some minutes the first time)"
 export PIP_CONSTRAINT="$PWD/constraints.txt" PIP_DISABLE_PIP_VERSION_CHECK=1
+export PIP_CACHE_DIR="${PIP_CACHE_DIR:-$PWD/.cache/home/pip}" # nothing is written outside the checkout
 .venv/bin/pip install --quiet --editable '.[dev]'
 touch .venv/.ready

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -228,7 +230,8 @@ def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
                 said = "" if loss is None else f" loss {loss:.4f}"
                 bars.update(task, completed=values["iteration"], description=settings.name + said)
 
-        result = run(settings, on_progress=show)
+        with _token_of_ray(settings):
+            result = run(settings, on_progress=show)
     facts = {
         "model": result.model_id,
         "folder": str(result.model),
@@ -242,6 +245,22 @@ def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
     else:
         del facts["metrics"]
         print_facts({name: str(value) for name, value in facts.items()} | _scores(result.metrics))
+
+
+@contextmanager
+def _token_of_ray(settings: TrainConfig) -> Iterator[None]:
+    """Keep the token of a Ray that is started for a training beside it; Ray would put one into the home."""
+    from pavemap.serving.ray_home import RayHome
+
+    if settings.ray_address or {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        yield
+        return
+    home = RayHome.at(settings.output)
+    os.environ.update(home.environment())
+    try:
+        yield
+    finally:
+        home.remove()
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, str]:
