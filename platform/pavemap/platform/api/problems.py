@@ -136,7 +136,7 @@ def of_validation(found: Sequence[Mapping[str, Any]]) -> JSONResponse:
     )
 
 
-def no_unknown_queries(request: Request) -> None:
+async def no_unknown_queries(request: Request) -> None:
     """Refuse query parameters that the operation does not have; a misspelt filter must not be left out.
 
     Raises RequestValidationError.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.store import queries
-from pavemap.geo.store.engine import database
+from pavemap.geo.store.engine import reading
 from pavemap.platform.api import geojson
 from pavemap.platform.api.geojson import GeoJSONResponse
 from pavemap.platform.api.problems import answers
@@ -22,7 +21,7 @@ router = APIRouter(tags=["results"])
 MAX_ID = 2**63 - 1
 
 
-def _bbox(
+async def _bbox(
     bbox: Annotated[
         str | None,
         Query(
@@ -90,7 +89,7 @@ def list_segments(
     and their segments come last. `coverage` says how much of the pavement they rest on, `reason` why
     the rest was not seen, `confident` whether it is enough.
     """
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         found, following = queries.segment_features(
             connection,
             survey_id_of(survey_id),
@@ -118,9 +117,9 @@ def list_conditions(
     services: ServicesOf,
 ) -> list[ConditionOut]:
     """List the figures of one segment in all its surveys, the latest first."""
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         rows = queries.segment_conditions(connection, segment_id)
-    return [ConditionOut(**asdict(row)) for row in rows]
+    return [ConditionOut(**vars(row)) for row in rows]
 
 
 @router.get(
@@ -138,7 +137,7 @@ def list_cracks(
     after: After = None,
 ) -> GeoJSONResponse:
     """List cracks as lines with their true length and their width, page by page."""
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         rows, following = queries.cracks_page(
             connection, survey_id_of(survey_id), bbox=bbox, limit=limit, after=after
         )
@@ -164,5 +163,5 @@ def list_cracks(
 @router.get("/surveys/{survey_id}/summary", responses=answers(404), summary="A survey in sums")
 def get_summary(survey_id: SurveyId, services: ServicesOf) -> SummaryOut:
     """Sum up a survey over its segments; all zero before it is measured."""
-    with database(services.engine) as connection:
-        return SummaryOut(**asdict(queries.summary(connection, survey_id_of(survey_id))))
+    with reading(services.engine) as connection:
+        return SummaryOut(**vars(queries.summary(connection, survey_id_of(survey_id))))

@@ -94,7 +94,7 @@ class Services:
         return await to_thread.run_sync(work, limiter=self.imports)
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # not async, it would be called in a thread
     return cast(Services, request.app.state.services)
 
 

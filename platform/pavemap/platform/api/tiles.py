@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 
 from pavemap.geo.store import networks, surveys, tiles
-from pavemap.geo.store.engine import database
+from pavemap.geo.store.engine import reading
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.api.surveys import SurveyId, survey_id_of
@@ -61,7 +61,7 @@ def get_tile(
     """
     tile = tiles.Tile(z, x, y)
     known = survey_id_of(survey_id)
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         version = tiles.survey_version(connection, known)
         etag = f'W/"{hashlib.sha256(f"{FORM} {known} {version}".encode()).hexdigest()[:20]}"'
         headers = {"ETag": etag, "Cache-Control": f"private, max-age={MAX_AGE_S}"}
@@ -80,7 +80,7 @@ def get_tile(
 )
 def get_tilejson(survey_id: SurveyId, request: Request, services: ServicesOf) -> dict[str, Any]:
     """Describe a survey's vector tiles as TileJSON 3.0: where they are, their zooms, layers and fields."""
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         survey = surveys.get_survey(connection, survey_id_of(survey_id))
         network = networks.get_network(connection, survey.network_id)
     west, south, east, north = network.bounds
