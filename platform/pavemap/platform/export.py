@@ -294,7 +294,7 @@ class _GeoPackage:
             "changes": [("", change_style())],
             "crack_changes": [("", crack_change_style())],
         }
-        _add_styles(
+        add_styles(
             self.path,
             [
                 (layer.name, f"pavemap {layer.name}{suffix}", style, not suffix)
@@ -377,7 +377,7 @@ def _describe(path: Path, descriptions: Mapping[LayerName, str]) -> None:
         )
 
 
-def _add_styles(path: Path, styles: Sequence[tuple[str, str, str, bool]]) -> None:
+def add_styles(path: Path, styles: Sequence[tuple[str, str, str, bool]]) -> None:
     """Store styles the way QGIS does: a table `layer_styles`, named in gpkg_contents.
 
     Each is a layer, the style's name, its QML, and whether it is the one shown at first.

@@ -23,6 +23,8 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.geo.label_files import read_labels, width_of
 from pavemap.geo.line_digest import line_digests
+from pavemap.platform.export import add_styles
+from pavemap.platform.styling import area_style, review_style
 
 LINES, AREAS = "cracks", "reviewed_areas"
 """Layers of a GeoPackage for reviewing."""
@@ -167,6 +169,8 @@ def write_review_file(
         ):
             frame = _frame(found, columns)
             pyogrio.write_dataframe(frame, made, driver="GPKG", layer=layer, geometry_type=kind)
+        styles = ((LINES, review_style()), (AREAS, area_style()))
+        add_styles(made, [(layer, f"pavemap {layer}", style, True) for layer, style in styles])
         made.replace(path)
     return len(lines)
 

@@ -34,6 +34,9 @@ PCI_CLASSES = (
 CHANGE_COLOURS = {"new": "#e3192c", "grown": "#f28e2b", "gone": "#2f7ed8", "unchanged": "#77736c"}
 
 
+VERDICT_COLOURS = {"confirmed": "#1a9641", "rejected": "#77736c", "drawn": "#2f7ed8"}
+
+
 @dataclass(frozen=True)
 class DensityClass:
     """Densities from `lower` (included) to `upper` (excluded, save in the last), in m/m2."""
@@ -118,6 +121,41 @@ def crack_change_style() -> str:
     return _rule_document(rules, symbols)
 
 
+def review_style() -> str:
+    """Return a QGIS style (QML) of cracks by verdict, with a list in the form to choose one from."""
+    rules = [
+        (f"\"verdict\" = '{verdict}'", verdict, colour)
+        for verdict, colour in VERDICT_COLOURS.items()
+    ]
+    rules.append(('"verdict" IS NULL OR "verdict" = \'\'', "to judge", CRACK_COLOUR))
+    symbols = [
+        _symbol("line", str(number), "SimpleLine", _line(colour))
+        for number, (_, _, colour) in enumerate(rules)
+    ]
+    choices = "".join(
+        f'<Option type="Map"><Option type="QString" name="{escape(label)}" value="{escape(value)}"/>'
+        "</Option>"
+        for label, value in [("", ""), *((verdict, verdict) for verdict in VERDICT_COLOURS)]
+    )
+    return _rule_document(
+        rules,
+        symbols,
+        form='<fieldConfiguration><field name="verdict"><editWidget type="ValueMap"><config>'
+        f'<Option type="Map"><Option type="List" name="map">{choices}</Option></Option>'
+        "</config></editWidget></field></fieldConfiguration>",
+    )
+
+
+def area_style() -> str:
+    """Return a QGIS style (QML) of reviewed areas: an outline, so that the imagery is seen."""
+    outline = {**_fill(VERDICT_COLOURS["drawn"]), "style": "no"}
+    symbol = _symbol("fill", "0", "SimpleFill", outline)
+    return _document(
+        '<renderer-v2 type="singleSymbol" symbollevels="0">'
+        f"<symbols>{symbol}</symbols></renderer-v2>"
+    )
+
+
 NOT_CONFIDENT = ('"confident" = 0', "rests on too little coverage", NOT_IMAGED_COLOUR)
 """Drawn over the class: hatched, its colour is not to be trusted."""
 
@@ -131,7 +169,9 @@ def _fill_rules(rules: Sequence[tuple[str, str, str]]) -> str:
     return _rule_document(rules, symbols)
 
 
-def _rule_document(rules: Sequence[tuple[str, str, str]], symbols: Sequence[str]) -> str:
+def _rule_document(
+    rules: Sequence[tuple[str, str, str]], symbols: Sequence[str], *, form: str = ""
+) -> str:
     filters = "".join(
         f'<rule key="{{pavemap-{number}}}" symbol="{number}" label="{escape(label)}" '
         f'filter="{escape(condition)}"/>'
@@ -139,7 +179,8 @@ def _rule_document(rules: Sequence[tuple[str, str, str]], symbols: Sequence[str]
     )
     return _document(
         f'<renderer-v2 type="RuleRenderer" symbollevels="0"><rules key="{{pavemap}}">{filters}'
-        f"</rules><symbols>{''.join(symbols)}</symbols></renderer-v2>"
+        f"</rules><symbols>{''.join(symbols)}</symbols></renderer-v2>",
+        form=form,
     )
 
 
@@ -192,10 +233,11 @@ def _symbol(kind: str, name: str, layer: str, options: dict[str, str]) -> str:
     )
 
 
-def _document(renderer: str) -> str:
+def _document(renderer: str, *, form: str = "") -> str:
+    parts = "Symbology|Forms" if form else "Symbology"
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
-        f'<qgis version="3.28.0" styleCategories="Symbology">{renderer}</qgis>'
+        f'<qgis version="3.28.0" styleCategories="{parts}">{renderer}{form}</qgis>'
     )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
@@ -57,6 +60,13 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
     cli("review", "export", "Spring", "-o", tmp_path / "review.gpkg")
     said = cli.fails("review", "export", "Spring", "-o", tmp_path / "review.gpkg")
     assert "is there already" in said.err
+
+    with closing(sqlite3.connect(tmp_path / "review.gpkg")) as package:
+        styles = dict(package.execute("SELECT f_table_name, styleQML FROM layer_styles").fetchall())
+    assert set(styles) == {"cracks", "reviewed_areas"}
+    form = ElementTree.fromstring(styles["cracks"].partition("'SYSTEM'>")[2])
+    choices = [each.get("value") for each in form.iterfind(".//config//Option[@type='QString']")]
+    assert choices == ["", "confirmed", "rejected", "drawn"]
 
     file = judged(tmp_path / "review.gpkg", tmp_path / "judged.gpkg")
     answer = cli("review", "import", "Spring", file, "--reviewer", "Ada", "--json").json
