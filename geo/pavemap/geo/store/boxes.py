@@ -75,27 +75,32 @@ def ranked(order: Order, source: str, *, key: str) -> str:
         {order.by(key)} LIMIT :limit)"""
 
 
-def ranked_in_box(orders: Sequence[Order], box: BoxFilter) -> str:
+def ranked_in_box(
+    orders: Sequence[Order], box: BoxFilter, *, exact: bool = True, many: int | None = None
+) -> str:
     """Return CTEs, the last `page(segment_id, sort_key)`, of :limit rows of :survey_id by density.
 
-    The rows of the first order; those of the next only fill up the page.
+    The rows of the first order; those of the next only fill up the page. exact: centre-lines meet the
+    box; else their bounds do, which takes no look at the lines. many: MANY for another limit.
     """
+    many = MANY if many is None else many
     parts = ""
     for number, order in enumerate(orders):
         room = [f"(SELECT count(*) FROM part_{number - 1}) < :limit"] if number else []
         wanted = Order(order.direction, [*order.wanted, *room])
-        parts += f"part_{number} AS MATERIALIZED ({_either(wanted, box)}),"
+        found = _either(wanted, box, MEETS if exact else "")
+        parts += f"part_{number} AS MATERIALIZED ({found}),"
     rows = " UNION ALL ".join(f"SELECT * FROM part_{number}" for number in range(len(orders)))
     return f"""
         near AS MATERIALIZED (
             SELECT c.segment_id, c.density_m_per_m2 AS sort_key FROM condition c
-            WHERE c.survey_id = :survey_id AND {box.sql} LIMIT {MANY + 1}),
-        few AS MATERIALIZED (SELECT count(*) <= {MANY} AS so FROM near),
+            WHERE c.survey_id = :survey_id AND {box.sql} LIMIT {many + 1}),
+        few AS MATERIALIZED (SELECT count(*) <= {many} AS so FROM near),
         {parts}
         page AS ({rows} LIMIT :limit)"""
 
 
-def _either(order: Order, box: BoxFilter) -> str:
+def _either(order: Order, box: BoxFilter, meets: str) -> str:
     """Return rows from `near` when that is all there is, or else from a walk.
 
     Each half has a condition on `few` alone, so the server runs one of them. IS TRUE hides the box from
@@ -106,8 +111,8 @@ def _either(order: Order, box: BoxFilter) -> str:
         (SELECT c.segment_id, c.sort_key
          FROM (SELECT * FROM near c
                WHERE (SELECT so FROM few) AND {order.rows(near)} {order.by(near)} OFFSET 0) c
-         {MEETS} {order.by(near)} LIMIT :limit)
+         {meets} {order.by(near)} LIMIT :limit)
         UNION ALL
-        (SELECT c.segment_id, {density} FROM condition c {MEETS}
+        (SELECT c.segment_id, {density} FROM condition c {meets}
          WHERE NOT (SELECT so FROM few) AND c.survey_id = :survey_id AND {box.sql} IS TRUE
            AND {order.rows(density)} {order.by(density)} LIMIT :limit)"""

@@ -31,6 +31,9 @@ FAR_SEGMENTS, NEAR_SEGMENTS, CRACKS = 1_000, 4_000, 4_000
 """At most so many in a tile: below WHOLE_ZOOM, from it on, and cracks from CRACKS_ZOOM on."""
 
 EXTENT = 4096
+MANY = 25_000
+"""As `boxes.MANY`, for FAR_SEGMENTS."""
+
 MARGIN = 64
 """Grid steps by which lines go on beyond the tile's edge, so that no line's end shows there."""
 
@@ -157,10 +160,11 @@ def _on_grid(line: str) -> str:
 
 
 def _segments(box: BoxFilter) -> str:
+    orders = [Order("DESC", [SEEN]), Order("DESC", [UNSEEN])]
     owner = {"segment_key": "s", "name": "s", "road_key": "r"}
     columns = ", ".join(f"{owner.get(field, 'c')}.{field}" for field in SEGMENT_FIELDS)
     return f"""
-        WITH {ranked_in_box([Order("DESC", [SEEN]), Order("DESC", [UNSEEN])], box)}
+        WITH {ranked_in_box(orders, box, exact=False, many=MANY)}
         SELECT c.segment_id AS id, {columns}, {_drawn("s.geom")}
         FROM page
         JOIN condition c ON c.survey_id = :survey_id AND c.segment_id = page.segment_id
