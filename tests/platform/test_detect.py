@@ -90,6 +90,22 @@ def test_roads_give_density_by_segment(
     assert table["density_m_per_m2"].isna().tolist() == [False, False, True, True]
     assert table["reason"].tolist()[2:] == ["no imagery", "no imagery"]
     assert found.pieces["length_m"].sum() == pytest.approx(found.crack_length_m)
+    # The measures are those of a server: all of the crack is longitudinal, and 10 mm wide.
+    assert table["length_longitudinal_m"].tolist()[:2] == pytest.approx([0.6, 0.6], abs=0.02)
+    assert table["cracked_area_m2"].tolist()[:2] == pytest.approx([0.006, 0.006], rel=0.1)
+    assert table["pci_cracking"].between(0, 100).tolist() == [True, True, False, False]
+    assert table["confident"].tolist() == [True, True, False, False]
+
+
+def test_too_coarse_imagery_is_not_trusted(segments: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    coarse = Scene(asphalt(200, 120), gsd_m=0.01)  # the model's range ends at 4 mm
+
+    found = survey(cut(coarse, tmp_path, columns=1, rows=1), segments)
+
+    assert found.segments is not None
+    assert found.segments["too_coarse"].tolist()[0] == pytest.approx(0.96, abs=0.05)
+    assert not found.segments["confident"].any()
+    assert found.segments["reason"].tolist()[0] == "too coarse"
 
 
 @pytest.mark.parametrize(

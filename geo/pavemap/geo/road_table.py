@@ -28,6 +28,7 @@ LINE_TYPES = (1, 2, 5)
 """shapely's numbers of LineString, LinearRing and MultiLineString."""
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "name": ("name", "road_name", "street_name", "route_name", "roadname", "streetname", "strname"),
     "lanes": ("lanes", "lane_count", "num_lanes", "no_lanes", "nlanes", "through_lanes"),
     "oneway": ("oneway", "one_way", "is_oneway"),
     "surface": ("surface", "surface_type", "surf_type", "pavement_type", "pave_type"),

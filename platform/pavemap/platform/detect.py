@@ -22,12 +22,14 @@ from pavemap.geo.crs import WGS84, ground_scales, gsd_in_crs, reproject, working
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.measure import conditions, cut_by_segments, line_stats
+from pavemap.geo.measures import MeasureParams
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import Orthophoto, inspect
 from pavemap.geo.stitch import Stitcher, sweep_by_rows
-from pavemap.geo.store.unseen import main_reasons
+from pavemap.geo.store.unseen import shortfall, too_coarse
 from pavemap.geo.survey_cell import EDGE_PX, CellResult, Detect, Pavements, Reader, survey_cell
 from pavemap.geo.vectorize import VectorizeParams
+from pavemap.platform.file_measures import SeenGround, measures_of
 
 if TYPE_CHECKING:
     from pavemap.training.card import ModelCard
@@ -121,6 +123,9 @@ def survey_files(
         params=VectorizeParams.from_dict({**card.vectorize, "threshold": threshold}),
         source=card.model_id,
         segments=segments,
+        coarse=too_coarse(
+            [photo.gsd_m for photo in mosaic.orthophotos], coarsest_m=card.gsd_range_m[1]
+        ),
         on_cell=on_cell,
     )
 
@@ -133,6 +138,7 @@ def survey_mosaic(
     params: VectorizeParams,
     source: str,
     segments: gpd.GeoDataFrame | None = None,
+    coarse: NDArray[np.bool_] | None = None,
     edge_px: int = EDGE_PX,
     shift: tuple[float, float] = (0.0, 0.0),
     on_cell: Callable[[int, int], None] | None = None,
@@ -140,7 +146,8 @@ def survey_mosaic(
     """Find the cracks of any ground on a grid; `source` is what they are said to be found by.
 
     Cells are stitched as they come, so that besides the cracks only those are held that may still go
-    on. shift: how far (x, y) in the CRS all cracks are moved at the end, for ground that was moved onto
+    on. coarse: which of the mosaic's footprints are imagery too coarse for the model; None: none is.
+    shift: how far (x, y) in the CRS all cracks are moved at the end, for ground that was moved onto
     the grid. See `survey_files` for the rest.
     """
     started = time.perf_counter()
@@ -176,7 +183,11 @@ def survey_mosaic(
     pieces, figures = None, None
     length = float(cracks["length_m"].sum())
     if segments is not None and pavements is not None:
-        pieces, figures = _by_segment(lines, segments, pavements, totals, mosaic, grid.crs)
+        if coarse is None:
+            coarse = np.zeros(len(mosaic.footprints), np.bool_)
+        pieces, figures = _by_segment(
+            lines, segments, pavements, totals, mosaic, coarse=coarse, grid=grid
+        )
         length = float(pieces["length_m"].sum())
     now = time.perf_counter()
     return FileSurvey(
@@ -236,6 +247,7 @@ class _Totals:
         self.cells = 0
         self.imaged: dict[int, float] = {}
         self.cracked: dict[int, float] = {}
+        self.parts: dict[tuple[int, int], shapely.MultiPolygon | None] = {}
         self.imaged_m2 = 0.0
         self.seconds: dict[str, float] = {}
         self._sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
@@ -248,6 +260,7 @@ class _Totals:
         for total, part in ((self.imaged, result.imaged), (self.cracked, result.cracked)):
             for segment, area in part.items():
                 total[segment] = total.get(segment, 0.0) + area
+        self.parts[cell.col, cell.row] = result.imaged_part
         self.imaged_m2 += result.imaged_m2
         for stage, spent in result.seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
@@ -358,11 +371,13 @@ def _by_segment(
     pavements: NDArray[np.object_],
     totals: _Totals,
     mosaic: Ground,
-    crs: CRS,
+    *,
+    coarse: NDArray[np.bool_],
+    grid: Grid,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return the pieces of cracks by segment, and the segments with their figures."""
     crack, segment, parts = cut_by_segments(lines, pavements)
-    measured = _measured(parts, crs).assign(crack_index=crack, segment_id=segment)
+    measured = _measured(parts, grid.crs).assign(crack_index=crack, segment_id=segment)
     figures = conditions(
         pd.DataFrame(
             {"segment_id": np.arange(len(segments)), "pavement_m2": segments["pavement_m2"]}
@@ -372,17 +387,35 @@ def _by_segment(
         cracked_m2=pd.Series(totals.cracked, dtype=float),
     )
     known: dict[str, Any] = {str(name): figures[name].to_numpy() for name in figures}
-    known["reason"] = main_reasons(
+    lacks = shortfall(
         pavements,
         coverage=known["coverage"],
         footprints=mosaic.footprints,
+        coarse=coarse,
         failed_cells=np.empty(0, object),
     )
+    known |= {"reason": lacks.reason, "too_coarse": lacks.too_coarse}
+    known["confident"] = known["coverage"] - lacks.too_coarse >= MeasureParams().min_coverage
+    measures = measures_of(
+        pd.DataFrame({"segment_id": segment, "crack_id": crack}).assign(
+            geometry=pd.Series(list(parts), dtype=object)
+        ),
+        segments,
+        pavements,
+        imaged_m2=known["imaged_m2"],
+        ground=SeenGround(grid=grid, parts=totals.parts),
+    )
+    # Length, density and what was imaged rest on counted pixels and on each piece's own scale.
+    known |= {
+        str(name): measures[name].to_numpy()
+        for name in measures
+        if name == "cracked_area_m2" or name not in {*known, "low_coverage", "r85"}
+    }
     pieces = gpd.GeoDataFrame(
         measured.assign(
             crack_id=crack + 1, segment_key=segments["segment_key"].to_numpy(object)[segment]
         ),
-        geometry=reproject(parts, crs, WGS84),
+        geometry=reproject(parts, grid.crs, WGS84),
         crs=4326,
     )
     return pieces, segments.reset_index(drop=True).assign(**known)

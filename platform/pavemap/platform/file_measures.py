@@ -1,0 +1,93 @@
+"""The measures of a survey of files by segment, by the same functions as the conditions of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from pavemap.geo.crs import WGS84, ground_scales, reproject
+from pavemap.geo.grid import Grid
+from pavemap.geo.imaged import imaged_ground
+from pavemap.geo.measures import segment_measures
+
+Objects = NDArray[np.object_]
+Place = tuple[int, int]
+
+SEGMENTS_AT_A_TIME = 500
+"""Bounds the memory of measuring; cracks that run on to other segments come along."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenGround:
+    """What was imaged of the cells (column, row) that were surveyed: a polygon, or None for all of it."""
+
+    grid: Grid
+    parts: Mapping[Place, shapely.MultiPolygon | None]
+
+    def of(self, pavements: Objects) -> Objects:
+        """Return the imaged part of each pavement (N,), in the grid's CRS."""
+        places = [(int(col), int(row)) for col, row in self.grid.indices_meeting(pavements)]
+        short = [at for at in places if self.parts.get(at, _NOTHING) is not None]
+        parts = np.empty(len(short), object)
+        parts[:] = [self.parts.get(at) for at in short]  # of cells that were not surveyed: None
+        return imaged_ground(
+            pavements,
+            places=np.array(short, np.int64).reshape(-1, 2),
+            parts=parts,
+            grid=self.grid,
+        )
+
+
+_NOTHING = shapely.MultiPolygon()
+
+
+def measures_of(
+    pieces: pd.DataFrame,
+    segments: pd.DataFrame,
+    pavements: Objects,
+    *,
+    imaged_m2: NDArray[np.float64],
+    ground: SeenGround,
+) -> pd.DataFrame:
+    """Return the measures of segments (N,) by their place; null where nothing was imaged.
+
+    pieces: columns segment_id (a place in `segments`), crack_id, geometry (LineString Z in the grid's
+    CRS). segments: columns line (in degrees), width_m, lanes, oneway. Columns are those of
+    `pavemap.geo.measures.segment_measures`.
+    """
+    seen = np.flatnonzero(imaged_m2 > 0.0)
+    found = []
+    for start in range(0, len(seen), SEGMENTS_AT_A_TIME):
+        own = seen[start : start + SEGMENTS_AT_A_TIME]
+        cracks = pieces.loc[pieces["segment_id"].isin(own), "crack_id"]
+        near = pieces[pieces["crack_id"].isin(cracks)]
+        together = np.union1d(own, near["segment_id"].to_numpy(np.int64))
+        some = _in_metres(segments.iloc[together], pavements[together], ground.grid.crs)
+        table = segment_measures(
+            near,
+            some.assign(segment_id=together),
+            dict(zip(own.tolist(), ground.of(pavements[own]), strict=True)),
+            scale=_scales(some["line"].to_numpy(object), ground.grid.crs),
+        )
+        found.append(table.loc[own])
+    measured = pd.concat(found) if found else pd.DataFrame()
+    return measured.reindex(np.arange(len(segments)))
+
+
+def _in_metres(segments: pd.DataFrame, pavements: Objects, crs: CRS) -> pd.DataFrame:
+    lines: Objects = reproject(segments["line"].to_numpy(object), WGS84, crs)
+    known = segments[["width_m", "lanes", "oneway"]].reset_index(drop=True)
+    return pd.DataFrame(known).assign(
+        line=pd.Series(list(lines), dtype=object), pavement=pd.Series(list(pavements), dtype=object)
+    )
+
+
+def _scales(lines: Objects, crs: CRS) -> NDArray[np.float64]:
+    middle = shapely.get_coordinates(shapely.line_interpolate_point(lines, 0.5, normalized=True))
+    return ground_scales(crs, middle[:, 0], middle[:, 1])
