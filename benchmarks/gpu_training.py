@@ -20,7 +20,7 @@ from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.datasets import LabelledImage
 from pavemap.training.device import autocast, channels_last
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
-from pavemap.training.loop import Staged, make_optimizer, train_step
+from pavemap.training.loop import cut_ahead, make_optimizer, train_step
 from pavemap.training.network import FanNet
 from pavemap.training.shares import Share
 
@@ -103,21 +103,15 @@ def fresh(config: TrainConfig, device: torch.device) -> Progress:
 
 
 def as_trained(config: TrainConfig, images: list[LabelledImage], device: torch.device) -> Steps:
-    """A step of `pavemap train`: the sampler cuts one batch ahead, into pinned memory."""
+    """A step of `pavemap train`: `threads` batches are cut ahead, into pinned memory."""
     state = fresh(config, device)
     sampler = sampler_of(config, state.network, [images])
-    whole, size = Share.of(config.batch_size, rank=0, world=1), config.batch_size
-    with ThreadPoolExecutor(1) as ahead:
-
-        def cut(iteration: int) -> Staged:
-            return Staged.of(sampler.batch(iteration, size=size, first=0, last=size), device)
-
-        coming = [ahead.submit(cut, 0)]
+    whole = Share.of(config.batch_size, rank=0, world=1)
+    with ThreadPoolExecutor(config.threads) as pool:
+        batches = cut_ahead(pool, sampler, whole, device, first=0, ahead=config.threads)
 
         def step() -> Tensor:
-            batch = coming.pop().result()
-            coming.append(ahead.submit(cut, state.iteration + 1))
-            return train_step(state.network, state, batch, config, device, whole)
+            return train_step(state.network, state, next(batches), config, device, whole)
 
         yield step
 

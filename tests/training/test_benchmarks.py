@@ -26,4 +26,4 @@ def test_the_gpu_script_runs_dry() -> None:
     detected = [row for row in rows if "mpx_per_s" in row]
     assert all(row["with_copies_mpx_per_s"] > 0 for row in detected)
     assert all(row["share_of_matrix_rate"] > 0 for row in detected)
-    assert sum("30,000 iterations" in row for row in rows) == 3
+    assert sum("30,000 iterations" in row for row in rows) == 4

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,16 +69,13 @@ def train_worker(told: dict[str, Any]) -> None:
     model.train()
 
     meter = Meter()
-    with ThreadPoolExecutor(1) as ahead:  # the next batch is cut while this one is learnt
-
-        def cut(iteration: int) -> Future[Staged]:
-            return ahead.submit(_cut, sampler, iteration, share, device)
-
-        coming = cut(state.iteration)
+    with ThreadPoolExecutor(config.threads) as pool:
+        batches = cut_ahead(
+            pool, sampler, share, device, first=state.iteration, ahead=config.threads
+        )
         while state.iteration < config.iterations:
             with meter.waiting():
-                batch = coming.result()
-            coming = cut(state.iteration + 1)
+                batch = next(batches)
             meter.losses.append(train_step(model, state, batch, config, device, share))
             done = state.iteration >= config.iterations
             saves = done or state.iteration % config.checkpoint_every == 0
@@ -140,9 +139,26 @@ class Meter:
         }
 
 
-def _cut(sampler: Sampler, iteration: int, share: Share, device: torch.device) -> Staged:
-    batch = sampler.batch(iteration, size=share.size, first=share.first, last=share.last)
-    return Staged.of(batch, device)
+def cut_ahead(
+    pool: Executor,
+    sampler: Sampler,
+    share: Share,
+    device: torch.device,
+    *,
+    first: int,
+    ahead: int,
+) -> Iterator[Staged]:
+    """The batches from iteration `first` on, without end; so many are cut while one is learnt."""
+
+    def cut(iteration: int) -> Staged:
+        batch = sampler.batch(iteration, size=share.size, first=share.first, last=share.last)
+        return Staged.of(batch, device)
+
+    coming = deque(pool.submit(cut, first + number) for number in range(ahead))
+    for iteration in itertools.count(first + ahead):
+        batch = coming.popleft().result()
+        coming.append(pool.submit(cut, iteration))
+        yield batch
 
 
 def train_step(
