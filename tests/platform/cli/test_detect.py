@@ -29,6 +29,8 @@ def test_a_folder_and_roads_become_a_geopackage_and_a_map(
     assert said["imaged_m2"] == pytest.approx(2.4, abs=0.03)
     assert len(segments) == 5
     assert said["segments"][0]["segment_key"].startswith("R1:")
+    assert said["segments"][0]["lanes"] is None
+    assert 0 <= said["segments"][0]["pci_cracking"] <= 100
     assert said["mpx_per_s"]["detect"] > 0.0
     assert cracks["model"].str.startswith("survey-unet").all()
     assert (cracks["width_max_mm"] >= cracks["width_mean_mm"]).all()
@@ -42,6 +44,14 @@ def test_a_tile_becomes_geojson(tiles: Path, tmp_path: Path) -> None:
 
     assert str(target) in said.out
     assert json.loads(target.read_text())["name"] == "cracks"
+
+
+def test_enlarging_coarse_pixels_is_not_done_in_silence(tiles: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cracks.gpkg"
+
+    said = Cli()("detect", tiles / "tile_0_1.tif", "-o", target, "--gsd", 0.00049)
+
+    assert "Mpx; --gsd 0.002 reads them as they are" in said.err
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pavemap.geo.errors import BadInput
-from pavemap.platform.cli.console import Json, note_warnings, progress_bars
+from pavemap.platform.cli.console import Json, note, note_warnings, progress_bars
 from pavemap.platform.cli.fields import (
     DefaultWidth,
     IdField,
@@ -22,7 +23,11 @@ from pavemap.platform.cli.file_survey import layers_of, read_segments, report, w
 
 if TYPE_CHECKING:
     from pavemap.geo.mosaic import Mosaic
+    from pavemap.geo.orthophoto import Orthophoto
     from pavemap.platform.detect import FileSurvey
+
+ENLARGED = 4.0
+"""How many times coarser than they are read pixels may be without a word."""
 
 
 def detect(
@@ -87,6 +92,7 @@ def detect(
     note_warnings(
         (photo.name, warning) for photo in photos for warning in photo.warnings(card.gsd_m)
     )
+    _note_enlarging(photos, options.gsd_m or card.gsd_m)
     fields = FieldMap(road_id=id_field, name=name_field, width=width_field, width_unit=width_unit)
     segments = read_segments(
         roads, layer=layer, fields=fields, default_width_m=default_width, length_m=segment_length
@@ -108,6 +114,19 @@ def detect(
         _draw(picture, found, Mosaic(photos, found.crs), title=Path(tiles[0]).stem)
         files.append(str(picture))
     report(found, files, as_json=as_json)
+
+
+def _note_enlarging(photos: Sequence[Orthophoto], gsd_m: float) -> None:
+    """Say so where pixels are made up that take hours and show nothing."""
+    finest_m = min(photo.gsd_m for photo in photos)
+    if finest_m <= ENLARGED * gsd_m:
+        return
+    have = [photo.width * photo.height / 1e6 for photo in photos]
+    made = [mpx * (photo.gsd_m / gsd_m) ** 2 for mpx, photo in zip(have, photos, strict=True)]
+    note(
+        f"Warning: at {gsd_m * 1000:g} mm a pixel the {sum(have):,.1f} Mpx of imagery are enlarged to "
+        f"{sum(made):,.0f} Mpx; --gsd {finest_m:.3g} reads them as they are"
+    )
 
 
 def _draw(path: Path, found: FileSurvey, mosaic: Mosaic, *, title: str) -> None:

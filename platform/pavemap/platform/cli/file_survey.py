@@ -108,5 +108,6 @@ def _ranked(found: FileSurvey) -> list[dict[str, Any]]:
     table = table[table["imaged_m2"] > 0.0].sort_values(
         ["density_m_per_m2", "segment_key"], ascending=[False, True]
     )
-    rows: list[dict[str, Any]] = table.to_dict("records")
+    plain = table.astype(object).where(table.notna(), None)  # JSON has no NaN
+    rows: list[dict[str, Any]] = plain.to_dict("records")
     return rows

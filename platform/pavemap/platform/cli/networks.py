@@ -61,7 +61,9 @@ def import_network(
     ] = "m",
     guess: Annotated[
         bool,
-        typer.Option(help="Look for lanes, one-way, surface, layer, bridge and tunnel by name."),
+        typer.Option(
+            help="Look for name, lanes, one-way, surface, layer, bridge, tunnel by field name."
+        ),
     ] = True,
     segments: Annotated[
         Literal["length", "sections", "intersections", "intersections+length"],

@@ -66,7 +66,7 @@ class NetworkOptions(BaseModel):
     tunnel_field: Printable | None = Field(default=None, description="field that tells tunnels")
     guess_fields: bool = Field(
         default=True,
-        description="look for lanes, one-way, surface, layer, bridge and tunnel under their usual names",
+        description="look for name, lanes, one-way, surface, layer, bridge, tunnel under their usual names",
     )
     segments_by: SegmentsBy = Field(
         default="length",
