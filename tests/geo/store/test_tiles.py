@@ -124,6 +124,7 @@ def test_what_was_not_imaged_has_no_density(
 ) -> None:
     found = decoded(engine, figures, tile_at(10), tmp_path).set_index("segment_key")
     assert len(found) == 15
+    assert not set(tiles.NEAR_FIELDS) & set(found.columns)  # nobody reads names from so far
     assert math.isnan(found.loc["A3:400", "density_m_per_m2"])
 
 

@@ -42,8 +42,8 @@ MERCATOR_M = 40_075_016.68557849
 
 SEGMENT_FIELDS = {
     "segment_key": "the segment's key",
-    "road_key": "the road's key",
-    "name": "the road's name",
+    "road_key": "the road's key, from zoom 14",
+    "name": "the road's name, from zoom 14",
     "density_m_per_m2": "crack length over imaged pavement; missing where nothing was imaged",
     "coverage": "imaged share of the pavement, 0 to 1",
     "crack_length_m": "length of all cracks, metres",
@@ -53,6 +53,9 @@ SEGMENT_FIELDS = {
     "pavement_m2": "pavement, square metres",
     "reason": "why most of what was not imaged was not",
 }
+NEAR_FIELDS = ("road_key", "name")
+"""Left out below WHOLE_ZOOM, where nobody reads names: a fifth of such a tile's time and size."""
+
 CRACK_FIELDS = {
     "length_m": "length, metres",
     "width_mean_mm": "mean width, millimetres",
@@ -126,7 +129,7 @@ def tile_statement(survey_id: uuid.UUID, tile: Tile) -> tuple[str, dict[str, Any
         "cracks": CRACKS,
         **box.parameters,
     }
-    layers = [_layer("segments", _segments(box), "id")]
+    layers = [_layer("segments", _segments(box, named=tile.z >= WHOLE_ZOOM), "id")]
     if tile.z >= CRACKS_ZOOM:
         layers.append(_layer("cracks", _CRACKS, "id"))
     return f"SELECT {' || '.join(layers)}", parameters
@@ -159,17 +162,18 @@ def _on_grid(line: str) -> str:
     return f"ST_AsMVTGeom({line}, ST_TileEnvelope(:z, :x, :y), {EXTENT}, {MARGIN})"
 
 
-def _segments(box: BoxFilter) -> str:
+def _segments(box: BoxFilter, *, named: bool) -> str:
     orders = [Order("DESC", [SEEN]), Order("DESC", [UNSEEN])]
     owner = {"segment_key": "s", "name": "s", "road_key": "r"}
-    columns = ", ".join(f"{owner.get(field, 'c')}.{field}" for field in SEGMENT_FIELDS)
+    fields = [field for field in SEGMENT_FIELDS if named or field not in NEAR_FIELDS]
+    columns = ", ".join(f"{owner.get(field, 'c')}.{field}" for field in fields)
     return f"""
         WITH {ranked_in_box(orders, box, exact=False, many=MANY)}
         SELECT c.segment_id AS id, {columns}, {_drawn("s.geom")}
         FROM page
         JOIN condition c ON c.survey_id = :survey_id AND c.segment_id = page.segment_id
         JOIN segment s ON s.id = page.segment_id
-        JOIN road r ON r.id = s.road_id"""
+        {"JOIN road r ON r.id = s.road_id" if named else ""}"""
 
 
 _CRACKS = f"""
