@@ -192,6 +192,9 @@ def test_a_server_and_detect_find_the_same_cracks(
     assert len(lengths) > 3
     assert sorted(alone.cracks["length_m"]) == pytest.approx(lengths, rel=0.005, abs=0.001)
     assert alone.crack_length_m == pytest.approx(by_segment(served)[:, 0].sum(), rel=0.001)
+    assert alone.segments is not None
+    cracked_m2 = alone.segments["cracked_area_m2"].sum()
+    assert cracked_m2 == pytest.approx(by_segment(served)[:, 1].sum(), rel=0.001)
 
 
 def test_running_a_finished_survey_again_changes_nothing(
