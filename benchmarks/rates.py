@@ -33,7 +33,7 @@ def matrix_rate(
     return 2 * side**3 / statistics.median(times)
 
 
-def flop_per_pixel(form: nn.Module, *, channels: int = 3, side: int = 1024) -> float:
+def flop_per_pixel(form: nn.Module, *, channels: int = 3, side: int = 512) -> float:
     """Floating point operations of a dense form for each pixel it gives (two a multiply-add)."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         found = form(torch.zeros(1, channels, side, side))
