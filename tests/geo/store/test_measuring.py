@@ -220,6 +220,8 @@ def test_readers_see_the_old_figures_or_the_new_never_a_part(
         while not stop.is_set():
             with database(engine) as connection:
                 sums = queries.summary(connection, survey.id)
+                assert sums.crack_count is not None
+                assert sums.crack_length_m is not None
                 seen.add((sums.segments, sums.crack_count, round(sums.crack_length_m, 3)))
 
     with ThreadPoolExecutor(2) as pool:
