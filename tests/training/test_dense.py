@@ -102,3 +102,18 @@ def test_the_chips_phase_matters_only_modulo_eight() -> None:
         whole, part = network(pixels), network(pixels[:, :, 8:, 16:])
     inner = slice(REACH_PX, -REACH_PX)
     assert torch.allclose(whole[:, :, 8:, 16:][:, :, inner, inner], part[:, :, inner, inner])
+
+
+def test_weights_of_no_size_are_zero_and_change_nothing() -> None:
+    torch.manual_seed(0)
+    network = FanNet(border="context").eval()
+    with torch.no_grad():
+        network.fc1.weight[::2] = (
+            1e-40  # what years of decay leave; an FPU takes its time over them
+        )
+    pixels = torch.rand(1, 3, 80, 80)
+    before = network(pixels[:, :, :36, :36])
+    form = dense_form(network)
+    assert not any(0 < value < 1e-38 for value in network.fc1.weight.abs().flatten().tolist())
+    assert torch.equal(network(pixels[:, :, :36, :36]), before)
+    assert torch.isfinite(form(pixels)).all()
