@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 from ray.cluster_utils import Cluster
 
 from pavemap.training.architectures import build_network, build_sampler
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, parse_config
-from pavemap.training.errors import TrainingFailed
 from pavemap.training.loop import Staged, make_optimizer, train_step
-from pavemap.training.run import train
 from pavemap.training.shares import Share
 from training.drawing import write_set
 
@@ -49,17 +46,21 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "20")
     head = {**MACHINE, "include_dashboard": False, "_system_config": NOTICED_SOON}
     cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
-    ray.init(address=cluster.address, log_to_driver=False)
     try:
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
 
 
 @pytest.fixture
-def endless(tmp_path: Path) -> TrainConfig:
-    """A run of the paper's network that does not end by itself."""
+def second(machines: Cluster) -> Any:
+    """Another machine."""
+    return machines.add_node(**MACHINE)
+
+
+@pytest.fixture
+def endless(machines: Cluster, tmp_path: Path) -> TrainConfig:
+    """A run of the paper's network on the cluster that does not end by itself."""
     return parse_config(
         {
             "name": "elastic",
@@ -74,8 +75,21 @@ def endless(tmp_path: Path) -> TrainConfig:
             "report_every": 1,
             "checkpoint_every": 5,
             "max_failures": 10,
+            "ray_address": machines.address,
         }
     )
+
+
+@pytest.fixture
+def training(endless: TrainConfig, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The run, in a process of its own: Ray can't be shut down under a thread that still uses it."""
+    command = [sys.executable, "-m", "pavemap.training.run", "--config-json"]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen([*command, endless.model_dump_json()], stdout=log, stderr=log) as process,
+    ):
+        yield process
+        process.kill()
 
 
 def told(config: TrainConfig) -> list[dict[str, Any]]:
@@ -107,16 +121,12 @@ def by_one_worker(config: TrainConfig, iterations: int) -> list[float]:
 
 @pytest.mark.timeout(900)
 def test_a_run_goes_on_with_fewer_and_with_more_workers_and_learns_the_same(
-    machines: Cluster, endless: TrainConfig
+    machines: Cluster,
+    second: Any,
+    endless: TrainConfig,
+    training: subprocess.Popen[bytes],
+    tmp_path: Path,
 ) -> None:
-    second = machines.add_node(**MACHINE)
-
-    def run() -> None:
-        with contextlib.suppress(TrainingFailed, SystemExit):  # cut off at the end of this test
-            train(endless)
-
-    training = threading.Thread(target=run, daemon=True)
-    training.start()
     wait_until(
         lambda: any(line["workers"] == 2 and line["iteration"] >= 7 for line in told(endless)),
         "two workers pass a checkpoint",
@@ -131,6 +141,7 @@ def test_a_run_goes_on_with_fewer_and_with_more_workers_and_learns_the_same(
     sizes = [size for size, _ in itertools.groupby(line["workers"] for line in lines)]
     assert sizes == [2, 1, 2]
     assert min(line["iteration"] for line in lines[lost_at + 1 :]) > 5, "from the last checkpoint"
+    assert training.poll() is None, (tmp_path / "log").read_text()
     known = [line for line in lines if line["iteration"] <= 60]
     expected = by_one_worker(endless, max(line["iteration"] for line in known))
     for line in known:
