@@ -164,6 +164,18 @@ def test_a_box_with_few_segments_and_one_with_many_are_asked_alike(
         assert dense == [row for row in whole if (row.density_m_per_m2 or 0.0) >= 0.5]
 
 
+def test_a_box_is_asked_alike_where_nothing_is_known_of_how_many_it_holds(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    """A database that was just restored has no statistics yet."""
+    asked: dict[str, Any] = {"bbox": box(120.0, 100.0, 420.0, 810.0)}
+    whole = walk(engine, measured, limit=7, **asked)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM pg_statistic WHERE starelid = 'segment'::regclass"))
+    engine.dispose()
+    assert walk(engine, measured, limit=7, **asked) == whole
+
+
 def test_a_box_over_the_180th_meridian_is_two(engine: Engine, measured: SurveyRow) -> None:
     everything: Bbox = (179.0, -90.0, 178.0, 90.0)
     assert len(walk(engine, measured, limit=7, bbox=everything)) == 60
