@@ -70,10 +70,6 @@ class Order:
         return f"ORDER BY {key} {self.direction}, c.segment_id {self.direction}"
 
 
-KNOWN = """EXISTS (SELECT FROM pg_stats WHERE schemaname = ANY (current_schemas(false))
-    AND tablename = 'segment' AND attname = 'geom')"""
-"""Whether there are statistics: a database that was just restored has none, and PostGIS then fails."""
-
 SEEN, UNSEEN = "{key} IS NOT NULL", "{key} IS NULL"
 """The rows that have the figure, and those that come after them."""
 
@@ -103,9 +99,8 @@ def ranked_in_box(
     rows = " UNION ALL ".join(f"SELECT * FROM part_{number}" for number in range(len(orders)))
     return f"""
         bound AS MATERIALIZED (
-            SELECT CASE WHEN NOT {KNOWN} THEN {2 * many}
-                WHEN network.segment_count
-                * _postgis_selectivity('segment', 'geom', CAST(:area AS geometry)) > {many}
+            SELECT CASE WHEN network.segment_count
+                * share_of_segments(CAST(:area AS geometry)) > {many}
                 THEN {min(FEW, many)} ELSE {2 * many} END AS rows
             FROM survey JOIN network ON network.id = survey.network_id WHERE survey.id = :survey_id),
         near AS MATERIALIZED (
