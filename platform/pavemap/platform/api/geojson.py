@@ -10,8 +10,10 @@ import orjson
 import shapely
 from fastapi import Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from pavemap.geo.store.segment_pages import DIGITS
+from pavemap.platform.api.problems import answers
 
 MEDIA_TYPE = "application/geo+json"
 
@@ -20,6 +22,13 @@ class GeoJSONResponse(Response):
     """A page of features."""
 
     media_type = MEDIA_TYPE
+
+
+def described(model: type[BaseModel], description: str) -> dict[int | str, Any]:
+    """Return what OpenAPI says of the answers of a route that gives pages of a model."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {MEDIA_TYPE: {"schema": schema}}
+    return {200: {"description": description, "content": content}, **answers(404)}
 
 
 def page(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
@@ -48,16 +48,10 @@ After = Annotated[
 ]
 
 
-def _geojson(model: type[SegmentPage | CrackPage], description: str) -> dict[int | str, Any]:
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    content = {geojson.MEDIA_TYPE: {"schema": schema}}
-    return {200: {"description": description, "content": content}, **answers(404)}
-
-
 @router.get(
     "/surveys/{survey_id}/segments",
     response_class=GeoJSONResponse,
-    responses=_geojson(SegmentPage, "A page of segments with their figures."),
+    responses=geojson.described(SegmentPage, "A page of segments with their figures."),
     summary="Segments of a survey with their condition",
 )
 def list_segments(
@@ -125,7 +119,7 @@ def list_conditions(
 @router.get(
     "/surveys/{survey_id}/cracks",
     response_class=GeoJSONResponse,
-    responses=_geojson(CrackPage, "A page of cracks."),
+    responses=geojson.described(CrackPage, "A page of cracks."),
     summary="Cracks of a survey",
 )
 def list_cracks(

@@ -12,12 +12,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 
 from pavemap.geo.store import review_intake, reviews
-from pavemap.geo.store.engine import database
+from pavemap.geo.store.engine import database, reading
 from pavemap.platform.api import geojson
 from pavemap.platform.api.bodies import read_body
 from pavemap.platform.api.geojson import GeoJSONResponse
 from pavemap.platform.api.problems import answers
-from pavemap.platform.api.results import After, Box, Limit
+from pavemap.platform.api.results import MAX_ID, After, Box, Limit
 from pavemap.platform.api.schemas.reviews import (
     AddedOut,
     AreaCollection,
@@ -33,7 +33,6 @@ router = APIRouter(prefix="/surveys/{survey_id}", tags=["reviews"])
 MAX_BODY_BYTES = 32 << 20
 """Some 10,000 lines of 100 vertices."""
 
-MAX_ID = 2**63 - 1
 ReviewId = Annotated[int, Path(ge=1, le=MAX_ID, description="id of a review")]
 AreaId = Annotated[int, Path(ge=1, le=MAX_ID, description="id of a reviewed area")]
 Collection = TypeVar("Collection", bound=BaseModel)
@@ -43,12 +42,6 @@ def _takes(model: type[BaseModel]) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     content = {kind: {"schema": schema} for kind in (geojson.MEDIA_TYPE, "application/json")}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def _gives(model: type[BaseModel], description: str) -> dict[int | str, Any]:
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    content = {geojson.MEDIA_TYPE: {"schema": schema}}
-    return {200: {"description": description, "content": content}, **answers(404)}
 
 
 @router.post(
@@ -79,7 +72,7 @@ async def add_reviews(request: Request, survey_id: SurveyId, services: ServicesO
 @router.get(
     "/reviews",
     response_class=GeoJSONResponse,
-    responses=_gives(ReviewPage, "A page of reviews."),
+    responses=geojson.described(ReviewPage, "A page of reviews."),
     summary="Reviews of a survey",
 )
 def list_reviews(
@@ -94,7 +87,7 @@ def list_reviews(
     after: After = None,
 ) -> GeoJSONResponse:
     """List what was said of lines, page by page, with the lines as they were when it was said."""
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         rows, following = reviews.reviews_page(
             connection,
             survey_id_of(survey_id),
@@ -150,7 +143,7 @@ async def add_areas(request: Request, survey_id: SurveyId, services: ServicesOf)
 @router.get(
     "/reviewed-areas",
     response_class=GeoJSONResponse,
-    responses=_gives(AreaPage, "A page of areas."),
+    responses=geojson.described(AreaPage, "A page of areas."),
     summary="Areas of a survey that were looked at whole",
 )
 def list_areas(
@@ -162,7 +155,7 @@ def list_areas(
     after: After = None,
 ) -> GeoJSONResponse:
     """List the areas that were looked at whole, page by page."""
-    with database(services.engine) as connection:
+    with reading(services.engine) as connection:
         rows, following = reviews.areas_page(
             connection, survey_id_of(survey_id), bbox=bbox, limit=limit, after=after
         )
