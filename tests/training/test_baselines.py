@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from pavemap.training.baselines import crackforest, ffa, mps
-from pavemap.training.baselines.choosing import Fitted, f1_of, without_specks
+from pavemap.training.baselines.choosing import Fitted, Method, Pixels, f1_of, without_specks
 from pavemap.training.baselines.structured_forest import best_split, channels_of, feature_table
 from pavemap.training.baselines.systems import SYSTEMS
 from pavemap.training.datasets import LabelledImage
@@ -16,6 +17,11 @@ from training.drawing import draw_image, mask_of
 
 # Two bare edges stand 3 pixels apart: within 2 pixels of the line, which is why Canny does well here.
 FLOORS = {"canny": 0.75, "local-threshold": 0.9, "crackforest": 0.85, "ffa": 0.7, "mps": 0.8}
+
+
+@dataclass(frozen=True)
+class Setting:
+    value: int
 
 
 @functools.cache
@@ -56,6 +62,35 @@ def test_crackforest_is_the_same_for_the_same_seed() -> None:
 def test_too_few_training_images_are_refused(images: Sequence[LabelledImage]) -> None:
     with pytest.raises(BadTrainingData):
         crackforest.fit(images)
+
+
+def test_folds_that_share_images_ask_for_each_once_and_choose_by_their_own() -> None:
+    asked = []
+
+    def respond(pixels: Pixels, _: Setting) -> Pixels:
+        asked.append(pixels[0, 0, 0])
+        return pixels
+
+    method = Method(
+        first=[Setting(0)],
+        second=[Setting(60), Setting(140)],
+        respond=respond,
+        decide=lambda pixels, limit: pixels[:, :, 0] < limit.value,
+    )
+    dark, bright = (two_tone(grey) for grey in (40, 120))
+    assert method.fit([dark]).parameters == {"value": 60}
+    assert method.fit([bright]).parameters == {"value": 140}
+    assert method.fit([dark, bright, bright]).parameters == {"value": 140}
+    assert len(asked) == 2
+
+
+def two_tone(crack_grey: int) -> LabelledImage:
+    """A crack of this grey, beside a dark joint of a grey of 100 that only the lower limit leaves out."""
+    image = draw_image(0)
+    pixels = np.full_like(image.pixels, 200)
+    pixels[40:60, :] = 100
+    pixels[image.crack] = crack_grey
+    return replace(image, pixels=pixels)
 
 
 def test_specks_are_parts_of_few_pixels_diagonals_included() -> None:
