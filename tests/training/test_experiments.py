@@ -17,7 +17,7 @@ from pavemap.platform.cli.main import app
 from pavemap.training.aiglern import read_aiglern
 from pavemap.training.config import load_config
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
-from pavemap.training.experiments import fitting, leave_one_out, paper_table, studies
+from pavemap.training.experiments import fitting, leave_one_out, paper_table, studies, trainings
 from pavemap.training.experiments.images import folds_of, kept_back
 from pavemap.training.experiments.ledger import FILE, Ledger, Record
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
@@ -170,11 +170,15 @@ def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
     recipe = Recipe(average_decay=0.9, schedule="cosine")
     config = recipe.config(options, iterations=6, seed=1).model_copy(update={"batch_size": 32})
 
-    def fit(folder: Path) -> torch.Tensor:
+    def fit(folder: Path, iterations: int = 6) -> torch.Tensor:
         found = fitting.fit_patches(
-            config, Draw(light=0.3, turns=True), images, device=CPU, checkpoints=folder
+            config.model_copy(update={"iterations": iterations}),
+            Draw(light=0.3, turns=True),
+            images,
+            device=CPU,
+            trainings=folder,
         )
-        assert found.losses[-1][0] == 6
+        assert found.losses[-1][0] == iterations
         return torch.cat([weight.detach().flatten() for weight in found.network.parameters()])
 
     whole = fit(tmp_path / "whole")
@@ -190,10 +194,60 @@ def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
     monkeypatch.setattr(fitting, "_step", interrupted)
     with pytest.raises(Interrupted):
         fit(tmp_path / "parts")
-    assert [path.name for path in (tmp_path / "parts").glob("iter*")] == ["iteration-0000004"]
+    assert kept(tmp_path / "parts") == ["iteration-0000004"]
     assert torch.equal(fit(tmp_path / "parts"), whole)
     assert len(calls) == 6 + 2
-    assert not (tmp_path / "parts").exists()
+    assert kept(tmp_path / "parts") == ["iteration-0000006"]
+    assert torch.equal(fit(tmp_path / "parts"), whole)
+    assert len(calls) == 6 + 2  # it was done: nothing is left to do
+    fit(tmp_path / "parts", iterations=4)
+    assert len(calls) == 6 + 2 + 4  # annealed over fewer iterations it is another training
+    assert len(list((tmp_path / "parts").iterdir())) == 2
+
+
+def test_a_longer_training_at_a_constant_rate_goes_on_where_a_shorter_one_ended(
+    options: Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images = [draw_image(seed) for seed in range(2)]
+    steps = counted(monkeypatch)
+
+    def fit(iterations: int, *, folder: str, ratio: float = 3.0, size: int = 5) -> torch.Tensor:
+        draw = Draw(negatives_per_positive=ratio)
+        recipe = Recipe(draw=draw, size=size)
+        config = recipe.config(options, iterations=iterations, seed=1)
+        config = config.model_copy(update={"batch_size": 32, "name": f"for {iterations}"})
+        found = fitting.fit_patches(config, draw, images, device=CPU, trainings=tmp_path / folder)
+        return torch.cat([weight.detach().flatten() for weight in found.network.parameters()])
+
+    monkeypatch.setattr(trainings, "KEPT_EVERY", 2)
+    short, long = fit(2, folder="shared"), fit(4, folder="shared")
+    assert len(steps) == 4
+    assert torch.equal(fit(4, folder="alone"), long)
+    assert len(steps) == 4 + 4
+    assert torch.equal(fit(2, folder="shared"), short)
+    assert len(steps) == 4 + 4
+    fit(2, folder="shared", ratio=1.0)
+    fit(2, folder="shared", size=3)
+    assert len(steps) == 4 + 4 + 2 + 2
+    images[0] = draw_image(7)
+    fit(2, folder="shared")
+    assert len(steps) == 4 + 4 + 2 + 2 + 2
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with each step of a training."""
+    step, calls = fitting._step, []
+
+    def counting(*arguments: object) -> torch.Tensor:
+        calls.append(1)
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fitting, "_step", counting)
+    return calls
+
+
+def kept(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*/iteration-*") if path.is_dir())
 
 
 def test_patches_on_the_device_are_cut_where_the_truth_is() -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pavemap.training.architectures import sampler_of
 from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
@@ -54,10 +53,7 @@ def test_training_goes_on_from_the_weights(tmp_path: Path) -> None:
     former = write_model_folder(tmp_path / "former", arguments={"width": 4})
     settings = config(tmp_path, start_from=str(former))
     trained = fit_batches(
-        settings,
-        lambda network: sampler_of(settings, network, [[draw_image(0)]]),
-        device=torch.device("cpu"),
-        checkpoints=tmp_path / "checkpoints",
+        settings, [[draw_image(0)]], device=torch.device("cpu"), trainings=tmp_path / "trainings"
     )
     wanted = load_file(former / "weights.safetensors")
     for name, value in trained.network.named_parameters():

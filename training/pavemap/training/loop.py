@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from pavemap.training.architectures import build_network, build_sampler, loss_of, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
-from pavemap.training.device import autocast, channels_last
+from pavemap.training.device import autocast, channels_last, flush_subnormals
 from pavemap.training.samples import Batch, Sampler
 from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
 
@@ -47,6 +47,7 @@ def train_worker(told: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(config.threads)
+    flush_subnormals(True)
     torch.manual_seed(config.seed)
     network = build_network(config.architecture, config.architecture_args)
     if told["start"] is not None:

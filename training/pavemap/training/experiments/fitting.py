@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pavemap.training.architectures import build_network, loss_of, scaled
+from pavemap.training.architectures import build_network, loss_of, sampler_of, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
-from pavemap.training.device import autocast, channels_last
+from pavemap.training.device import autocast, channels_last, flush_subnormals
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
+from pavemap.training.experiments.trainings import Training
 from pavemap.training.loop import learning_rate, make_optimizer
 from pavemap.training.network import FanNet
 from pavemap.training.samples import Batch, Sampler
@@ -30,7 +29,6 @@ from pavemap.training.start import start_weights
 Next = Callable[[], tuple[Tensor, Tensor, Tensor | None]]  # pixels, labels, weights
 SAVED_EVERY = 1000
 REPORTED_EVERY = 250
-LOG = "losses.json"
 AHEAD = 8  # batches of crops cut while one is learnt
 
 
@@ -44,9 +42,9 @@ class Trained:
 
 
 def fit_patches(
-    config: TrainConfig, draw: Draw, images: Images, *, device: torch.device, checkpoints: Path
+    config: TrainConfig, draw: Draw, images: Images, *, device: torch.device, trainings: Path
 ) -> Trained:
-    """Train the paper's network on patches of `images`; goes on from the last checkpoint."""
+    """Train the paper's network on patches of `images`; goes on from what `trainings` keeps of it."""
     network = _fresh(config, device)
     assert isinstance(network, FanNet)
     patches = PatchesOnDevice(images, network, draw, device=device)
@@ -55,19 +53,16 @@ def fit_patches(
         pixels, labels = patches.batch(config.batch_size)
         return pixels, labels, None
 
-    return _fit(config, network, lambda _: following, device, checkpoints)
+    training = Training.of(trainings, config, [images], draw)
+    return _fit(config, network, lambda _: following, device, training)
 
 
 def fit_batches(
-    config: TrainConfig,
-    sampler_of: Callable[[nn.Module], Sampler],
-    *,
-    device: torch.device,
-    checkpoints: Path,
+    config: TrainConfig, sets: Sequence[Images], *, device: torch.device, trainings: Path
 ) -> Trained:
-    """Train any network of a configuration on a sampler's batches, several of them cut ahead."""
+    """Train any network of a configuration on image sets, weighted as its sources."""
     network = _fresh(config, device)
-    sampler = sampler_of(network)
+    sampler = sampler_of(config, network, sets)
     with ThreadPoolExecutor(max(1, config.threads)) as pool:
 
         def batches(first: int) -> Next:
@@ -84,7 +79,8 @@ def fit_batches(
 
             return following
 
-        return _fit(config, network, batches, device, checkpoints)
+        training = Training.of(trainings, config, sets)
+        return _fit(config, network, batches, device, training)
 
 
 def _fresh(config: TrainConfig, device: torch.device) -> nn.Module:
@@ -114,28 +110,28 @@ def _fit(
     network: nn.Module,
     batches: Callable[[int], Next],
     device: torch.device,
-    checkpoints: Path,
+    training: Training,
 ) -> Trained:
     average = None
     if config.average_decay:
         average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     state = Progress(network, make_optimizer(network, config), average)
-    losses, before_s = _resumed(state, checkpoints, device)
-    started = time.monotonic()
-    recent: list[Tensor] = []
-    following = batches(state.iteration)
-    with _threads(config.threads):
+    with training.alone(), _processor(config.threads):
+        losses, before_s = training.resume(state, iterations=config.iterations, device=device)
+        started = time.monotonic()
+        recent: list[Tensor] = []
+        following = batches(state.iteration)
         while state.iteration < config.iterations:
             recent.append(_step(config, state, following, device))
-            if state.iteration % REPORTED_EVERY == 0 or state.iteration == config.iterations:
+            ended = state.iteration == config.iterations
+            if state.iteration % REPORTED_EVERY == 0 or ended:
                 losses.append((state.iteration, float(torch.stack(recent).mean())))
                 recent.clear()
-            if state.iteration % SAVED_EVERY == 0 and state.iteration < config.iterations:
-                _save(state, checkpoints, losses, before_s + time.monotonic() - started)
-    seconds = before_s + time.monotonic() - started
+            if state.iteration % SAVED_EVERY == 0 or ended:
+                training.save(state, losses, before_s + time.monotonic() - started)
+        seconds = before_s + time.monotonic() - started
     if state.average is not None:
         network.load_state_dict(state.average)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # the run is about to be written down whole
     return Trained(network.eval(), losses, seconds)
 
 
@@ -161,39 +157,13 @@ def _step(config: TrainConfig, state: Progress, following: Next, device: torch.d
     return loss.detach()
 
 
-def _save(
-    state: Progress, checkpoints: Path, losses: list[tuple[int, float]], seconds: float
-) -> None:
-    former = _saved(checkpoints)
-    folder = checkpoints / f"iteration-{state.iteration:07d}"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    log = checkpoints / f"{state.iteration:07d}-{LOG}"
-    log.write_text(json.dumps({"losses": losses, "seconds": seconds}))
-    state.save(folder)
-    for old in former:
-        shutil.rmtree(old)
-
-
-def _resumed(
-    state: Progress, checkpoints: Path, device: torch.device
-) -> tuple[list[tuple[int, float]], float]:
-    saved = _saved(checkpoints)
-    if not saved:
-        return [], 0.0
-    state.restore(saved[-1], device=device)
-    log = json.loads((checkpoints / f"{state.iteration:07d}-{LOG}").read_text())
-    return [(int(at), float(loss)) for at, loss in log["losses"]], float(log["seconds"])
-
-
-def _saved(checkpoints: Path) -> list[Path]:
-    return sorted(checkpoints.glob("iteration-*"))
-
-
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def _processor(threads: int) -> Iterator[None]:
     former = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(threads)
+    flush_subnormals(True)
     try:
         yield
     finally:
         torch.set_num_threads(former)
+        flush_subnormals(False)

@@ -71,11 +71,11 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
         }
     )
 
-    def perform(checkpoints: Path) -> Record:
+    def perform(trainings: Path) -> Record:
         tests = {s.label: read_source(s) for s in tests_of(whole, name)}
         held = [image for source in config.validation for image in read_source(source)]
         sets = [read_source(source) for source in config.data]
-        found = config_run(config, sets, tests, held, options, checkpoints)
+        found = config_run(config, sets, tests, held, options, trainings)
         return {"left_out": name, "config": whole.name, **found}
 
     return Run(f"without-{name}/{config.iterations}-iterations/seed-{seed}", perform)

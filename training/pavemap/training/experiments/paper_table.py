@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from pavemap.training.aiglern import read_aiglern
-from pavemap.training.architectures import sampler_of
 from pavemap.training.baselines.systems import SYSTEMS
 from pavemap.training.config import TrainConfig, load_config
 from pavemap.training.experiments.figures import (
@@ -35,7 +33,6 @@ from pavemap.training.experiments.recipes import (
 from pavemap.training.experiments.scoring import detector_of, scores_of
 from pavemap.training.inference import CrackModel
 from pavemap.training.registry import find_model
-from pavemap.training.samples import Sampler
 
 # The paper's own figures: Pr, Re, F1.
 CFD = {
@@ -103,7 +100,7 @@ def _network_run(
 ) -> Run:
     number = options.iterations or iterations
 
-    def perform(checkpoints: Path) -> Record:
+    def perform(trainings: Path) -> Record:
         found = run_recipe(
             recipe,
             train=split.train,
@@ -111,7 +108,7 @@ def _network_run(
             options=options,
             iterations=number,
             seed=seed,
-            checkpoints=checkpoints,
+            trainings=trainings,
         )
         return {**_named(data, "fan2018", split), **found}
 
@@ -145,11 +142,11 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
         }
     )
 
-    def perform(checkpoints: Path) -> Record:
+    def perform(trainings: Path) -> Record:
         train, validation = kept_back(split.train)
         return {
             **_named("cfd", config.name, split),
-            **config_run(config, [train], {"test": split.test}, validation, options, checkpoints),
+            **config_run(config, [train], {"test": split.test}, validation, options, trainings),
         }
 
     key = f"cfd/{config.name}/{config.iterations}-iterations/seed-{seed}/{split.name}"
@@ -162,15 +159,12 @@ def config_run(
     tests: Mapping[str, Images],
     validation: Images,
     options: Options,
-    checkpoints: Path,
+    trainings: Path,
 ) -> Record:
     """Train a configuration's network in this process on image sets (weights by its sources)."""
     device = options.device()
 
-    def sampler(network: nn.Module) -> Sampler:
-        return sampler_of(config, network, sets)
-
-    trained = fit_batches(config, sampler, device=torch.device(device), checkpoints=checkpoints)
+    trained = fit_batches(config, sets, device=torch.device(device), trainings=trainings)
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
     return scored_run(detect, trained, config, tests, validation)
 

@@ -15,13 +15,15 @@ from pavemap.training.experiments.ledger import Ledger, Record
 
 OnRun = Callable[[str, int, int], None]  # key, runs done, runs in all
 
+TRAININGS = "trainings"
+
 
 @dataclass(frozen=True)
 class Options:
     """How large an experiment is made, and where it reads and writes; None is the study's own size."""
 
     data: Path
-    output: Path  # runs, checkpoints and reports, a folder for each experiment
+    output: Path  # runs and reports, a folder for each experiment, and the trainings of all
     iterations: int | None = None
     seeds: tuple[int, ...] | None = None
     folds: int = 5
@@ -49,7 +51,7 @@ class Run:
     """One run. Its key names all that decides its outcome, so that it is done once."""
 
     key: str
-    perform: Callable[[Path], Record]  # given a folder for its checkpoints
+    perform: Callable[[Path], Record]  # given the folder of all trainings
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,10 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
 
 
 def _one_by_one(
-    experiment: Experiment, options: Options, runs: Sequence[Run]
+    _: Experiment, options: Options, runs: Sequence[Run]
 ) -> Iterator[tuple[str, Record]]:
     for run in runs:
-        yield run.key, run.perform(_checkpoints(experiment, options, run.key))
+        yield run.key, run.perform(options.output / TRAININGS)
 
 
 def _at_once(
@@ -126,11 +128,7 @@ def _at_once(
 
 def _in_process(experiment: Experiment, options: Options, key: str) -> Record:
     run = next(run for run in experiment.runs(options) if run.key == key)
-    return run.perform(_checkpoints(experiment, options, key))
-
-
-def _checkpoints(experiment: Experiment, options: Options, key: str) -> Path:
-    return options.output / experiment.name / "checkpoints" / key.replace("/", "_")
+    return run.perform(options.output / TRAININGS)
 
 
 def write_report(experiment: Experiment, options: Options) -> Path:

@@ -70,7 +70,7 @@ def run_recipe(
     options: Options,
     iterations: int,
     seed: int,
-    checkpoints: Path,
+    trainings: Path,
     validation: Images = (),
 ) -> Record:
     """Train once and score on every test set; a threshold comes from `validation`, else it is 0.5."""
@@ -78,7 +78,7 @@ def run_recipe(
     device = options.device()
     images = [_even(image) for image in train] if recipe.even_light else train
     trained = fit_patches(
-        config, recipe.draw, images, device=torch.device(device), checkpoints=checkpoints
+        config, recipe.draw, images, device=torch.device(device), trainings=trainings
     )
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
     return {

@@ -122,7 +122,7 @@ def _run(
 ) -> Run:
     number = options.iterations or iterations
 
-    def perform(checkpoints: Path) -> Record:
+    def perform(trainings: Path) -> Record:
         found = run_recipe(
             recipe,
             train=train,
@@ -130,7 +130,7 @@ def _run(
             options=options,
             iterations=number,
             seed=seed,
-            checkpoints=checkpoints,
+            trainings=trainings,
             validation=validation,
         )
         return {"variant": variant, **found}
