@@ -1,5 +1,7 @@
 """Whole images at once give what patch by patch gives, and no pixel depends on anything far away."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from pavemap.training.dense import DenseForm, dense_form
 from pavemap.training.errors import BadModel
 from pavemap.training.network import Border, FanNet
 from pavemap.training.reference import detect_by_patches
-from pavemap.training.survey_net import REACH_PX, SurveyNet
+from pavemap.training.start import ADDED
+from pavemap.training.survey_net import SurveyNet
 from training.drawing import draw_image
 
 
@@ -61,20 +64,26 @@ def test_a_grid_coarser_than_the_window_would_leave_gaps() -> None:
         dense_form(FanNet(size=3, border="context"), stride=4)
 
 
-def lively_survey() -> SurveyNet:
+def lively_survey(*, context: bool = False) -> SurveyNet:
     torch.manual_seed(0)
-    network = SurveyNet().double()
+    network = SurveyNet(context=context).double()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             assert layer.running_mean is not None
             assert layer.running_var is not None
             torch.nn.init.normal_(layer.running_mean, std=0.1)
             torch.nn.init.uniform_(layer.running_var, 0.1, 0.5)
+    if network.wide is not None:
+        torch.nn.init.normal_(cast(torch.Tensor, network.wide[4].weight), std=0.1)
     return network.eval()
 
 
-def test_folding_the_normalisation_changes_nothing() -> None:
-    network = lively_survey()
+BOTH = pytest.mark.parametrize("context", [False, True], ids=["plain", "context"])
+
+
+@BOTH
+def test_folding_the_normalisation_changes_nothing(context: bool) -> None:
+    network = lively_survey(context=context)
     pixels = torch.randn(1, 3, 64, 64, dtype=torch.float64)
     with torch.inference_mode():
         assert torch.allclose(
@@ -82,26 +91,44 @@ def test_folding_the_normalisation_changes_nothing() -> None:
         )
 
 
-@pytest.mark.parametrize("phase", range(8))
-def test_a_pixel_changes_nothing_beyond_the_halo(phase: int) -> None:
-    network = lively_survey()
-    pixels = torch.rand(1, 3, 272, 272, dtype=torch.float64)
-    changed = pixels.clone()
-    at = 136 + phase
-    changed[0, :, at, at] += 1
-    with torch.inference_mode():
-        differs = (network(pixels) != network(changed))[0, 0].nonzero()
-    assert len(differs)
-    assert int((differs - at).abs().max()) <= REACH_PX
+@BOTH
+def test_a_pixel_changes_nothing_beyond_the_networks_reach(context: bool) -> None:
+    network = lively_survey(context=context)
+    side = 2 * network.reach_px + 144
+    pixels = torch.rand(1, 3, side, side, dtype=torch.float64)
+    farthest = 0
+    for phase in range(network.alignment_px):
+        changed = pixels.clone()
+        at = side // 2 + phase
+        changed[0, :, at, at] += 1
+        with torch.inference_mode():
+            differs = (network(pixels) != network(changed))[0, 0].nonzero()
+        farthest = max(farthest, int((differs - at).abs().max()))
+    assert network.reach_px // 2 < farthest <= network.reach_px
 
 
-def test_the_chips_phase_matters_only_modulo_eight() -> None:
-    network = lively_survey()
-    pixels = torch.rand(1, 3, 256, 256, dtype=torch.float64)
+@BOTH
+def test_the_chips_phase_matters_only_modulo_the_networks_alignment(context: bool) -> None:
+    network = lively_survey(context=context)
+    step, reach = network.alignment_px, network.reach_px
+    side = 2 * reach + 128
+    pixels = torch.rand(1, 3, side, side, dtype=torch.float64)
     with torch.inference_mode():
-        whole, part = network(pixels), network(pixels[:, :, 8:, 16:])
-    inner = slice(REACH_PX, -REACH_PX)
-    assert torch.allclose(whole[:, :, 8:, 16:][:, :, inner, inner], part[:, :, inner, inner])
+        whole, part = network(pixels), network(pixels[:, :, step:, 2 * step :])
+    inner = slice(reach, -reach)
+    assert torch.allclose(
+        whole[:, :, step:, 2 * step :][:, :, inner, inner], part[:, :, inner, inner]
+    )
+
+
+def test_context_adds_nothing_before_it_has_learnt() -> None:
+    plain, wider = lively_survey(), SurveyNet(context=True).double().eval()
+    found = wider.load_state_dict(plain.state_dict(), strict=False)
+    assert all(name.startswith(ADDED) for name in found.missing_keys)
+    assert not found.unexpected_keys
+    pixels = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    with torch.inference_mode():
+        assert torch.equal(plain(pixels), wider(pixels))
 
 
 def test_weights_of_no_size_are_zero_and_change_nothing() -> None:

@@ -13,6 +13,7 @@ from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.registry import default_card, default_model
 from pavemap.training.start import start_weights
+from pavemap.training.survey_net import SurveyNet
 from training.drawing import draw_image
 from training.models import write_model_folder
 
@@ -58,6 +59,18 @@ def test_training_goes_on_from_the_weights(tmp_path: Path) -> None:
     wanted = load_file(former / "weights.safetensors")
     for name, value in trained.network.named_parameters():
         assert torch.allclose(value, wanted[name], atol=1e-6)
+
+
+def test_a_network_may_be_given_context_to_learn_on_with(tmp_path: Path) -> None:
+    former = write_model_folder(tmp_path / "former", arguments={"width": 4})
+    settings = config(
+        tmp_path, start_from=str(former), architecture_args={"width": 4, "context": True}
+    )
+    weights = start_weights(settings)
+    assert weights is not None
+    SurveyNet(width=4, context=True).load_state_dict(weights)
+    known = load_file(former / "weights.safetensors")
+    assert all(torch.equal(weights[name], value) for name, value in known.items())
 
 
 def test_a_folder_is_looked_for_beside_the_configuration(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def build_network(
     architecture: str, arguments: Mapping[str, int | bool], *, channels: int = 3
 ) -> nn.Module:
     """A network with fresh weights. Raises BadModel when the architecture or an argument is unknown."""
-    known = {"channels", "size", "context"} if architecture == "fan2018" else {"channels", "width"}
+    known = {"channels", "size" if architecture == "fan2018" else "width", "context"}
     unknown = set(arguments) - known
     if unknown:
         raise BadModel(
@@ -37,7 +37,11 @@ def build_network(
                 border="context" if given.get("context", True) else "zeros",
             )
         if architecture == "survey-unet":
-            return SurveyNet(channels=int(given["channels"]), width=int(given.get("width", 16)))
+            return SurveyNet(
+                channels=int(given["channels"]),
+                width=int(given.get("width", 16)),
+                context=bool(given.get("context", False)),
+            )
     except ValueError as exc:
         raise BadModel(f"{architecture}: {exc}.") from exc
     raise BadModel(

@@ -20,7 +20,7 @@ from pavemap.training.network import (
     PATCH_PX,
     FanNet,
 )
-from pavemap.training.survey_net import ALIGNMENT_PX, REACH_PX, SurveyNet
+from pavemap.training.survey_net import SurveyNet
 from pavemap.training.zero_border import (
     CONVOLUTION_1,
     CONVOLUTION_2,
@@ -181,9 +181,9 @@ class DenseSurvey(DenseForm):
         if calibration is not None:
             _scale_logits(cast(SurveyNet, self.network).head, *calibration)
         self.pad_before = self.pad_after = SURVEY_BORDER_PX
-        self.reach_before = self.reach_after = REACH_PX
+        self.reach_before = self.reach_after = network.reach_px
         self.lost_before = 0
-        self.alignment, self.tile_px = ALIGNMENT_PX, 1088
+        self.alignment, self.tile_px = network.alignment_px, 1088
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities (N, h, w)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from pavemap.training.registrar import Registrar
 from pavemap.training.registry import find_model
 
 Weights = dict[str, Tensor]
+ADDED = "wide."  # a level that a network may be given later: it changes nothing before it learns
 
 
 def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> Weights | None:
@@ -33,9 +35,12 @@ def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> We
         path = checked_weights(folder, card)
     except PavemapError as exc:
         raise BadTrainingConfig(f"start_from: {exc}") from exc
-    network = build_network(config.architecture, config.architecture_args)
+    torch.manual_seed(config.seed)
+    fresh = build_network(config.architecture, config.architecture_args).state_dict()
     weights: Weights = load_file(path)
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    added = {name: value for name, value in fresh.items() if name.startswith(ADDED)}
+    weights = {**added, **weights}
+    wanted = {name: tuple(value.shape) for name, value in fresh.items()}
     if wanted != {name: tuple(value.shape) for name, value in weights.items()}:
         arguments = ", ".join(f"{name} = {value}" for name, value in card.architecture_args.items())
         raise BadTrainingConfig(
