@@ -157,6 +157,16 @@ def test_progress_and_speed_are_told(scene: Scene, tmp_path: Path) -> None:
     assert {"read", "detect", "vectorize", "measure", "overall"} <= set(found.speeds())
 
 
+def test_cells_overlap_as_far_as_the_model_sees(scene: Scene, tmp_path: Path) -> None:
+    found = survey_files(
+        read_orthophotos(cut(scene, tmp_path, columns=1, rows=1)),
+        card=CARD.model_copy(update={"reach_px": 100}),
+        detect=dark,
+        options=DetectOptions(cell_px=512),
+    )
+    assert found.mpx == pytest.approx(found.cells * (512 + 2 * 128) ** 2 / 1e6)
+
+
 def test_imagery_beside_the_roads_is_refused(
     scene: Scene, segments: gpd.GeoDataFrame, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -17,13 +18,16 @@ def write_model_folder(
     architecture: str = "survey-unet",
     arguments: dict[str, int | bool] | None = None,
     channels: int = 3,
+    learnt: bool = False,
 ) -> Path:
-    """A valid model folder with weights of a fixed seed."""
+    """A valid model folder with weights of a fixed seed; `learnt`: its context says something, too."""
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     network = build_network(architecture, arguments or {}, channels=channels)
     if architecture == "survey-unet":  # a fresh one says "sound" everywhere
         torch.nn.init.normal_(network.get_submodule("head").get_parameter("weight"))
+    if learnt:
+        torch.nn.init.normal_(network.get_submodule("wide.4").get_parameter("weight"))
     save_file(network.state_dict(), folder / WEIGHTS_FILE)
     card = ModelCard(
         name="drawn",
@@ -32,6 +36,7 @@ def write_model_folder(
         channels=channels,
         gsd_m=0.002,
         gsd_range_m=(0.001, 0.004),
+        reach_px=int(cast(Any, network).reach_px),
         threshold=0.5,
         digest=file_digest(folder / WEIGHTS_FILE),
         created="2026-01-01T00:00:00+00:00",

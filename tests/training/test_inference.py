@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pavemap.training.card import read_card
+from pavemap.training.card import read_card, write_card
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
 from pavemap.training.registry import default_model, find_model, shipped
@@ -25,7 +25,12 @@ def fan(tmp_path: Path) -> Path:
     return write_model_folder(tmp_path / "fan", architecture="fan2018", arguments={"context": True})
 
 
-@pytest.mark.parametrize("name", ["survey", "fan"])
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    return write_model_folder(tmp_path / "wide", arguments={"context": True}, learnt=True)
+
+
+@pytest.mark.parametrize("name", ["survey", "wide", "fan"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 130), (201, 333)])
 def test_any_chip_size_comes_back_as_a_map_of_bytes(
     name: str, height: int, width: int, request: pytest.FixtureRequest
@@ -38,8 +43,8 @@ def test_any_chip_size_comes_back_as_a_map_of_bytes(
     assert np.array_equal(model.detect(chips[1]), found[1])
 
 
-@pytest.mark.parametrize("name", ["survey", "fan"])
-@pytest.mark.parametrize("tile_px", [64, 96, 136])
+@pytest.mark.parametrize("name", ["survey", "wide", "fan"])
+@pytest.mark.parametrize("tile_px", [64, 96, 144])
 def test_the_result_does_not_depend_on_the_tiles(
     name: str, tile_px: int, request: pytest.FixtureRequest
 ) -> None:
@@ -96,6 +101,14 @@ def test_weights_of_another_network_are_refused(survey: Path) -> None:
     )
     with pytest.raises(BadModel, match="don't fit their card"):
         CrackModel.load(survey)
+
+
+def test_a_card_that_hides_how_far_its_network_sees_is_refused(wide: Path) -> None:
+    card = read_card(wide)
+    assert card.reach_px == 128
+    write_card(card.model_copy(update={"reach_px": 64}), wide)
+    with pytest.raises(BadModel, match='write "reach_px": 128 into the card'):
+        CrackModel.load(wide)
 
 
 def test_a_broken_card_is_refused(survey: Path) -> None:

@@ -23,6 +23,9 @@ from pavemap.geo.errors import BadInput
 ALIGNMENT_PX = 32
 """Cells and halos are multiples of this, so that pooling in any network stays in phase with the world."""
 
+LEAST_HALO_PX = 64
+"""What vectorising needs around a cell, whatever the network sees."""
+
 POLYGONS_AT_A_TIME = 10_000
 """Polygons whose blocks are split together: at 4 m cells and 100 m segments, some 100 MB."""
 
@@ -64,6 +67,11 @@ class Window:
         return shapely.box(*self.bounds)
 
 
+def halo_for(reach_px: int) -> int:
+    """Return the halo of cells for a network of which a pixel depends on others `reach_px` away."""
+    return max(LEAST_HALO_PX, -(-reach_px // ALIGNMENT_PX) * ALIGNMENT_PX)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The cells of one survey: working CRS, pixel size (CRS metres), cell and halo size in pixels."""
@@ -71,7 +79,7 @@ class Grid:
     crs: CRS
     gsd_m: float
     cell_px: int = 2048
-    halo_px: int = 64
+    halo_px: int = LEAST_HALO_PX
 
     def __post_init__(self) -> None:
         """Refuse sizes that would put a network's pooling out of phase with the world."""

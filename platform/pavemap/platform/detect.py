@@ -20,7 +20,7 @@ from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, ground_scales, gsd_in_crs, reproject, working_crs
 from pavemap.geo.errors import BadInput
-from pavemap.geo.grid import Cell, Grid
+from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, halo_for
 from pavemap.geo.measure import conditions, cut_by_segments, line_stats
 from pavemap.geo.measures import MeasureParams
 from pavemap.geo.mosaic import Mosaic
@@ -53,13 +53,16 @@ class Ground(Reader, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectOptions:
-    """How to survey; None is what the model's card says, or for the CRS the UTM zone."""
+    """How to survey; None is what the model's card says, or for the CRS the UTM zone.
+
+    The halo is larger where the model sees farther.
+    """
 
     gsd_m: float | None = None
     threshold: float | None = None
     crs: CRS | None = None
     cell_px: int = 2048
-    halo_px: int = 64
+    halo_px: int = LEAST_HALO_PX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +300,7 @@ def _laid_out(
         crs,
         gsd_in_crs(gsd_m, crs, float(x), float(y)),
         cell_px=options.cell_px,
-        halo_px=options.halo_px,
+        halo_px=max(options.halo_px, halo_for(card.reach_px)),
     )
     return grid, Mosaic(photos, crs)
 

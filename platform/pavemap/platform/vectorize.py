@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from pavemap.geo.crs import ground_scale, working_crs
 from pavemap.geo.errors import BadInput
-from pavemap.geo.grid import Grid
+from pavemap.geo.grid import LEAST_HALO_PX, Grid
 from pavemap.geo.mask_raster import (
     PICTURE_PLANE,
     MaskMosaic,
@@ -52,7 +52,7 @@ class VectorizeOptions:
     gsd_m: float | None = None
     params: VectorizeParams = field(default_factory=VectorizeParams)
     cell_px: int = 2048
-    halo_px: int = 64
+    halo_px: int = LEAST_HALO_PX
 
 
 def place_of(path: Path, *, gsd_m: float | None, with_roads: bool) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine
 
 from api_world import API, World, import_street
+from pavemap.geo.store.surveys import get_survey
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.model_archive import pack_model
 from pavemap.training.registry import default_card, default_model, shipped
@@ -55,6 +58,21 @@ def test_the_shipped_models_are_there_and_the_default_is_in_use(client: httpx.Cl
     one = client.get(f"{MODELS}/{default_card().model_id}").json()
     assert one["card"]["digest"] == default_card().digest
     assert set(one["f1"]) == set(SCORED)
+
+
+def test_cells_of_a_survey_overlap_as_far_as_its_model_sees(
+    client: httpx.Client, tmp_path: Path, engine: Engine
+) -> None:
+    import_street(client, tmp_path)
+    folder = write_model_folder(tmp_path / "wide", arguments={"context": True})
+    pack_model(folder, tmp_path / "wide.zip")
+    model = send(client, (tmp_path / "wide.zip").read_bytes())["id"]
+    fields = {"name": "far", "network": "street", "model": model}
+    survey = client.post(f"{API}/surveys", json=fields).json()["id"]
+    near = client.post(f"{API}/surveys", json={**fields, "model": "fan2018"}).json()["id"]
+    with engine.connect() as connection:
+        halos = [get_survey(connection, uuid.UUID(one)).halo_px for one in (survey, near)]
+    assert halos == [128, 64]
 
 
 def test_a_better_model_is_promoted_used_and_taken_back(

@@ -28,6 +28,12 @@ class ModelCard(BaseModel):
     gsd_range_m: tuple[float, float] = Field(
         description="finest and coarsest imagery it is meant for"
     )
+    reach_px: int = Field(
+        default=64,
+        ge=0,
+        le=1024,
+        description="no probability depends on pixels farther away: the halo of a survey's cells",
+    )
     threshold: float = Field(gt=0, lt=1, description="probability from which a pixel is crack")
     calibration: tuple[float, float] | None = Field(
         default=None,

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from pavemap.training.architectures import build_network
 from pavemap.training.calibration import Tally, fit, reliability
 from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
 from pavemap.training.checkpoint import final_weights, saved_iteration
@@ -80,6 +81,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
             mode="json", exclude={*SETTINGS_OF_A_PLACE, "data", "validation", "tests"}
         ),
     }
+    network = build_network(config.architecture, config.architecture_args)
     return ModelCard(
         name=config.name,
         version=config.version,
@@ -88,6 +90,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         channels=int(config.architecture_args.get("channels", 3)),
         gsd_m=config.gsd_m,
         gsd_range_m=config.gsd_range_m,
+        reach_px=int(cast(Any, network).reach_px),
         threshold=config.threshold,
         vectorize=config.vectorize,
         data=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -66,19 +67,26 @@ class CrackModel:
 
         `device` is 'cpu' or 'cuda' (None: a GPU when there is one); `threads` sets the process's
         CPU threads; `stride` is the paper network's grid of patches (4 is fast, 1 is every pixel);
-        `tile_px`, a multiple of 8, bounds the pixels of a pass (None: what suits the network).
-        Raises BadModel when the folder is damaged or of another version, or there is no such device.
+        `tile_px`, a multiple of 16, bounds the pixels of a pass (None: what suits the network).
+        Raises BadModel when the folder is damaged or of another version, when the card says that the
+        network sees less than it does, or there is no such device.
         """
         if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
             raise BadModel("No GPU is to be had here; leave the device out or say 'cpu'.")
-        if tile_px is not None and (tile_px < 8 or tile_px % 8):
-            raise BadModel(f"tile_px {tile_px} must be a multiple of 8.")
+        if tile_px is not None and (tile_px < 16 or tile_px % 16):
+            raise BadModel(f"tile_px {tile_px} must be a multiple of 16.")
         card = read_card(path)
         network = build_network(card.architecture, card.architecture_args, channels=card.channels)
         try:
             network.load_state_dict(load_file(checked_weights(path, card)))
         except (SafetensorError, RuntimeError) as exc:
             raise BadModel(f"The weights in {path} don't fit their card: {exc}.") from exc
+        reach_px = int(cast(Any, network).reach_px)
+        if reach_px > card.reach_px:
+            raise BadModel(
+                f"The network in {path} sees {reach_px} pixels around, its card says {card.reach_px}; "
+                f'write "reach_px": {reach_px} into the card, or surveys would show their cells.'
+            )
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, text, update
 
 from pavemap.geo.crs import parse_metric_crs
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.grid import Grid
+from pavemap.geo.grid import LEAST_HALO_PX, Grid
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.tables import Survey
@@ -35,7 +35,7 @@ class NewSurvey:
     gsd_m: float
     params: Mapping[str, Any]
     cell_px: int = 2048
-    halo_px: int = 64
+    halo_px: int = LEAST_HALO_PX
     captured_on: date | None = None
     measures: Mapping[str, Any] = field(default_factory=dict)
     position_rmse_m: float | None = None

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from pavemap.geo.crs import WGS84, crs_text, gsd_in_crs, parse_metric_crs, reproject, working_crs
 from pavemap.geo.errors import NotFound
+from pavemap.geo.grid import halo_for
 from pavemap.geo.store import cells, networks, orthophotos, planning, queries, workers
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
@@ -72,6 +73,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
                 model_id=model.id,
                 crs=crs_text(crs),
                 gsd_m=gsd_in_crs(gsd_m, crs, float(x), float(y)),
+                halo_px=halo_for(int(model.card.get("reach_px", 0))),
                 params=params.to_dict(),
                 captured_on=new.captured_on,
                 measures=MeasureParams.from_dict(new.measures or {}).to_dict(),
