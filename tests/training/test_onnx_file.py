@@ -15,9 +15,10 @@ from pavemap.training.inference import CrackModel
 from pavemap.training.onnx_file import export_onnx
 from pavemap.training.registry import find_model, shipped
 from scenes import asphalt, draw_crack
+from training.models import write_model_folder
 
-TILE_PX = 256
-INSIDE = (slice(64, -64), slice(64, -64))
+TILE_PX = 512
+INSIDE = (slice(128, -128), slice(128, -128))
 """Of a tile: at its border the file repeats the last pixels where the model mirrors them."""
 
 
@@ -41,7 +42,14 @@ def test_the_file_gives_the_models_probabilities(name: str, tmp_path: Path) -> N
     assert said["resolution"] == pytest.approx(card.gsd_m * 100)
     assert said["seg_thresh"] == card.threshold
     assert said["tiles_size"] == TILE_PX
+    assert said["tiles_overlap"] * TILE_PX >= 200 * card.reach_px
     assert said["pavemap_card"]["digest"] == card.digest
+
+
+def test_a_tile_smaller_than_the_networks_view_is_refused(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path / "wide", arguments={"context": True})
+    with pytest.raises(BadModel, match="give 512"):
+        export_onnx(folder, tmp_path / "model.onnx", tile_px=256)
 
 
 def test_a_tile_that_the_network_cannot_take_is_refused(tmp_path: Path) -> None:

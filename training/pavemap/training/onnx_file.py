@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
 import warnings
 from pathlib import Path
@@ -25,9 +26,6 @@ from pavemap.training.errors import BadModel
 
 OPSET = 18
 TILE_PX = 512
-OVERLAP_PERCENT = 25
-"""Of a tile of 512 pixels: 128, so that its middle knows all that the network looks at."""
-
 SMALL_SEGMENT_PX = 7
 
 
@@ -51,8 +49,8 @@ def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelC
     """Write the model of a folder as an ONNX file with the metadata that Deepness reads; its card.
 
     `tile_px` is the side of its input, a multiple of 32. The card itself is in the metadata as
-    `pavemap_card`. Raises BadModel when the folder is damaged, the tile is no such multiple, or the
-    `onnx` extra is not installed.
+    `pavemap_card`. Raises BadModel when the folder is damaged, the tile is no such multiple or too
+    small for what the network looks at, or the `onnx` extra is not installed.
     """
     if tile_px < 128 or tile_px % 32:
         raise BadModel(f"A tile of {tile_px} px won't do: give a multiple of 32, 128 or more.")
@@ -62,6 +60,11 @@ def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelC
     except ImportError as exc:
         raise BadModel("ONNX is not installed here; pip install 'pavemap[onnx]'.") from exc
     card = read_card(folder)
+    if tile_px <= 2 * card.reach_px:
+        raise BadModel(
+            f"No pixel of a tile of {tile_px} px would know all that {card.model_id} looks at; "
+            f"give {4 * card.reach_px}."
+        )
     network = build_network(card.architecture, card.architecture_args, channels=card.channels)
     network.load_state_dict(load_file(checked_weights(folder, card)))
     picture = _Picture(dense_form(network, calibration=card.calibration)).eval()
@@ -88,7 +91,8 @@ def metadata(card: ModelCard, *, tile_px: int = TILE_PX) -> dict[str, str]:
         "class_names": {"0": "sound", "1": "crack"},
         "resolution": card.gsd_m * 100.0,
         "tiles_size": tile_px,
-        "tiles_overlap": OVERLAP_PERCENT,
+        # A tile keeps its middle, up to half of the overlap, and that knows all the network looks at.
+        "tiles_overlap": math.ceil(200 * card.reach_px / tile_px),
         "seg_thresh": card.threshold,
         "seg_small_segment": SMALL_SEGMENT_PX,
         "pavemap_card": card.model_dump(mode="json", exclude={"training"}),
