@@ -1,8 +1,9 @@
 """Detection speed: patch by patch against fully convolutional, in one run: `python benchmarks/detect.py`.
 
 All figures are of one process on the same pixels; the ratios of a run mean more than its absolute
-figures on a machine that does other things too. A network's share of the matrix rate is its arithmetic for
-the chip's own pixels, by that of a matrix product in the same run. `--json` prints one object.
+figures on a machine that does other things too. A chip is a survey's cell with the halo that the model
+needs, and only the cell's own pixels count. A network's share of the matrix rate is its arithmetic for
+these, by that of a matrix product in the same run. `--json` prints one object.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ from numpy.typing import NDArray
 from rates import flop_per_pixel, matrix_rate
 from safetensors.torch import load_file
 
+from pavemap.geo.grid import halo_for
 from pavemap.training.architectures import build_network
-from pavemap.training.card import WEIGHTS_FILE, read_card
+from pavemap.training.card import WEIGHTS_FILE, ModelCard, read_card
 from pavemap.training.dense import DenseForm, dense_form
 from pavemap.training.device import has_fast_bf16
 from pavemap.training.inference import CrackModel
 from pavemap.training.network import FanNet
 from pavemap.training.reference import detect_by_patches
-from pavemap.training.registry import default_model, find_model
+from pavemap.training.registry import default_card, find_model, shipped
 
 Detect = Callable[[NDArray[np.uint8]], object]
 
 
-def measure(detect: Detect, chip: NDArray[np.uint8], *, repeats: int) -> dict[str, float]:
+def measure(
+    detect: Detect, chip: NDArray[np.uint8], *, repeats: int, halo_px: int = 0
+) -> dict[str, float]:
     """Megapixels a second: the median over repeats by the clock, the best by the processor's time."""
     detect(chip[:64, :64])
     clock, processor = [], []
@@ -44,7 +48,7 @@ def measure(detect: Detect, chip: NDArray[np.uint8], *, repeats: int) -> dict[st
         detect(chip)
         clock.append(time.perf_counter() - started)
         processor.append(time.process_time() - worked)
-    size = chip.shape[0] * chip.shape[1] / 1e6
+    size = (chip.shape[0] - 2 * halo_px) * (chip.shape[1] - 2 * halo_px) / 1e6
     return {
         "mpx_per_s": round(size / statistics.median(clock), 4),
         "mpx_per_core_s": round(size / min(processor), 4),
@@ -59,26 +63,35 @@ def pavement(side_px: int) -> NDArray[np.uint8]:
 
 def forms(fan: FanNet) -> dict[str, DenseForm]:
     """The dense forms by the names of their rows."""
-    folder = default_model()
-    card = read_card(folder)
-    network = build_network(card.architecture, card.architecture_args)
     paper = {
         f"fan2018 dense, stride {stride}": dense_form(fan, stride=stride) for stride in (1, 2, 4)
     }
-    return {**paper, f"{card.name} (default)": dense_form(network)}
+    ours = {
+        card.name: dense_form(build_network(card.architecture, card.architecture_args))
+        for card in survey_cards()
+    }
+    return {**paper, **ours}
+
+
+def survey_cards() -> list[ModelCard]:
+    """The shipped models for surveys, the default last."""
+    cards = [read_card(folder) for folder in shipped()]
+    ours = [card for card in cards if card.architecture == "survey-unet"]
+    return sorted(ours, key=lambda card: card.name == default_card().name)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chip", type=int, default=2176, help="side of the chip in pixels")
+    parser.add_argument("--cell", type=int, default=2048, help="side of the cell in pixels")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    chip, small = pavement(options.chip), pavement(128)
+    halo_px = halo_for(0)
+    chip, small = pavement(options.cell + 2 * halo_px), pavement(128)
 
     folder = find_model("fan2018")
     card = read_card(folder)
@@ -99,10 +112,16 @@ def main() -> None:
         model = load(folder, stride=stride)
         area = chip if stride == 4 else chip[:1024, :1024]
         rows[f"fan2018 dense, stride {stride}"] = measure(
-            model.detect, area, repeats=options.repeats
+            model.detect, area, repeats=options.repeats, halo_px=halo_px
         )
-    default = load(default_model())
-    rows[f"{default.card.name} (default)"] = measure(default.detect, chip, repeats=options.repeats)
+    for card in survey_cards():
+        halo_px = halo_for(card.reach_px)
+        rows[card.name] = measure(
+            load(find_model(card.name)).detect,
+            pavement(options.cell + 2 * halo_px),
+            repeats=options.repeats,
+            halo_px=halo_px,
+        )
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     precision = torch.bfloat16 if has_fast_bf16(device.type) else torch.float32
     rate = matrix_rate(device, precision)
@@ -114,7 +133,7 @@ def main() -> None:
     for row in rows.values():
         row["times_patch_by_patch"] = round(row["mpx_per_core_s"] / slow, 1)
     facts = {
-        "chip_px": options.chip,
+        "cell_px": options.cell,
         "threads": options.threads,
         "device": device.type,
         "torch": torch.__version__,

@@ -10,6 +10,7 @@ import geopandas as gpd
 import pytest
 
 from cli_world import Cli
+from pavemap.training.registry import default_card
 
 FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
 
@@ -104,7 +105,7 @@ def test_exports_hold_what_the_server_says(cli: Cli, surveyed: str, tmp_path: Pa
     assert len(cracks) == summary["crack_count"]
     assert segments["crack_length_m"].sum() == pytest.approx(summary["crack_length_m"])
     assert set(segments.geom_type) == {"MultiPolygon"}
-    assert cracks["model"].str.startswith("survey-unet").all()
+    assert (cracks["model"] == default_card().model_id).all()
 
     said = cli("export", surveyed, "-o", tmp_path / "out.geojson")
     assert said.out.splitlines() == [str(tmp_path / f"out{end}.geojson") for end in ("", "_cracks")]

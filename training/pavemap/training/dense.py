@@ -183,7 +183,8 @@ class DenseSurvey(DenseForm):
         self.pad_before = self.pad_after = SURVEY_BORDER_PX
         self.reach_before = self.reach_after = network.reach_px
         self.lost_before = 0
-        self.alignment, self.tile_px = network.alignment_px, 1088
+        self.alignment = network.alignment_px
+        self.tile_px = 1024 + network.reach_px  # a quarter of a cell of 2048 pixels with its halo
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities (N, h, w)."""
