@@ -20,6 +20,10 @@ from pavemap.platform.private_postgres import PrivatePostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Ray's workers yield to all else by default (nice 15): on a machine that does other things too, tests of
+# Ray then wait for minutes until a worker has started.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 # The same examples each time; `pytest --hypothesis-profile=default` draws others.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
