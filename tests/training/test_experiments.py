@@ -163,6 +163,14 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
     assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
 
 
+def test_a_report_is_in_the_order_of_its_numbers_whichever_run_ended_first(
+    options: Options,
+) -> None:
+    ratios = [Run(f"R-{number}/seed-0", lambda _: {}) for number in (10, 2, 1)]
+    told = Experiment("told", "a test", lambda _: ratios, lambda records: Report(" ".join(records)))
+    assert perform(told, options).read_text() == "R-1/seed-0 R-2/seed-0 R-10/seed-0"
+
+
 def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
     options: Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

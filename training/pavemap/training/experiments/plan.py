@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -135,12 +136,18 @@ def write_report(experiment: Experiment, options: Options) -> Path:
     """Write report.md and its pictures from the runs done so far."""
     folder = options.output / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
-    report = experiment.report(Ledger(folder).records())
+    records = Ledger(folder).records()
+    report = experiment.report({key: records[key] for key in sorted(records, key=_numbers_as_such)})
     for name, draw in report.pictures.items():
         draw(folder / name)
     path = folder / "report.md"
     path.write_text(report.text, encoding="utf-8")
     return path
+
+
+def _numbers_as_such(key: str) -> list[str | int]:
+    """For sorting: R-2 comes before R-10, whichever run ended first."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)]
 
 
 def _wanted(key: str, only: Sequence[str]) -> bool:
