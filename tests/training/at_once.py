@@ -19,7 +19,7 @@ def runs_that_name_their_process(_: Options) -> list[Run]:
         return {"value": key, "process": os.getpid()}
 
     def run(key: str) -> Run:
-        return Run(key, lambda _: work(key))
+        return Run(key, lambda: work(key))
 
     return [run(key) for key in ("a", "broken", "b")]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
 
 from pavemap.training.architectures import build_network
 from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
+from pavemap.training.dense import dense_form
 
 
 def write_model_folder(
@@ -36,7 +36,7 @@ def write_model_folder(
         channels=channels,
         gsd_m=0.002,
         gsd_range_m=(0.001, 0.004),
-        reach_px=int(cast(Any, network).reach_px),
+        reach_px=dense_form(network, stride=1).reach_px,
         threshold=0.5,
         digest=file_digest(folder / WEIGHTS_FILE),
         created="2026-01-01T00:00:00+00:00",

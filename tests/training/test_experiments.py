@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_an_interrupted_experiment_goes_on_with_the_runs_that_are_left(options: 
     performed: list[str] = []
 
     def run(key: str) -> Run:
-        def work(_: Path) -> Record:
+        def work() -> Record:
             if key == "b" and performed.count("b") == 0:
                 performed.append(key)
                 raise Interrupted
@@ -166,7 +167,7 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
 def test_a_report_is_in_the_order_of_its_numbers_whichever_run_ended_first(
     options: Options,
 ) -> None:
-    ratios = [Run(f"R-{number}/seed-0", lambda _: {}) for number in (10, 2, 1)]
+    ratios = [Run(f"R-{number}/seed-0", dict) for number in (10, 2, 1)]
     told = Experiment("told", "a test", lambda _: ratios, lambda records: Report(" ".join(records)))
     assert perform(told, options).read_text() == "R-1/seed-0 R-2/seed-0 R-10/seed-0"
 
@@ -191,15 +192,7 @@ def test_a_run_resumed_from_its_checkpoint_ends_with_the_same_weights(
 
     whole = fit(tmp_path / "whole")
     monkeypatch.setattr(fitting, "SAVED_EVERY", 2)
-    step, calls = fitting._step, []
-
-    def interrupted(*arguments: object) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == 6:
-            raise Interrupted
-        return step(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(fitting, "_step", interrupted)
+    calls = counted(monkeypatch, interrupted_at=6)
     with pytest.raises(Interrupted):
         fit(tmp_path / "parts")
     assert kept(tmp_path / "parts") == ["iteration-0000004"]
@@ -242,13 +235,15 @@ def test_a_longer_training_at_a_constant_rate_goes_on_where_a_shorter_one_ended(
     assert len(steps) == 4 + 4 + 2 + 2 + 2
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with each step of a training."""
-    step, calls = fitting._step, []
+def counted(monkeypatch: pytest.MonkeyPatch, *, interrupted_at: int | None = None) -> list[int]:
+    """Grows by one with each step of a training, of which one may be interrupted."""
+    step, calls = fitting._step, list[int]()
 
-    def counting(*arguments: object) -> torch.Tensor:
+    def counting(*arguments: Any) -> torch.Tensor:
         calls.append(1)
-        return step(*arguments)  # type: ignore[arg-type]
+        if len(calls) == interrupted_at:
+            raise Interrupted
+        return step(*arguments)
 
     monkeypatch.setattr(fitting, "_step", counting)
     return calls

@@ -58,6 +58,11 @@ class DenseForm(nn.Module):
     alignment: int
     tile_px: int
 
+    @property
+    def reach_px(self) -> int:
+        """How far from a pixel those may lie that its probability depends on."""
+        return max(self.reach_before, self.reach_after)
+
 
 class DenseFan(DenseForm):
     """The paper's network for a grid of patches every `stride` pixels.

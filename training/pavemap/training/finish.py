@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from pavemap.training.checkpoint import final_weights, saved_iteration
 from pavemap.training.comparison import IN_USE, TESTS
 from pavemap.training.config import DataSource, TrainConfig
 from pavemap.training.datasets import list_pairs, read_pair
+from pavemap.training.dense import dense_form
 from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import best_threshold, length_ratios
@@ -82,6 +83,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         ),
     }
     network = build_network(config.architecture, config.architecture_args)
+    form = dense_form(network, stride=1)
     return ModelCard(
         name=config.name,
         version=config.version,
@@ -90,7 +92,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         channels=int(config.architecture_args.get("channels", 3)),
         gsd_m=config.gsd_m,
         gsd_range_m=config.gsd_range_m,
-        reach_px=int(cast(Any, network).reach_px),
+        reach_px=form.reach_px,
         threshold=config.threshold,
         vectorize=config.vectorize,
         data=[

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -81,16 +80,15 @@ class CrackModel:
             network.load_state_dict(load_file(checked_weights(path, card)))
         except (SafetensorError, RuntimeError) as exc:
             raise BadModel(f"The weights in {path} don't fit their card: {exc}.") from exc
-        reach_px = int(cast(Any, network).reach_px)
-        if reach_px > card.reach_px:
-            raise BadModel(
-                f"The network in {path} sees {reach_px} pixels around, its card says {card.reach_px}; "
-                f'write "reach_px": {reach_px} into the card, or surveys would show their cells.'
-            )
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         form = dense_form(network, stride=stride, calibration=card.calibration)
+        if form.reach_px > card.reach_px:
+            raise BadModel(
+                f"The network in {path} sees {form.reach_px} pixels around, its card says {card.reach_px}; "
+                f'write "reach_px": {form.reach_px} into the card, or surveys would show their cells.'
+            )
         return cls(card, form, device=chosen, precision=precision, tile_px=tile_px)
 
     def detect(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -57,11 +57,6 @@ class FanNet(nn.Module):
         """Pixels a patch reaches below and right of its centre pixel."""
         return PATCH_PX - 1 - PATCH_CENTRE + (CONTEXT_AFTER if self.border == "context" else 0)
 
-    @property
-    def reach_px(self) -> int:
-        """How far from a pixel those may lie that its probability, from all its windows, depends on."""
-        return max(self.before_px, self.after_px) + self.size // 2
-
     def forward(self, patches: Tensor) -> Tensor:
         """Logits (N, s*s) of the windows centred in patches (N, C, P, P) scaled to [-1, 1]."""
         # The larger of two, then what is above zero, is the same either way round; this way round

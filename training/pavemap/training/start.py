@@ -35,8 +35,9 @@ def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> We
         path = checked_weights(folder, card)
     except PavemapError as exc:
         raise BadTrainingConfig(f"start_from: {exc}") from exc
-    torch.manual_seed(config.seed)
-    fresh = build_network(config.architecture, config.architecture_args).state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        fresh = build_network(config.architecture, config.architecture_args).state_dict()
     weights: Weights = load_file(path)
     added = {name: value for name, value in fresh.items() if name.startswith(ADDED)}
     weights = {**added, **weights}

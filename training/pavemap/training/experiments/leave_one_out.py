@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pavemap.training.config import DataSource, TrainConfig, load_config
 from pavemap.training.datasets import list_pairs, read_source
@@ -71,11 +70,11 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
         }
     )
 
-    def perform(trainings: Path) -> Record:
+    def perform() -> Record:
         tests = {s.label: read_source(s) for s in tests_of(whole, name)}
         held = [image for source in config.validation for image in read_source(source)]
         sets = [read_source(source) for source in config.data]
-        found = config_run(config, sets, tests, held, options, trainings)
+        found = config_run(config, sets, tests, held, options)
         return {"left_out": name, "config": whole.name, **found}
 
     return Run(f"without-{name}/{config.iterations}-iterations/seed-{seed}", perform)

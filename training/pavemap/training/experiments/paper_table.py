@@ -80,7 +80,7 @@ def runs(options: Options) -> list[Run]:
 
 
 def _system_run(data: str, name: str, split: Split) -> Run:
-    def perform(_: Path) -> Record:
+    def perform() -> Record:
         started = time.monotonic()
         fitted = SYSTEMS[name](split.train)
         return {
@@ -100,7 +100,7 @@ def _network_run(
 ) -> Run:
     number = options.iterations or iterations
 
-    def perform(trainings: Path) -> Record:
+    def perform() -> Record:
         found = run_recipe(
             recipe,
             train=split.train,
@@ -108,7 +108,6 @@ def _network_run(
             options=options,
             iterations=number,
             seed=seed,
-            trainings=trainings,
         )
         return {**_named(data, "fan2018", split), **found}
 
@@ -124,7 +123,7 @@ def _model_run(model: str, split: Split, options: Options) -> Run:
         stride=options.stride,
     )
 
-    def perform(_: Path) -> Record:
+    def perform() -> Record:
         scores = scores_of(loaded.detect, split.test, threshold=loaded.card.threshold)
         return {**_named("cfd", loaded.card.model_id, split), "tests": {"test": scores}}
 
@@ -142,11 +141,11 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
         }
     )
 
-    def perform(trainings: Path) -> Record:
+    def perform() -> Record:
         train, validation = kept_back(split.train)
         return {
             **_named("cfd", config.name, split),
-            **config_run(config, [train], {"test": split.test}, validation, options, trainings),
+            **config_run(config, [train], {"test": split.test}, validation, options),
         }
 
     key = f"cfd/{config.name}/{config.iterations}-iterations/seed-{seed}/{split.name}"
@@ -159,12 +158,11 @@ def config_run(
     tests: Mapping[str, Images],
     validation: Images,
     options: Options,
-    trainings: Path,
 ) -> Record:
     """Train a configuration's network in this process on image sets (weights by its sources)."""
     device = options.device()
 
-    trained = fit_batches(config, sets, device=torch.device(device), trainings=trainings)
+    trained = fit_batches(config, sets, device=torch.device(device), trainings=options.trainings)
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
     return scored_run(detect, trained, config, tests, validation)
 

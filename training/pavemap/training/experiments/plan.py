@@ -16,8 +16,6 @@ from pavemap.training.experiments.ledger import Ledger, Record
 
 OnRun = Callable[[str, int, int], None]  # key, runs done, runs in all
 
-TRAININGS = "trainings"
-
 
 @dataclass(frozen=True)
 class Options:
@@ -38,6 +36,11 @@ class Options:
     survey_config: Path = Path("training/configs/survey-unet.toml")
     aiglern: Path | None = None
 
+    @property
+    def trainings(self) -> Path:
+        """Where the trainings of all experiments are kept."""
+        return self.output / "trainings"
+
     def device(self) -> str:
         """'cuda' or 'cpu'. Raises BadTrainingConfig when there is no GPU to be had."""
         import torch
@@ -52,7 +55,7 @@ class Run:
     """One run. Its key names all that decides its outcome, so that it is done once."""
 
     key: str
-    perform: Callable[[Path], Record]  # given the folder of all trainings
+    perform: Callable[[], Record]
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,9 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
     return write_report(experiment, options)
 
 
-def _one_by_one(
-    _: Experiment, options: Options, runs: Sequence[Run]
-) -> Iterator[tuple[str, Record]]:
+def _one_by_one(_: Experiment, __: Options, runs: Sequence[Run]) -> Iterator[tuple[str, Record]]:
     for run in runs:
-        yield run.key, run.perform(options.output / TRAININGS)
+        yield run.key, run.perform()
 
 
 def _at_once(
@@ -129,7 +130,7 @@ def _at_once(
 
 def _in_process(experiment: Experiment, options: Options, key: str) -> Record:
     run = next(run for run in experiment.runs(options) if run.key == key)
-    return run.perform(options.output / TRAININGS)
+    return run.perform()
 
 
 def write_report(experiment: Experiment, options: Options) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -70,7 +69,6 @@ def run_recipe(
     options: Options,
     iterations: int,
     seed: int,
-    trainings: Path,
     validation: Images = (),
 ) -> Record:
     """Train once and score on every test set; a threshold comes from `validation`, else it is 0.5."""
@@ -78,7 +76,7 @@ def run_recipe(
     device = options.device()
     images = [_even(image) for image in train] if recipe.even_light else train
     trained = fit_patches(
-        config, recipe.draw, images, device=torch.device(device), trainings=trainings
+        config, recipe.draw, images, device=torch.device(device), trainings=options.trainings
     )
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pavemap.training.experiments.figures import (
@@ -122,7 +121,7 @@ def _run(
 ) -> Run:
     number = options.iterations or iterations
 
-    def perform(trainings: Path) -> Record:
+    def perform() -> Record:
         found = run_recipe(
             recipe,
             train=train,
@@ -130,7 +129,6 @@ def _run(
             options=options,
             iterations=number,
             seed=seed,
-            trainings=trainings,
             validation=validation,
         )
         return {"variant": variant, **found}
