@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,14 @@ class LabelledImage:
     pixels: NDArray[np.uint8]  # (H, W, C), C = 1 grey or 3 RGB
     crack: NDArray[np.bool_]  # (H, W)
     ignore: NDArray[np.bool_]  # (H, W), True where the label says neither crack nor sound
+
+    def digest(self) -> str:
+        """SHA-256 of pixels and truth, whatever the image is called."""
+        found = sha256()
+        for array in (self.pixels, self.crack, self.ignore):
+            found.update(str(array.shape).encode())
+            found.update(array.tobytes())
+        return found.hexdigest()
 
 
 def list_pairs(source: DataSource) -> list[Pair]:

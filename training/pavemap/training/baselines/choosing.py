@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 import cv2
@@ -51,7 +50,7 @@ class Method(Generic[First, Second, Response]):
     respond: Callable[[Pixels, First], Response]
     decide: Callable[[Response, Second], Mask]
     most_images: int = 1000  # evenly spread over the training images, where all would take long
-    _known: dict[bytes, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _known: dict[str, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     def fit(self, images: Sequence[LabelledImage]) -> Fitted:
         """Choose the parameters with the best mean F1 on `images`. Raises BadTrainingData."""
@@ -70,8 +69,7 @@ class Method(Generic[First, Second, Response]):
 
     def _scores(self, image: LabelledImage) -> NDArray[np.float64]:
         """F1 of an image under all parameters (first, second); folds share images, so it is kept."""
-        arrays = (image.pixels, image.crack, image.ignore)
-        key = sha256(b"".join(array.tobytes() for array in arrays)).digest()
+        key = image.digest()
         if key not in self._known:
             self._known[key] = np.array(
                 [

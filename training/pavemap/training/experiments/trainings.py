@@ -26,6 +26,7 @@ KEPT_EVERY = 10_000
 # What decides nothing about the weights: names, texts, what is done with them, how the work is shared.
 BESIDE = {
     "name",
+    "version",
     "output",
     "licence",
     "intended_use",
@@ -70,7 +71,7 @@ class Training:
         made_of = {
             "settings": settings,
             "draw": None if draw is None else asdict(draw),
-            "sets": [_digest(images) for images in sets],
+            "sets": [[image.digest() for image in images] for images in sets],
             "weights": [source.weight for source in config.data],
         }
         name = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
@@ -118,12 +119,3 @@ def _iteration(path: Path) -> int:
 
 def _log(path: Path) -> Path:
     return path.with_name(path.name + "-losses.json")
-
-
-def _digest(images: Images) -> str:
-    found = sha256()
-    for image in images:
-        for array in (image.pixels, image.crack, image.ignore):
-            found.update(str(array.shape).encode())
-            found.update(array.tobytes())
-    return found.hexdigest()
