@@ -14,13 +14,14 @@ import torch
 from rates import wait_for
 from torch import Tensor
 
-from pavemap.training.architectures import build_network, loss_of, sampler_of
+from pavemap.training.architectures import build_network, sampler_of
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.datasets import LabelledImage
 from pavemap.training.device import autocast, channels_last
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.loop import cut_ahead, make_optimizer, train_step
+from pavemap.training.losses import loss_of
 from pavemap.training.network import FanNet
 from pavemap.training.shares import Share
 
@@ -188,7 +189,7 @@ def _step_on_device(
         pixels, labels = patches.batch(config.batch_size)
         with autocast(device, config.precision):
             logits = state.network(pixels)
-        loss = loss_of(logits.float(), labels, None)
+        loss = loss_of(logits.float(), labels, None, kind=config.loss)
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         state.optimizer.step()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pavemap.training.architectures import build_network, loss_of
+from pavemap.training.architectures import build_network
 from pavemap.training.errors import BadModel
 from pavemap.training.network import Border, FanNet
 from pavemap.training.survey_net import SurveyNet
@@ -55,22 +55,6 @@ def test_weights_start_by_xavier(border: Border) -> None:
     assert network.fc1.weight.abs().max() <= bound
     assert network.fc1.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
     assert not network.get_parameter("conv1.bias").any()
-
-
-def test_the_loss_is_the_cross_entropy_summed_over_the_window() -> None:
-    logits = torch.zeros(8, 25)
-    loss = loss_of(logits, torch.ones(8, 5, 5), None)
-    assert loss.item() == pytest.approx(25 * 0.693147, rel=1e-5)
-
-
-def test_unlabelled_pixels_teach_nothing() -> None:
-    torch.manual_seed(0)
-    logits, labels = torch.randn(2, 1, 16, 16), (torch.rand(2, 16, 16) > 0.8).float()
-    weights = torch.ones_like(labels)
-    weights[:, :8] = 0
-    changed = labels.clone()
-    changed[:, :8] = 1 - changed[:, :8]
-    assert loss_of(logits, labels, weights) == loss_of(logits, changed, weights)
 
 
 def test_the_survey_network_stays_under_40_thousand_multiply_adds_and_2_mb() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pavemap.training.config import TrainConfig
 from pavemap.training.crops import CropSampler
@@ -82,24 +80,3 @@ def sampler_of(
 def scaled(pixels: Tensor) -> Tensor:
     """Bytes (N, H, W, C) as floats (N, C, H, W) in [-1, 1], channels last in memory."""
     return pixels.permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1.0)
-
-
-def loss_of(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """The loss of a batch, a mean over its samples, so equal shares on workers average to it.
-
-    For windows (N, s*s) it is the paper's cross entropy summed over the window (section II.C);
-    for maps (N, 1, H, W) cross entropy plus Dice of each sample.
-    """
-    if logits.ndim == 2:
-        losses = functional.binary_cross_entropy_with_logits(
-            logits, labels.flatten(1), reduction="none"
-        )
-        return losses.sum(1).mean()
-    logits = logits[:, 0]
-    weights = torch.ones_like(labels) if weights is None else weights
-    entropy = functional.binary_cross_entropy_with_logits(logits, labels, weight=weights)
-    found = torch.sigmoid(logits) * weights
-    wanted = labels * weights
-    both = (found * wanted).sum((1, 2))
-    dice = (2 * both + 50.0) / (found.sum((1, 2)) + wanted.sum((1, 2)) + 50.0)
-    return entropy * 2.0 + 0.5 * (1 - dice).mean()

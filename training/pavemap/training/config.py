@@ -13,6 +13,7 @@ from pavemap.training.errors import BadTrainingConfig
 
 Architecture = Literal["fan2018", "survey-unet"]
 Precision = Literal["auto", "bf16", "fp32"]
+Loss = Literal["overlap", "tolerant"]
 
 INTENDED_USE = (
     "Finding cracks in vertical colour imagery of paved roads, at the pixel sizes of gsd_range_m, for "
@@ -90,6 +91,10 @@ class TrainConfig(BaseModel):
     start_from: str | None = Field(
         default=None,
         description="model to learn on from: a shipped one's name, a model version, or a folder",
+    )
+    loss: Loss = Field(
+        default="overlap",
+        description="of maps: 'tolerant' counts as the metric does, 2 pixels aside are right",
     )
     iterations: int = Field(default=30_000, ge=1)
     batch_size: int = Field(default=256, ge=1)

@@ -23,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pavemap.training.architectures import build_network, build_sampler, loss_of, scaled
+from pavemap.training.architectures import build_network, build_sampler, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.device import autocast, channels_last, flush_subnormals
+from pavemap.training.losses import loss_of
 from pavemap.training.samples import Batch, Sampler
 from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
 
@@ -181,7 +182,7 @@ def train_step(
     weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
     with autocast(device, config.precision):
         logits = model(pixels)
-    loss = loss_of(logits.float(), labels, weights)
+    loss = loss_of(logits.float(), labels, weights, kind=config.loss)
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss * share.weight)
     state.optimizer.step()

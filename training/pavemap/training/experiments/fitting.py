@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pavemap.training.architectures import build_network, loss_of, sampler_of, scaled
+from pavemap.training.architectures import build_network, sampler_of, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.device import autocast, channels_last, flush_subnormals
@@ -22,6 +22,7 @@ from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.experiments.trainings import Training
 from pavemap.training.loop import learning_rate, make_optimizer
+from pavemap.training.losses import loss_of
 from pavemap.training.network import FanNet
 from pavemap.training.samples import Batch, Sampler
 from pavemap.training.start import start_weights
@@ -145,7 +146,7 @@ def _step(config: TrainConfig, state: Progress, following: Next, device: torch.d
     pixels, labels, weights = following()
     with autocast(device, config.precision):
         logits = state.network(pixels)
-    loss = loss_of(logits.float(), labels, weights)
+    loss = loss_of(logits.float(), labels, weights, kind=config.loss)
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     state.optimizer.step()

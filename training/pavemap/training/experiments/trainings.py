@@ -65,9 +65,10 @@ class Training:
         cls, folder: Path, config: TrainConfig, sets: Sequence[Images], draw: Draw | None = None
     ) -> Training:
         """The training of these settings on these images, among those kept in `folder`."""
-        settings = config.model_dump(mode="json", exclude=BESIDE)
+        # What is left at its default is not said: options added later change no training kept before.
+        settings = config.model_dump(mode="json", exclude=BESIDE, exclude_defaults=True)
         if config.schedule == "constant":
-            del settings["iterations"]
+            settings.pop("iterations", None)
         made_of = {
             "settings": settings,
             "draw": None if draw is None else asdict(draw),

@@ -1,0 +1,63 @@
+"""The losses say what they are said to: the tolerant one is the paper's metric, softly counted."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pavemap.training.config import Loss
+from pavemap.training.losses import F1_PRIOR_PX, loss_of, overlap_loss, soft_f1, tolerant_loss
+from pavemap.training.metrics import count
+
+
+def test_the_loss_of_windows_is_the_cross_entropy_summed_over_the_window() -> None:
+    loss = loss_of(torch.zeros(8, 25), torch.ones(8, 5, 5), None)
+    assert loss.item() == pytest.approx(25 * 0.693147, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["overlap", "tolerant"])
+def test_unlabelled_pixels_teach_nothing(kind: Loss) -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 1, 16, 16), (torch.rand(2, 16, 16) > 0.8).float()
+    weights = torch.ones_like(labels)
+    weights[:, :8] = 0
+    changed = labels.clone()
+    changed[:, :8] = 1 - changed[:, :8]
+    losses = [loss_of(logits, one, weights, kind=kind) for one in (labels, changed)]
+    assert losses[0] == losses[1]
+
+
+def test_soft_f1_of_a_mask_is_the_metric_but_for_the_pixels_given() -> None:
+    rng = np.random.default_rng(0)
+    found, true = rng.random((2, 200, 200)) > 0.97
+    counts = count(found, true, frame_px=0)
+    precision = (counts.right + F1_PRIOR_PX) / (counts.detected + F1_PRIOR_PX)
+    recall = (counts.found + F1_PRIOR_PX) / (counts.true + F1_PRIOR_PX)
+    wanted = 2 * precision * recall / (precision + recall)
+    assert soft_f1(_map(found), _map(true)).item() == pytest.approx(wanted, rel=1e-5)
+    assert wanted == pytest.approx(counts.score.f1, abs=0.03)
+
+
+def test_a_crack_beside_its_label_is_right_within_two_pixels() -> None:
+    line = _line(16)
+    assert soft_f1(_line(18), line).item() == pytest.approx(1.0)
+    assert soft_f1(_line(19), line).item() < 0.5
+
+
+@pytest.mark.parametrize("loss", [overlap_loss, tolerant_loss])
+def test_what_is_found_where_nothing_is_costs(loss: object) -> None:
+    assert callable(loss)
+    nothing, everywhere = torch.zeros(1, 32, 32), torch.ones(1, 32, 32)
+    logits = torch.full((1, 32, 32), -8.0)
+    found = logits + 16 * _line(10)
+    assert loss(found, nothing, everywhere) > loss(logits, nothing, everywhere) + 0.1
+
+
+def _line(row: int) -> Tensor:
+    mask = torch.zeros(1, 32, 32)
+    mask[:, row] = 1
+    return mask
+
+
+def _map(mask: np.ndarray) -> Tensor:
+    return torch.from_numpy(mask[None].astype(np.float32))
