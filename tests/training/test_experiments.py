@@ -161,6 +161,7 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
     }
     assert tested == {"cfd": {"cfd/train": 10}, "second": {"second/test": 1}}
     left = leave_one_out.without(load_config(config), "cfd")
+    assert left.start_from is None
     assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
 
 

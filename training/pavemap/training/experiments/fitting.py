@@ -40,6 +40,7 @@ class Trained:
     network: nn.Module
     losses: list[tuple[int, float]]  # iteration, mean loss since the last one
     seconds: float  # of iterations, earlier sessions included
+    checkpoint: Path  # where its last state is kept
 
 
 def fit_patches(
@@ -133,7 +134,7 @@ def _fit(
         seconds = before_s + time.monotonic() - started
     if state.average is not None:
         network.load_state_dict(state.average)
-    return Trained(network.eval(), losses, seconds)
+    return Trained(network.eval(), losses, seconds, training.checkpoint(state.iteration))
 
 
 def _step(config: TrainConfig, state: Progress, following: Next, device: torch.device) -> Tensor:

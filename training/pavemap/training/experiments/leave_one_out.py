@@ -40,9 +40,13 @@ def set_of(source: DataSource) -> str:
 
 
 def without(config: TrainConfig, name: str) -> TrainConfig:
-    """The configuration without a set, in training and in validation."""
+    """The configuration without a set, in training and in validation; from fresh weights.
+
+    A model that the configuration learns on from may have seen the set.
+    """
     return config.model_copy(
         update={
+            "start_from": None,
             "data": tuple(source for source in config.data if set_of(source) != name),
             "validation": tuple(s for s in config.validation if set_of(s) != name),
         }
@@ -74,7 +78,8 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
         tests = {s.label: read_source(s) for s in tests_of(whole, name)}
         held = [image for source in config.validation for image in read_source(source)]
         sets = [read_source(source) for source in config.data]
-        found = config_run(config, sets, tests, held, options)
+        model = options.output / EXPERIMENT.name / "models" / f"without-{name}"
+        found = config_run(config, sets, tests, held, options, model=model)
         return {"left_out": name, "config": whole.name, **found}
 
     return Run(f"without-{name}/{config.iterations}-iterations/seed-{seed}", perform)

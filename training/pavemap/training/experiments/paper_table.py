@@ -10,7 +10,9 @@ import torch
 
 from pavemap.training.aiglern import read_aiglern
 from pavemap.training.baselines.systems import SYSTEMS
+from pavemap.training.card import read_card
 from pavemap.training.config import TrainConfig, load_config
+from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.figures import (
     OTHER_COLUMNS,
     f1_of,
@@ -31,6 +33,7 @@ from pavemap.training.experiments.recipes import (
     scored_run,
 )
 from pavemap.training.experiments.scoring import detector_of, scores_of
+from pavemap.training.finish import write_model
 from pavemap.training.inference import CrackModel
 from pavemap.training.registry import find_model
 
@@ -142,6 +145,8 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
     )
 
     def perform() -> Record:
+        if split.name != "split":
+            _refuse_a_start_that_knows(config, "cfd")
         train, validation = kept_back(split.train)
         return {
             **_named("cfd", config.name, split),
@@ -158,13 +163,35 @@ def config_run(
     tests: Mapping[str, Images],
     validation: Images,
     options: Options,
+    *,
+    model: Path | None = None,
 ) -> Record:
-    """Train a configuration's network in this process on image sets (weights by its sources)."""
-    device = options.device()
+    """Train a configuration's network in this process on image sets (weights by its sources).
 
+    With `model` it is left there as a model folder that other trainings can start from.
+    """
+    device = options.device()
     trained = fit_batches(config, sets, device=torch.device(device), trainings=options.trainings)
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
-    return scored_run(detect, trained, config, tests, validation)
+    record = scored_run(detect, trained, config, tests, validation)
+    if model is not None:
+        model.parent.mkdir(parents=True, exist_ok=True)
+        plain = config.model_copy(update={"validation": (), "tests": ()})
+        write_model(plain, trained.checkpoint, model, seconds=trained.seconds)
+    return record
+
+
+def _refuse_a_start_that_knows(config: TrainConfig, name: str) -> None:
+    """Folds test on every image, so none may have been in what the weights come from."""
+    if config.start_from is None:
+        return
+    card = read_card(find_model(config.start_from))
+    if any(entry.startswith(f"{name}/") for entry in card.data):
+        raise BadTrainingConfig(
+            f"{config.name} starts from {card.model_id}, which was trained on images of {name} that its folds "
+            f"would be tested on. Start from a model that wasn't: `pavemap experiment leave-one-out "
+            f"--only without-{name}` makes one."
+        )
 
 
 def _aiglern_split(images: Images) -> Split:

@@ -99,7 +99,7 @@ class Training:
 
     def save(self, state: Progress, losses: Losses, seconds: float) -> None:
         """Keep the state of now, and of the former ones those of every ten thousandth iteration."""
-        folder = self.folder / f"iteration-{state.iteration:07d}"
+        folder = self.checkpoint(state.iteration)
         if folder.exists():
             return
         former = [path for path in self._saved() if _iteration(path) < state.iteration]
@@ -109,6 +109,10 @@ class Training:
             if _iteration(path) % KEPT_EVERY:
                 shutil.rmtree(path)
                 _log(path).unlink(missing_ok=True)
+
+    def checkpoint(self, iteration: int) -> Path:
+        """The folder of the state after an iteration."""
+        return self.folder / f"iteration-{iteration:07d}"
 
     def _saved(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("iteration-*") if path.is_dir())
