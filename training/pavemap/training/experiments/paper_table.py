@@ -188,9 +188,8 @@ def _refuse_a_start_that_knows(config: TrainConfig, name: str) -> None:
     card = read_card(find_model(config.start_from))
     if any(entry.startswith(f"{name}/") for entry in card.data):
         raise BadTrainingConfig(
-            f"{config.name} starts from {card.model_id}, which was trained on images of {name} that its folds "
-            f"would be tested on. Start from a model that wasn't: `pavemap experiment leave-one-out "
-            f"--only without-{name}` makes one."
+            f"{config.name} starts from {card.model_id}, which was trained on {name}; folds test on all "
+            f"of it. Start from a model of `pavemap experiment leave-one-out --only without-{name}`."
         )
 
 
