@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ def write_model_folder(
     arguments: dict[str, int | bool] | None = None,
     channels: int = 3,
     learnt: bool = False,
+    data: Sequence[str] = (),
 ) -> Path:
     """A valid model folder with weights of a fixed seed; `learnt`: its context says something, too."""
     folder.mkdir(parents=True)
@@ -38,6 +40,7 @@ def write_model_folder(
         gsd_range_m=(0.001, 0.004),
         reach_px=dense_form(network, stride=1).reach_px,
         threshold=0.5,
+        data=list(data),
         digest=file_digest(folder / WEIGHTS_FILE),
         created="2026-01-01T00:00:00+00:00",
     )

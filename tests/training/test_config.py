@@ -33,6 +33,8 @@ def test_the_defaults_are_the_papers() -> None:
         ({"batch_size": 10, "workers": 3}, "can't be shared equally by 3 workers"),
         ({"gsd_m": 0.01}, "gsd_range_m"),
         ({"architecture": "vgg"}, "architecture"),
+        ({"loss": "tolerant", "architecture_args": {"context": False}}, "context = true"),
+        ({"loss": "tolerant", "architecture_args": {"size": 3}}, "size of 5"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:

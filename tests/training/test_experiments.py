@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from pavemap.platform.cli.main import app
 from pavemap.training.aiglern import read_aiglern
+from pavemap.training.card import read_card
 from pavemap.training.config import load_config
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.experiments import fitting, leave_one_out, paper_table, studies, trainings
@@ -31,6 +32,7 @@ from pavemap.training.network import FanNet
 from pavemap.training.pictures import MISSED, RIGHT, WRONG, judged
 from training.at_once import names_of, runs_that_name_their_process
 from training.drawing import draw_image, mask_of, write_png, write_set
+from training.models import write_model_folder
 
 CPU = torch.device("cpu")
 
@@ -160,9 +162,28 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
         for record in Ledger(path.parent).records().values()
     }
     assert tested == {"cfd": {"cfd/train": 10}, "second": {"second/test": 1}}
+    kept = read_card(path.parent / "models" / "without-cfd")
+    assert [entry.split(" ")[0] for entry in kept.data] == ["second/train"]
     left = leave_one_out.without(load_config(config), "cfd")
     assert left.start_from is None
     assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
+
+
+def test_folds_refuse_a_start_that_has_seen_their_images(options: Options, tmp_path: Path) -> None:
+    seen = write_model_folder(
+        tmp_path / "seen", arguments={"width": 4}, data=["cfd/train (10 images)"]
+    )
+    config = tmp_path / "onward.toml"
+    config.write_text(
+        f'name = "onward"\noutput = "out"\narchitecture = "survey-unet"\nstart_from = "{seen}"\n'
+        "architecture_args = { width = 4 }\nbatch_size = 2\ncrop_px = 32\n"
+        f'[[data]]\nfolder = "{options.data / "cfd"}"\n'
+    )
+    folds = replace(options, configs=(config,), folds=2, only=("cfd/onward",))
+    with pytest.raises(BadTrainingConfig, match="folds test on all of it"):
+        perform(paper_table.EXPERIMENT, folds)
+    done = Ledger(options.output / "paper-table").records().values()
+    assert [record["split"] for record in done] == ["split"]
 
 
 def test_a_report_is_in_the_order_of_its_numbers_whichever_run_ended_first(

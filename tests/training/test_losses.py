@@ -1,13 +1,19 @@
 """The losses say what they are said to: the tolerant one is the paper's metric, softly counted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pavemap.training.config import Loss
+from pavemap.training.config import Loss, parse_config
+from pavemap.training.experiments import fitting
+from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.losses import F1_PRIOR_PX, loss_of, overlap_loss, soft_f1, tolerant_loss
 from pavemap.training.metrics import count
+from pavemap.training.network import FanNet
+from training.drawing import draw_image
 
 
 def test_the_loss_of_windows_is_the_cross_entropy_summed_over_the_window() -> None:
@@ -51,6 +57,31 @@ def test_what_is_found_where_nothing_is_costs(loss: object) -> None:
     logits = torch.full((1, 32, 32), -8.0)
     found = logits + 16 * _line(10)
     assert loss(found, nothing, everywhere) > loss(logits, nothing, everywhere) + 0.1
+
+
+def test_the_papers_network_learns_on_crops_by_the_tolerant_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "REPORTED_EVERY", 10)
+    config = parse_config(
+        {
+            "name": "maps",
+            "output": tmp_path,
+            "data": [{"folder": tmp_path}],
+            "loss": "tolerant",
+            "iterations": 30,
+            "batch_size": 2,
+            "crop_px": 32,
+            "report_every": 1,
+            "average_decay": 0.0,
+        }
+    )
+    fitted = fit_batches(
+        config, [[draw_image(0)]], device=torch.device("cpu"), trainings=tmp_path / "trainings"
+    )
+    before, after = fitted.losses[0][1], fitted.losses[-1][1]
+    assert isinstance(fitted.network, FanNet)
+    assert after < before
 
 
 def _line(row: int) -> Tensor:

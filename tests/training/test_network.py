@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from pavemap.training.architectures import build_network
+from pavemap.training.dense import dense_form
 from pavemap.training.errors import BadModel
 from pavemap.training.network import Border, FanNet
 from pavemap.training.survey_net import SurveyNet
@@ -55,6 +57,27 @@ def test_weights_start_by_xavier(border: Border) -> None:
     assert network.fc1.weight.abs().max() <= bound
     assert network.fc1.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
     assert not network.get_parameter("conv1.bias").any()
+
+
+def test_the_papers_network_sees_an_image_as_its_dense_form_does() -> None:
+    torch.manual_seed(0)
+    network = FanNet(border="context").eval()
+    image = torch.rand(2, 3, 40, 52) * 2 - 1
+    form = dense_form(network, stride=4)
+    extended = functional.pad(image, (form.pad_before, form.pad_after) * 2, mode="reflect")
+    with torch.inference_mode():
+        seen, wanted = torch.sigmoid(network(image)[:, 0]), form(extended)
+    # Where two windows meet their logits are averaged here, and their probabilities there.
+    assert torch.allclose(seen, wanted, atol=1e-3)
+    assert torch.allclose(seen[:, 3:-2:4, 3:-2:4], wanted[:, 3:-2:4, 3:-2:4], atol=1e-6)
+
+
+def test_a_network_that_makes_no_map_says_so() -> None:
+    image = torch.zeros(1, 3, 64, 64)
+    with pytest.raises(ValueError, match="patches alone"):
+        FanNet(border="zeros")(image)
+    with pytest.raises(ValueError, match="leave gaps"):
+        FanNet(border="context", size=3)(image)
 
 
 def test_the_survey_network_stays_under_40_thousand_multiply_adds_and_2_mb() -> None:

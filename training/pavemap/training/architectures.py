@@ -57,8 +57,11 @@ def build_sampler(config: TrainConfig, network: nn.Module) -> Sampler:
 def sampler_of(
     config: TrainConfig, network: nn.Module, sets: Sequence[Sequence[LabelledImage]]
 ) -> Sampler:
-    """The sampler that suits a network, on images already read, a set for each of the config's."""
-    if isinstance(network, FanNet):
+    """The sampler that suits a network, on images already read, a set for each of the config's.
+
+    The paper's network is taught on patches, or by the tolerant loss on crops as the others are.
+    """
+    if isinstance(network, FanNet) and config.loss != "tolerant":
         return PatchSampler(
             [image for images in sets for image in images],
             before_px=network.before_px,

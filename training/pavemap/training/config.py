@@ -153,6 +153,13 @@ class TrainConfig(BaseModel):
                 f"workers_min {self.workers_min} is more than workers {self.workers}; "
                 "workers is the most that an elastic run takes"
             )
+        given = {"context": True, "size": 5, **self.architecture_args}
+        maps = self.architecture != "fan2018" or (given["context"] and int(given["size"]) >= 5)
+        if self.loss == "tolerant" and not maps:
+            raise ValueError(
+                "the tolerant loss is of maps; the paper's network makes them with context = true and a "
+                "size of 5 or more"
+            )
         if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
             raise ValueError("gsd_m must lie inside gsd_range_m")
         return self

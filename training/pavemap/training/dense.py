@@ -21,6 +21,7 @@ from pavemap.training.network import (
     FanNet,
 )
 from pavemap.training.survey_net import SurveyNet
+from pavemap.training.voting import averaged, grid_size, voting_kernel
 from pavemap.training.zero_border import (
     CONVOLUTION_1,
     CONVOLUTION_2,
@@ -96,9 +97,7 @@ class DenseFan(DenseForm):
             _as_convolution(network.fc2, 1), nn.ReLU(),
             _as_convolution(network.fc3, 1), nn.Sigmoid(),
         )  # fmt: skip
-        cells = network.size * network.size
-        votes = torch.eye(cells).reshape(cells, 1, network.size, network.size)
-        self.register_buffer("votes", votes)
+        self.register_buffer("votes", voting_kernel(network.size))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities (N, h - P, w - P) with P = pad_before + pad_after."""
@@ -112,8 +111,8 @@ class DenseFan(DenseForm):
 
     def _grid(self, pixels: Tensor, height: int, width: int) -> Tensor:
         """The windows (N, s*s, rows, columns) of the grid of patches."""
-        stride, span = self.stride, 2 * (self.size // 2)
-        rows, columns = (height + span - 1) // stride + 1, (width + span - 1) // stride + 1
+        stride = self.stride
+        rows, columns = grid_size(height, width, size=self.size, stride=stride)
         if stride == 4:
             return next(self._phases(pixels))[2][:, :, :rows, :columns]
         grid: Tensor | None = None
@@ -136,18 +135,8 @@ class DenseFan(DenseForm):
                 yield top + 2 * below, left + 2 * right, self.windows(self.join(pooled))
 
     def _vote(self, grid: Tensor, height: int, width: int) -> Tensor:
-        kernel = cast(Tensor, self.votes).to(grid.dtype)
-        start = 2 * (self.size // 2)
-        inside = (slice(None), 0, slice(start, start + height), slice(start, start + width))
-        total = functional.conv_transpose2d(grid, kernel, stride=self.stride)[inside]
-        # How many windows reach a pixel depends on its row and its column alone.
-        rows = self._votes_along(grid.shape[2], total.device)[start : start + height]
-        columns = self._votes_along(grid.shape[3], total.device)[start : start + width]
-        return total.float() / (rows[:, None] * columns[None, :])
-
-    def _votes_along(self, count: int, device: torch.device) -> Tensor:
-        ones, window = (torch.ones(1, 1, number, device=device) for number in (count, self.size))
-        return functional.conv_transpose1d(ones, window, stride=self.stride)[0, 0]
+        votes = cast(Tensor, self.votes)
+        return averaged(grid, height, width, votes=votes, size=self.size, stride=self.stride)
 
 
 class DenseZeroFan(DenseFan):

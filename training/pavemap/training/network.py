@@ -6,6 +6,9 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from pavemap.training.voting import averaged, grid_size, voting_kernel
 
 PATCH_PX = 27  # the paper's h = 13
 PATCH_CENTRE = 13
@@ -16,6 +19,7 @@ Border = Literal["zeros", "context"]
 # floor of 27 -> 13 -> 6 leaves the frame's last rows unread.
 CONTEXT_BEFORE = 6
 CONTEXT_AFTER = 3
+MAP_STRIDE_PX = 4  # two poolings
 
 
 class FanNet(nn.Module):
@@ -57,14 +61,47 @@ class FanNet(nn.Module):
         """Pixels a patch reaches below and right of its centre pixel."""
         return PATCH_PX - 1 - PATCH_CENTRE + (CONTEXT_AFTER if self.border == "context" else 0)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """Logits (N, s*s) of the windows centred in patches (N, C, P, P) scaled to [-1, 1]."""
-        # The larger of two, then what is above zero, is the same either way round; this way round
-        # the rectifier has a quarter of the work, and a training step takes three quarters of the time.
-        x = self.conv2(torch.relu_(self.conv1(patches)))
-        x = torch.relu_(self.pool(x))
-        x = self.conv4(torch.relu_(self.conv3(x)))
-        x = torch.relu_(self.pool(x)).flatten(1)
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (N, s*s) of the windows centred in patches (N, C, P, P) scaled to [-1, 1].
+
+        Of larger images (N, C, H, W) the context form gives logits (N, 1, H, W), so that it can be
+        taught on them whole: those of the windows on every fourth pixel, averaged, the image mirrored
+        beyond its border. Raises ValueError for the paper's zeros, which each patch has of its own, and
+        for windows so small that they leave pixels without one.
+        """
+        if pixels.shape[3] != self.before_px + self.after_px + 1:
+            return self._maps(pixels)
+        x = self._features(pixels).flatten(1)
         x = self.dropout(torch.relu(self.fc1(x)))
         x = self.dropout(torch.relu(self.fc2(x)))
         return cast(Tensor, self.fc3(x))
+
+    def _maps(self, images: Tensor) -> Tensor:
+        if self.border == "zeros":
+            raise ValueError("the network with zeros around each patch reads patches alone")
+        if self.size < MAP_STRIDE_PX:
+            raise ValueError(f"windows of {self.size} px on every fourth pixel leave gaps in a map")
+        half = self.size // 2
+        before, after = self.before_px + half, self.after_px + half
+        x = functional.pad(images, (before, after, before, after), mode="reflect")
+        x = self.dropout(torch.relu(_everywhere(self.fc1, self._features(x), side=6)))
+        x = self.dropout(torch.relu(_everywhere(self.fc2, x)))
+        (height, width), side = images.shape[2:], {"size": self.size, "stride": MAP_STRIDE_PX}
+        rows, columns = grid_size(height, width, **side)
+        grid = _everywhere(self.fc3, x)[:, :, :rows, :columns]
+        votes = voting_kernel(self.size).to(grid.device)
+        return averaged(grid, height, width, votes=votes, **side)[:, None]
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        # The larger of two, then what is above zero, is the same either way round; this way round
+        # the rectifier has a quarter of the work, and a training step takes three quarters of the time.
+        x = self.conv2(torch.relu_(self.conv1(pixels)))
+        x = torch.relu_(self.pool(x))
+        x = self.conv4(torch.relu_(self.conv3(x)))
+        return torch.relu_(self.pool(x))
+
+
+def _everywhere(layer: nn.Linear, x: Tensor, *, side: int = 1) -> Tensor:
+    """A fully connected layer at every place of maps (N, C, H, W): a convolution of its weights."""
+    weight = layer.weight.view(layer.out_features, -1, side, side)
+    return functional.conv2d(x, weight, layer.bias)

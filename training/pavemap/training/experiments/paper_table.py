@@ -188,8 +188,8 @@ def _refuse_a_start_that_knows(config: TrainConfig, name: str) -> None:
     card = read_card(find_model(config.start_from))
     if any(entry.startswith(f"{name}/") for entry in card.data):
         raise BadTrainingConfig(
-            f"{config.name} starts from {card.model_id}, which was trained on {name}; folds test on all "
-            f"of it. Start from a model of `pavemap experiment leave-one-out --only without-{name}`."
+            f"{config.name} starts from {card.model_id}, which was trained on {name}, and folds test "
+            f"on all of it. Start from a model of `pavemap experiment leave-one-out --only without-{name}`."
         )
 
 
