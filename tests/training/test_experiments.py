@@ -121,7 +121,7 @@ def test_studies_run_and_report(options: Options) -> None:
         "output-size": ("s-1/", "s-7/"),
         "ratio": ("R-1/", "natural"),
         "plain-recipe": ("seed-0", "seed-1"),
-        "towards": ("step-0", "step-7"),
+        "towards": ("step-0", "step-8"),
     }.items():
         small = replace(options, only=only, iterations=2)
         path = perform(find_experiment(name), small)

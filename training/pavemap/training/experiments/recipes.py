@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, TypedDict
 
 import torch
 
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.datasets import LabelledImage
-from pavemap.training.experiments.fitting import Trained, fit_patches
+from pavemap.training.experiments.fitting import Trained, fit_batches, fit_patches
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.patches_on_device import Draw
@@ -26,6 +27,20 @@ from pavemap.training.experiments.scoring import (
 
 PAPERS_ITERATIONS = 30_000
 STUDY_ITERATIONS = 10_000
+# About as many pixels a step as a batch of patches has.
+CROPS: dict[str, Any] = {
+    "loss": "tolerant",
+    "batch_size": 4,
+    "crop_px": 192,
+    "augmentation": {"flips": True, "scale_min": 0.8, "scale_max": 1.25, "light": 0.4},
+}
+
+
+class Where(TypedDict):
+    """On what a training runs and where it is kept."""
+
+    device: torch.device
+    trainings: Path
 
 
 @dataclass(frozen=True)
@@ -38,25 +53,25 @@ class Recipe:
     schedule: Literal["constant", "cosine"] = "constant"
     average_decay: float = 0.0
     even_light: bool = False  # images standardised, in training and in use
+    maps: bool = False  # the context form, taught on crops by the tolerant loss in place of patches
     turned_tests: bool = False  # the mean over the image's eight symmetries
 
     def config(self, options: Options, *, iterations: int, seed: int) -> TrainConfig:
         """The settings of the optimizer, the schedule and the network."""
+        taught = CROPS if self.maps else {}
+        network = {"size": self.size, "channels": self.channels, "context": self.maps}
         return parse_config(
             {
                 "name": "experiment",
                 "output": options.output,
                 "data": [{"folder": options.data}],
-                "architecture_args": {
-                    "size": self.size,
-                    "channels": self.channels,
-                    "context": False,
-                },
+                "architecture_args": network,
                 "iterations": iterations,
                 "schedule": self.schedule,
                 "average_decay": self.average_decay,
                 "seed": seed,
                 "threads": options.threads,
+                **taught,
             }
         )
 
@@ -75,8 +90,11 @@ def run_recipe(
     config = recipe.config(options, iterations=iterations, seed=seed)
     device = options.device()
     images = [_even(image) for image in train] if recipe.even_light else train
-    trained = fit_patches(
-        config, recipe.draw, images, device=torch.device(device), trainings=options.trainings
+    where: Where = {"device": torch.device(device), "trainings": options.trainings}
+    trained = (
+        fit_batches(config, [images], **where)
+        if recipe.maps
+        else fit_patches(config, recipe.draw, images, **where)
     )
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
     return {

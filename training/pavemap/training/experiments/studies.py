@@ -29,7 +29,7 @@ Records = Mapping[str, Record]
 
 SIZES = (1, 3, 5, 7)
 RATIOS: tuple[float | None, ...] = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, None)
-# Each step keeps the former ones, so that a row tells what one change brings.
+# Each step keeps the former ones (crops have no patches to draw): a row tells what one change brings.
 STEPS: Mapping[str, Recipe] = {
     "the paper's recipe": Recipe(),
     "+ turned and mirrored patches": Recipe(draw=Draw(turns=True)),
@@ -47,12 +47,11 @@ STEPS: Mapping[str, Recipe] = {
         even_light=True,
         average_decay=0.999,
     ),
+    "+ taught on crops by the tolerant loss": Recipe(
+        schedule="cosine", even_light=True, average_decay=0.999, maps=True
+    ),
     "+ images tested in eight symmetries": Recipe(
-        draw=Draw(turns=True, light=0.4, near_share=0.5),
-        schedule="cosine",
-        even_light=True,
-        average_decay=0.999,
-        turned_tests=True,
+        schedule="cosine", even_light=True, average_decay=0.999, maps=True, turned_tests=True
     ),
 }
 
