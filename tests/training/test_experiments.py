@@ -169,6 +169,23 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
     assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
 
 
+def test_the_study_of_the_loss_changes_the_loss_alone(options: Options, tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text(
+        'name = "small"\noutput = "out"\narchitecture = "survey-unet"\n'
+        "architecture_args = { width = 4 }\nbatch_size = 2\ncrop_px = 32\n"
+        f'[[data]]\nfolder = "{options.data / "cfd"}"\n'
+    )
+    path = perform(find_experiment("loss"), replace(options, configs=(config,)))
+    records = Ledger(path.parent).records()
+    assert list(records) == [
+        f"small/{loss}/3-iterations/seed-0" for loss in ("overlap", "tolerant")
+    ]
+    first, second = (record["losses"][0][1] for record in records.values())
+    assert first != second
+    assert path.read_text().count("\n| small |") == 2
+
+
 def test_folds_refuse_a_start_that_has_seen_their_images(options: Options, tmp_path: Path) -> None:
     seen = write_model_folder(
         tmp_path / "seen", arguments={"width": 4}, data=["cfd/train (10 images)"]

@@ -32,7 +32,7 @@ class Options:
     stride: int = 1  # grid of patches of the paper's network when it is tested
     only: tuple[str, ...] = ()  # runs whose key holds one of these
     models: tuple[str, ...] = ()  # finished models for the paper's table, names or folders
-    configs: tuple[Path, ...] = ()  # training configurations for the paper's table
+    configs: tuple[Path, ...] = ()  # training configurations for the paper's table and the loss
     survey_config: Path = Path("training/configs/survey-unet.toml")
     aiglern: Path | None = None
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pavemap.training.errors import BadTrainingConfig
-from pavemap.training.experiments import leave_one_out, paper_table
+from pavemap.training.experiments import leave_one_out, loss_study, paper_table
 from pavemap.training.experiments.plan import Experiment
 from pavemap.training.experiments.studies import STUDIES
 
 EXPERIMENTS: Mapping[str, Experiment] = {
-    one.name: one for one in (paper_table.EXPERIMENT, *STUDIES, leave_one_out.EXPERIMENT)
+    one.name: one
+    for one in (
+        paper_table.EXPERIMENT,
+        *STUDIES,
+        loss_study.EXPERIMENT,
+        leave_one_out.EXPERIMENT,
+    )
 }
 
 
