@@ -1,7 +1,7 @@
 """Validates a finished model again: `python -m pavemap.training.validate MODEL --config FILE`.
 
 Calibration, threshold and figures of the card are made anew from the configuration's validation sets, as
-at the end of training; the weights stay.
+at the end of training, with the vectoriser's parameters and the limits that it gives; the weights stay.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def validate(model: Path, config_file: Path) -> ModelCard:
     if not config.validation:
         raise BadTrainingConfig(f"{config_file} names no validation sets; add [[validation]].")
     check_sources([*config.validation, *config.tests])
-    card = read_card(model)
+    given = {"vectorize": config.vectorize, "limits": config.notes}
+    card = read_card(model).model_copy(update=given)
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / model.name
         shutil.copytree(model, copy)
