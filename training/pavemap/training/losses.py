@@ -13,6 +13,11 @@ from pavemap.training.metrics import TOLERANCE_PX
 DICE_PRIOR_PX = 50.0
 F1_PRIOR_PX = 25.0
 
+SIDE = 2 * TOLERANCE_PX + 1  # of the window around a pixel
+# Not all of it: a line that lies aside within the tolerance leaves a part of its width outside the window.
+ENOUGH = 0.7
+LEAST_MEAN = 1e-4  # of labels in a window around one: no label is so faint
+
 
 def loss_of(
     logits: Tensor, labels: Tensor, weights: Tensor | None, *, kind: Loss = "overlap"
@@ -53,13 +58,16 @@ def tolerant_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def soft_f1(found: Tensor, true: Tensor) -> Tensor:
-    """The paper's metric (`metrics.count`) of probabilities in place of a mask; (N,) of two (N, H, W).
+    """The paper's F1 (`metrics.count`) of probabilities in place of a mask; (N,) of two (N, H, W).
 
-    Precision is the share of what is found within 2 pixels of what is true, recall the share of what is
-    true within 2 pixels of what is found. The maximum of a window stands for "one of its pixels".
+    Precision is the share of what is found within 2 pixels of what is true, as in the metric. Recall asks
+    for more: in the window of 2 pixels around a true pixel, `ENOUGH` of what is true there must be found.
+    The metric is content with one pixel in that window, and a network taught by just that draws
+    doubtful cracks as dots, which are found as well and cost a tenth when they are wrong.
     """
-    right = (found * _nearby(true)).sum((1, 2)) + F1_PRIOR_PX
-    met = (true * _nearby(found)).sum((1, 2)) + F1_PRIOR_PX
+    right = (found * _most_nearby(true)).sum((1, 2)) + F1_PRIOR_PX
+    share = _mean_nearby(found) / (ENOUGH * _mean_nearby(true)).clamp_min(LEAST_MEAN)
+    met = (true * share.clamp_max(1.0)).sum((1, 2)) + F1_PRIOR_PX
     precision, recall = right / (_area(found) + F1_PRIOR_PX), met / (_area(true) + F1_PRIOR_PX)
     return 2 * precision * recall / (precision + recall)
 
@@ -68,7 +76,9 @@ def _area(maps: Tensor) -> Tensor:
     return maps.sum((1, 2))
 
 
-def _nearby(maps: Tensor) -> Tensor:
-    """The most of the square window around each pixel."""
-    side = 2 * TOLERANCE_PX + 1
-    return functional.max_pool2d(maps.unsqueeze(1), side, stride=1, padding=TOLERANCE_PX).squeeze(1)
+def _most_nearby(maps: Tensor) -> Tensor:
+    return functional.max_pool2d(maps.unsqueeze(1), SIDE, stride=1, padding=TOLERANCE_PX).squeeze(1)
+
+
+def _mean_nearby(maps: Tensor) -> Tensor:
+    return functional.avg_pool2d(maps.unsqueeze(1), SIDE, stride=1, padding=TOLERANCE_PX).squeeze(1)
