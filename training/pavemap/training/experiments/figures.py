@@ -37,6 +37,19 @@ def other_scores(scores: Record) -> list[str]:
 
 
 OTHER_COLUMNS = ["F1 pooled", "F1 at 0 px", "F1 at 5 px", "ODS", "OIS"]
+TRAINED_COLUMNS = ["iterations", "seed"]
+TESTED_COLUMNS = ["threshold", "Pr", "Re", "F1", *OTHER_COLUMNS, "training s"]
+
+
+def trained(record: Record) -> list[str]:
+    """How a run was trained, for `TRAINED_COLUMNS`."""
+    return [f"{record['iterations']:,}", str(record["seed"])]
+
+
+def tested(record: Record, scores: Record) -> list[str]:
+    """What a run scored on one of its test sets, for `TESTED_COLUMNS`."""
+    found = [f"{scores['threshold']:g}", *paper_scores(scores), *other_scores(scores)]
+    return [*found, f"{record['training_s']:.0f}"]
 
 
 def spread(values: Sequence[float]) -> str:

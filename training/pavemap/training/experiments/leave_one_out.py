@@ -8,14 +8,15 @@ from pavemap.training.config import DataSource, TrainConfig, load_config
 from pavemap.training.datasets import list_pairs, read_source
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.figures import (
-    OTHER_COLUMNS,
+    TESTED_COLUMNS,
+    TRAINED_COLUMNS,
     markdown,
-    other_scores,
-    paper_scores,
     precision_recall,
+    tested,
+    trained,
 )
 from pavemap.training.experiments.ledger import Record
-from pavemap.training.experiments.paper_table import config_run
+from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 
 
@@ -66,13 +67,7 @@ def tests_of(config: TrainConfig, name: str) -> Sequence[DataSource]:
 
 
 def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
-    config = without(whole, name).model_copy(
-        update={
-            "seed": seed,
-            "threads": options.threads,
-            "iterations": options.iterations or whole.iterations,
-        }
-    )
+    config = as_asked(without(whole, name), options, seed)
 
     def perform() -> Record:
         tests = {s.label: read_source(s) for s in tests_of(whole, name)}
@@ -96,16 +91,11 @@ def report(records: Mapping[str, Record]) -> Report:
                     record["left_out"],
                     label,
                     str(scores["images"]),
-                    f"{record['iterations']:,}",
-                    str(record["seed"]),
-                    f"{scores['threshold']:g}",
-                    *paper_scores(scores),
-                    *other_scores(scores),
-                    f"{record['training_s']:.0f}",
+                    *trained(record),
+                    *tested(record, scores),
                 ]
             )
-    columns = ["left out", "tested on", "images", "iterations", "seed", "threshold"]
-    columns += ["Pr", "Re", "F1", *OTHER_COLUMNS, "training s"]
+    columns = ["left out", "tested on", "images", *TRAINED_COLUMNS, *TESTED_COLUMNS]
     pictures = {"leave-one-out.png": precision_recall(shown)} if shown else {}
     return Report(markdown(columns, rows), pictures)
 

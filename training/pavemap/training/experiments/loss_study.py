@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from pavemap.training.config import Loss, load_config
+from pavemap.training.config import Loss, TrainConfig, load_config
 from pavemap.training.experiments.figures import (
-    OTHER_COLUMNS,
+    TESTED_COLUMNS,
+    TRAINED_COLUMNS,
     f1_of,
     markdown,
-    other_scores,
-    paper_scores,
     precision_recall,
+    tested,
+    trained,
 )
-from pavemap.training.experiments.images import kept_back, split_of
+from pavemap.training.experiments.images import Split, kept_back, split_of
 from pavemap.training.experiments.ledger import Record
-from pavemap.training.experiments.paper_table import config_run
+from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 
 CONFIG = Path("training/configs/cfd-onward.toml")
@@ -25,32 +26,24 @@ CONFIG = Path("training/configs/cfd-onward.toml")
 
 def runs(options: Options) -> list[Run]:
     """A run for each configuration, loss and seed; the threshold comes from images kept back."""
+    split = split_of(options.data, "cfd")
     return [
-        _run(path, loss, options, seed)
-        for path in options.configs or (CONFIG,)
+        _run(config.model_copy(update={"loss": loss}), split, options, seed)
+        for config in map(load_config, options.configs or (CONFIG,))
         for loss in get_args(Loss)
         for seed in options.seeds or (0,)
     ]
 
 
-def _run(path: Path, loss: Loss, options: Options, seed: int) -> Run:
-    config = load_config(path)
-    config = config.model_copy(
-        update={
-            "loss": loss,
-            "seed": seed,
-            "threads": options.threads,
-            "iterations": options.iterations or config.iterations,
-        }
-    )
-    split = split_of(options.data, "cfd")
+def _run(given: TrainConfig, split: Split, options: Options, seed: int) -> Run:
+    config = as_asked(given, options, seed)
 
     def perform() -> Record:
         train, validation = kept_back(split.train)
         found = config_run(config, [train], {"cfd": split.test}, validation, options)
-        return {"config": config.name, "loss": loss, **found}
+        return {"config": config.name, "loss": config.loss, **found}
 
-    return Run(f"{config.name}/{loss}/{config.iterations}-iterations/seed-{seed}", perform)
+    return Run(f"{config.name}/{config.loss}/{config.iterations}-iterations/seed-{seed}", perform)
 
 
 def report(records: Mapping[str, Record]) -> Report:
@@ -63,17 +56,12 @@ def report(records: Mapping[str, Record]) -> Report:
             [
                 record["config"],
                 record["loss"],
-                f"{record['iterations']:,}",
-                str(record["seed"]),
+                *trained(record),
                 f"{f1_of(record['validation']):.4f}",
-                f"{scores['threshold']:g}",
-                *paper_scores(scores),
-                *other_scores(scores),
-                f"{record['training_s']:.0f}",
+                *tested(record, scores),
             ]
         )
-    columns = ["configuration", "loss", "iterations", "seed", "F1 on images kept back", "threshold"]
-    columns += ["Pr", "Re", "F1", *OTHER_COLUMNS, "training s"]
+    columns = ["configuration", "loss", *TRAINED_COLUMNS, "F1 on images kept back", *TESTED_COLUMNS]
     pictures = {"loss.png": precision_recall(shown)} if shown else {}
     return Report(markdown(columns, rows), pictures)
 

@@ -135,14 +135,7 @@ def _model_run(model: str, split: Split, options: Options) -> Run:
 
 def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
     """A configuration's network and recipe on a split; its threshold from images kept back."""
-    config = load_config(path)
-    config = config.model_copy(
-        update={
-            "seed": seed,
-            "threads": options.threads,
-            "iterations": options.iterations or config.iterations,
-        }
-    )
+    config = as_asked(load_config(path), options, seed)
 
     def perform() -> Record:
         if split.name != "split":
@@ -155,6 +148,14 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
 
     key = f"cfd/{config.name}/{config.iterations}-iterations/seed-{seed}/{split.name}"
     return Run(key, perform)
+
+
+def as_asked(config: TrainConfig, options: Options, seed: int) -> TrainConfig:
+    """A configuration with the seed, the threads and, where they are given, the iterations of a run."""
+    iterations = options.iterations or config.iterations
+    return config.model_copy(
+        update={"seed": seed, "threads": options.threads, "iterations": iterations}
+    )
 
 
 def config_run(
