@@ -21,6 +21,7 @@ def write_model_folder(
     channels: int = 3,
     learnt: bool = False,
     data: Sequence[str] = (),
+    threshold: float = 0.5,
 ) -> Path:
     """A valid model folder with weights of a fixed seed; `learnt`: its context says something, too."""
     folder.mkdir(parents=True)
@@ -39,7 +40,7 @@ def write_model_folder(
         gsd_m=0.002,
         gsd_range_m=(0.001, 0.004),
         reach_px=dense_form(network, stride=1).reach_px,
-        threshold=0.5,
+        threshold=threshold,
         data=list(data),
         digest=file_digest(folder / WEIGHTS_FILE),
         created="2026-01-01T00:00:00+00:00",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from pavemap.platform.cli.main import app
@@ -19,7 +20,14 @@ from pavemap.training.aiglern import read_aiglern
 from pavemap.training.card import read_card
 from pavemap.training.config import load_config
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
-from pavemap.training.experiments import fitting, leave_one_out, paper_table, studies, trainings
+from pavemap.training.experiments import (
+    fitting,
+    leave_one_out,
+    paper_table,
+    self_training,
+    studies,
+    trainings,
+)
 from pavemap.training.experiments.images import folds_of, kept_back
 from pavemap.training.experiments.ledger import FILE, Ledger, Record
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
@@ -169,13 +177,18 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
     assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
 
 
-def test_the_study_of_the_loss_changes_the_loss_alone(options: Options, tmp_path: Path) -> None:
-    config = tmp_path / "small.toml"
-    config.write_text(
-        'name = "small"\noutput = "out"\narchitecture = "survey-unet"\n'
-        "architecture_args = { width = 4 }\nbatch_size = 2\ncrop_px = 32\n"
+def small_config(options: Options, path: Path, *, start_from: Path | None = None) -> Path:
+    path.write_text(
+        f'name = "{path.stem}"\noutput = "out"\narchitecture = "survey-unet"\n'
+        + (f'start_from = "{start_from}"\n' if start_from else "")
+        + "architecture_args = { width = 4 }\nbatch_size = 2\ncrop_px = 32\n"
         f'[[data]]\nfolder = "{options.data / "cfd"}"\n'
     )
+    return path
+
+
+def test_the_study_of_the_loss_changes_the_loss_alone(options: Options, tmp_path: Path) -> None:
+    config = small_config(options, tmp_path / "small.toml")
     path = perform(find_experiment("loss"), replace(options, configs=(config,)))
     records = Ledger(path.parent).records()
     assert list(records) == [
@@ -186,16 +199,50 @@ def test_the_study_of_the_loss_changes_the_loss_alone(options: Options, tmp_path
     assert path.read_text().count("\n| small |") == 2
 
 
+def test_what_a_model_finds_is_truth_where_it_is_sure() -> None:
+    image = draw_image(0)
+
+    def at_the_left(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found = np.zeros(pixels.shape[:2], np.uint8)
+        found[:, :9] = 255
+        return found
+
+    # Each side is the left one in two of the eight symmetries, a corner in four.
+    (found,) = self_training.labelled_by(at_the_left, [image], threshold=0.5)
+    middle, corner, side = (50, 60), (3, 3), (50, 3)
+    assert found.pixels is image.pixels
+    assert [bool(found.crack[place]) for place in (middle, corner, side)] == [False, True, False]
+    assert [bool(found.ignore[place]) for place in (middle, corner, side)] == [False, False, True]
+
+
+def test_a_model_taught_by_itself_sees_no_label(
+    options: Options, tmp_path: Path, data: Path
+) -> None:
+    start = write_model_folder(tmp_path / "start", arguments={"width": 4}, threshold=0.045)
+    config = small_config(options, tmp_path / "onward.toml", start_from=start)
+    losses = []
+    for name in ("labelled", "unlabelled"):
+        folder = tmp_path / name
+        shutil.copytree(data / "cfd", folder / "cfd")
+        if name == "unlabelled":
+            for mask in (folder / "cfd" / "masks").iterdir():
+                write_png(mask, np.zeros((96, 128), np.uint8))
+        asked = replace(options, data=folder, output=tmp_path / f"{name}-out", configs=(config,))
+        path = perform(find_experiment("self-training"), asked)
+        was, taught = Ledger(path.parent).records().values()
+        assert (was["model"], taught["model"]) == ("as it was", "taught by itself")
+        losses.append(taught["losses"])
+    assert losses[0] == losses[1]
+    fresh = small_config(options, tmp_path / "fresh.toml")
+    with pytest.raises(BadTrainingConfig, match="give it a start_from"):
+        perform(find_experiment("self-training"), replace(options, configs=(fresh,)))
+
+
 def test_folds_refuse_a_start_that_has_seen_their_images(options: Options, tmp_path: Path) -> None:
     seen = write_model_folder(
         tmp_path / "seen", arguments={"width": 4}, data=["cfd/train (10 images)"]
     )
-    config = tmp_path / "onward.toml"
-    config.write_text(
-        f'name = "onward"\noutput = "out"\narchitecture = "survey-unet"\nstart_from = "{seen}"\n'
-        "architecture_args = { width = 4 }\nbatch_size = 2\ncrop_px = 32\n"
-        f'[[data]]\nfolder = "{options.data / "cfd"}"\n'
-    )
+    config = small_config(options, tmp_path / "onward.toml", start_from=seen)
     folds = replace(options, configs=(config,), folds=2, only=("cfd/onward",))
     with pytest.raises(BadTrainingConfig, match="folds test on all of it"):
         perform(paper_table.EXPERIMENT, folds)

@@ -1,0 +1,109 @@
+"""Beyond the annotators (the paper's section IV): a model learns from images without labels, by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from pavemap.training.config import TrainConfig, load_config
+from pavemap.training.datasets import LabelledImage
+from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.experiments.figures import (
+    TESTED_COLUMNS,
+    TRAINED_COLUMNS,
+    markdown,
+    precision_recall,
+    tested,
+    trained,
+)
+from pavemap.training.experiments.images import Images, kept_back, split_of
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.experiments.loss_study import CONFIG
+from pavemap.training.experiments.paper_table import as_asked, config_run
+from pavemap.training.experiments.plan import Experiment, Options, Report, Run
+from pavemap.training.experiments.scoring import Detect, scores_of, turned
+from pavemap.training.inference import CrackModel
+from pavemap.training.registry import find_model
+
+SOUND_BELOW = 0.25
+"""A pixel is sound below it, a crack from the model's threshold on, and between them teaches nothing."""
+
+
+def runs(options: Options) -> list[Run]:
+    """The model that a configuration starts from, as it is and after it learnt on from its own finds.
+
+    The labels of CFD's training images are not used: not to learn, nor to choose the threshold.
+    """
+    configs = [load_config(path) for path in options.configs or (CONFIG,)]
+    found = [_teacher_run(config, options) for config in configs]
+    return found + [
+        _pupil_run(as_asked(config, options, seed), options)
+        for config in configs
+        for seed in options.seeds or (0,)
+    ]
+
+
+def labelled_by(detect: Detect, images: Images, *, threshold: float) -> list[LabelledImage]:
+    """Images with what a detector finds in them, in the mean of eight symmetries, for their truth."""
+    found = []
+    for image in images:
+        seen = turned(detect)(image.pixels)
+        crack = np.asarray(seen >= threshold * 255, np.bool_)
+        unsure = np.asarray((seen >= SOUND_BELOW * 255) & ~crack, np.bool_)
+        found.append(replace(image, crack=crack, ignore=unsure))
+    return found
+
+
+def _teacher(config: TrainConfig, options: Options) -> CrackModel:
+    if config.start_from is None:
+        raise BadTrainingConfig(
+            f"{config.name} starts from fresh weights, which can't label images; give it a start_from."
+        )
+    return CrackModel.load(
+        find_model(config.start_from), device=options.device(), threads=options.threads
+    )
+
+
+def _teacher_run(config: TrainConfig, options: Options) -> Run:
+    teacher = _teacher(config, options)
+
+    def perform() -> Record:
+        test = split_of(options.data, "cfd").test
+        scores = scores_of(teacher.detect, test, threshold=teacher.card.threshold)
+        untaught = {"iterations": 0, "seed": config.seed, "training_s": 0.0}
+        return {"model": "as it was", "config": config.name, **untaught, "tests": {"cfd": scores}}
+
+    return Run(f"{config.name}/as-it-was/{teacher.card.model_id}", perform)
+
+
+def _pupil_run(config: TrainConfig, options: Options) -> Run:
+    teacher = _teacher(config, options)
+
+    def perform() -> Record:
+        split = split_of(options.data, "cfd")
+        own = labelled_by(teacher.detect, split.train, threshold=teacher.card.threshold)
+        train, held = kept_back(own)
+        found = config_run(config, [train], {"cfd": split.test}, held, options)
+        return {"model": "taught by itself", "config": config.name, **found}
+
+    key = f"{config.name}/taught-by-itself/{teacher.card.model_id}/{config.iterations}-iterations"
+    return Run(f"{key}/seed-{config.seed}", perform)
+
+
+def report(records: Mapping[str, Record]) -> Report:
+    """A row for each model."""
+    rows, shown = [], {}
+    for record in records.values():
+        scores = record["tests"]["cfd"]
+        shown[f"{record['config']}, {record['model']}"] = scores
+        rows.append([record["config"], record["model"], *trained(record), *tested(record, scores)])
+    columns = ["configuration", "model", *TRAINED_COLUMNS, *TESTED_COLUMNS]
+    pictures = {"self-training.png": precision_recall(shown)} if shown else {}
+    return Report(markdown(columns, rows), pictures)
+
+
+EXPERIMENT = Experiment(
+    "self-training", "a model taught on CFD by what it finds there itself, no labels", runs, report
+)
