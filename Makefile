@@ -22,7 +22,7 @@ demo: .venv/.ready ## Survey the example street: tiles in, map, GeoPackage and r
 	.venv/bin/pavemap demo
 
 test: lint ## Linters, then every test against a real PostGIS and a real local Ray
-	.venv/bin/pytest --numprocesses 2 --dist loadfile
+	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready ## ruff and mypy --strict
 	.venv/bin/ruff check $(CODE)

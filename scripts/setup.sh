@@ -42,9 +42,15 @@ if [ ${#packages[@]} -gt 0 ]; then
         exit 1
     }
     # Debian's package makes and starts a cluster of its own on port 5432; pavemap does not use it.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-    python=$(find_python)
+    distribution() {
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    }
+    as_root true # asks for a password now, if it must
+    distribution &
+    installing=$! # the database's packages come while pip works, but pip needs a python
+    case " ${packages[*]} " in *" python3"*) wait "$installing"; installing=; python=$(find_python) ;; esac
 fi
 [ -n "$python" ] || { echo "Python 3.11 or newer is needed; set PYTHON to one." >&2; exit 1; }
 
@@ -52,5 +58,7 @@ fi
 say "installing the pinned packages into .venv (some minutes the first time)"
 export PIP_CONSTRAINT="$PWD/constraints.txt" PIP_DISABLE_PIP_VERSION_CHECK=1
 export PIP_CACHE_DIR="${PIP_CACHE_DIR:-$PWD/.cache/home/pip}" # nothing is written outside the checkout
-.venv/bin/pip install --quiet --editable '.[dev]'
+# Without --no-compile pip compiles all of torch and Ray, most of which is never imported: a minute and a half.
+.venv/bin/pip install --quiet --no-compile --editable '.[dev]'
+[ -z "${installing:-}" ] || wait "$installing"
 touch .venv/.ready

@@ -31,6 +31,24 @@ settings.load_profile("steady")
 FAST_AND_LOSSY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that start Ray among the others: they wait for processes while those compute."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    with_ray = [
+        some for some in files.values() if any(one.get_closest_marker("ray") for one in some)
+    ]
+    others = [some for some in files.values() if some not in with_ray]
+    every = max(1, len(others) // (len(with_ray) + 1))
+    spread: list[list[pytest.Item]] = []
+    for number, some in enumerate(others):
+        if number % every == 0 and with_ray:
+            spread.append(with_ray.pop(0))
+        spread.append(some)
+    items[:] = [item for some in [*with_ray, *spread] for item in some]
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The maintenance database of a throw-away cluster, or of PAVEMAP_TEST_DATABASE_URL's server."""
