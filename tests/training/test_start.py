@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
+from pavemap.training.finish import write_model
 from pavemap.training.registry import default_card, default_model
-from pavemap.training.start import start_weights
+from pavemap.training.start import former_weights, start_weights, with_former
 from pavemap.training.survey_net import SurveyNet
-from training.drawing import draw_image
+from training.drawing import draw_image, write_set
 from training.models import write_model_folder
 
 
@@ -59,6 +60,61 @@ def test_training_goes_on_from_the_weights(tmp_path: Path) -> None:
     wanted = load_file(former / "weights.safetensors")
     for name, value in trained.network.named_parameters():
         assert torch.allclose(value, wanted[name], atol=1e-6)
+
+
+def test_the_finished_weights_lie_on_the_way_back_to_the_start_by_its_share(tmp_path: Path) -> None:
+    former = write_model_folder(tmp_path / "former", arguments={"width": 4})
+    device, images = torch.device("cpu"), [draw_image(0)]
+    write_set(tmp_path / "set")
+
+    def weights(share: float) -> dict[str, torch.Tensor]:
+        settings = config(
+            tmp_path / "set",
+            start_from=str(former),
+            start_share=share,
+            learning_rate=0.1,
+            iterations=3,
+        )
+        trained = fit_batches(settings, [images], device=device, trainings=tmp_path / "trainings")
+        found = trained.network.state_dict()
+        write_model(
+            settings,
+            trained.checkpoint,
+            tmp_path / "model",
+            former=former_weights(settings),
+        )
+        written = load_file(tmp_path / "model" / "weights.safetensors")
+        assert all(torch.equal(value, written[name]) for name, value in found.items())
+        return found
+
+    start = load_file(former / "weights.safetensors")
+    learnt, between = weights(0.0), weights(0.25)
+    assert len(list((tmp_path / "trainings").iterdir())) == 1, "one training serves both"
+    real = [name for name, value in learnt.items() if value.is_floating_point()]
+    for name in real:
+        mixed = learnt[name] * 0.75 + start[name] * 0.25
+        assert torch.allclose(between[name], mixed, atol=1e-6), name
+    moved = [not torch.allclose(learnt[name], start[name]) for name in real]
+    assert sum(moved) > len(moved) / 2
+
+
+def test_a_level_that_was_added_says_less_by_the_share_of_the_start(tmp_path: Path) -> None:
+    """Where there was nothing, a quarter of the way back to it is three quarters of what is said now."""
+    former = write_model_folder(tmp_path / "former", arguments={"width": 4})
+    network = SurveyNet(width=4, context=True)
+    torch.nn.init.normal_(network.get_submodule("wide.4").get_parameter("weight"))
+    learnt = network.state_dict()
+    mixed = with_former(learnt, load_file(former / "weights.safetensors"), 0.25)
+    level = network.get_submodule("wide").eval()
+    pixels = torch.rand(1, 16, 8, 8)
+    whole = level(pixels)
+    network.load_state_dict(mixed)
+    assert torch.allclose(level(pixels), whole * 0.75, atol=1e-5)
+
+
+def test_a_share_of_a_start_needs_one(tmp_path: Path) -> None:
+    with pytest.raises(BadTrainingConfig, match="name a model there"):
+        config(tmp_path, start_share=0.5)
 
 
 def test_a_network_may_be_given_context_to_learn_on_with(tmp_path: Path) -> None:

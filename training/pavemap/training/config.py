@@ -92,6 +92,12 @@ class TrainConfig(BaseModel):
         default=None,
         description="model to learn on from: a shipped one's name, a model version, or a folder",
     )
+    start_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the weights it started from in the finished ones, so that it forgets less",
+    )
     loss: Loss = Field(
         default="overlap",
         description="of maps: 'tolerant' counts as the metric does, 2 pixels aside are right",
@@ -159,6 +165,10 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 "the tolerant loss is of maps; the paper's network makes them with context = true and a "
                 "size of 5 or more"
+            )
+        if self.start_share and self.start_from is None:
+            raise ValueError(
+                "start_share is of the weights that start_from names; name a model there"
             )
         if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
             raise ValueError("gsd_m must lie inside gsd_range_m")

@@ -28,6 +28,7 @@ from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import best_threshold, length_ratios
 from pavemap.training.manifest import MANIFEST_FILE
+from pavemap.training.start import Weights, with_former
 
 SETTINGS_OF_A_PLACE = frozenset({"output", "ray_address", "mlflow_uri"})
 """What matters where a model was trained only, and is no one else's business."""
@@ -38,11 +39,13 @@ def write_model(
     checkpoint: Path,
     target: Path,
     *,
+    former: Weights | None = None,
     seconds: float = 0.0,
     in_use: Path | None = None,
 ) -> ModelCard:
     """Write `target` with weights.safetensors and card.json, replacing a former model whole.
 
+    The weights are the checkpoint's and, by the configuration's `start_share`, the `former` ones.
     Calibration and threshold come from the validation sets (see `validated`); without any the
     probabilities stay as they are and the threshold is the configured one. Then, all chosen, the test
     sets are scored, and the version `in_use` beside it.
@@ -50,7 +53,8 @@ def write_model(
     temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir(parents=True)
     try:
-        save_file(final_weights(checkpoint), temporary / WEIGHTS_FILE)
+        weights = with_former(final_weights(checkpoint), former, config.start_share)
+        save_file(weights, temporary / WEIGHTS_FILE)
         (temporary / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner alone
         card = _card(config, temporary, iterations=saved_iteration(checkpoint), seconds=seconds)
         write_card(card, temporary)
@@ -61,9 +65,9 @@ def write_model(
             card = scored_on_tests(card, temporary, config.tests, in_use=in_use)
             write_card(card, temporary)
         if target.exists():
-            former = target.with_name(f".{target.name}-former-{uuid.uuid4().hex[:8]}")
-            target.replace(former)
-            shutil.rmtree(former)
+            aside = target.with_name(f".{target.name}-former-{uuid.uuid4().hex[:8]}")
+            target.replace(aside)
+            shutil.rmtree(aside)
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -59,10 +59,10 @@ def train(
 
     Raises BadTrainingConfig, BadTrainingData, or TrainingFailed.
     """
-    from pavemap.training.start import start_weights
+    from pavemap.training.start import former_weights
 
     check(config)
-    start = start_weights(config, registrar)
+    former = former_weights(config, registrar)
     if registrar is not None:
         registrar.in_use()  # a database that can't be reached is better known now than in an hour
     tracking = Tracking.configured(config)
@@ -74,15 +74,17 @@ def train(
             on_progress(values)
 
     with tracking:
-        found = _train(config, start, tell, registrar)
+        found = _train(config, former, tell, registrar)
         tracking.finished(read_card(found.model))
     return found
 
 
 def _train(
-    config: TrainConfig, start: Weights | None, tell: OnProgress, registrar: Registrar | None
+    config: TrainConfig, former: Weights | None, tell: OnProgress, registrar: Registrar | None
 ) -> TrainResult:
     import ray
+
+    from pavemap.training.start import completed
 
     started = time.monotonic()
     owned = not ray.is_initialized()
@@ -96,7 +98,7 @@ def _train(
         )
     try:
         with _followed(config.output, tell):
-            result = _fit(config, start)
+            result = _fit(config, completed(former, config))
     finally:
         if owned:
             ray.shutdown()
@@ -106,7 +108,12 @@ def _train(
     in_use = None if registrar is None else registrar.in_use()
     with result.checkpoint.as_directory() as folder:
         card = write_model(
-            config, Path(folder), config.output / "model", seconds=seconds, in_use=in_use
+            config,
+            Path(folder),
+            config.output / "model",
+            former=former,
+            seconds=seconds,
+            in_use=in_use,
         )
     if registrar is not None:
         registrar.register(config.output / "model")

@@ -17,11 +17,17 @@ from pavemap.training.registrar import Registrar
 from pavemap.training.registry import find_model
 
 Weights = dict[str, Tensor]
-ADDED = "wide."  # a level that a network may be given later: it changes nothing before it learns
+# A level that a network may be given later; its last layer is zero then, so that it changes nothing yet.
+ADDED, ADDED_LAST = "wide.", "wide.4."
 
 
 def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> Weights | None:
-    """The weights that `start_from` names, or None for fresh ones.
+    """All weights to start with: those of `former_weights`, fresh where the network was added to."""
+    return completed(former_weights(config, registrar), config)
+
+
+def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> Weights | None:
+    """The weights of the model that `start_from` names, or None for a fresh start.
 
     It is looked for among the shipped models, as a folder and, with a `registrar`, among the
     platform's model versions. Raises BadTrainingConfig when there is none, when it is damaged, or
@@ -35,20 +41,50 @@ def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> We
         path = checked_weights(folder, card)
     except PavemapError as exc:
         raise BadTrainingConfig(f"start_from: {exc}") from exc
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        fresh = build_network(config.architecture, config.architecture_args).state_dict()
     weights: Weights = load_file(path)
-    added = {name: value for name, value in fresh.items() if name.startswith(ADDED)}
-    weights = {**added, **weights}
-    wanted = {name: tuple(value.shape) for name, value in fresh.items()}
-    if wanted != {name: tuple(value.shape) for name, value in weights.items()}:
+    if _shapes(_fresh(config)) != _shapes(completed(weights, config) or {}):
         arguments = ", ".join(f"{name} = {value}" for name, value in card.architecture_args.items())
         raise BadTrainingConfig(
             f"start_from: {card.model_id} is a {card.architecture} ({arguments}), not the network "
             f"configured here; give architecture and architecture_args as its card does."
         )
     return weights
+
+
+def completed(former: Weights | None, config: TrainConfig) -> Weights | None:
+    """Former weights with fresh ones for a level that the configuration adds."""
+    if former is None:
+        return None
+    added = {name: value for name, value in _fresh(config).items() if name.startswith(ADDED)}
+    return {**added, **former}
+
+
+def with_former(weights: Weights, former: Weights | None, share: float) -> Weights:
+    """Trained weights, moved by a share of the way back to those that the training started from.
+
+    Few images of one road make a model forget others; on the way between its former weights and the new
+    ones lies one that knows both (Wortsman et al., *Robust fine-tuning of zero-shot models*, 2022).
+    """
+    if former is None or not share:
+        return weights
+
+    def mixed(name: str, value: Tensor) -> Tensor:
+        if name in former and value.is_floating_point():
+            return value.lerp(former[name].to(value), share)
+        return value * (1 - share) if name.startswith(ADDED_LAST) else value
+
+    return {name: mixed(name, value) for name, value in weights.items()}
+
+
+def _fresh(config: TrainConfig) -> Weights:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        weights: Weights = build_network(config.architecture, config.architecture_args).state_dict()
+    return weights
+
+
+def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in weights.items()}
 
 
 def _folder(name: str, registrar: Registrar | None) -> Path:

@@ -25,7 +25,7 @@ from pavemap.training.loop import learning_rate, make_optimizer
 from pavemap.training.losses import loss_of
 from pavemap.training.network import FanNet
 from pavemap.training.samples import Batch, Sampler
-from pavemap.training.start import start_weights
+from pavemap.training.start import former_weights, start_weights, with_former
 
 Next = Callable[[], tuple[Tensor, Tensor, Tensor | None]]  # pixels, labels, weights
 SAVED_EVERY = 1000
@@ -132,8 +132,8 @@ def _fit(
             if state.iteration % SAVED_EVERY == 0 or ended:
                 training.save(state, losses, before_s + time.monotonic() - started)
         seconds = before_s + time.monotonic() - started
-    if state.average is not None:
-        network.load_state_dict(state.average)
+    learnt = network.state_dict() if state.average is None else state.average
+    network.load_state_dict(with_former(learnt, former_weights(config), config.start_share))
     return Trained(network.eval(), losses, seconds, training.checkpoint(state.iteration))
 
 

@@ -48,6 +48,7 @@ def without(config: TrainConfig, name: str) -> TrainConfig:
     return config.model_copy(
         update={
             "start_from": None,
+            "start_share": 0.0,
             "data": tuple(source for source in config.data if set_of(source) != name),
             "validation": tuple(s for s in config.validation if set_of(s) != name),
         }

@@ -36,6 +36,7 @@ from pavemap.training.experiments.scoring import detector_of, scores_of
 from pavemap.training.finish import write_model
 from pavemap.training.inference import CrackModel
 from pavemap.training.registry import find_model
+from pavemap.training.start import former_weights
 
 # The paper's own figures: Pr, Re, F1.
 CFD = {
@@ -178,7 +179,8 @@ def config_run(
     if model is not None:
         model.parent.mkdir(parents=True, exist_ok=True)
         plain = config.model_copy(update={"validation": (), "tests": ()})
-        write_model(plain, trained.checkpoint, model, seconds=trained.seconds)
+        former = former_weights(config)
+        write_model(plain, trained.checkpoint, model, former=former, seconds=trained.seconds)
     return record
 
 

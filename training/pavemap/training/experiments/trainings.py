@@ -31,6 +31,7 @@ BESIDE = {
     "licence",
     "intended_use",
     "notes",
+    "start_share",
     "threshold",
     "vectorize",
     "gsd_m",
