@@ -238,6 +238,25 @@ def test_a_model_taught_by_itself_sees_no_label(
         perform(find_experiment("self-training"), replace(options, configs=(fresh,)))
 
 
+def test_what_is_forgotten_is_told_by_the_share_of_the_start_that_is_kept(
+    options: Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sets = dict.fromkeys(("cfd", "other"), ("cfd", "train", "cfd", "test"))
+    for module in ("images", "forgetting"):
+        monkeypatch.setattr(f"pavemap.training.experiments.{module}.SETS", sets)
+    start = write_model_folder(tmp_path / "start", arguments={"width": 4}, threshold=0.045)
+    config = small_config(options, tmp_path / "onward.toml", start_from=start)
+    path = perform(find_experiment("forgetting"), replace(options, configs=(config,)))
+    records = Ledger(path.parent).records().values()
+    assert [record["share"] for record in records] == [1.0, 0.0, 0.25, 0.5, 0.75]
+    assert all(set(record["tests"]) == set(sets) for record in records)
+    assert len(list((options.output / "trainings").iterdir())) == 1
+    assert [line.split("|")[2].strip() for line in path.read_text().splitlines()[2:]] == [
+        "0", "0.25", "0.5", "0.75", "1"
+    ]  # fmt: skip
+    assert (path.parent / "forgetting.png").exists()
+
+
 def test_folds_refuse_a_start_that_has_seen_their_images(options: Options, tmp_path: Path) -> None:
     seen = write_model_folder(
         tmp_path / "seen", arguments={"width": 4}, data=["cfd/train (10 images)"]

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pavemap.training.errors import BadTrainingConfig
-from pavemap.training.experiments import leave_one_out, loss_study, paper_table, self_training
+from pavemap.training.experiments import (
+    forgetting,
+    leave_one_out,
+    loss_study,
+    paper_table,
+    self_training,
+)
 from pavemap.training.experiments.plan import Experiment
 from pavemap.training.experiments.studies import STUDIES
 
@@ -17,6 +23,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         loss_study.EXPERIMENT,
         leave_one_out.EXPERIMENT,
         self_training.EXPERIMENT,
+        forgetting.EXPERIMENT,
     )
 }
 

@@ -56,10 +56,12 @@ def labelled_by(detect: Detect, images: Images, *, threshold: float) -> list[Lab
     return found
 
 
-def _teacher(config: TrainConfig, options: Options) -> CrackModel:
+def teacher_of(config: TrainConfig, options: Options) -> CrackModel:
+    """The model that a configuration starts from. Raises BadTrainingConfig when it names none."""
     if config.start_from is None:
         raise BadTrainingConfig(
-            f"{config.name} starts from fresh weights, which can't label images; give it a start_from."
+            f"{config.name} starts from fresh weights, and this study is of a model that learns on; "
+            "give it a start_from."
         )
     return CrackModel.load(
         find_model(config.start_from), device=options.device(), threads=options.threads
@@ -67,7 +69,7 @@ def _teacher(config: TrainConfig, options: Options) -> CrackModel:
 
 
 def _teacher_run(config: TrainConfig, options: Options) -> Run:
-    teacher = _teacher(config, options)
+    teacher = teacher_of(config, options)
 
     def perform() -> Record:
         test = split_of(options.data, "cfd").test
@@ -79,7 +81,7 @@ def _teacher_run(config: TrainConfig, options: Options) -> Run:
 
 
 def _pupil_run(config: TrainConfig, options: Options) -> Run:
-    teacher = _teacher(config, options)
+    teacher = teacher_of(config, options)
 
     def perform() -> Record:
         split = split_of(options.data, "cfd")

@@ -1,0 +1,92 @@
+"""What a model that learns on forgets of other roads, by the share of its start that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pavemap.training.config import TrainConfig, load_config
+from pavemap.training.experiments.figures import f1_of, lines, markdown
+from pavemap.training.experiments.images import SETS, Images, kept_back, split_of
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.experiments.loss_study import CONFIG
+from pavemap.training.experiments.paper_table import as_asked, config_run
+from pavemap.training.experiments.plan import Experiment, Options, Report, Run
+from pavemap.training.experiments.scoring import scores_of
+from pavemap.training.experiments.self_training import teacher_of
+
+SHARES = (0.0, 0.25, 0.5, 0.75)
+
+
+def runs(options: Options) -> list[Run]:
+    """A configuration that learns on from a model with CFD alone, tested on all sets at hand.
+
+    One training serves all shares; each has its threshold from the images kept back. Share 1 is the
+    model as it was.
+    """
+    configs = [load_config(path) for path in options.configs or (CONFIG,)]
+    seeds = options.seeds or (0,)
+    tests = {name: split_of(options.data, name).test for name in SETS}
+    return [
+        *(_start_run(config, tests, options) for config in configs),
+        *(
+            _run(as_asked(config, options, seed), share, tests, options)
+            for config in configs
+            for seed in seeds
+            for share in SHARES
+        ),
+    ]
+
+
+def _start_run(config: TrainConfig, tests: Mapping[str, Images], options: Options) -> Run:
+    model = teacher_of(config, options)
+
+    def perform() -> Record:
+        threshold = model.card.threshold
+        scores = {
+            name: scores_of(model.detect, images, threshold=threshold)
+            for name, images in tests.items()
+        }
+        return {"config": config.name, "share": 1.0, "iterations": 0, "tests": scores}
+
+    return Run(f"{config.name}/as-it-was/{model.card.model_id}", perform)
+
+
+def _run(config: TrainConfig, share: float, tests: Mapping[str, Images], options: Options) -> Run:
+    kept = config.model_copy(update={"start_share": share})
+
+    def perform() -> Record:
+        train, validation = kept_back(split_of(options.data, "cfd").train)
+        found = config_run(kept, [train], tests, validation, options)
+        return {"config": config.name, "share": share, **found}
+
+    key = f"{config.name}/share-{share:g}/{config.iterations}-iterations/seed-{config.seed}"
+    return Run(key, perform)
+
+
+def report(records: Mapping[str, Record]) -> Report:
+    """F1 on each set by the share that was kept, and as curves."""
+    ordered = sorted(records.values(), key=lambda record: (record["config"], record["share"]))
+    rows: list[list[str]] = []
+    series: dict[str, list[tuple[float, float]]] = {name: [] for name in SETS}
+    for record in ordered:
+        found = {name: f1_of(record["tests"][name]) for name in SETS}
+        threshold = next(iter(record["tests"].values()))["threshold"]
+        rows.append(
+            [
+                record["config"],
+                f"{record['share']:g}",
+                f"{record['iterations']:,}",
+                f"{threshold:g}",
+                *(f"{f1:.4f}" for f1 in found.values()),
+            ]
+        )
+        for name, f1 in found.items():
+            series[name].append((record["share"], f1))
+    columns = ["configuration", "share of the start kept", "iterations", "threshold", *SETS]
+    picture = lines(series, across="share of the start that is kept", up="F1, mean over images")
+    return Report(markdown(columns, rows), {"forgetting.png": picture} if rows else {})
+
+
+EXPERIMENT = Experiment(
+    "forgetting", "what is lost of other sets by learning on with CFD alone", runs, report
+)
