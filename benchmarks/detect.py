@@ -50,8 +50,8 @@ def measure(
         processor.append(time.process_time() - worked)
     size = (chip.shape[0] - 2 * halo_px) * (chip.shape[1] - 2 * halo_px) / 1e6
     return {
-        "mpx_per_s": round(size / statistics.median(clock), 4),
-        "mpx_per_core_s": round(size / min(processor), 4),
+        "mpx_per_s": round(size / statistics.median(clock), 7),
+        "mpx_per_core_s": round(size / min(processor), 7),
     }
 
 
@@ -148,7 +148,7 @@ def main() -> None:
     print(f"{'':32}{'Mpx/s':>10}{'Mpx/core-s':>12}{'times':>10}{'of matrix rate':>16}")
     for name, row in rows.items():
         print(
-            f"{name:32}{row['mpx_per_s']:10.3f}{row['mpx_per_core_s']:12.3f}"
+            f"{name:32}{row['mpx_per_s']:10.4g}{row['mpx_per_core_s']:12.4g}"
             f"{row['times_patch_by_patch']:10.0f}"
             f"{row.get('share_of_matrix_rate', float('nan')):16.3f}"
         )

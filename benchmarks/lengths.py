@@ -35,6 +35,14 @@ SETS = {
         ("nha12d_vertical/asphalt", {}),
         ("nha12d_vertical/concrete", {}),
     ),
+    "every": (
+        ("cfd", {"list": "test"}),
+        ("uav_cc0", {"list": "test"}),
+        ("deepcrack_256/test", {}),
+        ("crack500_256/test", {}),
+        ("nha12d_vertical/asphalt", {}),
+        ("nha12d_vertical/concrete", {}),
+    ),
 }
 
 
