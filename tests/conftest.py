@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Ray's workers yield to all else by default (nice 15): on a machine that does other things too, tests of
 # Ray then wait for minutes until a worker has started.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Nor do they wait for workers that nothing has asked for yet.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
 # The same examples each time; `pytest --hypothesis-profile=default` draws others.
 settings.register_profile("steady", derandomize=True)

@@ -46,6 +46,7 @@ class ServingProcess:
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "PAVEMAP_"))},
             "RAY_worker_niceness": "0",  # nothing here yields to what else the machine does
+            "RAY_prestart_worker_first_driver": "0",
             "PAVEMAP_DATABASE_URL": database_url,
             "PAVEMAP_STORAGE_URL": str(storage),
             **(variables or {}),
