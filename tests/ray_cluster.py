@@ -59,6 +59,8 @@ def ray_cluster(*, cpus: int = 2, variables: Mapping[str, str] | None = None) ->
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # see conftest.py
+        "RAY_prestart_worker_first_driver": "0",
         "RAY_metrics_report_interval_ms": "1000",
         **(variables or {}),
     }
