@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from accuracy import HELD_OUT
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -35,14 +36,7 @@ SETS = {
         ("nha12d_vertical/asphalt", {}),
         ("nha12d_vertical/concrete", {}),
     ),
-    "every": (
-        ("cfd", {"list": "test"}),
-        ("uav_cc0", {"list": "test"}),
-        ("deepcrack_256/test", {}),
-        ("crack500_256/test", {}),
-        ("nha12d_vertical/asphalt", {}),
-        ("nha12d_vertical/concrete", {}),
-    ),
+    "every": tuple((folder, {"list": names}) for folder, names in HELD_OUT),
 }
 
 

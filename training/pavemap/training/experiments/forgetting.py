@@ -11,8 +11,7 @@ from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.loss_study import CONFIG
 from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
-from pavemap.training.experiments.scoring import scores_of
-from pavemap.training.experiments.self_training import teacher_of
+from pavemap.training.experiments.self_training import start_run, teacher_of
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
 
@@ -23,39 +22,27 @@ def runs(options: Options) -> list[Run]:
     One training serves all shares; each has its threshold from the images kept back. Share 1 is the
     model as it was.
     """
+    splits = {name: split_of(options.data, name) for name in SETS}
+    tests = {name: split.test for name, split in splits.items()}
     configs = [load_config(path) for path in options.configs or (CONFIG,)]
-    seeds = options.seeds or (0,)
-    tests = {name: split_of(options.data, name).test for name in SETS}
     return [
-        *(_start_run(config, tests, options) for config in configs),
+        *(start_run(one, teacher_of(one, options), tests, share=1.0) for one in configs),
         *(
-            _run(as_asked(config, options, seed), share, tests, options)
-            for config in configs
-            for seed in seeds
+            _run(as_asked(one, options, seed), share, splits["cfd"].train, tests, options)
+            for one in configs
+            for seed in options.seeds or (0,)
             for share in SHARES
         ),
     ]
 
 
-def _start_run(config: TrainConfig, tests: Mapping[str, Images], options: Options) -> Run:
-    model = teacher_of(config, options)
-
-    def perform() -> Record:
-        threshold = model.card.threshold
-        scores = {
-            name: scores_of(model.detect, images, threshold=threshold)
-            for name, images in tests.items()
-        }
-        return {"config": config.name, "share": 1.0, "iterations": 0, "tests": scores}
-
-    return Run(f"{config.name}/as-it-was/{model.card.model_id}", perform)
-
-
-def _run(config: TrainConfig, share: float, tests: Mapping[str, Images], options: Options) -> Run:
+def _run(
+    config: TrainConfig, share: float, images: Images, tests: Mapping[str, Images], options: Options
+) -> Run:
     kept = config.model_copy(update={"start_share": share})
 
     def perform() -> Record:
-        train, validation = kept_back(split_of(options.data, "cfd").train)
+        train, validation = kept_back(images)
         found = config_run(kept, [train], tests, validation, options)
         return {"config": config.name, "share": share, **found}
 

@@ -18,7 +18,7 @@ from pavemap.training.experiments.figures import (
     tested,
     trained,
 )
-from pavemap.training.experiments.images import Images, kept_back, split_of
+from pavemap.training.experiments.images import Images, Split, kept_back, split_of
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.loss_study import CONFIG
 from pavemap.training.experiments.paper_table import as_asked, config_run
@@ -36,12 +36,17 @@ def runs(options: Options) -> list[Run]:
 
     The labels of CFD's training images are not used: not to learn, nor to choose the threshold.
     """
+    split = split_of(options.data, "cfd")
     configs = [load_config(path) for path in options.configs or (CONFIG,)]
-    found = [_teacher_run(config, options) for config in configs]
-    return found + [
-        _pupil_run(as_asked(config, options, seed), options)
-        for config in configs
-        for seed in options.seeds or (0,)
+    teachers = [teacher_of(config, options) for config in configs]
+    both = list(zip(configs, teachers, strict=True))
+    return [
+        *(start_run(one, teacher, {"cfd": split.test}, model="as it was") for one, teacher in both),
+        *(
+            _pupil_run(as_asked(one, options, seed), teacher, split, options)
+            for one, teacher in both
+            for seed in options.seeds or (0,)
+        ),
     ]
 
 
@@ -68,23 +73,25 @@ def teacher_of(config: TrainConfig, options: Options) -> CrackModel:
     )
 
 
-def _teacher_run(config: TrainConfig, options: Options) -> Run:
-    teacher = teacher_of(config, options)
+def start_run(
+    config: TrainConfig, start: CrackModel, tests: Mapping[str, Images], **said: object
+) -> Run:
+    """The model that a configuration starts from scored as it is; the record holds what is `said` of it."""
 
     def perform() -> Record:
-        test = split_of(options.data, "cfd").test
-        scores = scores_of(teacher.detect, test, threshold=teacher.card.threshold)
+        threshold = start.card.threshold
+        scores = {
+            name: scores_of(start.detect, images, threshold=threshold)
+            for name, images in tests.items()
+        }
         untaught = {"iterations": 0, "seed": config.seed, "training_s": 0.0}
-        return {"model": "as it was", "config": config.name, **untaught, "tests": {"cfd": scores}}
+        return {**said, "config": config.name, **untaught, "tests": scores}
 
-    return Run(f"{config.name}/as-it-was/{teacher.card.model_id}", perform)
+    return Run(f"{config.name}/as-it-was/{start.card.model_id}", perform)
 
 
-def _pupil_run(config: TrainConfig, options: Options) -> Run:
-    teacher = teacher_of(config, options)
-
+def _pupil_run(config: TrainConfig, teacher: CrackModel, split: Split, options: Options) -> Run:
     def perform() -> Record:
-        split = split_of(options.data, "cfd")
         own = labelled_by(teacher.detect, split.train, threshold=teacher.card.threshold)
         train, held = kept_back(own)
         found = config_run(config, [train], {"cfd": split.test}, held, options)
