@@ -13,6 +13,7 @@ from pavemap.training.errors import BadModel
 from pavemap.training.network import Border, FanNet
 from pavemap.training.reference import detect_by_patches
 from pavemap.training.start import ADDED
+from pavemap.training.strips import STRIP_PX, logits_by_strips
 from pavemap.training.survey_net import SurveyNet
 from training.drawing import draw_image
 
@@ -89,6 +90,17 @@ def test_folding_the_normalisation_changes_nothing(context: bool) -> None:
         assert torch.allclose(
             torch.sigmoid(network(pixels)[:, 0]).float(), dense_form(network)(pixels), atol=1e-6
         )
+
+
+@BOTH
+@pytest.mark.parametrize("height", [128, STRIP_PX, STRIP_PX + 16, 2 * STRIP_PX + 64])
+def test_strips_give_what_the_whole_image_does(height: int, context: bool) -> None:
+    network = lively_survey(context=context)
+    pixels = torch.randn(2, 3, height, 64, dtype=torch.float64)
+    with torch.inference_mode():
+        assert torch.allclose(logits_by_strips(network, pixels), network(pixels), atol=1e-12)
+        plain, fast = dense_form(network), dense_form(network, strips=True)
+        assert torch.allclose(fast(pixels), plain(pixels), atol=1e-6)
 
 
 @BOTH

@@ -20,6 +20,7 @@ from pavemap.training.network import (
     PATCH_PX,
     FanNet,
 )
+from pavemap.training.strips import logits_by_strips
 from pavemap.training.survey_net import SurveyNet
 from pavemap.training.voting import averaged, grid_size, voting_kernel
 from pavemap.training.zero_border import (
@@ -168,9 +169,14 @@ class DenseSurvey(DenseForm):
     """The survey network with its batch normalisation folded into the convolutions."""
 
     def __init__(
-        self, network: SurveyNet, *, calibration: tuple[float, float] | None = None
+        self,
+        network: SurveyNet,
+        *,
+        calibration: tuple[float, float] | None = None,
+        strips: bool = False,
     ) -> None:
         super().__init__()
+        self.strips = strips
         self.network = _folded(copy.deepcopy(network).eval())
         if calibration is not None:
             _scale_logits(cast(SurveyNet, self.network).head, *calibration)
@@ -178,19 +184,26 @@ class DenseSurvey(DenseForm):
         self.reach_before = self.reach_after = network.reach_px
         self.lost_before = 0
         self.alignment = network.alignment_px
-        self.tile_px = 1024 + network.reach_px  # a quarter of a cell of 2048 pixels with its halo
+        self.tile_px = 2048 + 2 * network.reach_px  # a cell of 2048 pixels with its halo
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities (N, h, w)."""
-        return torch.sigmoid(cast(Tensor, self.network(pixels))[:, 0].float())
+        network = cast(SurveyNet, self.network)
+        logits = logits_by_strips(network, pixels) if self.strips else network(pixels)
+        return torch.sigmoid(cast(Tensor, logits)[:, 0].float())
 
 
 def dense_form(
-    network: nn.Module, *, stride: int = 4, calibration: tuple[float, float] | None = None
+    network: nn.Module,
+    *,
+    stride: int = 4,
+    calibration: tuple[float, float] | None = None,
+    strips: bool = False,
 ) -> DenseForm:
-    """The dense form of a trained network; `stride` matters to the paper's alone.
+    """The dense form of a trained network.
 
-    `calibration` is the slope and the offset of Platt's scaling, applied to the logits.
+    `calibration` is the slope and the offset of Platt's scaling, applied to the logits. `stride` matters to
+    the paper's network alone; `strips`, which is faster on a CPU, to the survey network.
     """
     _flush_subnormals(network)
     if isinstance(network, FanNet):
@@ -199,7 +212,7 @@ def dense_form(
         form.calibration = calibration
         return form
     if isinstance(network, SurveyNet):
-        return DenseSurvey(network, calibration=calibration).eval()
+        return DenseSurvey(network, calibration=calibration, strips=strips).eval()
     raise BadModel(f"{type(network).__name__} has no dense form.")
 
 

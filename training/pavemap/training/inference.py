@@ -83,7 +83,9 @@ class CrackModel:
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        form = dense_form(network, stride=stride, calibration=card.calibration)
+        form = dense_form(
+            network, stride=stride, calibration=card.calibration, strips=chosen.type == "cpu"
+        )
         if form.reach_px > card.reach_px:
             raise BadModel(
                 f"The network in {path} sees {form.reach_px} pixels around, its card says {card.reach_px}; "
