@@ -70,6 +70,9 @@ class Augmentation(BaseModel):
     )
     blur: float = Field(default=0.0, ge=0, le=1, description="share of samples blurred")
     noise: float = Field(default=0.0, ge=0, le=1, description="share of samples with sensor noise")
+    distractors: float = Field(
+        default=0.0, ge=0, le=1, description="share of crops with joints, paint and stains drawn in"
+    )
 
 
 class TrainConfig(BaseModel):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pavemap.training.config import Augmentation
 from pavemap.training.datasets import LabelledImage
+from pavemap.training.distractors import with_distractors
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.lighting import relit
 from pavemap.training.samples import Batch
@@ -67,7 +68,10 @@ class CropSampler:
         weights = np.ones_like(labels)
         if image.ignore.any():
             weights[self._warped(image.ignore.astype(np.float32), place) > 0.25] = 0
-        return relit(rng, pixels.astype(np.uint8), self._change), labels, weights
+        pixels = pixels.astype(np.uint8)
+        if self._change.distractors and rng.random() < self._change.distractors:
+            pixels, weights = with_distractors(rng, pixels, labels, weights)
+        return relit(rng, pixels, self._change), labels, weights
 
     def _warped(self, array: NDArray[Any], place: NDArray[np.float64]) -> NDArray[Any]:
         """The crop of an array (H, W) or (H, W, C), mirrored where it leaves the image."""
