@@ -6,6 +6,7 @@ takes it for a crack. Each is drawn at random; the labels stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +53,24 @@ def with_distractors(
 
     Labelled crack that a distractor covers gets the weight 0; all else keeps its own.
     """
-    crop = _Crop(pixels.astype(np.float32), np.zeros(labels.shape, np.float32))
-    for _ in range(int(rng.integers(1, MOST + 1))):
-        draw = rng.choice(np.array(_KINDS, dtype=object), p=_SHARES)
-        draw(rng, crop)
-    unsure = (crop.covered > HIDDEN) & (cv2.dilate(labels, np.ones((5, 5), np.uint8)) > 0)
-    kept = np.where(unsure, np.float32(0), weights)
-    return np.clip(crop.light, 0, 255).astype(np.uint8), kept
+    kinds, shares = list(KINDS), [share for share, _ in KINDS.values()]
+    number = int(rng.integers(1, MOST + 1))
+    drawn, covered = draw(rng, pixels, lambda: kinds[rng.choice(len(kinds), p=shares)], number)
+    unsure = (covered > HIDDEN) & (cv2.dilate(labels, np.ones((5, 5), np.uint8)) > 0)
+    return drawn, np.where(unsure, np.float32(0), weights)
+
+
+def draw(
+    rng: np.random.Generator, pixels: NDArray[np.uint8], kind: Callable[[], str], number: int = 1
+) -> tuple[NDArray[np.uint8], Field]:
+    """A square crop (H, W, C) with so many distractors, each of the `KINDS` that `kind` says.
+
+    The second array (H, W) says how much of the ground each pixel's distractor covers, of 0 to 1.
+    """
+    crop = _Crop(pixels.astype(np.float32), np.zeros(pixels.shape[:2], np.float32))
+    for _ in range(number):
+        KINDS[kind()][1](rng, crop)
+    return np.clip(crop.light, 0, 255).astype(np.uint8), crop.covered
 
 
 def _joint(rng: np.random.Generator, crop: _Crop) -> None:
@@ -141,8 +153,15 @@ def _tining(rng: np.random.Generator, crop: _Crop) -> None:
     crop.light[:] *= (1 - strength * np.clip(wave, -0.2, 1))[:, :, None]
 
 
-_KINDS = (_joint, _marking, _patch, _stain, _shadow_of_a_pole, _tining)
-_SHARES = (0.4, 0.2, 0.1, 0.1, 0.1, 0.1)
+KINDS: dict[str, tuple[float, Callable[[np.random.Generator, _Crop], None]]] = {
+    "joint": (0.4, _joint),
+    "marking": (0.2, _marking),
+    "patch": (0.1, _patch),
+    "stain": (0.1, _stain),
+    "shadow of a pole": (0.1, _shadow_of_a_pole),
+    "tining": (0.1, _tining),
+}
+"""What is drawn by its name: the share of all that it is, and how it is drawn."""
 
 
 def _angle(rng: np.random.Generator) -> float:

@@ -1,0 +1,57 @@
+"""Draws docs/images/distractors.png, what is drawn into crops: `python docs/images/distractors.py`.
+
+The photographs are of `uav_cc0` (CC0).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+
+from pavemap.training.config import DataSource
+from pavemap.training.datasets import list_pairs, read_pair
+from pavemap.training.distractors import HIDDEN, KINDS, draw
+
+RED, BLUE = (214, 40, 40), (29, 78, 216)
+SIDE_PX = 300
+# An image and a seed for each kind, so that its picture shows the kind well.
+SHOWN = {
+    "joint": (9, 3),
+    "marking": (3, 1),
+    "patch": (12, 4),
+    "stain": (20, 2),
+    "shadow of a pole": (5, 1),
+    "tining": (30, 1),
+}
+
+
+def main() -> None:
+    """Draw one picture of each kind, with the labels that teach and those that are hidden."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/uav_cc0"))
+    options = parser.parse_args()
+    source = DataSource(folder=options.data, list="train")
+    pairs = list_pairs(source)
+    figure, axes = plt.subplots(2, 3, figsize=(9.6, 6.7), layout="constrained")
+    for axis, kind in zip(axes.flat, KINDS, strict=True):
+        number, seed = SHOWN[kind]
+        image = read_pair(pairs[number], source)
+        window = (slice(60, 60 + SIDE_PX), slice(60, 60 + SIDE_PX))
+        crop, crack = image.pixels[window], image.crack[window].astype(np.uint8)
+        drawn, covered = draw(np.random.default_rng(seed), crop, lambda kind=kind: kind)
+        outlines, _ = cv2.findContours(crack, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        picture = cv2.drawContours(drawn.copy(), outlines, -1, RED, 1)
+        hidden = (covered > HIDDEN) & (cv2.dilate(crack, np.ones((5, 5), np.uint8)) > 0)
+        picture[hidden] = BLUE
+        axis.imshow(np.hstack([drawn, picture])[:, : 2 * SIDE_PX])
+        axis.set_title(kind, fontsize=10)
+        axis.axis("off")
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=110)
+
+
+if __name__ == "__main__":
+    main()
