@@ -15,7 +15,8 @@ import pytest
 import shapely
 
 from pavemap.geo.errors import BadInput
-from pavemap.platform.export import Export, LayerName
+from pavemap.platform.export import Export
+from pavemap.platform.export_layers import LayerName
 from pavemap.platform.styling import NOT_IMAGED_COLOUR, colour_of, density_classes, segment_style
 
 

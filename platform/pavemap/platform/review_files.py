@@ -23,7 +23,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.geo.label_files import read_labels, width_of
 from pavemap.geo.line_digest import line_digests
-from pavemap.platform.export import add_styles
+from pavemap.platform.geopackage import add_styles
 from pavemap.platform.styling import area_style, review_style
 
 LINES, AREAS = "cracks", "reviewed_areas"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pavemap.geo.road_table import FieldMap
     from pavemap.platform.detect import FileSurvey
-    from pavemap.platform.export import Export, LayerName
+    from pavemap.platform.export import Export
+    from pavemap.platform.export_layers import LayerName
 
 DEFAULT_WIDTH_M, DEFAULT_SEGMENT_M = 7.0, 100.0
 WORST = 10

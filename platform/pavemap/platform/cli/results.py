@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from pavemap.platform.client import Client
-    from pavemap.platform.export import LayerName
+    from pavemap.platform.export_layers import LayerName
 
 Feature = dict[str, Any]
 

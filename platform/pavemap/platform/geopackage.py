@@ -1,0 +1,52 @@
+"""What a GeoPackage holds beside its layers: styles and descriptions, as QGIS keeps them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def describe(path: Path, layers: Iterable[tuple[str, str]]) -> None:
+    """Say in gpkg_contents what each (layer, text) is; QGIS shows it with the layer's properties."""
+    with _transaction(path) as connection:
+        connection.executemany(
+            "UPDATE gpkg_contents SET description = ? WHERE table_name = ?",
+            [(said, name) for name, said in layers],
+        )
+
+
+def add_styles(path: Path, styles: Sequence[tuple[str, str, str, bool]]) -> None:
+    """Store styles the way QGIS does: a table `layer_styles`, named in gpkg_contents.
+
+    Each is a layer, the style's name, its QML, and whether it is the one shown at first.
+    """
+    with _transaction(path) as connection:
+        connection.execute(
+            "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
+            "f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), "
+            "f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT, "
+            "useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), "
+            "update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"
+        )
+        connection.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, description) "
+            "VALUES ('layer_styles', 'attributes', 'layer_styles', '')"
+        )
+        connection.executemany(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
+            "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner) "
+            "VALUES ('', '', ?, 'geom', ?, ?, '', ?, 'made by pavemap', '')",
+            styles,
+        )
+
+
+@contextmanager
+def _transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path)
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()
