@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, ground_scales, gsd_in_crs, reproject, working_crs
+from pavemap.geo.crs import WGS84, gsd_in_crs, reproject, working_crs
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, halo_for
-from pavemap.geo.measure import conditions, cut_by_segments, line_stats
-from pavemap.geo.measures import MeasureParams
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import Orthophoto, inspect
-from pavemap.geo.stitch import Stitcher, sweep_by_rows
-from pavemap.geo.store.unseen import shortfall, too_coarse
+from pavemap.geo.store.unseen import too_coarse
 from pavemap.geo.survey_cell import EDGE_PX, CellResult, Detect, Pavements, Reader, survey_cell
 from pavemap.geo.vectorize import VectorizeParams
-from pavemap.platform.file_measures import SeenGround, measures_of
+from pavemap.platform.file_cells import Network, Totals, in_parallel
+from pavemap.platform.file_tables import by_segment, crack_table, moved
 
 if TYPE_CHECKING:
     from pavemap.training.card import ModelCard
-
-log = logging.getLogger(__name__)
-
-LINES_AT_A_TIME = 5_000
-"""Lines of finished cells that are stitched together."""
-
-CELLS_AT_ONCE = 2
-"""Cells in work: one is read and vectorised while the other is detected. About 300 MB each."""
 
 
 class Ground(Reader, Protocol):
@@ -67,7 +53,7 @@ class DetectOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSurvey:
-    """What was found: tables in EPSG:4326 with the columns of `export.LAYERS`, and what it took.
+    """What was found: tables in EPSG:4326 with the columns of `export_layers.LAYERS`, and what it took.
 
     model is the version that found it, or the file that was given instead of one.
     segments and pieces are None without roads. density_m_per_m2 is crack length on the surveyed
@@ -157,8 +143,8 @@ def survey_mosaic(
     pavements = _pavements(segments, grid.crs)
     cells = _cells(grid, mosaic, pavements)
     near = None if pavements is None else shapely.STRtree(pavements)
-    totals = _Totals(grid, cells, min_length_m=params.min_length_m)
-    with _Network(detect) as network:
+    totals = Totals(grid, cells, min_length_m=params.min_length_m)
+    with Network(detect) as network:
 
         def survey(cell: Cell) -> CellResult:
             wanted: Pavements | None = None
@@ -175,21 +161,21 @@ def survey_mosaic(
                 edge_px=edge_px,
             )
 
-        for cell, result in _in_parallel(survey, totals.in_order):
+        for cell, result in in_parallel(survey, totals.in_order):
             totals.add(cell, result)
             if on_cell is not None:
                 on_cell(totals.cells, len(cells))
     totals.seconds["detect"] = network.seconds  # a cell's own clock counts its wait, too
     finishing = time.perf_counter()
-    lines = _moved(totals.cracks(), shift)
-    cracks = _crack_table(lines, grid.crs, source=source)
+    lines = moved(totals.cracks(), shift)
+    cracks = crack_table(lines, grid.crs, source=source)
     pieces, figures = None, None
     length = float(cracks["length_m"].sum())
     if segments is not None and pavements is not None:
         if coarse is None:
             coarse = np.zeros(len(mosaic.footprints), np.bool_)
-        pieces, figures = _by_segment(
-            lines, segments, pavements, totals, mosaic, coarse=coarse, grid=grid
+        pieces, figures = by_segment(
+            lines, segments, pavements, totals, mosaic.footprints, coarse=coarse, grid=grid
         )
         length = float(pieces["length_m"].sum())
     now = time.perf_counter()
@@ -209,81 +195,6 @@ def survey_mosaic(
         seconds={**totals.seconds, "measure": now - finishing},
         wall_s=now - started,
     )
-
-
-class _Network:
-    """A detector in a thread of its own.
-
-    It takes all cores and most of the memory; each thread that called it would keep its share.
-    """
-
-    def __init__(self, detect: Detect) -> None:
-        self.seconds = 0.0
-        self.chips = 0
-        self._detect = detect
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
-
-    def __call__(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return self._pool.submit(self._timed, chip).result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _timed(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        begun = time.perf_counter()
-        probability = self._detect(chip)
-        self.seconds += time.perf_counter() - begun
-        self.chips += 1
-        return probability
-
-
-class _Totals:
-    """What cells add up to: areas, and the cracks, stitched in a sweep."""
-
-    def __init__(self, grid: Grid, cells: Sequence[Cell], *, min_length_m: float) -> None:
-        places = np.array([(cell.col, cell.row) for cell in cells], np.int64).reshape(-1, 2)
-        by_rows = sweep_by_rows(places)
-        self.in_order = sorted(cells, key=lambda cell: (cell.row, cell.col)) if by_rows else cells
-        self.cells = 0
-        self.imaged: dict[int, float] = {}
-        self.cracked: dict[int, float] = {}
-        self.parts: dict[tuple[int, int], shapely.MultiPolygon | None] = {}
-        self.imaged_m2 = 0.0
-        self.seconds: dict[str, float] = {}
-        self._sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
-        self._waiting: list[tuple[Cell, NDArray[np.object_]]] = []
-        self._done: list[NDArray[np.object_]] = []
-
-    def add(self, cell: Cell, result: CellResult) -> None:
-        """Take the next cell of `in_order`."""
-        self.cells += 1
-        for total, part in ((self.imaged, result.imaged), (self.cracked, result.cracked)):
-            for segment, area in part.items():
-                total[segment] = total.get(segment, 0.0) + area
-        self.parts[cell.col, cell.row] = result.imaged_part
-        self.imaged_m2 += result.imaged_m2
-        for stage, spent in result.seconds.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-        if len(result.lines):
-            self._waiting.append((cell, result.lines))
-        if sum(len(lines) for _, lines in self._waiting) >= LINES_AT_A_TIME:
-            self._stitch()
-
-    def cracks(self) -> NDArray[np.object_]:
-        """Return all cracks, once no cell is left."""
-        self._stitch()
-        return np.concatenate([np.empty(0, object), *self._done, self._sweep.finish()])
-
-    def _stitch(self) -> None:
-        if self._waiting:
-            counts = [len(lines) for _, lines in self._waiting]
-            places = np.array([(cell.col, cell.row) for cell, _ in self._waiting], np.int64)
-            lines = np.concatenate([lines for _, lines in self._waiting])
-            self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0)))
-            self._waiting = []
 
 
 def _laid_out(
@@ -326,99 +237,3 @@ def _cells(grid: Grid, mosaic: Ground, pavements: NDArray[np.object_] | None) ->
             "the imagery shows none of the roads; check the CRS of both, or leave the roads out"
         )
     return cells
-
-
-def _in_parallel(
-    survey: Callable[[Cell], CellResult], cells: Sequence[Cell]
-) -> Iterator[tuple[Cell, CellResult]]:
-    """Yield each cell with its result, in order, CELLS_AT_ONCE of them in work."""
-    pool = ThreadPoolExecutor(min(CELLS_AT_ONCE, os.cpu_count() or 1), thread_name_prefix="cell")
-    try:
-        ahead: list[tuple[Cell, Future[CellResult]]] = []
-        waiting = iter(cells)
-        while True:
-            for cell in waiting:
-                ahead.append((cell, pool.submit(survey, cell)))
-                if len(ahead) > CELLS_AT_ONCE:
-                    break
-            if not ahead:
-                return
-            cell, result = ahead.pop(0)
-            yield cell, result.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _moved(lines: NDArray[np.object_], shift: tuple[float, float]) -> NDArray[np.object_]:
-    if shift == (0.0, 0.0):
-        return lines
-    way = np.array([*shift, 0.0])
-    moved: NDArray[np.object_] = shapely.transform(lines, lambda p: p + way, include_z=True)
-    return moved
-
-
-def _crack_table(lines: NDArray[np.object_], crs: CRS, *, source: str) -> gpd.GeoDataFrame:
-    table = _measured(lines, crs).assign(crack_id=np.arange(1, len(lines) + 1), model=source)
-    return gpd.GeoDataFrame(table, geometry=reproject(lines, crs, WGS84), crs=4326)
-
-
-def _measured(lines: NDArray[np.object_], crs: CRS) -> pd.DataFrame:
-    """Measure lines in true ground metres, each by the scale at its middle."""
-    west, south, east, north = shapely.bounds(lines).reshape(-1, 4).T
-    return line_stats(lines, scale=ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0))
-
-
-def _by_segment(
-    lines: NDArray[np.object_],
-    segments: gpd.GeoDataFrame,
-    pavements: NDArray[np.object_],
-    totals: _Totals,
-    mosaic: Ground,
-    *,
-    coarse: NDArray[np.bool_],
-    grid: Grid,
-) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Return the pieces of cracks by segment, and the segments with their figures."""
-    crack, segment, parts = cut_by_segments(lines, pavements)
-    measured = _measured(parts, grid.crs).assign(crack_index=crack, segment_id=segment)
-    figures = conditions(
-        pd.DataFrame(
-            {"segment_id": np.arange(len(segments)), "pavement_m2": segments["pavement_m2"]}
-        ),
-        pieces=measured,
-        imaged_m2=pd.Series(totals.imaged, dtype=float),
-        cracked_m2=pd.Series(totals.cracked, dtype=float),
-    )
-    known: dict[str, Any] = {str(name): figures[name].to_numpy() for name in figures}
-    lacks = shortfall(
-        pavements,
-        coverage=known["coverage"],
-        footprints=mosaic.footprints,
-        coarse=coarse,
-        failed_cells=np.empty(0, object),
-    )
-    known |= {"reason": lacks.reason, "too_coarse": lacks.too_coarse}
-    known["confident"] = known["coverage"] - lacks.too_coarse >= MeasureParams().min_coverage
-    measures = measures_of(
-        pd.DataFrame({"segment_id": segment, "crack_id": crack}).assign(
-            geometry=pd.Series(list(parts), dtype=object)
-        ),
-        segments,
-        pavements,
-        imaged_m2=known["imaged_m2"],
-        ground=SeenGround(grid=grid, parts=totals.parts),
-    )
-    # Length, density and what was imaged rest on counted pixels and on each piece's own scale.
-    known |= {
-        str(name): measures[name].to_numpy()
-        for name in measures
-        if name == "cracked_area_m2" or name not in {*known, "low_coverage", "r85"}
-    }
-    pieces = gpd.GeoDataFrame(
-        measured.assign(
-            crack_id=crack + 1, segment_key=segments["segment_key"].to_numpy(object)[segment]
-        ),
-        geometry=reproject(parts, grid.crs, WGS84),
-        crs=4326,
-    )
-    return pieces, segments.reset_index(drop=True).assign(**known)
