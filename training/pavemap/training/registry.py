@@ -8,7 +8,7 @@ from pathlib import Path
 from pavemap.training.card import CARD_FILE, ModelCard, read_card
 from pavemap.training.errors import BadModel
 
-DEFAULT_NAMES = ("survey-unet", "fan2018")  # the first that is there
+DEFAULT_NAMES = ("survey-context", "survey-unet", "fan2018")  # the first that is there
 
 
 def shipped() -> list[Path]:
