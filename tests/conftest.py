@@ -26,8 +26,9 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 # Nor do they wait for workers that nothing has asked for yet.
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
-# The same examples each time; `pytest --hypothesis-profile=default` draws others.
-settings.register_profile("steady", derandomize=True)
+# The same examples each time; `pytest --hypothesis-profile=default` draws others. No deadline: beside other
+# tests a millisecond's work may wait for a second, and pytest-timeout ends what never does.
+settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 FAST_AND_LOSSY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
