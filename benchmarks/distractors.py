@@ -12,7 +12,6 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from accuracy import HELD_OUT
 from lengths import SETS
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
-from pavemap.training.distractors import HIDDEN, KINDS, draw
+from pavemap.training.distractors import KINDS, draw, hidden
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import count
 from pavemap.training.registry import find_model, shipped
@@ -63,19 +62,22 @@ class Scores:
         return f"{np.mean(self.f1):.4f} | {10_000 * self.false / self.pixels:.1f}"
 
 
+def cracks(model: CrackModel, pixels: NDArray[np.uint8]) -> Mask:
+    """What the model calls a crack, by its card's threshold."""
+    return model.detect(pixels) >= round(model.card.threshold * 255)
+
+
 def scored(
     model: CrackModel, images: list[LabelledImage], before: list[Mask], kind: str
 ) -> tuple[Scores, Scores]:
     """Scores without and with one distractor of a kind; `before` is what is found without."""
-    threshold = round(model.card.threshold * 255)
     plain, disturbed = Scores(), Scores()
     for number, (image, found) in enumerate(zip(images, before, strict=True)):
         rng = np.random.default_rng((number, list(KINDS).index(kind)))
-        drawn, covered = draw(rng, image.pixels, lambda: kind)
-        near = cv2.dilate(image.crack.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        ignore = image.ignore | ((covered > HIDDEN) & near)
+        drawn, covered = draw(rng, image.pixels, [kind])
+        ignore = image.ignore | hidden(covered, image.crack)
         plain.add(found, image, ignore)
-        disturbed.add(model.detect(drawn) >= threshold, image, ignore)
+        disturbed.add(cracks(model, drawn), image, ignore)
     return plain, disturbed
 
 
@@ -107,8 +109,7 @@ def main() -> None:
     print("| model | drawn in | F1 without | false | F1 with | false |\n|---|---|---|---|---|---|")
     for folder in [find_model(name) for name in options.model or []] or shipped():
         model = CrackModel.load(folder, threads=options.threads)
-        threshold = round(model.card.threshold * 255)
-        before = [model.detect(image.pixels) >= threshold for image in images]
+        before = [cracks(model, image.pixels) for image in images]
         for kind in KINDS:
             plain, disturbed = scored(model, images, before, kind)
             print(f"| {model.card.model_id} | {kind} | {plain} | {disturbed} |", flush=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import list_pairs, read_pair
-from pavemap.training.distractors import HIDDEN, KINDS, draw
+from pavemap.training.distractors import KINDS, draw, hidden
 
 RED, BLUE = (214, 40, 40), (29, 78, 216)
 SIDE_PX = 300
@@ -42,11 +42,10 @@ def main() -> None:
         image = read_pair(pairs[number], source)
         window = (slice(60, 60 + SIDE_PX), slice(60, 60 + SIDE_PX))
         crop, crack = image.pixels[window], image.crack[window].astype(np.uint8)
-        drawn, covered = draw(np.random.default_rng(seed), crop, lambda kind=kind: kind)
+        drawn, covered = draw(np.random.default_rng(seed), crop, [kind])
         outlines, _ = cv2.findContours(crack, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         picture = cv2.drawContours(drawn.copy(), outlines, -1, RED, 1)
-        hidden = (covered > HIDDEN) & (cv2.dilate(crack, np.ones((5, 5), np.uint8)) > 0)
-        picture[hidden] = BLUE
+        picture[hidden(covered, crack > 0)] = BLUE
         axis.imshow(np.hstack([drawn, picture]))
         axis.set_title(kind, fontsize=10)
         axis.axis("off")

@@ -23,17 +23,21 @@ class Layer:
 
 _TEXT, _REAL, _COUNT, _FLAG = "string", "Float64", "Int64", "boolean"
 
+_SEGMENT = {
+    "segment_key": _TEXT,
+    "road_key": _TEXT,
+    "name": _TEXT,
+    "from_m": _REAL,
+    "to_m": _REAL,
+    "length_m": _REAL,
+}
+
 LAYERS: Mapping[LayerName, Layer] = {
     "segments": Layer(
         "segments",
         "MultiPolygon",
         {
-            "segment_key": _TEXT,
-            "road_key": _TEXT,
-            "name": _TEXT,
-            "from_m": _REAL,
-            "to_m": _REAL,
-            "length_m": _REAL,
+            **_SEGMENT,
             "width_m": _REAL,
             "width_source": _TEXT,
             "lanes": _COUNT,
@@ -73,12 +77,7 @@ LAYERS: Mapping[LayerName, Layer] = {
         "changes",
         "MultiPolygon",
         {
-            "segment_key": _TEXT,
-            "road_key": _TEXT,
-            "name": _TEXT,
-            "from_m": _REAL,
-            "to_m": _REAL,
-            "length_m": _REAL,
+            **_SEGMENT,
             "density_before_m_per_m2": _REAL,
             "density_after_m_per_m2": _REAL,
             "density_change_m_per_m2": _REAL,

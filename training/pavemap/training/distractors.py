@@ -6,13 +6,15 @@ takes it for a crack. Each is drawn at random; the labels stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from pavemap.training.metrics import TOLERANCE_PX, within
 
 Field = NDArray[np.float32]  # (H, W)
 
@@ -55,22 +57,28 @@ def with_distractors(
     """
     kinds, shares = list(KINDS), [share for share, _ in KINDS.values()]
     number = int(rng.integers(1, MOST + 1))
-    drawn, covered = draw(rng, pixels, lambda: kinds[rng.choice(len(kinds), p=shares)], number)
-    unsure = (covered > HIDDEN) & (cv2.dilate(labels, np.ones((5, 5), np.uint8)) > 0)
-    return drawn, np.where(unsure, np.float32(0), weights)
+    drawn, covered = draw(
+        rng, pixels, (kinds[rng.choice(len(kinds), p=shares)] for _ in range(number))
+    )
+    return drawn, np.where(hidden(covered, labels > 0), np.float32(0), weights)
 
 
 def draw(
-    rng: np.random.Generator, pixels: NDArray[np.uint8], kind: Callable[[], str], number: int = 1
+    rng: np.random.Generator, pixels: NDArray[np.uint8], kinds: Iterable[str]
 ) -> tuple[NDArray[np.uint8], Field]:
-    """A square crop (H, W, C) with so many distractors, each of the `KINDS` that `kind` says.
+    """A square crop (H, W, C) with a distractor of each of these `KINDS`, one over the other.
 
-    The second array (H, W) says how much of the ground each pixel's distractor covers, of 0 to 1.
+    The second array (H, W) says how much of the ground they cover at each pixel, of 0 to 1.
     """
     crop = _Crop(pixels.astype(np.float32), np.zeros(pixels.shape[:2], np.float32))
-    for _ in range(number):
-        KINDS[kind()][1](rng, crop)
+    for kind in kinds:
+        KINDS[kind][1](rng, crop)
     return np.clip(crop.light, 0, 255).astype(np.uint8), crop.covered
+
+
+def hidden(covered: Field, crack: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where (H, W) so much covers a crack, or what is within 2 pixels of one, that no label holds."""
+    return (covered > HIDDEN) & within(crack, TOLERANCE_PX)
 
 
 def _joint(rng: np.random.Generator, crop: _Crop) -> None:
