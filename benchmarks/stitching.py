@@ -16,19 +16,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from pavemap.geo.grid import Grid
-from pavemap.geo.lines import Geometries
-from pavemap.geo.stitch import stitch, stitch_blocks
+from pavemap.geo.stitch import Block, stitch, stitch_blocks
 
 GRID = Grid(CRS.from_epsg(32633), 0.002, cell_px=2048, halo_px=64)
 COL, ROW = 122_000, 1_220_000  # near 15 E, 45 N
 SHORT_LINES, VERTICES = 40, 20
 LINES_AT_A_TIME = 20_000
-
-Block = tuple[Geometries, NDArray[np.int64]]
 
 
 def cells_of(columns: int, rows: int) -> Iterator[Block]:
@@ -48,14 +44,15 @@ def cells_of(columns: int, rows: int) -> Iterator[Block]:
         points = np.concatenate([points, np.full((*points.shape[:2], 1), 4.0)], axis=2)
         owner = np.concatenate([cells, np.repeat(cells, SHORT_LINES, axis=0)])
         order = np.lexsort(owner.T[::-1])
-        yield np.asarray(shapely.linestrings(points[order]), object), owner[order]
+        yield np.asarray(shapely.linestrings(points[order]), object), owner[order], None
 
 
 def in_blocks(blocks: Iterator[Block]) -> Iterator[Block]:
     """Cut columns into blocks, as a database's cursor does."""
-    for lines, cells in blocks:
+    for lines, cells, _ in blocks:
         for start in range(0, len(lines), LINES_AT_A_TIME):
-            yield lines[start : start + LINES_AT_A_TIME], cells[start : start + LINES_AT_A_TIME]
+            part = slice(start, start + LINES_AT_A_TIME)
+            yield lines[part], cells[part], None
 
 
 def measure(columns: int, rows: int, *, sweep: bool) -> None:
@@ -71,7 +68,7 @@ def measure(columns: int, rows: int, *, sweep: bool) -> None:
         ):
             count += len(cracks)
     else:
-        lines, cells = zip(*cells_of(columns, rows), strict=True)
+        lines, cells, _ = zip(*cells_of(columns, rows), strict=True)
         found, _ = stitch(np.concatenate(lines), np.concatenate(cells), grid=GRID, min_length_m=0.1)
         count = len(found)
     seconds = time.perf_counter() - begun

@@ -17,7 +17,7 @@ from pyproj import CRS
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.lines import Geometries
-from pavemap.geo.stitch import Stitcher, stitch, stitch_blocks, sweep_by_rows
+from pavemap.geo.stitch import Block, Stitcher, stitch, stitch_blocks, sweep_by_rows
 from pavemap.geo.vectorize import clip_lines
 
 UTM = CRS.from_epsg(32633)
@@ -183,14 +183,34 @@ def test_short_networks_go_only_when_all_of_them_is_known() -> None:
     assert len(set(index[3:])) == 3
 
 
+def test_only_what_is_sure_counts_towards_the_length_of_a_network() -> None:
+    lines = array(
+        line((-0.6, 1, 4), (0, 1, 4)),  # 0.6 of which a half is sure, and 0.4 all sure, over a side
+        line((0, 1, 4), (0.4, 1, 4)),
+        line((1, 1, 4), (3, 1, 4)),  # long, and sure nowhere but at its end
+    )
+    cells = cells_of(WEST_NORTH, EAST_NORTH, EAST_NORTH)
+    sure = np.array([0.5, 1.0, 0.25])
+    for least, kept in ((0.45, [0, 0, 1]), (0.6, [0, 0, -1]), (0.75, [-1, -1, -1])):
+        _, index = stitch(lines, cells, grid=GRID, min_length_m=least, sure=sure)
+        assert index.tolist() == kept
+
+
 def in_blocks(
-    pieces: Geometries, cells: NDArray[np.int64], *, size: int, by_rows: bool, least: float = 0.0
+    pieces: Geometries,
+    cells: NDArray[np.int64],
+    *,
+    size: int,
+    by_rows: bool,
+    least: float = 0.0,
+    sure: NDArray[np.float64],
 ) -> list[str]:
     """Stitch in a sweep, so many lines at a time; the cracks as sorted WKB."""
     order = np.lexsort(cells[:, [0, 1]].T if by_rows else cells[:, [1, 0]].T)
     blocks = (
-        (pieces[order[start : start + size]], cells[order[start : start + size]])
+        (pieces[some], cells[some], sure[some])
         for start in range(0, len(order), size)
+        for some in [order[start : start + size]]
     )
     found = stitch_blocks(blocks, grid=GRID, min_length_m=least, by_rows=by_rows)
     return sorted(crack.wkb_hex for block in found for crack in block)
@@ -202,14 +222,17 @@ def in_blocks(
     size=st.integers(1, 9),
     by_rows=st.booleans(),
     least=st.sampled_from([0.0, 12.0, 30.0]),
+    seed=st.integers(0, 5),
 )
 def test_a_sweep_in_blocks_finds_what_one_look_finds(
-    paths: list[list[tuple[int, int]]], size: int, by_rows: bool, least: float
+    paths: list[list[tuple[int, int]]], size: int, by_rows: bool, least: float, seed: int
 ) -> None:
     cracks = array(*(line(*((x / 100, y / 100, 4) for x, y in path)) for path in paths))
     pieces, cells = cut(cracks)
-    whole, _ = stitch(pieces, cells, grid=GRID, min_length_m=least)
-    found = in_blocks(pieces, cells, size=size, by_rows=by_rows, least=least)
+    sure = np.random.default_rng(seed).uniform(0.3, 1.0, len(pieces)) if seed else None
+    whole, _ = stitch(pieces, cells, grid=GRID, min_length_m=least, sure=sure)
+    shares = np.ones(len(pieces)) if sure is None else sure
+    found = in_blocks(pieces, cells, size=size, by_rows=by_rows, least=least, sure=shares)
     assert found == sorted(crack.wkb_hex for crack in whole)
 
 
@@ -236,7 +259,7 @@ def test_a_short_line_waits_for_its_network_and_no_longer() -> None:
 SHORT = 80
 
 
-def street(columns: int, rows: int) -> Iterator[tuple[Geometries, NDArray[np.int64]]]:
+def street(columns: int, rows: int) -> Iterator[Block]:
     """Cells of a drawn survey, column by column: a crack through each row, and short ones in each."""
     random = np.random.default_rng(7)
     for col in range(columns):
@@ -250,7 +273,7 @@ def street(columns: int, rows: int) -> Iterator[tuple[Geometries, NDArray[np.int
         points = np.concatenate([through, short])
         z = np.full((*points.shape[:2], 1), 4.0)
         lines = np.asarray(shapely.linestrings(np.concatenate([points, z], axis=2)), object)
-        yield lines, np.concatenate([cells, np.repeat(cells, SHORT, axis=0)])
+        yield lines, np.concatenate([cells, np.repeat(cells, SHORT, axis=0)]), None
 
 
 def test_memory_does_not_grow_with_the_survey_but_with_its_seam() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import pytest
 import shapely
@@ -94,6 +95,7 @@ def survey(
         np.array(places, np.int64).reshape(-1, 2),
         grid=grid,
         min_length_m=params.min_length_m,
+        sure=np.concatenate([result.sure_shares() for result in results]),
     )
     return Survey(
         cracks,
@@ -120,6 +122,44 @@ def test_cells_of_any_size_find_the_same_cracks(seed: int) -> None:
             line_stats(whole.cracks)["area_m2"].sum(), rel=0.002
         )
     assert whole.length_px > 3000
+
+
+def faded(drawn: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """The picture with cracks that are faint here and there, as networks see them."""
+    coarse = np.random.default_rng(seed).uniform(0.3, 1.0, (24, 24)).astype(np.float32)
+    height, width = drawn.shape
+    strength = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.rint(drawn * strength), np.uint8)
+
+
+@pytest.mark.parametrize("seed", [5, 9])
+def test_cells_of_any_size_believe_the_same_cracks(seed: int) -> None:
+    mosaic = on_the_ground(faded(random_cracks(1200, cracks=14, seed=seed), seed))
+    plain = VectorizeParams(low_threshold=0.35)
+    sure = replace(plain, min_length_m=0.06, sure_threshold=0.75)
+    road = [(1, box_px(0, 0, 1200, 1200))]
+    found = [survey(mosaic, cell_px=size, pavements=road, params=sure) for size in (4096, 512, 256)]
+    assert len({len(one.cracks) for one in found}) == 1
+    for cut in found[1:]:
+        assert cut.length_px == pytest.approx(found[0].length_px, rel=0.001)
+    everything = survey(mosaic, cell_px=512, pavements=road, params=plain)
+    assert 0.2 < found[0].length_px / everything.length_px < 0.98
+    assert found[1].cracked == everything.cracked != {}  # lines are judged, not pixels
+
+
+def test_weak_pixels_carry_lines_and_are_no_cracked_area() -> None:
+    drawn = np.zeros((256, 256), np.uint8)
+    drawn[100:104, 20:100] = 200
+    drawn[100:104, 100:106] = 90  # a faint stretch between two clear ones
+    drawn[100:104, 106:200] = 200
+    params = VectorizeParams(threshold=0.5, low_threshold=0.3)
+    road = [(1, box_px(0, 0, 256, 256))]
+    found = survey(on_the_ground(drawn), cell_px=256, pavements=road, params=params)
+    assert len(found.cracks) == 1
+    strong = VectorizeParams(threshold=0.5)
+    without = survey(on_the_ground(drawn), cell_px=256, pavements=road, params=strong)
+    assert len(without.cracks) == 2
+    assert found.cracked == without.cracked != {}
 
 
 @pytest.mark.parametrize("offset", [-1, 0, 1])

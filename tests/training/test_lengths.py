@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 
 from pavemap.geo.vectorize import VectorizeParams
-from pavemap.training.lengths import best_threshold, crack_length_px, length_ratios
+from pavemap.training.lengths import (
+    LABELLED,
+    area_ratios,
+    best_threshold,
+    crack_lines,
+    length_px,
+    length_ratios,
+)
 
 
 def test_a_drawn_lines_length() -> None:
     picture = np.zeros((120, 300), np.uint8)
     picture[58:63, 20:270] = 255
     # An end of a thick line is where a disc of its width still fits: within half a width.
-    assert crack_length_px(picture, VectorizeParams()) == pytest.approx(250, abs=3)
+    assert length_px(crack_lines(picture, LABELLED, gsd_m=0.002)) == pytest.approx(250, abs=3)
 
 
 def test_the_ratio_of_found_to_labelled() -> None:
@@ -22,10 +29,22 @@ def test_the_ratio_of_found_to_labelled() -> None:
     label[58:63, 20:270] = True
     found = np.where(label, 204, 0).astype(np.uint8)
     found[:, 150:] //= 2  # the right half is found with 0.4 only
-    ratios = length_ratios([found], [label], thresholds=[0.3, 0.6, 0.9], vectorize={})
+    ratios = length_ratios([found], [label], thresholds=[0.3, 0.6, 0.9], vectorize={}, gsd_m=0.002)
     assert ratios[0.3] == pytest.approx(1.0, abs=0.02)
     assert ratios[0.6] == pytest.approx(0.52, abs=0.03)
     assert ratios[0.9] == 0.0
+    areas = area_ratios([found], [label], thresholds=[0.3, 0.6, 0.9])
+    assert areas == {0.3: 1.0, 0.6: pytest.approx(130 / 250), 0.9: 0.0}
+
+
+def test_an_image_is_measured_as_a_survey_of_its_own() -> None:
+    picture = np.zeros((200, 300), np.uint8)
+    picture[50:55, 0:20] = 255  # short, and cut by the image's side
+    picture[120:125, 0:300] = 128  # long, and sure nowhere
+    picture[160:165, 100:300] = 230
+    params = VectorizeParams(threshold=0.4, min_length_m=0.1, sure_threshold=0.7)
+    (line,) = crack_lines(picture, params, gsd_m=0.002)
+    assert line.bounds == pytest.approx((100, 162.5, 300, 162.5), abs=2)
 
 
 def test_the_truest_length_wins_among_nearly_the_best() -> None:
@@ -38,4 +57,6 @@ def test_the_truest_length_wins_among_nearly_the_best() -> None:
 def test_a_curved_crack_keeps_its_length_at_its_threshold() -> None:
     picture = np.zeros((300, 300), np.uint8)
     cv2.circle(picture, (150, 150), 100, 255, 4, cv2.LINE_AA)
-    assert crack_length_px(picture, VectorizeParams()) == pytest.approx(2 * np.pi * 100, rel=0.01)
+    assert length_px(crack_lines(picture, LABELLED, gsd_m=0.002)) == pytest.approx(
+        2 * np.pi * 100, rel=0.01
+    )

@@ -27,6 +27,9 @@ from pavemap.geo.seams import CONTACT_PX, ON_SIDE_PX, TOLERANCE_PX, Ends, groups
 NEW = -1
 """The network of a line that has just come."""
 
+Block = tuple[Geometries, NDArray[np.int64], NDArray[np.float64] | None]
+"""Lines, their (N, 2) cells, and the (N,) share of each that is sure; None: all of every line."""
+
 
 def stitch(
     lines: Geometries,
@@ -34,33 +37,35 @@ def stitch(
     *,
     grid: Grid,
     min_length_m: float = 0.0,
+    sure: NDArray[np.float64] | None = None,
 ) -> tuple[Geometries, NDArray[np.int64]]:
     """Join lines over cell sides; drop networks of joined lines shorter than `min_length_m`.
 
     lines: (N,) LineString Z in the grid's CRS, each within its cell. cells: (N, 2) column and row.
+    sure: (N,) share of each line that counts towards `min_length_m`, by default all of it.
     Returns the cracks and, for each line given, the index of its crack, or -1 where that was dropped.
     Where three or more ends meet on a side there is a junction, and all of them stay ends.
     """
     sweep = Stitcher(grid, min_length_m=min_length_m)
-    return sweep.take(lines, cells, last=None)
+    return sweep.take(lines, cells, last=None, sure=sure)
 
 
 def stitch_blocks(
-    blocks: Iterable[tuple[Geometries, NDArray[np.int64]]],
+    blocks: Iterable[Block],
     *,
     grid: Grid,
     min_length_m: float = 0.0,
     by_rows: bool = False,
 ) -> Iterator[Geometries]:
-    """Do as `stitch` for (lines, cells) that come in the order of cells; yield cracks as they end.
+    """Do as `stitch` for blocks that come in the order of cells; yield cracks as they end.
 
     Cells come by column and row, or, `by_rows`, by row and column (see `sweep_by_rows`). A cell may be
     cut between blocks.
     """
     sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
-    for lines, cells in blocks:
+    for lines, cells, sure in blocks:
         if len(lines):
-            yield sweep.add(lines, cells)
+            yield sweep.add(lines, cells, sure)
     yield sweep.finish()
 
 
@@ -78,7 +83,7 @@ class _Pool:
 
     lines: N of them. cells: (N, 2, 2) column and row of the cell at each line's first and last point.
     free: (N, 2) bool, whether that end may still be paired. joined: (N,) bool, made of several lines.
-    network: (N,) number of its network, or NEW.
+    network: (N,) number of its network, or NEW. sure_m: (N,) true metres that count for it.
     """
 
     lines: Polylines
@@ -86,9 +91,17 @@ class _Pool:
     free: NDArray[np.bool_]
     joined: NDArray[np.bool_]
     network: NDArray[np.int64]
+    sure_m: NDArray[np.float64]
 
     @classmethod
-    def of(cls, lines: Geometries, cells: NDArray[np.int64]) -> _Pool:
+    def of(
+        cls,
+        lines: Geometries,
+        cells: NDArray[np.int64],
+        *,
+        grid: Grid,
+        sure: NDArray[np.float64] | None,
+    ) -> _Pool:
         flat = Polylines.from_shapely(lines)
         tips = flat.ends()
         open_line = (tips[:, 0] != tips[:, 1]).any(axis=1)
@@ -98,6 +111,7 @@ class _Pool:
             np.repeat(open_line[:, None], 2, axis=1),
             np.zeros(len(flat), np.bool_),
             np.full(len(flat), NEW),
+            true_lengths(flat, grid=grid) * (1.0 if sure is None else sure),
         )
 
     def __len__(self) -> int:
@@ -110,6 +124,7 @@ class _Pool:
             np.concatenate([self.free, other.free]),
             np.concatenate([self.joined, other.joined]),
             np.concatenate([self.network, other.network]),
+            np.concatenate([self.sure_m, other.sure_m]),
         )
 
     def at(self, index: NDArray[np.intp]) -> _Pool:
@@ -119,6 +134,7 @@ class _Pool:
             self.free[index],
             self.joined[index],
             self.network[index],
+            self.sure_m[index],
         )
 
     def in_order(self) -> NDArray[np.intp]:
@@ -127,8 +143,8 @@ class _Pool:
         return np.lexsort([*keys, *self.lines.ends().reshape(-1, 4)[:, ::-1].T])
 
 
-def _empty_pool() -> _Pool:
-    return _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64))
+def _empty_pool(grid: Grid) -> _Pool:
+    return _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64), grid=grid, sure=None)
 
 
 class Stitcher:
@@ -139,7 +155,7 @@ class Stitcher:
         self._grid = grid
         self._least_m = min_length_m
         self._order = [1, 0] if by_rows else [0, 1]
-        self._pool = _empty_pool()
+        self._pool = _empty_pool(grid)
         self._long = np.empty(0, np.bool_)  # by network in the pool: known to be long enough
 
     @property
@@ -147,30 +163,39 @@ class Stitcher:
         """How many lines are held back."""
         return len(self._pool)
 
-    def add(self, lines: Geometries, cells: NDArray[np.int64]) -> Geometries:
-        """Take the next lines with their (N, 2) cells; return the cracks that are done.
+    def add(
+        self, lines: Geometries, cells: NDArray[np.int64], sure: NDArray[np.float64] | None = None
+    ) -> Geometries:
+        """Take the next lines, as `stitch` does; return the cracks that are done.
 
         Of the last cell more lines may follow; cells before it are complete.
         """
         last = cells[np.lexsort(cells[:, self._order[::-1]].T)[-1]]
-        return self.take(lines, cells, last=Cell(int(last[0]), int(last[1])))[0]
+        return self.take(lines, cells, last=Cell(int(last[0]), int(last[1])), sure=sure)[0]
 
     def finish(self) -> Geometries:
         """Return the cracks that were held: nothing more will come."""
         return self.take(np.empty(0, object), np.empty((0, 2), np.int64), last=None)[0]
 
     def take(
-        self, lines: Geometries, cells: NDArray[np.int64], *, last: Cell | None
+        self,
+        lines: Geometries,
+        cells: NDArray[np.int64],
+        *,
+        last: Cell | None,
+        sure: NDArray[np.float64] | None = None,
     ) -> tuple[Geometries, NDArray[np.int64]]:
         """Take lines; of the cell `last` and of cells after it more may come, None is the end.
 
         Returns the cracks that are done and, for each line that was held and then each line given,
         the index of its crack, or -1.
         """
-        pool = self._pool + _Pool.of(lines, cells)
+        pool = self._pool + _Pool.of(lines, cells, grid=self._grid, sure=sure)
         if not len(pool):
             return np.empty(0, object), np.empty(0, np.int64)
-        self._pool = _empty_pool()  # so that long cracks are held in as few copies as can be
+        self._pool = _empty_pool(
+            self._grid
+        )  # so that long cracks are held in as few copies as can be
         order = pool.in_order()
         pool = pool.at(order)
         ends = self._ends(pool, last)
@@ -220,7 +245,7 @@ class Stitcher:
         group = groups(links, len(pool) + len(self._long))
         network = group[: len(pool)]
         count = int(group.max()) + 1
-        length_m = np.bincount(network, true_lengths(pool.lines, grid=self._grid), count)
+        length_m = np.bincount(network, pool.sure_m, count)
         long = length_m >= self._least_m
         long[group[len(pool) :][self._long]] = True
         grows = np.bincount(network, ~done, count) > 0
@@ -256,6 +281,7 @@ def _chained(
         ends.free[tips] & ~settled,
         pool.joined[heads // 2] | (np.diff(chains.offsets) > 1),
         np.full(len(heads), NEW),
+        np.add.reduceat(pool.sure_m[chains.entries // 2], chains.offsets[:-1]),
     )
     return chained, np.asarray(settled.all(axis=1))
 

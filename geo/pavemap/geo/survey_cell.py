@@ -33,6 +33,7 @@ from pavemap.geo.grid import Cell, Grid, Window
 from pavemap.geo.imaged import imaged_part
 from pavemap.geo.lines import Geometries, clip
 from pavemap.geo.mosaic import Chip
+from pavemap.geo.sure import sure_lengths
 from pavemap.geo.vectorize import VectorizeParams, finished, trace_lines
 
 Detect = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -63,6 +64,7 @@ class CellResult:
     """What one cell contributes to a survey.
 
     lines: LineString Z in the working CRS, z = width in mm, within the cell's own bounds.
+    sure: (N,) share of each line's length that is sure (see `sure`); None: all of every line.
     imaged, cracked: true square metres by segment id; only segments with imaged ground are named.
     imaged_m2: imaged ground of the cell, on pavement where pavements are given.
     imaged_part: what was imaged of the cell's own ground, in the working CRS; None where it was all.
@@ -75,6 +77,11 @@ class CellResult:
     imaged_m2: float
     seconds: dict[str, float]
     imaged_part: shapely.MultiPolygon | None = None
+    sure: NDArray[np.float64] | None = None
+
+    def sure_shares(self) -> NDArray[np.float64]:
+        """Return (N,) the share of each line that is sure."""
+        return np.ones(len(self.lines)) if self.sure is None else self.sure
 
 
 def survey_cell(
@@ -102,6 +109,7 @@ def survey_cell(
     wanted = believed & ground.near
     clock.lap("read")
     lines: Geometries = np.empty(0, object)
+    sure = None
     cracked = np.zeros((grid.cell_px, grid.cell_px), np.bool_)
     metres_per_px = grid.gsd_m / ground_scale(grid.crs, *_middle(grid, cell))
     if wanted[core].any():
@@ -116,6 +124,9 @@ def survey_cell(
         )
         low, high = grid.halo_px, grid.halo_px + grid.cell_px
         own, _ = clip(traced, (low, low, high, high))
+        if params.sure_threshold is not None:
+            sure = sure_lengths(own, probability, threshold=params.sure_threshold)
+            sure /= np.maximum(own.lengths, 1e-9)
         lines = finished(
             own, transform=window.transform, params=params, metres_per_px=metres_per_px
         )
@@ -134,6 +145,7 @@ def survey_cell(
         imaged_m2=total * pixel_m2,
         seconds=clock.seconds,
         imaged_part=part,
+        sure=sure,
     )
 
 

@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pavemap.geo.bitmap import WORD
 from pavemap.geo.centerline import refine
 from pavemap.geo.errors import BadInput
 from pavemap.geo.gaps import MAX_GAP_PX, bridged, facing_ends
 from pavemap.geo.graph import CrackGraph, clean, trace
 from pavemap.geo.grid import Bounds
-from pavemap.geo.hysteresis import crack_mask
+from pavemap.geo.hysteresis import crack_level, crack_mask
 from pavemap.geo.lines import Geometries, Polylines, clip
 from pavemap.geo.skeleton import thin
+from pavemap.geo.sure import sure_lengths
 from pavemap.geo.widths import coverage_table
 
-BORDER_REACH_PX = 2
-"""A line that comes this close to the window's border may go on outside it."""
+BORDER_REACH_PX = 2.0
+"""A line that comes this close to the window's border, and its width more, may go on outside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,8 @@ class VectorizeParams:
     gap_px, gap_angle_deg: ends of cracks this near that face each other this straight are joined (see
     `gaps`); 0 turns it off.
     min_length_m: a connected network of cracks shorter than this (true metres) is dropped.
+    sure_threshold: probability from which a stretch counts towards `min_length_m` (see `sure`); None,
+    all of a network counts.
     spur_widths: a dead end at a junction shorter than this many local widths is a bump.
     smooth_px: sigma of the smoothing along a line.
     simplify_px: how far a stored line may stray from the measured one.
@@ -57,6 +59,7 @@ class VectorizeParams:
     gap_px: float = 0.0
     gap_angle_deg: float = 30.0
     min_length_m: float = 0.0
+    sure_threshold: float | None = None
     spur_widths: float = 1.0
     smooth_px: float = 3.0
     simplify_px: float = 0.1
@@ -67,8 +70,10 @@ class VectorizeParams:
         """Refuse what has no meaning."""
         if not 0.0 < self.threshold < 1.0:
             raise BadInput(f"threshold must be within 0 and 1, not {self.threshold}")
-        if self.low_threshold is not None and not 0.0 < self.low_threshold < 1.0:
-            raise BadInput(f"low_threshold must be within 0 and 1, not {self.low_threshold}")
+        for name in ("low_threshold", "sure_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < 1.0:
+                raise BadInput(f"{name} must be within 0 and 1, not {value}")
         if not 0.0 <= self.gap_px <= MAX_GAP_PX:
             raise BadInput(f"gap_px must be within 0 (off) and {MAX_GAP_PX:g}, not {self.gap_px}")
         if not 0.0 < self.gap_angle_deg <= 90.0:
@@ -86,7 +91,11 @@ class VectorizeParams:
             raise BadInput(f"smooth_px must be within 0.5 and 8, not {self.smooth_px}")
 
     def crack_mask(self, probability: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return which pixels of a probability picture (H, W), 255 = 1, are crack."""
+        """Return the pixels of a probability picture (H, W), 255 = 1, that are cracked area."""
+        return np.asarray(probability >= crack_level(self.threshold))
+
+    def traced_mask(self, probability: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return those and the weaker ones beside them: what lines are traced in."""
         return crack_mask(probability, threshold=self.threshold, low_threshold=self.low_threshold)
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,17 +143,18 @@ def trace_lines(
             f"probability is {probability.dtype} with {probability.ndim} dimensions; give 8 bits in "
             "rows and columns, 255 for certain (a mask times 255)"
         )
-    skeleton = thin(params.crack_mask(probability), max_hole_px=params.max_hole_px)
+    skeleton = thin(params.traced_mask(probability), max_hole_px=params.max_hole_px)
     graph = clean(trace(skeleton), spur_widths=params.spur_widths)
     if not len(graph.nodes):
         return Polylines(np.empty((0, 3)), np.zeros(1, np.int64))
+    filled = probability
     if len(skeleton.filled):
-        probability = probability.copy()
-        probability[skeleton.mask.places(skeleton.filled)] = 255
+        filled = probability.copy()
+        filled[skeleton.mask.places(skeleton.filled)] = 255
     points, offsets = refine(
         graph,
         skeleton,
-        probability=probability,
+        probability=filled,
         coverage=coverage_table(params.threshold),
         smooth_px=params.smooth_px,
     )
@@ -155,7 +165,9 @@ def trace_lines(
         partner = facing_ends(lines, dead, gap_px=params.gap_px, angle_deg=params.gap_angle_deg)
     keep = np.ones(len(lines), np.bool_)
     if min_length_px > 0.0:
-        keep = _long_enough(lines, graph, partner, probability.shape, min_length_px)
+        sure = sure_lengths(lines, probability, threshold=params.sure_threshold)
+        at_border = _at_border(lines, probability.shape)
+        keep = _long_enough(sure, graph, partner, at_border, min_length_px)
     if partner is not None and (partner >= 0).any():
         lines, first = bridged(lines, partner)
         keep = keep[first]
@@ -179,17 +191,18 @@ def clip_lines(lines: Geometries, bounds: Bounds) -> Geometries:
 
 
 def _long_enough(
-    lines: Polylines,
+    lengths: NDArray[np.float64],
     graph: CrackGraph,
     partner: NDArray[np.int64] | None,
-    shape: tuple[int, ...],
+    at_border: NDArray[np.bool_],
     min_length_px: float,
 ) -> NDArray[np.bool_]:
     """Mark lines of networks that are long enough, or may go on beyond the window.
 
-    partner: the ends that are joined over gaps.
+    lengths: what of each line counts. partner: the ends that are joined over gaps. at_border: (N,)
+    lines that may go on.
     """
-    count = len(lines)
+    count = len(lengths)
     loops = graph.nodes[:, 0] < 0
     own = graph.node_count + np.arange(count)
     first = np.where(loops, own, graph.nodes[:, 0])
@@ -202,11 +215,15 @@ def _long_enough(
         last = np.concatenate([last, ends[partner[joined]]])
     links = coo_array((np.ones(len(first), np.int8), (first, last)), shape=(size, size))
     network = connected_components(links, directed=False)[1][first[:count]]
-    length = np.bincount(network, lines.lengths)[network]
-    y, x = np.divmod(graph.chain, graph.stride)
-    y, x = y - 1, x - WORD
-    rows, cols = shape
-    room = np.minimum(np.minimum(x, cols - 1 - x), np.minimum(y, rows - 1 - y))
-    touching = np.add.reduceat(room < BORDER_REACH_PX, graph.offsets[:-1], dtype=np.int64) > 0
-    open_network = np.bincount(network, touching)[network] > 0
+    length = np.bincount(network, lengths)[network]
+    open_network = np.bincount(network, at_border)[network] > 0
     return np.asarray((length >= min_length_px) | open_network)
+
+
+def _at_border(lines: Polylines, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Mark (N,) lines that come near the border: a wide crack's skeleton ends before it."""
+    x, y, width = lines.points.T
+    rows, cols = shape
+    room = np.minimum(np.minimum(x, cols - x), np.minimum(y, rows - y))
+    near = room < BORDER_REACH_PX + width
+    return np.asarray(np.add.reduceat(near, lines.offsets[:-1], dtype=np.int64) > 0)

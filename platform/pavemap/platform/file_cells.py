@@ -66,7 +66,7 @@ class Totals:
         self.imaged_m2 = 0.0
         self.seconds: dict[str, float] = {}
         self._sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
-        self._waiting: list[tuple[Cell, NDArray[np.object_]]] = []
+        self._waiting: list[tuple[Cell, CellResult]] = []
         self._done: list[NDArray[np.object_]] = []
 
     def add(self, cell: Cell, result: CellResult) -> None:
@@ -80,8 +80,8 @@ class Totals:
         for stage, spent in result.seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
         if len(result.lines):
-            self._waiting.append((cell, result.lines))
-        if sum(len(lines) for _, lines in self._waiting) >= LINES_AT_A_TIME:
+            self._waiting.append((cell, result))
+        if sum(len(one.lines) for _, one in self._waiting) >= LINES_AT_A_TIME:
             self._stitch()
 
     def cracks(self) -> NDArray[np.object_]:
@@ -91,10 +91,11 @@ class Totals:
 
     def _stitch(self) -> None:
         if self._waiting:
-            counts = [len(lines) for _, lines in self._waiting]
+            counts = [len(one.lines) for _, one in self._waiting]
             places = np.array([(cell.col, cell.row) for cell, _ in self._waiting], np.int64)
-            lines = np.concatenate([lines for _, lines in self._waiting])
-            self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0)))
+            lines = np.concatenate([one.lines for _, one in self._waiting])
+            sure = np.concatenate([one.sure_shares() for _, one in self._waiting])
+            self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0), sure))
             self._waiting = []
 
 

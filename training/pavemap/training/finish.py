@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.dense import dense_form
 from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import best_threshold, length_ratios
+from pavemap.training.lengths import area_ratios, best_threshold, length_ratios
 from pavemap.training.manifest import MANIFEST_FILE
 from pavemap.training.start import Weights, with_former
 
@@ -125,7 +125,7 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     """The card with what validation images say: calibration, threshold, scores, lengths.
 
     Probabilities are calibrated first. Of the thresholds with nearly the best F1 (a mean over sets)
-    the one with the truest crack length is taken.
+    the one with the truest crack lengths and areas is taken.
     """
     sets = list(sources)
     write_card(card.model_copy(update={"calibration": None}), folder)
@@ -140,31 +140,43 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     maps = [[model.detect(image.pixels) for image in some] for some in images]
     calibrated = Tally.of(chain.from_iterable(maps), chain.from_iterable(images))
     curve = threshold_curve(model, sets)
-    ratios = [
-        length_ratios(
-            [
-                np.where(image.ignore, np.uint8(0), found)
-                for found, image in zip(some, labelled, strict=True)
-            ],
-            [image.crack for image in labelled],
-            thresholds=list(curve),
-            vectorize=card.vectorize,
-        )
+    counted = [
+        [
+            np.where(image.ignore, np.uint8(0), found)
+            for found, image in zip(some, labelled, strict=True)
+        ]
         for some, labelled in zip(maps, images, strict=True)
     ]
-    best = best_threshold(curve, ratios)
+    labels = [[image.crack for image in labelled] for labelled in images]
+    steps = list(curve)
+    lengths = [
+        length_ratios(some, truth, thresholds=steps, vectorize=card.vectorize, gsd_m=card.gsd_m)
+        for some, truth in zip(counted, labels, strict=True)
+    ]
+    areas = [
+        area_ratios(some, truth, thresholds=steps)
+        for some, truth in zip(counted, labels, strict=True)
+    ]
+    best = best_threshold(curve, [*lengths, *areas])
     metrics = {
         "validation": [_scores(model, source, best) for source in sets],
         "validation_mean_f1": round(curve[best], 4),
         "threshold_curve": {f"{threshold:g}": round(f1, 4) for threshold, f1 in curve.items()},
-        "length_ratio": {
-            source.label: {f"{threshold:g}": round(value, 4) for threshold, value in ratio.items()}
-            for source, ratio in zip(sets, ratios, strict=True)
-        },
+        "length_ratio": _by_set(sets, lengths),
+        "area_ratio": _by_set(sets, areas),
         "reliability": reliability(calibrated),
         "reliability_uncalibrated": reliability(tally),
     }
     return card.model_copy(update={"threshold": best, "metrics": {**card.metrics, **metrics}})
+
+
+def _by_set(
+    sets: Sequence[DataSource], ratios: Sequence[Mapping[float, float]]
+) -> dict[str, dict[str, float]]:
+    return {
+        source.label: {f"{threshold:g}": round(value, 4) for threshold, value in ratio.items()}
+        for source, ratio in zip(sets, ratios, strict=True)
+    }
 
 
 def scored_on_tests(

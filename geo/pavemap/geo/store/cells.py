@@ -91,7 +91,8 @@ def complete(
     lines = np.asarray(result.lines, dtype=object)
     if len(lines):
         in_degrees = reproject(lines, crs, WGS84)
-        copy_frame(connection, tables.Fragment, {**place, "geom": in_degrees})
+        found = {**place, "geom": in_degrees, "sure_share": result.sure_shares()}
+        copy_frame(connection, tables.Fragment, found)
     seen = {key for area in (result.imaged, result.cracked) for key, m2 in area.items() if m2 > 0.0}
     segments = sorted(seen)
     if segments:

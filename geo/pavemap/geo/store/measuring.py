@@ -24,7 +24,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.measure import cut_by_segments
-from pavemap.geo.stitch import stitch_blocks, sweep_by_rows
+from pavemap.geo.stitch import Block, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
@@ -159,20 +159,20 @@ def _stitched(
 
 def _fragments(
     connection: Connection, survey_id: uuid.UUID, *, crs: CRS, by_rows: bool
-) -> Iterator[tuple[NDArray[np.object_], NDArray[np.int64]]]:
-    """Yield a survey's lines (survey CRS) with their (N, 2) cells, in the order of cells."""
+) -> Iterator[Block]:
+    """Yield a survey's lines (survey CRS) with cells and sure shares, in the order of cells."""
     order = 'f."row", f.col' if by_rows else 'f.col, f."row"'
-    for col, row, geometry in fetch_columns(
+    for col, row, geometry, sure in fetch_columns(
         connection,
         f"""
-            SELECT f.col, f."row", ST_AsBinary(f.geom)
+            SELECT f.col, f."row", ST_AsBinary(f.geom), f.sure_share
             FROM fragment f JOIN cell USING (survey_id, col, "row")
             WHERE f.survey_id = %(id)s AND cell.state = 'done'
             ORDER BY {order}, f.id
         """,
         {"id": survey_id},
     ):
-        yield reproject(from_ewkb(geometry), WGS84, crs), np.column_stack([col, row])
+        yield reproject(from_ewkb(geometry), WGS84, crs), np.column_stack([col, row]), sure
 
 
 def _write_cracks(

@@ -54,6 +54,10 @@ def vectorize(
     min_length: Annotated[
         float, typer.Option(help="Metres; shorter networks of cracks are dropped.")
     ] = 0.0,
+    sure_threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability from which a stretch counts towards --min-length."),
+    ] = None,
     gsd: Annotated[
         float | None,
         typer.Option(
@@ -91,6 +95,7 @@ def vectorize(
         gap_px=gap,
         gap_angle_deg=gap_angle,
         min_length_m=min_length,
+        sure_threshold=sure_threshold,
     )
     placed = place_of(mask, gsd_m=gsd, with_roads=roads is not None)
     export = Export(output, layers=layers_of(roads), crs=WGS84 if placed else PICTURE_CRS)
