@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Engine, text
 import store_scene as scene
 from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.store import cells, changes, measuring, model_versions, surveys
-from pavemap.geo.store.changes import ChangePage, Comparison
+from pavemap.geo.store.change_summary import change_summary
+from pavemap.geo.store.changes import ChangePage
+from pavemap.geo.store.comparison import Comparison, compare_surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 
@@ -96,7 +98,7 @@ def compared(engine: Engine) -> tuple[Engine, Comparison]:
             north_m=0.05,
             cracked=range(27),
         )
-        return engine, changes.compare_surveys(connection, after.id, since=before.id)
+        return engine, compare_surveys(connection, after.id, since=before.id)
 
 
 def page(engine: Engine, comparison: Comparison, **asked: Any) -> ChangePage:
@@ -134,7 +136,7 @@ def test_densities_differ_by_what_is_significant(compared: tuple[Engine, Compari
     assert found[1].uncertainty_m_per_m2 == pytest.approx(0.0136, abs=2e-4)
     assert [row.significant for row in found] == [False, True, True, False, False]
     with database(engine) as connection:
-        whole = changes.change_summary(connection, comparison)
+        whole = change_summary(connection, comparison)
     assert (whole.segments, whole.segments_compared, whole.worse, whole.better) == (5, 5, 2, 0)
     # 160 m on 3600 m2 (half of a segment unseen), then 270 m on 4000 m2
     assert whole.density_before_m_per_m2 == pytest.approx(160 / 3600, rel=1e-3)
@@ -196,8 +198,8 @@ def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine:
         later = add_survey(connection, name="New", network="Town, corrected")
         after = run(connection, later, cracked=range(0))
         assert before.network_id != after.network_id
-        apart = changes.compare_surveys(connection, after.id, since=before.id)
-        assert changes.change_summary(connection, apart).segments == 0
+        apart = compare_surveys(connection, after.id, since=before.id)
+        assert change_summary(connection, apart).segments == 0
         connection.execute(
             text(
                 "UPDATE segment s SET lineage = t.id FROM segment t WHERE t.network_id = :old "
@@ -205,9 +207,9 @@ def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine:
             ),
             {"old": before.network_id, "new": after.network_id},
         )
-        comparison = changes.compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
+        comparison = compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
         found = changes.changes_page(connection, comparison).segments
-        whole = changes.change_summary(connection, comparison)
+        whole = change_summary(connection, comparison)
     assert [row.gone_m * scene.SCALE for row in found] == pytest.approx([100.0] * 5, abs=1e-3)
     assert (whole.worse, whole.better) == (0, 5)
 
@@ -217,13 +219,13 @@ def test_what_can_not_be_compared_is_refused(engine: Engine) -> None:
         one = run(connection, add_survey(connection, name="One"))
         other = add_survey(connection, name="Other")
         with pytest.raises(BadInput, match="itself"):
-            changes.compare_surveys(connection, one.id, since=one.id)
+            compare_surveys(connection, one.id, since=one.id)
         with pytest.raises(Conflict, match="'Other' is running"):
-            changes.compare_surveys(connection, one.id, since=other.id)
+            compare_surveys(connection, one.id, since=other.id)
         other = run(connection, other)
         for tolerance_m in (0.0, -1.0, 50.0, math.nan):
             with pytest.raises(BadInput, match="tolerance"):
-                changes.compare_surveys(connection, other.id, since=one.id, tolerance_m=tolerance_m)
-        comparison = changes.compare_surveys(connection, other.id, since=one.id)
+                compare_surveys(connection, other.id, since=one.id, tolerance_m=tolerance_m)
+        comparison = compare_surveys(connection, other.id, since=one.id)
         with pytest.raises(BadInput, match="1 to 1000"):
             changes.changes_page(connection, comparison, limit=0)

@@ -131,16 +131,17 @@ def get_change_summary(
     survey_id: SurveyId, services: ServicesOf, since: Since, tolerance_m: Tolerance = None
 ) -> ChangeSummaryOut:
     """Sum up the change of density over all segments that both surveys have."""
-    from pavemap.geo.store import changes
+    from pavemap.geo.store.change_summary import change_summary
+    from pavemap.geo.store.comparison import compare_surveys
 
     with database(services.engine) as connection:
-        comparison = changes.compare_surveys(
+        comparison = compare_surveys(
             connection,
             survey_id_of(survey_id),
             since=survey_id_of(since),
             tolerance_m=tolerance_m,
         )
-        return ChangeSummaryOut(**asdict(changes.change_summary(connection, comparison)))
+        return ChangeSummaryOut(**asdict(change_summary(connection, comparison)))
 
 
 def _page(
@@ -154,9 +155,10 @@ def _page(
     after: str | None,
 ) -> ChangePage:
     from pavemap.geo.store import changes
+    from pavemap.geo.store.comparison import compare_surveys
 
     with database(services.engine) as connection:
-        comparison = changes.compare_surveys(
+        comparison = compare_surveys(
             connection,
             survey_id_of(survey_id),
             since=survey_id_of(since),
