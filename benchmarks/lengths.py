@@ -31,7 +31,7 @@ from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import F1_GIVEN_UP, LABELLED, crack_lines, length_px
+from pavemap.training.lengths import F1_GIVEN_UP, LABELLED, crack_lines
 from pavemap.training.registry import find_model
 
 Lines = NDArray[np.object_]
@@ -79,8 +79,8 @@ class Lengths:
 
     def add(self, found: Lines, labelled: Lines) -> None:
         """Take the lines of one image."""
-        self.found.append(length_px(found))
-        self.labelled.append(length_px(labelled))
+        self.found.append(float(shapely.length(found).sum()))
+        self.labelled.append(float(shapely.length(labelled).sum()))
         self.false += _far(found, labelled)
         self.missed += _far(labelled, found)
 

@@ -20,6 +20,7 @@ from pyproj import CRS
 
 from pavemap.geo.grid import Grid
 from pavemap.geo.stitch import Block, stitch, stitch_blocks
+from pavemap.geo.trust import Trust
 
 GRID = Grid(CRS.from_epsg(32633), 0.002, cell_px=2048, halo_px=64)
 COL, ROW = 122_000, 1_220_000  # near 15 E, 45 N
@@ -44,7 +45,8 @@ def cells_of(columns: int, rows: int) -> Iterator[Block]:
         points = np.concatenate([points, np.full((*points.shape[:2], 1), 4.0)], axis=2)
         owner = np.concatenate([cells, np.repeat(cells, SHORT_LINES, axis=0)])
         order = np.lexsort(owner.T[::-1])
-        yield np.asarray(shapely.linestrings(points[order]), object), owner[order], None
+        lines = np.asarray(shapely.linestrings(points[order]), object)
+        yield lines, owner[order], Trust.unknown(len(lines))
 
 
 def in_blocks(blocks: Iterator[Block]) -> Iterator[Block]:
@@ -52,7 +54,7 @@ def in_blocks(blocks: Iterator[Block]) -> Iterator[Block]:
     for lines, cells, _ in blocks:
         for start in range(0, len(lines), LINES_AT_A_TIME):
             part = slice(start, start + LINES_AT_A_TIME)
-            yield lines[part], cells[part], None
+            yield lines[part], cells[part], Trust.unknown(len(lines[part]))
 
 
 def measure(columns: int, rows: int, *, sweep: bool) -> None:

@@ -28,6 +28,7 @@ from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
+from pavemap.geo.trust import Trust
 
 UTM = CRS.from_epsg(32633)
 X, Y = 400_000.0, 5_800_000.0
@@ -36,6 +37,7 @@ COL, ROW = 40_000, 580_000
 
 CELL_M, ROAD_M, WIDTH_M, SEGMENT_M = 10.0, 500.0, 8.0, 100.0
 CRACK_MM = 4.0
+CONFIDENCE, SURE_SHARE = 0.75, 0.5
 GRID = Grid(UTM, 0.0125, cell_px=800, halo_px=64)
 SCALE = ground_scale(UTM, X + ROAD_M / 2.0, Y + 5.0)
 """Over 500 m it changes by 1e-6: one number will do."""
@@ -199,13 +201,15 @@ def found_in(cell: Cell, segments: NDArray[np.int64], *, imaged: float = 1.0) ->
     segment = int(segments[(cell.col - COL) // 10])
     line = shapely.LineString([(west, middle, CRACK_MM), (east, middle, CRACK_MM)])
     seen_m2 = imaged * CELL_PAVEMENT_M2
+    lines = np.array([line] if imaged else [], dtype=object)
     return CellResult(
-        lines=np.array([line] if imaged else [], dtype=object),
+        lines=lines,
         imaged={segment: seen_m2},
         cracked={segment: imaged * CELL_CRACK_M * CRACK_MM / 1000.0},
         imaged_m2=seen_m2,
         seconds={"read": 0.25, "detect": 0.5, "vectorize": 0.125},
         imaged_part=None if imaged == 1.0 else _part(west, south, west + imaged * CELL_M, north),
+        trust=Trust(np.full(len(lines), CONFIDENCE), np.full(len(lines), SURE_SHARE)),
     )
 
 

@@ -18,6 +18,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.lines import Geometries
 from pavemap.geo.stitch import Block, Stitcher, stitch, stitch_blocks, sweep_by_rows
+from pavemap.geo.trust import Trust
 from pavemap.geo.vectorize import clip_lines
 
 UTM = CRS.from_epsg(32633)
@@ -190,10 +191,24 @@ def test_only_what_is_sure_counts_towards_the_length_of_a_network() -> None:
         line((1, 1, 4), (3, 1, 4)),  # long, and sure nowhere but at its end
     )
     cells = cells_of(WEST_NORTH, EAST_NORTH, EAST_NORTH)
-    sure = np.array([0.5, 1.0, 0.25])
+    trust = Trust(np.full(3, 0.5), np.array([0.5, 1.0, 0.25]))
     for least, kept in ((0.45, [0, 0, 1]), (0.6, [0, 0, -1]), (0.75, [-1, -1, -1])):
-        _, index = stitch(lines, cells, grid=GRID, min_length_m=least, sure=sure)
+        _, index = stitch(lines, cells, grid=GRID, min_length_m=least, trust=trust)
         assert index.tolist() == kept
+
+
+def test_the_confidence_of_a_crack_is_that_of_its_parts_by_length() -> None:
+    lines = array(
+        line((-0.6, 1, 4), (0, 1, 4)), line((0, 1, 4), (0.2, 1, 4)), line((1, 1, 4), (3, 1, 4))
+    )
+    cells = cells_of(WEST_NORTH, EAST_NORTH, EAST_NORTH)
+    trust = Trust(np.array([0.9, 0.5, np.nan]), np.ones(3))
+    (found,) = (
+        some for some in stitch_blocks([(lines, cells, trust)], grid=GRID) if len(some) == 2
+    )
+    by_length = dict(zip(shapely.length(found.lines).round(3), found.confidence, strict=True))
+    assert by_length[0.8] == pytest.approx((0.9 * 0.6 + 0.5 * 0.2) / 0.8)
+    assert np.isnan(by_length[2.0])
 
 
 def in_blocks(
@@ -203,17 +218,17 @@ def in_blocks(
     size: int,
     by_rows: bool,
     least: float = 0.0,
-    sure: NDArray[np.float64],
+    trust: Trust,
 ) -> list[str]:
     """Stitch in a sweep, so many lines at a time; the cracks as sorted WKB."""
     order = np.lexsort(cells[:, [0, 1]].T if by_rows else cells[:, [1, 0]].T)
     blocks = (
-        (pieces[some], cells[some], sure[some])
+        (pieces[some], cells[some], Trust(trust.confidence[some], trust.sure[some]))
         for start in range(0, len(order), size)
         for some in [order[start : start + size]]
     )
     found = stitch_blocks(blocks, grid=GRID, min_length_m=least, by_rows=by_rows)
-    return sorted(crack.wkb_hex for block in found for crack in block)
+    return sorted(crack.wkb_hex for block in found for crack in block.lines)
 
 
 @settings(max_examples=60, deadline=None)
@@ -229,10 +244,10 @@ def test_a_sweep_in_blocks_finds_what_one_look_finds(
 ) -> None:
     cracks = array(*(line(*((x / 100, y / 100, 4) for x, y in path)) for path in paths))
     pieces, cells = cut(cracks)
-    sure = np.random.default_rng(seed).uniform(0.3, 1.0, len(pieces)) if seed else None
-    whole, _ = stitch(pieces, cells, grid=GRID, min_length_m=least, sure=sure)
-    shares = np.ones(len(pieces)) if sure is None else sure
-    found = in_blocks(pieces, cells, size=size, by_rows=by_rows, least=least, sure=shares)
+    random = np.random.default_rng(seed)
+    trust = Trust(np.full(len(pieces), 0.5), random.uniform(0.3 if seed else 1, 1, len(pieces)))
+    whole, _ = stitch(pieces, cells, grid=GRID, min_length_m=least, trust=trust)
+    found = in_blocks(pieces, cells, size=size, by_rows=by_rows, least=least, trust=trust)
     assert found == sorted(crack.wkb_hex for crack in whole)
 
 
@@ -245,13 +260,14 @@ def test_a_short_line_waits_for_its_network_and_no_longer() -> None:
         line((-1, 1, 4), (-1, 2, 4)),
     )
     row = EAST_NORTH[1]
-    assert len(sweep.add(west, cells_of(*[WEST_NORTH] * 3))) == 0
+    assert len(sweep.add(west, cells_of(*[WEST_NORTH] * 3), Trust.unknown(3))) == 0
     east = array(line((0, 1, 4), (6, 1, 4)))
-    (branch,) = sweep.add(east, cells_of(EAST_NORTH))
+    (branch,) = sweep.add(east, cells_of(EAST_NORTH), Trust.unknown(1)).lines
     assert branch.length == pytest.approx(1)
     assert sweep.held == 2  # the crack's two lines: of its last cell more may come
     far = cells_of((EAST_NORTH[0] + 1, row))
-    (crack,) = sweep.add(array(line((12, 1, 4), (13, 1, 4))), far)
+    last = array(line((12, 1, 4), (13, 1, 4)))
+    (crack,) = sweep.add(last, far, Trust.unknown(1)).lines
     assert crack.length == pytest.approx(7)
     assert len(sweep.finish()) == 0
 
@@ -273,7 +289,8 @@ def street(columns: int, rows: int) -> Iterator[Block]:
         points = np.concatenate([through, short])
         z = np.full((*points.shape[:2], 1), 4.0)
         lines = np.asarray(shapely.linestrings(np.concatenate([points, z], axis=2)), object)
-        yield lines, np.concatenate([cells, np.repeat(cells, SHORT, axis=0)]), None
+        of_lines = np.concatenate([cells, np.repeat(cells, SHORT, axis=0)])
+        yield lines, of_lines, Trust.unknown(len(lines))
 
 
 def test_memory_does_not_grow_with_the_survey_but_with_its_seam() -> None:

@@ -28,6 +28,7 @@ from pavemap.geo.survey_cell import (
     imaged_mask,
     survey_cell,
 )
+from pavemap.geo.trust import Trust
 from pavemap.geo.vectorize import VectorizeParams
 
 UTM = CRS.from_epsg(32633)
@@ -95,7 +96,10 @@ def survey(
         np.array(places, np.int64).reshape(-1, 2),
         grid=grid,
         min_length_m=params.min_length_m,
-        sure=np.concatenate([result.sure_shares() for result in results]),
+        trust=Trust(
+            np.concatenate([result.trusted().confidence for result in results]),
+            np.concatenate([result.trusted().sure for result in results]),
+        ),
     )
     return Survey(
         cracks,

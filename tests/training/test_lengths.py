@@ -5,23 +5,37 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import shapely
+from numpy.typing import NDArray
 
 from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.lengths import (
     LABELLED,
-    area_ratios,
     best_threshold,
     crack_lines,
-    length_px,
-    length_ratios,
+    found_ratios,
+    length_and_area,
 )
+
+
+def length_px(picture: NDArray[np.uint8]) -> float:
+    return float(shapely.length(crack_lines(picture, LABELLED, gsd_m=0.002)).sum())
+
+
+def test_a_drawn_line_in_metres() -> None:
+    picture = np.zeros((120, 300), np.uint8)
+    picture[58:63, 20:270] = 255
+    length_m, area_m2 = length_and_area(crack_lines(picture, LABELLED, gsd_m=0.002), gsd_m=0.002)
+    assert length_m == pytest.approx(0.5, abs=0.01)
+    assert area_m2 == pytest.approx(0.5 * 0.01, rel=0.02)
+    assert not length_and_area(np.empty(0, object), gsd_m=0.002).any()
 
 
 def test_a_drawn_lines_length() -> None:
     picture = np.zeros((120, 300), np.uint8)
     picture[58:63, 20:270] = 255
     # An end of a thick line is where a disc of its width still fits: within half a width.
-    assert length_px(crack_lines(picture, LABELLED, gsd_m=0.002)) == pytest.approx(250, abs=3)
+    assert length_px(picture) == pytest.approx(250, abs=3)
 
 
 def test_the_ratio_of_found_to_labelled() -> None:
@@ -29,12 +43,14 @@ def test_the_ratio_of_found_to_labelled() -> None:
     label[58:63, 20:270] = True
     found = np.where(label, 204, 0).astype(np.uint8)
     found[:, 150:] //= 2  # the right half is found with 0.4 only
-    ratios = length_ratios([found], [label], thresholds=[0.3, 0.6, 0.9], vectorize={}, gsd_m=0.002)
+    ratios, areas = found_ratios(
+        [found], [label], thresholds=[0.3, 0.6, 0.9], vectorize={}, gsd_m=0.002
+    )
     assert ratios[0.3] == pytest.approx(1.0, abs=0.02)
     assert ratios[0.6] == pytest.approx(0.52, abs=0.03)
     assert ratios[0.9] == 0.0
-    areas = area_ratios([found], [label], thresholds=[0.3, 0.6, 0.9])
-    assert areas == {0.3: 1.0, 0.6: pytest.approx(130 / 250), 0.9: 0.0}
+    assert 0.3 < areas[0.6] < ratios[0.6] < areas[0.3] < 1.2  # grey by the threshold is narrow
+    assert areas[0.9] == 0.0
 
 
 def test_an_image_is_measured_as_a_survey_of_its_own() -> None:
@@ -57,6 +73,4 @@ def test_the_truest_length_wins_among_nearly_the_best() -> None:
 def test_a_curved_crack_keeps_its_length_at_its_threshold() -> None:
     picture = np.zeros((300, 300), np.uint8)
     cv2.circle(picture, (150, 150), 100, 255, 4, cv2.LINE_AA)
-    assert length_px(crack_lines(picture, LABELLED, gsd_m=0.002)) == pytest.approx(
-        2 * np.pi * 100, rel=0.01
-    )
+    assert length_px(picture) == pytest.approx(2 * np.pi * 100, rel=0.01)

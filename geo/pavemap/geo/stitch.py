@@ -23,12 +23,13 @@ from pavemap.geo.crs import ground_scales
 from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.lines import Geometries, Polylines
 from pavemap.geo.seams import CONTACT_PX, ON_SIDE_PX, TOLERANCE_PX, Ends, groups, match_ends
+from pavemap.geo.trust import Trust
 
 NEW = -1
 """The network of a line that has just come."""
 
-Block = tuple[Geometries, NDArray[np.int64], NDArray[np.float64] | None]
-"""Lines, their (N, 2) cells, and the (N,) share of each that is sure; None: all of every line."""
+Block = tuple[Geometries, NDArray[np.int64], Trust]
+"""Lines, their (N, 2) cells, and how far each can be trusted."""
 
 
 def stitch(
@@ -37,17 +38,18 @@ def stitch(
     *,
     grid: Grid,
     min_length_m: float = 0.0,
-    sure: NDArray[np.float64] | None = None,
+    trust: Trust | None = None,
 ) -> tuple[Geometries, NDArray[np.int64]]:
     """Join lines over cell sides; drop networks of joined lines shorter than `min_length_m`.
 
     lines: (N,) LineString Z in the grid's CRS, each within its cell. cells: (N, 2) column and row.
-    sure: (N,) share of each line that counts towards `min_length_m`, by default all of it.
+    trust: what of each line counts towards `min_length_m`, by default all of it.
     Returns the cracks and, for each line given, the index of its crack, or -1 where that was dropped.
     Where three or more ends meet on a side there is a junction, and all of them stay ends.
     """
     sweep = Stitcher(grid, min_length_m=min_length_m)
-    return sweep.take(lines, cells, last=None, sure=sure)
+    found, index = sweep.take(lines, cells, trust or Trust.unknown(len(lines)), last=None)
+    return found.lines, index
 
 
 def stitch_blocks(
@@ -56,16 +58,16 @@ def stitch_blocks(
     grid: Grid,
     min_length_m: float = 0.0,
     by_rows: bool = False,
-) -> Iterator[Geometries]:
+) -> Iterator[Cracks]:
     """Do as `stitch` for blocks that come in the order of cells; yield cracks as they end.
 
     Cells come by column and row, or, `by_rows`, by row and column (see `sweep_by_rows`). A cell may be
     cut between blocks.
     """
     sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
-    for lines, cells, sure in blocks:
+    for lines, cells, trust in blocks:
         if len(lines):
-            yield sweep.add(lines, cells, sure)
+            yield sweep.add(lines, cells, trust)
     yield sweep.finish()
 
 
@@ -78,12 +80,24 @@ def sweep_by_rows(cells: NDArray[np.int64]) -> bool:
 
 
 @dataclass(frozen=True)
+class Cracks:
+    """Whole cracks: (N,) LineString Z, and the (N,) mean probability along each, NaN if not known."""
+
+    lines: Geometries
+    confidence: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+@dataclass(frozen=True)
 class _Pool:
     """Lines in work.
 
     lines: N of them. cells: (N, 2, 2) column and row of the cell at each line's first and last point.
     free: (N, 2) bool, whether that end may still be paired. joined: (N,) bool, made of several lines.
-    network: (N,) number of its network, or NEW. sure_m: (N,) true metres that count for it.
+    network: (N,) number of its network, or NEW. sums: (N, 3) true metres, those that are sure, and
+    metres times confidence.
     """
 
     lines: Polylines
@@ -91,18 +105,19 @@ class _Pool:
     free: NDArray[np.bool_]
     joined: NDArray[np.bool_]
     network: NDArray[np.int64]
-    sure_m: NDArray[np.float64]
+    sums: NDArray[np.float64]
 
     @classmethod
     def of(
         cls,
         lines: Geometries,
         cells: NDArray[np.int64],
+        trust: Trust,
         *,
         grid: Grid,
-        sure: NDArray[np.float64] | None,
     ) -> _Pool:
         flat = Polylines.from_shapely(lines)
+        each = np.column_stack([np.ones(len(flat)), trust.sure, trust.confidence])
         tips = flat.ends()
         open_line = (tips[:, 0] != tips[:, 1]).any(axis=1)
         return cls(
@@ -111,7 +126,7 @@ class _Pool:
             np.repeat(open_line[:, None], 2, axis=1),
             np.zeros(len(flat), np.bool_),
             np.full(len(flat), NEW),
-            true_lengths(flat, grid=grid) * (1.0 if sure is None else sure),
+            true_lengths(flat, grid=grid)[:, None] * each,
         )
 
     def __len__(self) -> int:
@@ -124,7 +139,7 @@ class _Pool:
             np.concatenate([self.free, other.free]),
             np.concatenate([self.joined, other.joined]),
             np.concatenate([self.network, other.network]),
-            np.concatenate([self.sure_m, other.sure_m]),
+            np.concatenate([self.sums, other.sums]),
         )
 
     def at(self, index: NDArray[np.intp]) -> _Pool:
@@ -134,7 +149,7 @@ class _Pool:
             self.free[index],
             self.joined[index],
             self.network[index],
-            self.sure_m[index],
+            self.sums[index],
         )
 
     def in_order(self) -> NDArray[np.intp]:
@@ -144,7 +159,7 @@ class _Pool:
 
 
 def _empty_pool(grid: Grid) -> _Pool:
-    return _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64), grid=grid, sure=None)
+    return _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64), Trust.unknown(0), grid=grid)
 
 
 class Stitcher:
@@ -163,36 +178,35 @@ class Stitcher:
         """How many lines are held back."""
         return len(self._pool)
 
-    def add(
-        self, lines: Geometries, cells: NDArray[np.int64], sure: NDArray[np.float64] | None = None
-    ) -> Geometries:
+    def add(self, lines: Geometries, cells: NDArray[np.int64], trust: Trust) -> Cracks:
         """Take the next lines, as `stitch` does; return the cracks that are done.
 
         Of the last cell more lines may follow; cells before it are complete.
         """
         last = cells[np.lexsort(cells[:, self._order[::-1]].T)[-1]]
-        return self.take(lines, cells, last=Cell(int(last[0]), int(last[1])), sure=sure)[0]
+        return self.take(lines, cells, trust, last=Cell(int(last[0]), int(last[1])))[0]
 
-    def finish(self) -> Geometries:
+    def finish(self) -> Cracks:
         """Return the cracks that were held: nothing more will come."""
-        return self.take(np.empty(0, object), np.empty((0, 2), np.int64), last=None)[0]
+        nothing = np.empty((0, 2), np.int64)
+        return self.take(np.empty(0, object), nothing, Trust.unknown(0), last=None)[0]
 
     def take(
         self,
         lines: Geometries,
         cells: NDArray[np.int64],
+        trust: Trust,
         *,
         last: Cell | None,
-        sure: NDArray[np.float64] | None = None,
-    ) -> tuple[Geometries, NDArray[np.int64]]:
+    ) -> tuple[Cracks, NDArray[np.int64]]:
         """Take lines; of the cell `last` and of cells after it more may come, None is the end.
 
         Returns the cracks that are done and, for each line that was held and then each line given,
         the index of its crack, or -1.
         """
-        pool = self._pool + _Pool.of(lines, cells, grid=self._grid, sure=sure)
+        pool = self._pool + _Pool.of(lines, cells, trust, grid=self._grid)
         if not len(pool):
-            return np.empty(0, object), np.empty(0, np.int64)
+            return Cracks(np.empty(0, object), np.empty(0)), np.empty(0, np.int64)
         self._pool = _empty_pool(
             self._grid
         )  # so that long cracks are held in as few copies as can be
@@ -215,7 +229,9 @@ class Stitcher:
         number = np.where(keep, np.cumsum(keep) - 1, -1)
         given = np.empty(len(order), np.int64)
         given[order] = number[chain_of]
-        return _directed(pool.at(np.flatnonzero(keep))).to_shapely(), given
+        done = pool.at(np.flatnonzero(keep))
+        length_m, _, weighed_m = done.sums.T
+        return Cracks(_directed(done).to_shapely(), weighed_m / np.maximum(length_m, 1e-9)), given
 
     def _ends(self, pool: _Pool, last: Cell | None) -> Ends:
         """Describe the pool's ends; those wait that a cell to come may have a part in."""
@@ -245,7 +261,7 @@ class Stitcher:
         group = groups(links, len(pool) + len(self._long))
         network = group[: len(pool)]
         count = int(group.max()) + 1
-        length_m = np.bincount(network, pool.sure_m, count)
+        length_m = np.bincount(network, pool.sums[:, 1], count)
         long = length_m >= self._least_m
         long[group[len(pool) :][self._long]] = True
         grows = np.bincount(network, ~done, count) > 0
@@ -281,7 +297,7 @@ def _chained(
         ends.free[tips] & ~settled,
         pool.joined[heads // 2] | (np.diff(chains.offsets) > 1),
         np.full(len(heads), NEW),
-        np.add.reduceat(pool.sure_m[chains.entries // 2], chains.offsets[:-1]),
+        np.add.reduceat(pool.sums[chains.entries // 2], chains.offsets[:-1]),
     )
     return chained, np.asarray(settled.all(axis=1))
 

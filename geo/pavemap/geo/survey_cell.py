@@ -33,7 +33,7 @@ from pavemap.geo.grid import Cell, Grid, Window
 from pavemap.geo.imaged import imaged_part
 from pavemap.geo.lines import Geometries, clip
 from pavemap.geo.mosaic import Chip
-from pavemap.geo.sure import sure_lengths
+from pavemap.geo.trust import Trust
 from pavemap.geo.vectorize import VectorizeParams, finished, trace_lines
 
 Detect = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -64,7 +64,7 @@ class CellResult:
     """What one cell contributes to a survey.
 
     lines: LineString Z in the working CRS, z = width in mm, within the cell's own bounds.
-    sure: (N,) share of each line's length that is sure (see `sure`); None: all of every line.
+    trust: how far each of them can be trusted; None: not known.
     imaged, cracked: true square metres by segment id; only segments with imaged ground are named.
     imaged_m2: imaged ground of the cell, on pavement where pavements are given.
     imaged_part: what was imaged of the cell's own ground, in the working CRS; None where it was all.
@@ -77,11 +77,11 @@ class CellResult:
     imaged_m2: float
     seconds: dict[str, float]
     imaged_part: shapely.MultiPolygon | None = None
-    sure: NDArray[np.float64] | None = None
+    trust: Trust | None = None
 
-    def sure_shares(self) -> NDArray[np.float64]:
-        """Return (N,) the share of each line that is sure."""
-        return np.ones(len(self.lines)) if self.sure is None else self.sure
+    def trusted(self) -> Trust:
+        """Return how far each line can be trusted, as far as that is known."""
+        return Trust.unknown(len(self.lines)) if self.trust is None else self.trust
 
 
 def survey_cell(
@@ -109,7 +109,7 @@ def survey_cell(
     wanted = believed & ground.near
     clock.lap("read")
     lines: Geometries = np.empty(0, object)
-    sure = None
+    trust = None
     cracked = np.zeros((grid.cell_px, grid.cell_px), np.bool_)
     metres_per_px = grid.gsd_m / ground_scale(grid.crs, *_middle(grid, cell))
     if wanted[core].any():
@@ -124,9 +124,7 @@ def survey_cell(
         )
         low, high = grid.halo_px, grid.halo_px + grid.cell_px
         own, _ = clip(traced, (low, low, high, high))
-        if params.sure_threshold is not None:
-            sure = sure_lengths(own, probability, threshold=params.sure_threshold)
-            sure /= np.maximum(own.lengths, 1e-9)
+        trust = Trust.of(own, probability, sure_threshold=params.sure_threshold)
         lines = finished(
             own, transform=window.transform, params=params, metres_per_px=metres_per_px
         )
@@ -145,7 +143,7 @@ def survey_cell(
         imaged_m2=total * pixel_m2,
         seconds=clock.seconds,
         imaged_part=part,
-        sure=sure,
+        trust=trust,
     )
 
 

@@ -28,7 +28,7 @@ from pavemap.geo.grid import Bounds
 from pavemap.geo.hysteresis import crack_level, crack_mask
 from pavemap.geo.lines import Geometries, Polylines, clip
 from pavemap.geo.skeleton import thin
-from pavemap.geo.sure import sure_lengths
+from pavemap.geo.trust import sure_lengths
 from pavemap.geo.widths import coverage_table
 
 BORDER_REACH_PX = 2.0
@@ -45,7 +45,7 @@ class VectorizeParams:
     gap_px, gap_angle_deg: ends of cracks this near that face each other this straight are joined (see
     `gaps`); 0 turns it off.
     min_length_m: a connected network of cracks shorter than this (true metres) is dropped.
-    sure_threshold: probability from which a stretch counts towards `min_length_m` (see `sure`); None,
+    sure_threshold: probability from which a stretch counts towards `min_length_m` (see `trust`); None,
     all of a network counts.
     spur_widths: a dead end at a junction shorter than this many local widths is a bump.
     smooth_px: sigma of the smoothing along a line.

@@ -167,8 +167,9 @@ def survey_mosaic(
                 on_cell(totals.cells, len(cells))
     totals.seconds["detect"] = network.seconds  # a cell's own clock counts its wait, too
     finishing = time.perf_counter()
-    lines = moved(totals.cracks(), shift)
-    cracks = crack_table(lines, grid.crs, source=source)
+    found = totals.cracks()
+    lines = moved(found.lines, shift)
+    cracks = crack_table(lines, grid.crs, source=source, confidence=found.confidence)
     pieces, figures = None, None
     length = float(cracks["length_m"].sum())
     if segments is not None and pavements is not None:

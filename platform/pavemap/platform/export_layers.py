@@ -113,6 +113,7 @@ LAYERS: Mapping[LayerName, Layer] = {
             "width_p95_mm": _REAL,
             "width_max_mm": _REAL,
             "area_m2": _REAL,
+            "confidence": _REAL,
             "model": _TEXT,
         },
     ),

@@ -13,8 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from pavemap.geo.grid import Cell, Grid
-from pavemap.geo.stitch import Stitcher, sweep_by_rows
+from pavemap.geo.stitch import Cracks, Stitcher, sweep_by_rows
 from pavemap.geo.survey_cell import CellResult, Detect
+from pavemap.geo.trust import Trust
 
 LINES_AT_A_TIME = 5_000
 """Lines of finished cells that are stitched together."""
@@ -67,7 +68,7 @@ class Totals:
         self.seconds: dict[str, float] = {}
         self._sweep = Stitcher(grid, min_length_m=min_length_m, by_rows=by_rows)
         self._waiting: list[tuple[Cell, CellResult]] = []
-        self._done: list[NDArray[np.object_]] = []
+        self._done: list[Cracks] = []
 
     def add(self, cell: Cell, result: CellResult) -> None:
         """Take the next cell of `in_order`."""
@@ -84,18 +85,26 @@ class Totals:
         if sum(len(one.lines) for _, one in self._waiting) >= LINES_AT_A_TIME:
             self._stitch()
 
-    def cracks(self) -> NDArray[np.object_]:
+    def cracks(self) -> Cracks:
         """Return all cracks, once no cell is left."""
         self._stitch()
-        return np.concatenate([np.empty(0, object), *self._done, self._sweep.finish()])
+        found = [*self._done, self._sweep.finish()]
+        return Cracks(
+            np.concatenate([some.lines for some in found]),
+            np.concatenate([some.confidence for some in found]),
+        )
 
     def _stitch(self) -> None:
         if self._waiting:
             counts = [len(one.lines) for _, one in self._waiting]
             places = np.array([(cell.col, cell.row) for cell, _ in self._waiting], np.int64)
             lines = np.concatenate([one.lines for _, one in self._waiting])
-            sure = np.concatenate([one.sure_shares() for _, one in self._waiting])
-            self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0), sure))
+            each = [one.trusted() for _, one in self._waiting]
+            trust = Trust(
+                np.concatenate([one.confidence for one in each]),
+                np.concatenate([one.sure for one in each]),
+            )
+            self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0), trust))
             self._waiting = []
 
 

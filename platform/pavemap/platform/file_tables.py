@@ -29,9 +29,13 @@ def moved(lines: NDArray[np.object_], shift: tuple[float, float]) -> NDArray[np.
     return there
 
 
-def crack_table(lines: NDArray[np.object_], crs: CRS, *, source: str) -> gpd.GeoDataFrame:
+def crack_table(
+    lines: NDArray[np.object_], crs: CRS, *, source: str, confidence: NDArray[np.float64]
+) -> gpd.GeoDataFrame:
     """Return the cracks (in a CRS of metres) in EPSG:4326, numbered, measured, with what found them."""
-    table = _measured(lines, crs).assign(crack_id=np.arange(1, len(lines) + 1), model=source)
+    table = _measured(lines, crs).assign(
+        crack_id=np.arange(1, len(lines) + 1), model=source, confidence=confidence
+    )
     return gpd.GeoDataFrame(table, geometry=reproject(lines, crs, WGS84), crs=4326)
 
 

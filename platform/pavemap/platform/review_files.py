@@ -40,6 +40,7 @@ LINE_COLUMNS = {
     "reviewer": "string",
     "note": "string",
     "length_m": "Float64",
+    "confidence": "Float64",
     "model": "string",
 }
 AREA_COLUMNS = {"reviewer": "string", "note": "string"}
@@ -195,6 +196,7 @@ def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
         "crack_id": crack["id"],
         "width_mm": found["width_mean_mm"],
         "length_m": found["length_m"],
+        "confidence": found.get("confidence"),
         "model": found["model"],
         **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
     }

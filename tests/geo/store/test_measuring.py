@@ -95,12 +95,43 @@ def test_one_crack_through_fifty_cells_is_one_crack_of_its_true_length(
     assert widths == pytest.approx((4.0, 4.0, 4.0))
     assert crack.area_m2 == pytest.approx(500.0 / scene.SCALE * 0.004, rel=1e-6)
     assert crack.model_id == survey.model_id
+    assert crack.confidence == pytest.approx(scene.CONFIDENCE)
     line = shapely.get_coordinates(reproject(crack.line, WGS84, scene.UTM), include_z=True)
     assert sorted(line[[0, -1], 0]) == pytest.approx([scene.X, scene.X + 500.0], abs=1e-6)
     assert line[:, 2] == pytest.approx(4.0)
     assert (sums.segments, sums.segments_imaged, sums.crack_count) == (5, 5, 1)
     assert sums.coverage == pytest.approx(1.0)
     assert sums.crack_length_m == pytest.approx(crack.length_m, rel=1e-6)
+
+
+@pytest.mark.parametrize(("least_m", "cracks"), [(240.0, 1), (260.0, 0)])
+def test_a_crack_is_kept_for_the_length_of_it_that_is_sure(
+    engine: Engine, survey: SurveyRow, segments: Ids, least_m: float, cracks: int
+) -> None:
+    """Half of 500 m (less the scale) is sure."""
+    survey_cells(engine, segments)
+    with database(engine) as connection:
+        connection.execute(
+            text(
+                "UPDATE survey SET params = jsonb_build_object('min_length_m', CAST(:m AS float8))"
+            ),
+            {"m": least_m / scene.SCALE},
+        )
+    found = measure(engine, survey.id)
+    assert found is not None
+    assert found.cracks == cracks
+
+
+def test_fragments_kept_before_there_was_trust_count_whole(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    with database(engine) as connection:
+        connection.execute(text("UPDATE fragment SET confidence = NULL, sure_share = DEFAULT"))
+    measure(engine, survey.id)
+    with database(engine) as connection:
+        (crack,), _ = queries.cracks_page(connection, survey.id)
+    assert crack.confidence is None
 
 
 def test_density_is_crack_length_over_imaged_pavement(

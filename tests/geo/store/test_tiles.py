@@ -67,6 +67,7 @@ def figures(engine: Engine) -> SurveyRow:
                 "width_p95_mm": 4.5,
                 "width_max_mm": 5.0,
                 "area_m2": 0.025,
+                "confidence": 0.75,
             },
         )
         return survey

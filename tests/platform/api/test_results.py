@@ -140,6 +140,7 @@ def test_cracks_have_their_measures_and_their_model(done: World) -> None:
         measures = crack["properties"]
         assert measures["length_m"] == pytest.approx(CRACK_M, rel=0.02)
         assert measures["width_mean_mm"] == pytest.approx(40.0, abs=15.0)
+        assert 0.5 < measures["confidence"] <= 1.0
         assert measures["model"] == done.survey()["model"]
 
 

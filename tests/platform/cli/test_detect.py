@@ -35,6 +35,7 @@ def test_a_folder_and_roads_become_a_geopackage_and_a_map(
     assert said["mpx_per_s"]["detect"] > 0.0
     assert (cracks["model"] == default_card().model_id).all()
     assert (cracks["width_max_mm"] >= cracks["width_mean_mm"]).all()
+    assert cracks["confidence"].between(0.2, 1.0).all()
     assert matplotlib.image.imread(picture).shape[1] == 1820
 
 

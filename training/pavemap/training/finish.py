@@ -26,7 +26,7 @@ from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.dense import dense_form
 from pavemap.training.evaluate import evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import area_ratios, best_threshold, length_ratios
+from pavemap.training.lengths import best_threshold, found_ratios
 from pavemap.training.manifest import MANIFEST_FILE
 from pavemap.training.start import Weights, with_former
 
@@ -147,16 +147,17 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
         ]
         for some, labelled in zip(maps, images, strict=True)
     ]
-    labels = [[image.crack for image in labelled] for labelled in images]
-    steps = list(curve)
-    lengths = [
-        length_ratios(some, truth, thresholds=steps, vectorize=card.vectorize, gsd_m=card.gsd_m)
-        for some, truth in zip(counted, labels, strict=True)
+    ratios = [
+        found_ratios(
+            some,
+            [image.crack for image in labelled],
+            thresholds=list(curve),
+            vectorize=card.vectorize,
+            gsd_m=card.gsd_m,
+        )
+        for some, labelled in zip(counted, images, strict=True)
     ]
-    areas = [
-        area_ratios(some, truth, thresholds=steps)
-        for some, truth in zip(counted, labels, strict=True)
-    ]
+    lengths, areas = zip(*ratios, strict=True)
     best = best_threshold(curve, [*lengths, *areas])
     metrics = {
         "validation": [_scores(model, source, best) for source in sets],

@@ -34,48 +34,43 @@ def crack_lines(picture: NDArray[np.uint8], params: VectorizeParams, *, gsd_m: f
     )
 
 
-def length_px(lines: Geometries) -> float:
-    """The length of all lines together, in pixels."""
-    return float(line_stats(lines)["length_m"].sum()) if len(lines) else 0.0
+def length_and_area(lines: Geometries, *, gsd_m: float) -> NDArray[np.float64]:
+    """The metres of lines (in pixels) together, and the square metres that they cover by their widths."""
+    if not len(lines):
+        return np.zeros(2)
+    stats = line_stats(lines, scale=1.0 / gsd_m)
+    return np.asarray([stats["length_m"].sum(), stats["area_m2"].sum()], np.float64)
 
 
-def length_ratios(
+def found_ratios(
     maps: Sequence[NDArray[np.uint8]],
     labels: Sequence[NDArray[np.bool_]],
     *,
     thresholds: Sequence[float],
     vectorize: Mapping[str, Any],
     gsd_m: float,
-) -> dict[float, float]:
-    """Length found over length labelled, all images together, by threshold."""
-    truth = sum(
-        length_px(crack_lines(np.where(label, 255, 0).astype(np.uint8), LABELLED, gsd_m=gsd_m))
-        for label in labels
-    )
-    found = {}
-    for threshold in thresholds:
-        params = VectorizeParams.from_dict({**vectorize, "threshold": threshold})
-        found[threshold] = sum(
-            length_px(crack_lines(picture, params, gsd_m=gsd_m)) for picture in maps
-        )
-    return {threshold: length / max(truth, 1e-9) for threshold, length in found.items()}
-
-
-def area_ratios(
-    maps: Sequence[NDArray[np.uint8]],
-    labels: Sequence[NDArray[np.bool_]],
-    *,
-    thresholds: Sequence[float],
-) -> dict[float, float]:
-    """Cracked area found over area labelled, all images together, by threshold."""
-    truth = sum(int(label.sum()) for label in labels)
+) -> tuple[dict[float, float], dict[float, float]]:
+    """Length, and area, found over labelled, all images together, by threshold."""
+    pictures = [np.where(label, np.uint8(255), np.uint8(0)) for label in labels]
+    truth = _measured(pictures, LABELLED, gsd_m)
     found = {
-        threshold: sum(
-            int(VectorizeParams(threshold=threshold).crack_mask(picture).sum()) for picture in maps
+        threshold: _measured(
+            maps, VectorizeParams.from_dict({**vectorize, "threshold": threshold}), gsd_m
         )
+        / np.maximum(truth, 1e-9)
         for threshold in thresholds
     }
-    return {threshold: area / max(truth, 1) for threshold, area in found.items()}
+    lengths, areas = ({at: float(both[k]) for at, both in found.items()} for k in (0, 1))
+    return lengths, areas
+
+
+def _measured(
+    pictures: Sequence[NDArray[np.uint8]], params: VectorizeParams, gsd_m: float
+) -> NDArray[np.float64]:
+    """Length and area of the lines of all pictures."""
+    lines = [crack_lines(one, params, gsd_m=gsd_m) for one in pictures]
+    each = [length_and_area(some, gsd_m=gsd_m) for some in lines]
+    return np.asarray(np.sum(each, axis=0), np.float64)
 
 
 def best_threshold(f1: Mapping[float, float], ratios: Sequence[Mapping[float, float]]) -> float:

@@ -91,8 +91,17 @@ def complete(
     lines = np.asarray(result.lines, dtype=object)
     if len(lines):
         in_degrees = reproject(lines, crs, WGS84)
-        found = {**place, "geom": in_degrees, "sure_share": result.sure_shares()}
-        copy_frame(connection, tables.Fragment, found)
+        trust = result.trusted()
+        copy_frame(
+            connection,
+            tables.Fragment,
+            {
+                **place,
+                "geom": in_degrees,
+                "confidence": trust.confidence,
+                "sure_share": trust.sure,
+            },
+        )
     seen = {key for area in (result.imaged, result.cracked) for key, m2 in area.items() if m2 > 0.0}
     segments = sorted(seen)
     if segments:

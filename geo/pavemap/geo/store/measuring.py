@@ -24,7 +24,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.measure import cut_by_segments
-from pavemap.geo.stitch import Block, stitch_blocks, sweep_by_rows
+from pavemap.geo.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
@@ -33,6 +33,7 @@ from pavemap.geo.store.places import search_boxes
 from pavemap.geo.store.planning import cell_boxes
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
 from pavemap.geo.store.tables import Crack
+from pavemap.geo.trust import Trust
 from pavemap.geo.vectorize import VectorizeParams
 
 log = logging.getLogger(__name__)
@@ -88,10 +89,10 @@ def _measure(connection: Connection, survey: SurveyRow, cells: pd.DataFrame) -> 
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
     conditions.hold_pieces(connection)
     cracks = pieces = 0
-    for lines in _stitched(connection, survey, cells, grid=grid):
-        cracks += len(lines)
-        crack_ids = _write_cracks(connection, survey, lines, grid=grid)
-        crack, segment, parts = cut_by_segments(lines, pavements)
+    for found in _stitched(connection, survey, cells, grid=grid):
+        cracks += len(found)
+        crack_ids = _write_cracks(connection, survey, found, grid=grid)
+        crack, segment, parts = cut_by_segments(found.lines, pavements)
         pieces += conditions.add_pieces(
             connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
         )
@@ -142,7 +143,7 @@ def _surveyed_segments(
 
 def _stitched(
     connection: Connection, survey: SurveyRow, cells: pd.DataFrame, *, grid: Grid
-) -> Iterator[NDArray[np.object_]]:
+) -> Iterator[Cracks]:
     """Yield a survey's cracks (survey CRS), block by block of a sweep over its cells.
 
     What is held meanwhile is one block of lines and those that end at the sweep's front.
@@ -154,31 +155,33 @@ def _stitched(
         min_length_m=VectorizeParams.from_dict(survey.params).min_length_m,
         by_rows=by_rows,
     )
-    return (lines for lines in found if len(lines))
+    return (some for some in found if len(some))
 
 
 def _fragments(
     connection: Connection, survey_id: uuid.UUID, *, crs: CRS, by_rows: bool
 ) -> Iterator[Block]:
-    """Yield a survey's lines (survey CRS) with cells and sure shares, in the order of cells."""
+    """Yield a survey's lines (survey CRS) with cells and trust, in the order of cells."""
     order = 'f."row", f.col' if by_rows else 'f.col, f."row"'
-    for col, row, geometry, sure in fetch_columns(
+    for col, row, geometry, confidence, sure in fetch_columns(
         connection,
         f"""
-            SELECT f.col, f."row", ST_AsBinary(f.geom), f.sure_share
+            SELECT f.col, f."row", ST_AsBinary(f.geom),
+                coalesce(f.confidence, 'NaN'), f.sure_share
             FROM fragment f JOIN cell USING (survey_id, col, "row")
             WHERE f.survey_id = %(id)s AND cell.state = 'done'
             ORDER BY {order}, f.id
         """,
         {"id": survey_id},
     ):
-        yield reproject(from_ewkb(geometry), WGS84, crs), np.column_stack([col, row]), sure
+        lines = reproject(from_ewkb(geometry), WGS84, crs)
+        yield lines, np.column_stack([col, row]), Trust(confidence, sure)
 
 
 def _write_cracks(
-    connection: Connection, survey: SurveyRow, lines: NDArray[np.object_], *, grid: Grid
+    connection: Connection, survey: SurveyRow, found: Cracks, *, grid: Grid
 ) -> NDArray[np.int64]:
-    ids = reserve_ids(connection, Crack, len(lines))
+    ids = reserve_ids(connection, Crack, len(found))
     copy_frame(
         connection,
         Crack,
@@ -186,8 +189,9 @@ def _write_cracks(
             "id": ids,
             "survey_id": survey.id,
             "model_id": survey.model_id,
-            "geom": reproject(lines, grid.crs, WGS84),
-            **conditions.true_stats(lines, grid=grid),
+            "geom": reproject(found.lines, grid.crs, WGS84),
+            "confidence": found.confidence,
+            **conditions.true_stats(found.lines, grid=grid),
         },
     )
     return ids

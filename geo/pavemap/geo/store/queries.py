@@ -70,6 +70,7 @@ class CrackRow:
     width_p95_mm: float
     width_max_mm: float
     area_m2: float
+    confidence: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def cracks_page(
     rows = connection.execute(
         text(f"""
             SELECT id, model_id, ST_AsBinary(geom) AS line, length_m, width_mean_mm, width_p95_mm,
-                width_max_mm, area_m2
+                width_max_mm, area_m2, confidence
             FROM crack WHERE {" AND ".join(conditions)} ORDER BY id LIMIT :limit
         """),
         parameters,

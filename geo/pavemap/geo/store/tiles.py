@@ -62,6 +62,7 @@ CRACK_FIELDS = {
     "width_p95_mm": "width that 95 % of the length does not exceed, millimetres",
     "width_max_mm": "largest width, millimetres",
     "area_m2": "area, square metres",
+    "confidence": "mean probability along it, 0 to 1; missing where that is not known",
 }
 
 

@@ -146,6 +146,7 @@ def list_cracks(
                 "width_p95_mm": row.width_p95_mm,
                 "width_max_mm": row.width_max_mm,
                 "area_m2": row.area_m2,
+                "confidence": row.confidence,
                 "model": row.model_id,
             }
             for row in rows

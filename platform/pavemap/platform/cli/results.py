@@ -90,11 +90,15 @@ def cracks(
             number(feature["properties"]["width_mean_mm"], 1),
             number(feature["properties"]["width_p95_mm"], 1),
             number(feature["properties"]["width_max_mm"], 1),
+            number(feature["properties"]["confidence"], 2),
             feature["properties"]["model"],
         ]
         for feature in found
     ]
-    print_table(["crack", "length m", "mean width mm", "95 % mm", "max width mm", "model"], rows)
+    print_table(
+        ["crack", "length m", "mean width mm", "95 % mm", "max width mm", "confidence", "model"],
+        rows,
+    )
 
 
 def export(

@@ -33,6 +33,8 @@ class Crack(Base):
     width_p95_mm: Mapped[float]
     width_max_mm: Mapped[float]
     area_m2: Mapped[float]
+    confidence: Mapped[float | None]
+    """Mean probability along it, 0 to 1; null where that was not kept."""
 
 
 class Piece(Base):

@@ -90,6 +90,8 @@ class Fragment(Base):
     col: Mapped[int] = mapped_column(BigInteger)
     row: Mapped[int] = mapped_column(BigInteger)
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRINGZ"))
+    confidence: Mapped[float | None]
+    """Mean probability along it; null where that was not kept."""
     sure_share: Mapped[float] = mapped_column(server_default="1")
     """How much of its length counts towards the survey's `min_length_m`."""
 

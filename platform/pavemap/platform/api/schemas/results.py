@@ -96,6 +96,7 @@ EXAMPLE_CRACKS: JsonDict = {
                 "width_p95_mm": 8.7,
                 "width_max_mm": 9.4,
                 "area_m2": 0.011,
+                "confidence": 0.83,
                 "model": "fan2018-1a2b3c4d",
             },
         }
@@ -188,6 +189,9 @@ class CrackProperties(BaseModel):
     width_p95_mm: float = Field(description="what 95 % of the crack's length does not exceed")
     width_max_mm: float
     area_m2: float
+    confidence: float | None = Field(
+        description="mean probability along it, 0 to 1; null where that is not known"
+    )
     model: str = Field(description="id of the model version that found it")
 
 

@@ -1,4 +1,4 @@
-"""How much of a line is sure."""
+"""How far lines can be trusted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines import Polylines, clip
-from pavemap.geo.sure import sure_lengths
+from pavemap.geo.trust import Trust, sure_lengths
 from pavemap.geo.vectorize import VectorizeParams, trace_lines
 
 HALF = np.repeat(np.array([[100, 200]], np.uint8), 5, axis=1).repeat(10, axis=0)  # 5 columns each
@@ -36,9 +36,18 @@ def test_length_within_sure_pixels(line: Polylines, length: float) -> None:
     assert sure_lengths(line, HALF, threshold=0.9) == pytest.approx([0.0])
 
 
-def test_no_lines_have_no_length() -> None:
+def test_the_mean_probability_along_a_line() -> None:
+    line = one((1.0, 3.5), (9.0, 3.5))
+    trust = Trust.of(line, HALF, sure_threshold=0.5)
+    assert trust.confidence == pytest.approx([150 / 255])
+    assert trust.sure == pytest.approx([0.5])
+    assert Trust.of(line, HALF, sure_threshold=None).sure == pytest.approx([1.0])
+
+
+def test_of_no_lines_there_is_nothing_to_say() -> None:
     nothing = Polylines(np.empty((0, 3)), np.zeros(1, np.int64))
     assert len(sure_lengths(nothing, HALF, threshold=0.5)) == 0
+    assert len(Trust.of(nothing, HALF, sure_threshold=0.5).confidence) == 0
 
 
 @given(

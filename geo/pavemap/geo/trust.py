@@ -1,4 +1,4 @@
-"""How much of a line is sure: the length along which the probability reaches a level.
+"""How far lines can be trusted: the probability along them, and how much of them is sure.
 
 A false crack is faint for its whole length, a true one is faint here and there. So lines may be traced
 down to a low probability, and a network of them is believed for the length of it that is sure: what
@@ -8,12 +8,43 @@ mean or a greatest value that is still to grow could not be judged.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
 from pavemap.geo.hysteresis import crack_level
 from pavemap.geo.lines import Polylines
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far each of N lines can be trusted.
+
+    confidence: (N,) mean probability along it, NaN where that is not known. sure: (N,) share of its
+    length that is sure, and so counts towards the least length of a network.
+    """
+
+    confidence: NDArray[np.float64]
+    sure: NDArray[np.float64]
+
+    @classmethod
+    def unknown(cls, count: int) -> Self:
+        """Return that of lines of which nothing is known: all of each counts."""
+        return cls(np.full(count, np.nan), np.ones(count))
+
+    @classmethod
+    def of(
+        cls, lines: Polylines, probability: NDArray[np.uint8], *, sure_threshold: float | None
+    ) -> Self:
+        """Look along lines in pixels of a probability picture (H, W), 255 = 1."""
+        length = np.maximum(lines.lengths, 1e-9)
+        return cls(
+            _along(lines.points, lines.offsets, probability) / 255.0 / length,
+            sure_lengths(lines, probability, threshold=sure_threshold) / length,
+        )
 
 
 def sure_lengths(
@@ -26,19 +57,16 @@ def sure_lengths(
     """
     if threshold is None:
         return lines.lengths
-    level = crack_level(threshold)
-    return np.asarray(_sure(lines.points, lines.offsets, probability, level), np.float64)
+    sure = (probability >= crack_level(threshold)).view(np.uint8)
+    return np.asarray(_along(lines.points, lines.offsets, sure), np.float64)
 
 
 @kernel
-def _sure(
-    points: NDArray[np.float64],
-    offsets: NDArray[np.int64],
-    probability: NDArray[np.uint8],
-    level: int,
+def _along(
+    points: NDArray[np.float64], offsets: NDArray[np.int64], picture: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Walk each line from pixel to pixel (Amanatides and Woo 1987)."""
-    rows, cols = probability.shape
+    """Sum a picture's values along lines, pixel by pixel (Amanatides and Woo 1987)."""
+    rows, cols = picture.shape
     total = np.zeros(len(offsets) - 1)
     for n in range(len(total)):
         for k in range(offsets[n], offsets[n + 1] - 1):
@@ -51,9 +79,8 @@ def _sure(
             at = 0.0
             while at < 1.0:
                 until = min(to_x, to_y, 1.0)
-                seen = probability[min(max(row, 0), rows - 1), min(max(col, 0), cols - 1)]
-                if seen >= level:
-                    total[n] += (until - at) * length
+                seen = picture[min(max(row, 0), rows - 1), min(max(col, 0), cols - 1)]
+                total[n] += (until - at) * length * seen
                 at = until
                 if to_x <= to_y:
                     to_x += 1.0 / abs(dx)
