@@ -31,6 +31,8 @@ NEW = -1
 Block = tuple[Geometries, NDArray[np.int64], Trust]
 """Lines, their (N, 2) cells, and how far each can be trusted."""
 
+NOTHING: Block = (np.empty(0, object), np.empty((0, 2), np.int64), Trust.unknown(0))
+
 
 def stitch(
     lines: Geometries,
@@ -158,10 +160,6 @@ class _Pool:
         return np.lexsort([*keys, *self.lines.ends().reshape(-1, 4)[:, ::-1].T])
 
 
-def _empty_pool(grid: Grid) -> _Pool:
-    return _Pool.of(np.empty(0, object), np.empty((0, 2), np.int64), Trust.unknown(0), grid=grid)
-
-
 class Stitcher:
     """A sweep over the cells of a survey: `add` lines in the order of cells, then `finish`."""
 
@@ -170,7 +168,8 @@ class Stitcher:
         self._grid = grid
         self._least_m = min_length_m
         self._order = [1, 0] if by_rows else [0, 1]
-        self._pool = _empty_pool(grid)
+        self._nothing = _Pool.of(*NOTHING, grid=grid)
+        self._pool = self._nothing
         self._long = np.empty(0, np.bool_)  # by network in the pool: known to be long enough
 
     @property
@@ -188,8 +187,7 @@ class Stitcher:
 
     def finish(self) -> Cracks:
         """Return the cracks that were held: nothing more will come."""
-        nothing = np.empty((0, 2), np.int64)
-        return self.take(np.empty(0, object), nothing, Trust.unknown(0), last=None)[0]
+        return self.take(*NOTHING, last=None)[0]
 
     def take(
         self,
@@ -207,9 +205,7 @@ class Stitcher:
         pool = self._pool + _Pool.of(lines, cells, trust, grid=self._grid)
         if not len(pool):
             return Cracks(np.empty(0, object), np.empty(0)), np.empty(0, np.int64)
-        self._pool = _empty_pool(
-            self._grid
-        )  # so that long cracks are held in as few copies as can be
+        self._pool = self._nothing  # so that long cracks are held in as few copies as can be
         order = pool.in_order()
         pool = pool.at(order)
         ends = self._ends(pool, last)
