@@ -129,13 +129,17 @@ def test_studies_run_and_report(options: Options) -> None:
         "output-size": ("s-1/", "s-7/"),
         "ratio": ("R-1/", "natural"),
         "plain-recipe": ("seed-0", "seed-1"),
-        "towards": ("step-0", "step-8"),
+        "towards": ("step-0", "step-8/2-iterations/seed-0/fold-1-of"),
     }.items():
-        small = replace(options, only=only, iterations=2)
+        small = replace(options, only=only, iterations=2, folds=10)
         path = perform(find_experiment(name), small)
         assert path.read_text().count("\n| ") == 3, name  # its ruler and two rows
         assert (path.parent / "losses.png").exists()
-    held = Ledger(options.output / "towards").records()["step-0/2-iterations/seed-0"]["validation"]
+    records = Ledger(options.output / "towards").records()
+    assert (
+        len(records["step-8/2-iterations/seed-0/fold-1-of-10"]["tests"]["cfd"]["f1_by_image"]) == 2
+    )
+    held = records["step-0/2-iterations/seed-0"]["validation"]
     assert held["images"] == 1
     assert held["threshold"] in THRESHOLDS
 
