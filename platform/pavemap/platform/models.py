@@ -76,15 +76,23 @@ def take_back(connection: Connection) -> PromotionRow:
 
 
 def _register_shipped(connection: Connection, name: str) -> ModelRow:
+    """Register a shipped model; where an older package left its card, this package's takes its place.
+
+    Its weights are read from the package, whichever version that is; surveys keep the parameters that
+    they were created with.
+    """
     folder = next(folder for folder in shipped() if folder.name == name)
-    card = read_card(folder)
-    return model_versions.add_model(
+    card = read_card(folder).model_dump(mode="json")
+    row = model_versions.add_model(
         connection,
-        name=card.name,
-        digest=card.digest,
-        card=card.model_dump(mode="json"),
+        name=card["name"],
+        digest=card["digest"],
+        card=card,
         uri=f"shipped:{name}",
     )
+    if row.card == card:
+        return row
+    return model_versions.replace_card(connection, row.id, card=card)
 
 
 def _card(row: ModelRow) -> ModelCard:

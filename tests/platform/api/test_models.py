@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from api_world import API, World, import_street
+from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import get_survey
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.model_archive import pack_model
@@ -58,6 +59,23 @@ def test_the_shipped_models_are_there_and_the_default_is_in_use(client: httpx.Cl
     one = client.get(f"{MODELS}/{default_card().model_id}").json()
     assert one["card"]["digest"] == default_card().digest
     assert set(one["f1"]) == set(SCORED)
+
+
+def test_a_newer_package_brings_its_cards(client: httpx.Client, engine: Engine) -> None:
+    """The weights are the package's, so what an older one said of them must not go on."""
+    chosen = default_card()
+    client.get(MODELS)
+    written = text("SELECT xmin::text FROM model_version WHERE id = :id")
+    outdated = text("UPDATE model_version SET card = card || :other WHERE id = :id")
+    with database(engine) as connection:
+        connection.execute(outdated, {"other": '{"threshold": 0.9}', "id": chosen.model_id})
+    one = client.get(f"{MODELS}/{chosen.model_id}").json()
+    assert one["card"]["threshold"] == chosen.threshold
+    with database(engine) as connection:
+        before = connection.scalar(written, {"id": chosen.model_id})
+    client.get(MODELS)
+    with database(engine) as connection:
+        assert connection.scalar(written, {"id": chosen.model_id}) == before  # same is left alone
 
 
 def test_cells_of_a_survey_overlap_as_far_as_its_model_sees(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.errors import Conflict, NotFound
@@ -57,6 +57,14 @@ def get_model(connection: Connection, model_id: str) -> ModelRow:
             f"there is no model version '{model_id}'; list the models that are registered"
         )
     return _model_row(row)
+
+
+def replace_card(connection: Connection, model_id: str, *, card: Mapping[str, Any]) -> ModelRow:
+    """Give a version a card that was made anew for the same weights. Raises NotFound."""
+    connection.execute(
+        update(ModelVersion).where(ModelVersion.id == model_id).values(card=dict(card))
+    )
+    return get_model(connection, model_id)
 
 
 def list_models(connection: Connection) -> list[ModelRow]:
