@@ -97,7 +97,7 @@ def survey_cell(
     """Find the cracks of one cell.
 
     pavements: (segment id, polygon in the grid's CRS); None surveys all that is imaged. Networks
-    shorter than `params.min_length_m` are dropped here only if the window shows them whole; the rest
+    shorter than `params.min_length_m` are dropped here only if they lie whole within the cell; the rest
     is for `stitch`. edge_px: how far from missing imagery cracks are believed again (0 for pixels that
     are no photograph). Raises what `mosaic` and `detect` raise.
     """
@@ -120,7 +120,10 @@ def survey_cell(
         probability = np.where(wanted, probability, np.uint8(0))
         cracked = params.crack_mask(probability)[core]
         traced = trace_lines(
-            probability, params=params, min_length_px=params.min_length_m / metres_per_px
+            probability,
+            params=params,
+            min_length_px=params.min_length_m / metres_per_px,
+            halo_px=grid.halo_px,
         )
         low, high = grid.halo_px, grid.halo_px + grid.cell_px
         own, _ = clip(traced, (low, low, high, high))

@@ -42,7 +42,7 @@ class Trust:
         """Look along lines in pixels of a probability picture (H, W), 255 = 1."""
         length = np.maximum(lines.lengths, 1e-9)
         return cls(
-            _along(lines.points, lines.offsets, probability) / 255.0 / length,
+            _integrals(lines, probability) / 255.0 / length,
             sure_lengths(lines, probability, threshold=sure_threshold) / length,
         )
 
@@ -58,7 +58,13 @@ def sure_lengths(
     if threshold is None:
         return lines.lengths
     sure = (probability >= crack_level(threshold)).view(np.uint8)
-    return np.asarray(_along(lines.points, lines.offsets, sure), np.float64)
+    return _integrals(lines, sure)
+
+
+def _integrals(lines: Polylines, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    if not len(lines):
+        return np.zeros(0)
+    return np.asarray(_along(lines.points, lines.offsets, picture), np.float64)
 
 
 @kernel

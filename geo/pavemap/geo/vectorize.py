@@ -5,7 +5,7 @@
 Every step is local: nothing farther away than a few crack widths changes a line. A cell that is read
 with a halo therefore has, within its own bounds, the lines that a picture of the whole survey has.
 What can't be local is left to the end: `min_length_m` here drops only what lies whole within the
-window and is judged again after stitching; simplification comes after clipping.
+cell and is judged again after stitching; simplification comes after clipping.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from pavemap.geo.skeleton import thin
 from pavemap.geo.trust import sure_lengths
 from pavemap.geo.widths import coverage_table
 
-BORDER_REACH_PX = 2.0
-"""A line that comes this close to the window's border, and its width more, may go on outside it."""
+BORDER_REACH_PX = 1.0
+"""A line that comes this close to where it is not seen whole, and its width more, may go on there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +131,16 @@ def vectorize(
 
 
 def trace_lines(
-    probability: NDArray[np.uint8], *, params: VectorizeParams, min_length_px: float = 0.0
+    probability: NDArray[np.uint8],
+    *,
+    params: VectorizeParams,
+    min_length_px: float = 0.0,
+    halo_px: int = 0,
 ) -> Polylines:
     """Return the cracks in pixel coordinates (x right, y down), a vertex each pixel, width in pixels.
 
+    Of networks that count for less than `min_length_px` those are dropped that lie whole within the
+    picture less a halo: in a halo a detector sees the window's border, and a crack may seem to end.
     Coordinates are multiples of 1/256 pixel, equal wherever the window lies: clip here, then finish.
     Raises BadInput for what is not an 8-bit picture.
     """
@@ -166,7 +172,7 @@ def trace_lines(
     keep = np.ones(len(lines), np.bool_)
     if min_length_px > 0.0:
         sure = sure_lengths(lines, probability, threshold=params.sure_threshold)
-        at_border = _at_border(lines, probability.shape)
+        at_border = _at_border(lines, probability.shape, halo_px)
         keep = _long_enough(sure, graph, partner, at_border, min_length_px)
     if partner is not None and (partner >= 0).any():
         lines, first = bridged(lines, partner)
@@ -220,10 +226,10 @@ def _long_enough(
     return np.asarray((length >= min_length_px) | open_network)
 
 
-def _at_border(lines: Polylines, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Mark (N,) lines that come near the border: a wide crack's skeleton ends before it."""
+def _at_border(lines: Polylines, shape: tuple[int, ...], halo_px: int) -> NDArray[np.bool_]:
+    """Mark (N,) lines that come near the halo: a wide crack's skeleton ends before a border."""
     x, y, width = lines.points.T
     rows, cols = shape
     room = np.minimum(np.minimum(x, cols - x), np.minimum(y, rows - y))
-    near = room < BORDER_REACH_PX + width
+    near = room < halo_px + BORDER_REACH_PX + width
     return np.asarray(np.add.reduceat(near, lines.offsets[:-1], dtype=np.int64) > 0)
