@@ -96,10 +96,7 @@ def survey(
         np.array(places, np.int64).reshape(-1, 2),
         grid=grid,
         min_length_m=params.min_length_m,
-        trust=Trust(
-            np.concatenate([result.trusted().confidence for result in results]),
-            np.concatenate([result.trusted().sure for result in results]),
-        ),
+        trust=Trust.together([result.trusted() for result in results]),
     )
     return Survey(
         cracks,

@@ -8,6 +8,7 @@ mean or a greatest value that is still to grow could not be judged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,6 +35,14 @@ class Trust:
     def unknown(cls, count: int) -> Self:
         """Return that of lines of which nothing is known: all of each counts."""
         return cls(np.full(count, np.nan), np.ones(count))
+
+    @classmethod
+    def together(cls, parts: Sequence[Self]) -> Self:
+        """Return that of the lines of several cells, one after the other."""
+        return cls(
+            np.concatenate([part.confidence for part in parts]),
+            np.concatenate([part.sure for part in parts]),
+        )
 
     @classmethod
     def of(

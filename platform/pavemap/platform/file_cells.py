@@ -99,11 +99,7 @@ class Totals:
             counts = [len(one.lines) for _, one in self._waiting]
             places = np.array([(cell.col, cell.row) for cell, _ in self._waiting], np.int64)
             lines = np.concatenate([one.lines for _, one in self._waiting])
-            each = [one.trusted() for _, one in self._waiting]
-            trust = Trust(
-                np.concatenate([one.confidence for one in each]),
-                np.concatenate([one.sure for one in each]),
-            )
+            trust = Trust.together([one.trusted() for _, one in self._waiting])
             self._done.append(self._sweep.add(lines, np.repeat(places, counts, axis=0), trust))
             self._waiting = []
 
