@@ -21,6 +21,8 @@ help: ## Show the commands
 demo: .venv/.ready ## Survey the example street: tiles in, map, GeoPackage and ranked segments out
 	.venv/bin/pavemap demo
 
+# Three processes share the cores: a process's threads would wait for each other's turns, twice as long in all.
+test: export OMP_NUM_THREADS := 1
 test: lint ## Linters, then every test against a real PostGIS and a real local Ray
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 

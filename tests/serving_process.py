@@ -19,6 +19,7 @@ import psutil
 
 START_S = 240.0
 STOP_S = 60.0
+LOG_CHARS = 5000
 
 
 @dataclass
@@ -87,6 +88,11 @@ class ServingProcess:
                 if any(f"ServeReplica:pavemap:{name}" in part for part in process.cmdline()):
                     return process
         return None
+
+    def log_of(self, name: str) -> str:
+        """Return the end of what the replicas of a deployment, dead ones too, have logged."""
+        logs = (self.log.parent / "ray").glob(f"session_2*/logs/serve/replica_pavemap_{name}_*.log")
+        return "\n".join(f"{path.name}:\n{path.read_text()[-LOG_CHARS:]}" for path in sorted(logs))
 
     def kill(self) -> None:
         """Kill every process at once, as when the power goes."""

@@ -46,7 +46,7 @@ def dark(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def shipped() -> Detect:
     """The network that ships, as `pavemap detect` uses it."""
-    return CrackModel.load(default_model(), threads=2).detect
+    return CrackModel.load(default_model(), threads=1).detect
 
 
 @pytest.fixture(scope="module")

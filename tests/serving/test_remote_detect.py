@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    GetTimeoutError,
+    ObjectLostError,
+    RayActorError,
+    RaySystemError,
+    RayTaskError,
+)
 from ray.serve.exceptions import BackPressureError
 
 from pavemap.geo.errors import BadInput, Unavailable
@@ -50,12 +57,24 @@ def detect(handle: Any, *, stop: threading.Event | None = None) -> NDArray[np.ui
 
 
 def test_back_pressure_and_a_dead_replica_are_waited_out() -> None:
-    assert detect(Handle([BUSY, BUSY, ActorDiedError(), BUSY, MAP])) is MAP
+    assert detect(Handle([BUSY, BUSY, RayActorError("one"), BUSY, MAP])) is MAP
 
 
 def test_a_chip_that_kills_detectors_is_charged_for_it() -> None:
     with pytest.raises(DetectorDied, match="3 Detectors"):
-        detect(Handle([ActorDiedError()] * 3))
+        detect(Handle([RayActorError(name) for name in ("one", "two", "three")]))
+
+
+def test_a_detector_that_is_dead_for_a_while_is_one_death() -> None:
+    unavailable = ActorUnavailableError("its connection broke", b"1" * 16)
+    assert unavailable.actor_id is not None
+    died = RayActorError(unavailable.actor_id)
+    assert detect(Handle([unavailable, unavailable, died, unavailable, MAP])) is MAP
+
+
+@pytest.mark.parametrize("trouble", [RaySystemError("raylet"), ObjectLostError("0" * 56, None, "")])
+def test_trouble_of_rays_own_is_no_fault_of_the_chip(trouble: Exception) -> None:
+    assert detect(Handle([trouble, trouble, trouble, MAP])) is MAP
 
 
 def test_no_answer_in_time_is_nobodys_fault_and_the_call_is_cancelled() -> None:

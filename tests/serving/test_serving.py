@@ -251,7 +251,7 @@ def test_a_killed_detector_is_replaced_and_no_cell_is_charged(
         detector.kill()
     place.wait_done(survey).assert_same(undisturbed)
     after = progress(place.engine, survey)
-    assert (after.failed, after.retries) == (0, 0)
+    assert (after.failed, after.retries) == (0, 0), serving.log_of("Surveyor")
 
 
 def test_a_survey_outlives_the_death_of_every_process(place: Place, undisturbed: Figures) -> None:

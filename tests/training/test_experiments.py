@@ -174,7 +174,7 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
         for record in Ledger(path.parent).records().values()
     }
     assert tested == {"cfd": {"cfd/train": 10}, "second": {"second/test": 1}}
-    kept = read_card(path.parent / "models" / "without-cfd")
+    kept = read_card(path.parent / "models" / "without-cfd-2-iterations")
     assert [entry.split(" ")[0] for entry in kept.data] == ["second/train"]
     left = leave_one_out.without(load_config(config), "cfd")
     assert left.start_from is None
@@ -271,6 +271,23 @@ def test_folds_refuse_a_start_that_has_seen_their_images(options: Options, tmp_p
         perform(paper_table.EXPERIMENT, folds)
     done = Ledger(options.output / "paper-table").records().values()
     assert [record["split"] for record in done] == ["split"]
+
+
+def test_other_sets_are_learnt_along_with_a_fold_and_tested_in_symmetries(
+    options: Options, tmp_path: Path
+) -> None:
+    write_set(tmp_path / "second", count=2)
+    both, alone = (small_config(options, tmp_path / f"{name}.toml") for name in ("both", "alone"))
+    with both.open("a") as file:
+        file.write(f'[[data]]\nfolder = "{tmp_path / "second"}"\nweight = 1e9\n')
+    only = ("symmetries/3-iterations/seed-0/fold-1-",)
+    asked = replace(options, configs=(both, alone), folds=11, symmetries=4, only=only)
+    path = perform(paper_table.EXPERIMENT, asked)
+    found = Ledger(path.parent).records()
+    key = "cfd/{}, 4 symmetries/3-iterations/seed-0/fold-1-of-11"
+    assert found[key.format("both")]["losses"] != found[key.format("alone")]["losses"]
+    with pytest.raises(BadTrainingConfig, match="1, 4 or 8"):
+        replace(options, symmetries=3)
 
 
 def test_a_report_is_in_the_order_of_its_numbers_whichever_run_ended_first(
@@ -421,8 +438,18 @@ def test_every_ninth_image_is_kept_back() -> None:
 
 def test_turning_an_image_turns_what_is_found_back() -> None:
     image = draw_image(5)
-    found = turned(lambda pixels: np.where(pixels.mean(2) < 105, 200, 10).astype(np.uint8))
-    assert np.array_equal(found(image.pixels) >= 128, image.pixels.mean(2) < 105)
+    shapes: list[tuple[int, ...]] = []
+
+    def dark(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        shapes.append(pixels.shape[:2])
+        return np.where(pixels.mean(2) < 105, 200, 10).astype(np.uint8)
+
+    for symmetries in (1, 4, 8):
+        found = turned(dark, symmetries=symmetries)(image.pixels)
+        assert np.array_equal(found >= 128, image.pixels.mean(2) < 105)
+        assert len(shapes) == symmetries
+        assert len(set(shapes)) == (2 if symmetries == 8 else 1)
+        shapes.clear()
 
 
 def test_standardised_images_have_one_mean_and_deviation() -> None:

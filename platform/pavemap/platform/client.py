@@ -1,4 +1,4 @@
-"""A client of the HTTP API: its answers as plain values, its problems as pavemap's own errors."""
+"""A client of the HTTP API: what it offers as methods, its answers as plain values."""
 
 from __future__ import annotations
 
@@ -8,46 +8,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
-from pavemap.geo.errors import (
-    BadInput,
-    Conflict,
-    NotFound,
-    PavemapError,
-    StorageFull,
-    Unavailable,
+from pavemap.geo.errors import Conflict, NotFound, Unavailable
+from pavemap.platform.server_connection import (
+    DEFAULT_SERVER,
+    PAGE,
+    PATIENT,
+    Json,
+    ServerConnection,
+    chunks,
+    cursor_of,
+    insistent,
 )
 
-DEFAULT_SERVER = "http://127.0.0.1:8000"
-API = "/api/v1"
-
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-UPLOAD_TIMEOUT = httpx.Timeout(None, connect=5.0)
-"""A large file is checked and rewritten before the server answers: as long as that takes."""
-
-CHUNK_BYTES = 1 << 20
-PAGE = 2000
 CHANGE_PAGE = 200
 """Segments whose cracks the server compares for one answer."""
-ATTEMPTS = 4
 PATIENCE_S = 300.0
 """How long `wait` bears a server that is away; the survey goes on without it."""
-
-ERRORS: Mapping[int, type[PavemapError]] = {
-    404: NotFound,
-    409: Conflict,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-    507: StorageFull,
-}
-
-Json = dict[str, Any]
-Result = TypeVar("Result")
 
 
 class Client:
@@ -57,10 +38,12 @@ class Client:
         self, server: str = DEFAULT_SERVER, *, transport: httpx.BaseTransport | None = None
     ) -> None:
         """Take the server's URL; nothing is asked yet. Raises BadInput when it is none."""
-        self.server = server.rstrip("/")
-        if urlsplit(self.server).scheme not in {"http", "https"}:
-            raise BadInput(f"'{server}' is no address of a server; give one like {DEFAULT_SERVER}")
-        self._http = httpx.Client(base_url=self.server, timeout=TIMEOUT, transport=transport)
+        self._to = ServerConnection(server, transport=transport)
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._to.server
 
     def __enter__(self) -> Self:
         """Use as a context manager to close the connections."""
@@ -68,25 +51,25 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         """Close the connections."""
-        self._http.close()
+        self._to.close()
 
     def models(self) -> list[Json]:
         """Return the model versions, the latest first."""
-        return self._list("/models")
+        return self._to.documents("/models")
 
     def add_model(self, archive: Path) -> Json:
         """Send a model's ZIP; the model twice is one."""
         with archive.open("rb") as file:
-            return self._json("POST", "/models", content=file, timeout=UPLOAD_TIMEOUT)
+            return self._to.document("POST", "/models", content=file, timeout=PATIENT)
 
     def promote_model(self, model_id: str, *, force: bool = False) -> Json:
         """Make new surveys with a model version."""
         path = f"/models/{quote(model_id, safe='')}/promote"
-        return self._json("POST", path, json={"force": force})
+        return self._to.document("POST", path, json={"force": force})
 
     def take_promotion_back(self) -> Json:
         """Give the place of the model version in use back to the one before it."""
-        return self._json("DELETE", "/models/promotions/latest")
+        return self._to.document("DELETE", "/models/promotions/latest")
 
     def import_network(
         self,
@@ -107,26 +90,26 @@ class Client:
                 part: (each.name, opened.enter_context(each.open("rb")))
                 for part, each in paths.items()
             }
-            return self._json(
+            return self._to.document(
                 "POST",
                 "/networks",
                 data={"name": name, **fields},
                 files=files,
-                timeout=UPLOAD_TIMEOUT,
+                timeout=PATIENT,
             )
 
     def networks(self) -> list[Json]:
         """List the networks."""
-        return self._list("/networks")
+        return self._to.documents("/networks")
 
     def create_survey(self, values: Mapping[str, Any]) -> Json:
         """Make a survey; `values` are the API's, those that are None are left out."""
         given = {key: value for key, value in values.items() if value is not None}
-        return self._json("POST", "/surveys", json=given)
+        return self._to.document("POST", "/surveys", json=given)
 
     def surveys(self) -> list[Json]:
         """List the surveys, the latest first."""
-        return self._list("/surveys")
+        return self._to.documents("/surveys")
 
     def find_survey(self, id_or_name: str) -> Json:
         """Return a survey by id, or by a name that only one survey has. NotFound, Conflict."""
@@ -147,7 +130,7 @@ class Client:
 
     def survey(self, survey_id: str) -> Json:
         """Return a survey with its progress."""
-        return self._json("GET", f"/surveys/{quote(survey_id, safe='')}")
+        return self._to.document("GET", f"/surveys/{quote(survey_id, safe='')}")
 
     def upload(
         self,
@@ -173,14 +156,14 @@ class Client:
         def send() -> Json:
             if on_bytes is not None:
                 on_bytes(0)
-            body = _chunks(path, on_bytes)
-            return self._json("PUT", url, content=body, headers=headers, timeout=UPLOAD_TIMEOUT)
+            body = chunks(path, on_bytes)
+            return self._to.document("PUT", url, content=body, headers=headers, timeout=PATIENT)
 
-        return _insistent(send)
+        return insistent(send)
 
     def run(self, survey_id: str) -> Json:
         """Plan a survey's cells and set them to work."""
-        return self._json("POST", f"/surveys/{survey_id}/run", timeout=UPLOAD_TIMEOUT)
+        return self._to.document("POST", f"/surveys/{survey_id}/run", timeout=PATIENT)
 
     def wait(
         self, survey_id: str, *, poll_s: float = 1.0, on_progress: Callable[[Json], None]
@@ -203,167 +186,99 @@ class Client:
 
     def summary(self, survey_id: str) -> Json:
         """Return a survey's sums."""
-        return self._json("GET", f"/surveys/{survey_id}/summary")
+        return self._to.document("GET", f"/surveys/{survey_id}/summary")
 
     def segments(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
         """Yield pages of segments as GeoJSON features; `query` is the API's."""
-        return self._pages(f"/surveys/{survey_id}/segments", query)
+        return self._to.pages(f"/surveys/{survey_id}/segments", query)
 
     def cracks(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
         """Yield pages of cracks as GeoJSON features; `query` is the API's."""
-        return self._pages(f"/surveys/{survey_id}/cracks", query)
+        return self._to.pages(f"/surveys/{survey_id}/cracks", query)
 
     def reviews(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
         """Yield pages of reviews as GeoJSON features; `query` is the API's."""
-        return self._pages(f"/surveys/{survey_id}/reviews", query)
+        return self._to.pages(f"/surveys/{survey_id}/reviews", query)
 
     def reviewed_areas(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
         """Yield pages of the areas that were looked at whole as GeoJSON features."""
-        return self._pages(f"/surveys/{survey_id}/reviewed-areas", query)
+        return self._to.pages(f"/surveys/{survey_id}/reviewed-areas", query)
 
     def add_reviews(self, survey_id: str, features: Sequence[Json]) -> Json:
         """Send reviews as GeoJSON features, all or none; twice is once."""
-        return self._send_features(f"/surveys/{survey_id}/reviews", features)
+        return self._send(f"/surveys/{survey_id}/reviews", features)
 
     def add_areas(self, survey_id: str, features: Sequence[Json]) -> Json:
         """Send areas that were looked at whole as GeoJSON features, all or none; twice is once."""
-        return self._send_features(f"/surveys/{survey_id}/reviewed-areas", features)
+        return self._send(f"/surveys/{survey_id}/reviewed-areas", features)
 
     def delete_review(self, survey_id: str, review_id: int) -> None:
         """Take a review back."""
-        self._request("DELETE", f"/surveys/{survey_id}/reviews/{review_id}")
+        self._to.request("DELETE", f"/surveys/{survey_id}/reviews/{review_id}")
 
     def delete_area(self, survey_id: str, area_id: int) -> None:
         """Take back that an area was looked at whole."""
-        self._request("DELETE", f"/surveys/{survey_id}/reviewed-areas/{area_id}")
+        self._to.request("DELETE", f"/surveys/{survey_id}/reviewed-areas/{area_id}")
 
     def training_data(self, survey_id: str, target: Path, *, chip_px: int) -> None:
         """Write the ZIP of a survey's training data to a file."""
-        url = f"{API}/surveys/{survey_id}/training-data"
-        try:
-            with (
-                self._http.stream(
-                    "GET", url, params={"chip_px": chip_px}, timeout=UPLOAD_TIMEOUT
-                ) as answer,
-                target.open("xb") as file,
-            ):
-                if answer.is_error:
-                    answer.read()
-                    raise _problem(answer)
-                for chunk in answer.iter_bytes(CHUNK_BYTES):
-                    file.write(chunk)
-        except httpx.HTTPError as exc:
-            raise self._away(exc) from exc
+        self._to.save(f"/surveys/{survey_id}/training-data", target, chip_px=chip_px)
 
     def change(
         self, survey_id: str, *, layer: str = "segments", **query: Any
     ) -> Iterator[list[Json]]:
         """Yield pages of what changed as GeoJSON features, of segments or of their cracks."""
         part = "/cracks" if layer == "cracks" else ""
-        return self._pages(f"/surveys/{survey_id}/change{part}", {"limit": CHANGE_PAGE, **query})
+        return self._to.pages(f"/surveys/{survey_id}/change{part}", {"limit": CHANGE_PAGE, **query})
 
     def change_summary(self, survey_id: str, **query: Any) -> Json:
         """Return what changed over a whole network."""
         known = {key: value for key, value in query.items() if value is not None}
-        return self._json("GET", f"/surveys/{survey_id}/change/summary", params=known)
+        return self._to.document("GET", f"/surveys/{survey_id}/change/summary", params=known)
 
     def cells(self, survey_id: str, *, state: str) -> Iterator[list[Json]]:
         """Yield pages of a survey's cells in a state."""
         parameters = {"state": state, "limit": str(PAGE)}
         while True:
-            page = self._json("GET", f"/surveys/{survey_id}/cells", params=parameters)
+            page = self._to.document("GET", f"/surveys/{survey_id}/cells", params=parameters)
             yield page["cells"]
             if page["next"] is None:
                 return
-            parameters["after"] = parse_qs(urlsplit(page["next"]).query)["after"][0]
+            parameters["after"] = cursor_of(page["next"])
 
     def submit_training(self, config: Mapping[str, Any]) -> Json:
         """Hand a training configuration to the server's cluster."""
-        return self._json("POST", "/training-jobs", json=dict(config))
+        return self._to.document("POST", "/training-jobs", json=dict(config))
 
     def training_jobs(self) -> list[Json]:
         """Return all training jobs, the newest first."""
-        return self._list("/training-jobs")
+        return self._to.documents("/training-jobs")
 
     def training_job(self, job_id: str) -> Json:
         """Return a training job."""
-        return self._json("GET", _job(job_id))
+        return self._to.document("GET", _job(job_id))
 
     def cancel_training(self, job_id: str) -> Json:
         """Stop a training job."""
-        return self._json("DELETE", _job(job_id))
+        return self._to.document("DELETE", _job(job_id))
 
     def training_log(self, job_id: str, *, follow: bool = True) -> Iterator[str]:
         """Yield what a training job has written; with `follow`, what it writes until it is over."""
-        return self._streamed(f"{_job(job_id)}/logs", follow=follow)
+        return self._to.text(f"{_job(job_id)}/logs", follow=follow)
 
     def training_metrics(self, job_id: str, *, follow: bool = True) -> Iterator[Json]:
         """Yield what a training job has reported; with `follow`, what it reports until it is over."""
         if not follow:
-            yield from self._list(f"{_job(job_id)}/metrics")
+            yield from self._to.documents(f"{_job(job_id)}/metrics")
             return
         rest = ""
-        for text in self._streamed(f"{_job(job_id)}/metrics", follow=True):
+        for text in self._to.text(f"{_job(job_id)}/metrics", follow=True):
             *lines, rest = (rest + text).split("\n")
             yield from map(json.loads, lines)
 
-    def _streamed(self, path: str, *, follow: bool) -> Iterator[str]:
-        try:
-            with self._http.stream(
-                "GET",
-                API + path,
-                params={"follow": follow},
-                timeout=httpx.Timeout(None, connect=5.0),
-            ) as answer:
-                if answer.is_error:
-                    answer.read()
-                    raise _problem(answer)
-                yield from answer.iter_text()
-        except httpx.HTTPError as exc:
-            raise self._away(exc) from exc
-
-    def _pages(self, url: str, query: Mapping[str, Any]) -> Iterator[list[Json]]:
-        parameters = {key: value for key, value in query.items() if value is not None}
-        parameters.setdefault("limit", PAGE)
-        while True:
-            page = _insistent(lambda: self._json("GET", url, params=parameters))
-            yield page["features"]
-            following = [link["href"] for link in page["links"] if link["rel"] == "next"]
-            if not following:
-                return
-            # Only the cursor: behind a proxy the link may name an address that is not ours to use.
-            parameters["after"] = parse_qs(urlsplit(following[0]).query)["after"][0]
-
-    def _send_features(self, url: str, features: Sequence[Json]) -> Json:
+    def _send(self, path: str, features: Sequence[Json]) -> Json:
         sent = {"type": "FeatureCollection", "features": list(features)}
-        return _insistent(lambda: self._json("POST", url, json=sent))
-
-    def _json(self, method: str, url: str, **options: Any) -> Json:
-        answer: Json = self._request(method, url, **options).json()
-        return answer
-
-    def _list(self, url: str) -> list[Json]:
-        answer: list[Json] = self._request("GET", url).json()
-        return answer
-
-    def _request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, API + url, **options)
-        except httpx.HTTPError as exc:
-            raise self._away(exc) from exc
-        if answer.is_error:
-            raise _problem(answer)
-        return answer
-
-    def _away(self, error: Exception) -> Unavailable:
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return Unavailable(
-                f"no pavemap answers at {self.server}; start one with `pavemap up`, or name another "
-                "with --server"
-            )
-        return Unavailable(
-            f"the connection to {self.server} broke ({type(error).__name__}); run the same command again"
-        )
+        return insistent(lambda: self._to.document("POST", path, json=sent))
 
 
 def _job(job_id: str) -> str:
@@ -374,36 +289,3 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _chunks(path: Path, on_bytes: Callable[[int], None] | None) -> Iterator[bytes]:
-    sent = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
-            sent += len(chunk)
-            if on_bytes is not None:
-                on_bytes(sent)
-
-
-def _insistent(step: Callable[[], Result]) -> Result:
-    """Try a step that may be repeated a few times while the server is away."""
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return step()
-        except Unavailable:
-            time.sleep(2.0**attempt / 2)
-    return step()
-
-
-def _problem(answer: httpx.Response) -> PavemapError:
-    """Make an error of a problem document (RFC 9457), or of whatever else a proxy may answer."""
-    try:
-        detail = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        detail = (
-            f"the server answered {answer.status_code} {answer.reason_phrase} to "
-            f"{answer.request.method} {answer.request.url}; is it a pavemap server?"
-        )
-    fallback = PavemapError if answer.is_server_error else BadInput
-    return ERRORS.get(answer.status_code, fallback)(detail)

@@ -8,11 +8,11 @@ import time
 from functools import partial
 from typing import Any, cast
 
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
-    ReplicaUnavailableError,
+    RayServeException,
     RequestCancelledError,
 )
 from ray.serve.handle import DeploymentHandle
@@ -58,23 +58,31 @@ class RemoteDetect:
         Raises Unavailable when no Detector answers in time (the chip is not to blame), DetectorDied
         when it seems to kill Detectors, and whatever the Detector raises for this chip.
         """
-        deaths = 0
+        dead: set[str | None] = set()  # a Detector that is dead may be out of reach many times over
         pauses = Backoff(first_s=0.05, most_s=2.0)
         deadline = time.monotonic() + self._timeout_s
         while (left_s := deadline - time.monotonic()) > 0 and not self._stop.is_set():
             try:
                 return self._ask(chip, model_id, timeout_s=left_s)
-            except (BackPressureError, ReplicaUnavailableError, ObjectLostError):
+            except RayTaskError as exc:
+                # The remote error itself: Ray's wrapper has the whole remote traceback for a message.
+                raise exc.cause from None
+            except BackPressureError:
                 pass
             except (GetTimeoutError, TimeoutError, RequestCancelledError) as exc:
                 raise Unavailable(f"no Detector answered within {self._timeout_s:g} s") from exc
             except DeploymentUnavailableError as exc:
                 raise Unavailable("the Detector failed to start; see the logs of Serve") from exc
             except RayActorError as exc:
-                deaths += 1
-                log.warning("a Detector died or is out of reach (%d of %d)", deaths, MAX_DEATHS)
-                if deaths == MAX_DEATHS:
-                    raise DetectorDied(f"{deaths} Detectors died while they had this chip") from exc
+                dead.add(exc.actor_id)
+                log.warning("a Detector died or is out of reach (%d of %d)", len(dead), MAX_DEATHS)
+                if len(dead) == MAX_DEATHS:
+                    raise DetectorDied(
+                        f"{MAX_DEATHS} Detectors died while they had this chip"
+                    ) from exc
+            except (RayError, RayServeException) as exc:
+                # Ray's own trouble, no answer of a Detector's: lost objects, replicas in change.
+                log.warning("Ray lost a chip on its way: %s", exc)
             self._stop.wait(pauses.next_s())
         raise Unavailable("no Detector took the chip in time; are there enough of them?")
 
@@ -85,6 +93,3 @@ class RemoteDetect:
         except (GetTimeoutError, TimeoutError):
             response.cancel()
             raise
-        except RayTaskError as exc:
-            # The remote error itself: Ray's wrapper has the whole remote traceback for a message.
-            raise exc.cause from None

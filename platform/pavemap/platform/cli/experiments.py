@@ -33,6 +33,10 @@ def experiment(
         int,
         typer.Option(min=1, max=4, help="Test the paper's network on every n-th pixel: 1, 2, 4."),
     ] = 1,
+    symmetries: Annotated[
+        int,
+        typer.Option(help="Test a configuration's network on 1, 4 or 8 symmetries of an image."),
+    ] = 1,
     only: Annotated[
         list[str] | None, typer.Option(help="Only runs whose name holds this; may be repeated.")
     ] = None,
@@ -73,6 +77,7 @@ def experiment(
         jobs=jobs,
         gpu=gpu,
         stride=stride,
+        symmetries=symmetries,
         only=tuple(only or ()),
         models=tuple(model or ()),
         configs=tuple(config or ()),

@@ -16,7 +16,7 @@ from pavemap.training.experiments.figures import (
     trained,
 )
 from pavemap.training.experiments.ledger import Record
-from pavemap.training.experiments.paper_table import as_asked, config_run
+from pavemap.training.experiments.paper_table import as_asked, config_run, set_of
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 
 
@@ -32,12 +32,6 @@ def runs(options: Options) -> list[Run]:
         list_pairs(source)
     seeds = options.seeds or (config.seed,)
     return [_run(config, name, options, seed) for name in names for seed in seeds]
-
-
-def set_of(source: DataSource) -> str:
-    """The data set that a source is a part of: its folder, or that above train, val and test."""
-    part = source.folder.name in {"train", "val", "test"}
-    return (source.folder.parent if part else source.folder).name
 
 
 def without(config: TrainConfig, name: str) -> TrainConfig:
@@ -74,7 +68,8 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
         tests = {s.label: read_source(s) for s in tests_of(whole, name)}
         held = [image for source in config.validation for image in read_source(source)]
         sets = [read_source(source) for source in config.data]
-        model = options.output / EXPERIMENT.name / "models" / f"without-{name}"
+        folder = f"without-{name}-{config.iterations}-iterations"
+        model = options.output / EXPERIMENT.name / "models" / folder
         found = config_run(config, sets, tests, held, options, model=model)
         return {"left_out": name, "config": whole.name, **found}
 

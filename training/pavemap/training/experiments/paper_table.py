@@ -11,7 +11,8 @@ import torch
 from pavemap.training.aiglern import read_aiglern
 from pavemap.training.baselines.systems import SYSTEMS
 from pavemap.training.card import read_card
-from pavemap.training.config import TrainConfig, load_config
+from pavemap.training.config import DataSource, TrainConfig, load_config
+from pavemap.training.datasets import read_source
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.figures import (
     OTHER_COLUMNS,
@@ -32,7 +33,7 @@ from pavemap.training.experiments.recipes import (
     run_recipe,
     scored_run,
 )
-from pavemap.training.experiments.scoring import detector_of, scores_of
+from pavemap.training.experiments.scoring import detector_of, scores_of, turned
 from pavemap.training.finish import write_model
 from pavemap.training.inference import CrackModel
 from pavemap.training.registry import find_model
@@ -135,19 +136,25 @@ def _model_run(model: str, split: Split, options: Options) -> Run:
 
 
 def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
-    """A configuration's network and recipe on a split; its threshold from images kept back."""
+    """A configuration's network and recipe on a split; its threshold from images kept back.
+
+    Sets of the configuration other than CFD are learnt along with the images of the split.
+    """
     config = as_asked(load_config(path), options, seed)
 
     def perform() -> Record:
         if split.name != "split":
             _refuse_a_start_that_knows(config, "cfd")
         train, validation = kept_back(split.train)
+        sets = [train if set_of(one) == "cfd" else read_source(one) for one in config.data]
         return {
-            **_named("cfd", config.name, split),
-            **config_run(config, [train], {"test": split.test}, validation, options),
+            **_named("cfd", system, split),
+            **config_run(config, sets, {"test": split.test}, validation, options),
         }
 
-    key = f"cfd/{config.name}/{config.iterations}-iterations/seed-{seed}/{split.name}"
+    seen = f", {options.symmetries} symmetries" if options.symmetries > 1 else ""
+    system = config.name + seen
+    key = f"cfd/{system}/{config.iterations}-iterations/seed-{seed}/{split.name}"
     return Run(key, perform)
 
 
@@ -157,6 +164,12 @@ def as_asked(config: TrainConfig, options: Options, seed: int) -> TrainConfig:
     return config.model_copy(
         update={"seed": seed, "threads": options.threads, "iterations": iterations}
     )
+
+
+def set_of(source: DataSource) -> str:
+    """The data set that a source is a part of: its folder, or that above train, val and test."""
+    part = source.folder.name in {"train", "val", "test"}
+    return (source.folder.parent if part else source.folder).name
 
 
 def config_run(
@@ -174,7 +187,10 @@ def config_run(
     """
     device = options.device()
     trained = fit_batches(config, sets, device=torch.device(device), trainings=options.trainings)
-    detect = detector_of(trained.network, config, device=device, stride=options.stride)
+    detect = turned(
+        detector_of(trained.network, config, device=device, stride=options.stride),
+        symmetries=options.symmetries,
+    )
     record = scored_run(detect, trained, config, tests, validation)
     if model is not None:
         model.parent.mkdir(parents=True, exist_ok=True)

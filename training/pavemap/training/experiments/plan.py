@@ -14,6 +14,8 @@ from pathlib import Path
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.ledger import Ledger, Record
 
+SYMMETRIES = (1, 4, 8)  # of an image: itself, those that keep its sides, all
+
 OnRun = Callable[[str, int, int], None]  # key, runs done, runs in all
 
 
@@ -30,11 +32,17 @@ class Options:
     jobs: int = 1  # runs at once, each in a process of its own
     gpu: bool = False
     stride: int = 1  # grid of patches of the paper's network when it is tested
+    symmetries: int = 1  # of a test image, whose mean a configuration's network is tested by
     only: tuple[str, ...] = ()  # runs whose key holds one of these
     models: tuple[str, ...] = ()  # finished models for the paper's table, names or folders
     configs: tuple[Path, ...] = ()  # training configurations for the paper's table and the loss
     survey_config: Path = Path("training/configs/survey-unet.toml")
     aiglern: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadTrainingConfig for what no option of an experiment can be."""
+        if self.symmetries not in SYMMETRIES:
+            raise BadTrainingConfig(f"{self.symmetries} symmetries can't be; give 1, 4 or 8.")
 
     @property
     def trainings(self) -> Path:

@@ -73,18 +73,19 @@ def detector_of(network: nn.Module, config: TrainConfig, *, device: str, stride:
     return lambda pixels: model.detect(pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2))
 
 
-def turned(detect: Detect) -> Detect:
-    """The mean of what a detector finds in the eight symmetries of an image."""
+def turned(detect: Detect, *, symmetries: int = 8) -> Detect:
+    """The mean of what a detector finds in 8 symmetries of an image, the 4 that keep its sides, or 1."""
+    turns = range(0, 8, 8 // symmetries) if symmetries > 1 else (0,)
 
     def mean(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         total = np.zeros(pixels.shape[:2], np.float32)
-        for turn in range(8):
+        for turn in turns:
             seen = np.rot90(pixels, turn % 4)
             seen = seen[:, ::-1] if turn >= 4 else seen
             found = np.asarray(detect(np.ascontiguousarray(seen)), np.uint8)
             found = found[:, ::-1] if turn >= 4 else found
             total += np.rot90(found, -(turn % 4))
-        return np.asarray(np.rint(total / 8), np.uint8)
+        return np.asarray(np.rint(total / symmetries), np.uint8)
 
     return mean
 
