@@ -178,7 +178,7 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
     assert [entry.split(" ")[0] for entry in kept.data] == ["second/train"]
     left = leave_one_out.without(load_config(config), "cfd")
     assert left.start_from is None
-    assert [leave_one_out.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
+    assert [paper_table.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
 
 
 def small_config(options: Options, path: Path, *, start_from: Path | None = None) -> Path:
