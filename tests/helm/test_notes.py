@@ -52,6 +52,11 @@ def test_the_address_is_the_one_that_people_reach(chart: Path) -> None:
     assert "port-forward" in said(NORM, chart)
 
 
+def test_the_command_is_one_of_the_command_line(chart: Path) -> None:
+    typed = [line.split() for line in said(NORM, chart).splitlines() if "pavemap survey" in line]
+    assert [words[:4] for words in typed] == [["pavemap", "survey", "list", "--server"]]
+
+
 def test_what_is_not_safe_is_said(chart: Path) -> None:
     assert "WARNING" not in said(NORM, chart)
     assert "without a backup" in said(TRIAL, chart)

@@ -13,7 +13,12 @@ from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.finish import write_model
 from pavemap.training.registry import default_card, default_model
-from pavemap.training.start import former_weights, start_weights, with_former
+from pavemap.training.start import (
+    former_weights,
+    start_weights,
+    with_former,
+    with_its_vectorize,
+)
 from pavemap.training.survey_net import SurveyNet
 from training.drawing import draw_image, write_set
 from training.models import write_model_folder
@@ -49,6 +54,15 @@ def test_a_shipped_model_is_named_by_name_or_version(tmp_path: Path) -> None:
         weights = start_weights(config(tmp_path, start_from=name, **arguments))
         assert weights is not None
         assert all(torch.equal(value, wanted[key]) for key, value in weights.items())
+
+
+def test_the_vectorisers_parameters_are_those_of_the_start_unless_given(tmp_path: Path) -> None:
+    start = default_card()
+    onward = config(tmp_path, start_from=start.name)
+    assert with_its_vectorize(onward).vectorize == start.vectorize
+    given = config(tmp_path, start_from=start.name, vectorize={"gap_px": 3.0})
+    assert with_its_vectorize(given).vectorize == {"gap_px": 3.0}
+    assert with_its_vectorize(config(tmp_path)).vectorize is None
 
 
 def test_training_goes_on_from_the_weights(tmp_path: Path) -> None:

@@ -119,8 +119,9 @@ class TrainConfig(BaseModel):
     gsd_m: float = Field(default=0.002, gt=0, lt=1)
     gsd_range_m: tuple[float, float] = (0.001, 0.004)
     threshold: float = Field(default=0.5, gt=0, lt=1, description="used when nothing validates it")
-    vectorize: dict[str, float | int | bool | None] = Field(
-        default_factory=dict, description="parameters of the vectoriser for the model's card"
+    vectorize: dict[str, float | int | bool | None] | None = Field(
+        default=None,
+        description="parameters of the vectoriser for the model's card; else those of start_from's",
     )
     licence: str = "not stated"
     intended_use: str = INTENDED_USE

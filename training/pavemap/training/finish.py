@@ -98,7 +98,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         gsd_range_m=config.gsd_range_m,
         reach_px=form.reach_px,
         threshold=config.threshold,
-        vectorize=config.vectorize,
+        vectorize=config.vectorize or {},
         data=[
             *([f"the weights of {config.start_from}"] if config.start_from else []),
             *(described(source) for source in config.data),

@@ -59,10 +59,11 @@ def train(
 
     Raises BadTrainingConfig, BadTrainingData, or TrainingFailed.
     """
-    from pavemap.training.start import former_weights
+    from pavemap.training.start import former_weights, with_its_vectorize
 
     check(config)
     former = former_weights(config, registrar)
+    config = with_its_vectorize(config, registrar)
     if registrar is not None:
         registrar.in_use()  # a database that can't be reached is better known now than in an hour
     tracking = Tracking.configured(config)

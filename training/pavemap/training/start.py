@@ -51,6 +51,14 @@ def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> W
     return weights
 
 
+def with_its_vectorize(config: TrainConfig, registrar: Registrar | None = None) -> TrainConfig:
+    """The configuration with the vectoriser's parameters of what it starts from, where it gives none."""
+    if config.vectorize is not None or config.start_from is None:
+        return config
+    card = read_card(_folder(config.start_from, registrar))
+    return config.model_copy(update={"vectorize": card.vectorize})
+
+
 def completed(former: Weights | None, config: TrainConfig) -> Weights | None:
     """Former weights with fresh ones for a level that the configuration adds."""
     if former is None:

@@ -30,8 +30,9 @@ def validate(model: Path, config_file: Path) -> ModelCard:
     if not config.validation:
         raise BadTrainingConfig(f"{config_file} names no validation sets; add [[validation]].")
     check_sources([*config.validation, *config.tests])
-    given = {"vectorize": config.vectorize, "limits": config.notes}
-    card = read_card(model).model_copy(update=given)
+    card = read_card(model)
+    vectorize = card.vectorize if config.vectorize is None else config.vectorize
+    card = card.model_copy(update={"vectorize": vectorize, "limits": config.notes})
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / model.name
         shutil.copytree(model, copy)

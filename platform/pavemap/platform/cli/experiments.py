@@ -45,7 +45,7 @@ def experiment(
     ] = None,
     config: Annotated[
         list[Path] | None,
-        typer.Option(help="A configuration for the paper's table or the loss; repeatable."),
+        typer.Option(help="A configuration for the paper's table or a study of one; repeatable."),
     ] = None,
     survey_config: Annotated[Path, typer.Option(help="The configuration of leave-one-out.")] = Path(
         "training/configs/survey-unet.toml"

@@ -43,7 +43,7 @@ def create(
         str | None, typer.Option(help="Metric working CRS; by default the UTM zone.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Name or id of a model; by default the shipped one.")
+        str | None, typer.Option(help="Name or id of a model; by default the version in use.")
     ] = None,
     measures: Annotated[
         Path | None,
