@@ -36,7 +36,6 @@ kind: RayJob
 metadata:
   labels: {app.kubernetes.io/name: pavemap}
 spec:
-  entrypoint: python -m pavemap.training.run
   shutdownAfterJobFinishes: true
   rayClusterSpec:
     rayVersion: 2.60.0
@@ -111,7 +110,7 @@ def test_its_entrypoint_is_the_configuration_after_any_number_of_shells(
     words = kubernetes.rayjobs[job.id]["spec"]["entrypoint"].split()
 
     assert shlex.join(words) == " ".join(words), "nothing in it is special to a shell"
-    assert words[:3] == ["python", "-m", "pavemap.training.run"]
+    assert words[:4] == ["python", "-m", "pavemap.training.run", "--register"]
     assert run.main([*words[3:], "--check"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] > 0
     assert run.main(["--config-base64", "%%%", "--check"]) == 2

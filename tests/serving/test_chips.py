@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import tracemalloc
+from collections.abc import AsyncIterator
+from unittest.mock import Mock
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rasterio.io import MemoryFile
 
 from pavemap.geo.errors import BadInput
+from pavemap.serving.args import ServingArgs
 from pavemap.serving.chips import ChipTooLarge, decode_chip, encode_probability
+from pavemap.serving.ingress import BODY_BYTES_PER_PX, HEADER_BYTES, Ingress
 
 Array = NDArray[np.uint8]
 
@@ -62,6 +70,45 @@ def test_too_many_pixels_are_refused(form: str) -> None:
     body = npy(large) if form == "npy" else encoded(large, form)
     with pytest.raises(ChipTooLarge, match="cut it"):
         decode_chip(body, max_px=MAX_PX)
+
+
+def tiff(bands: int, *, block: int | None = None, size: int = 16) -> bytes:
+    """A TIFF of zeros, of which hardly a byte is stored."""
+    tiled = {} if block is None else {"tiled": True, "blockxsize": block, "blockysize": block}
+    profile = {"driver": "GTiff", "count": bands, "width": size, "height": size, "dtype": "uint8"}
+    with MemoryFile() as file:
+        with file.open(**profile, SPARSE_OK=True, **tiled):
+            pass
+        return bytes(file.read())
+
+
+def test_what_would_be_unpacked_is_bounded_not_only_what_would_be_kept() -> None:
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="500 bands"):
+        decode_chip(tiff(500, size=96), max_px=MAX_PX)
+    with pytest.raises(ChipTooLarge, match="blocks"):
+        decode_chip(tiff(1, block=1024), max_px=MAX_PX)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000  # 4.6 MB were to be read of the first
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")
+def test_a_body_that_is_no_chip_is_not_even_received() -> None:
+    ingress = Ingress(ServingArgs(max_chip_px=MAX_PX), Mock(), None, limit=4)
+    most = BODY_BYTES_PER_PX * MAX_PX + HEADER_BYTES
+    transport = httpx.ASGITransport(ingress.__serve_build_asgi_app__())
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(most // 100_000 + 2):
+            yield b"x" * 100_000
+
+    async def statuses() -> list[int]:
+        async with httpx.AsyncClient(transport=transport, base_url="http://serve") as client:
+            whole = await client.post("/detect", content=b"x" * (most + 1))
+            return [whole.status_code, (await client.post("/detect", content=pieces())).status_code]
+
+    assert asyncio.run(statuses()) == [413, 413]
 
 
 def test_what_is_no_chip_is_refused_with_advice(pixels: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -46,6 +47,8 @@ def decode_chip(body: bytes, *, max_px: int) -> Pixels:
                 file.open(driver=driver) as source,
             ):
                 _check_size(source.height, source.width, max_px=max_px)
+                _check_bands(source.count)
+                _check_blocks(source.block_shapes, max_px=max_px)
                 if any(dtype != "uint8" for dtype in source.dtypes):
                     raise BadInput(f"its pixels are {source.dtypes[0]}; {ADVICE}")
                 bands = source.read()
@@ -92,9 +95,19 @@ def _check_size(height: int, width: int, *, max_px: int) -> None:
         raise BadInput(f"the picture has no pixels; {ADVICE}")
 
 
-def _as_rgb(pixels: Pixels) -> Pixels:
-    bands = pixels.shape[2]
+def _check_bands(bands: int) -> None:
     if bands not in (1, 2, 3, 4):
         raise BadInput(f"it has {bands} bands; {ADVICE}")
+
+
+def _check_blocks(shapes: Sequence[tuple[int, int]], *, max_px: int) -> None:
+    """A block is unpacked whole, however little of it lies in the picture."""
+    if any(rows * columns > max_px for rows, columns in shapes):
+        raise ChipTooLarge(f"its blocks have more than {max_px} pixels; {ADVICE}")
+
+
+def _as_rgb(pixels: Pixels) -> Pixels:
+    bands = pixels.shape[2]
+    _check_bands(bands)
     color = np.repeat(pixels[:, :, :1], 3, axis=2) if bands < 3 else pixels[:, :, :3]
     return np.ascontiguousarray(color)

@@ -54,11 +54,17 @@ class Detector:
         # One thread computes while the event loop takes in the next chips and answers health checks.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         if in_use and not args.model:
-            in_use.follow(
-                lambda model_id: self._executor.submit(self._shelf.make_default, model_id).result(),
-                every_s=args.poll_s,
-            )
+            in_use.follow(self._use, every_s=args.poll_s)
         log.info("detector with %s on %s", self._shelf.default_id, "GPU" if on_gpu else "CPU")
+
+    def _use(self, model_id: str) -> bool:
+        """Make a model version the default; False when this replica ends. Raises what loading does."""
+        try:
+            making = self._executor.submit(self._shelf.make_default, model_id)
+        except RuntimeError:  # the executor is shut down
+            return False
+        making.result()
+        return True
 
     async def detect(
         self, chip: Chips, model_id: str | None = None, ids: Mapping[str, Any] | None = None

@@ -16,6 +16,10 @@ from pavemap.geo.errors import BadInput
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.chips import ChipTooLarge, decode_chip, encode_probability
 
+BODY_BYTES_PER_PX = 4
+"""Four bands of a byte, not compressed; what is larger is no chip."""
+HEADER_BYTES = 1 << 20
+
 
 class Ingress:
     """Serve deployment in front of the Detector; large uploads never come this way."""
@@ -40,7 +44,8 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the routes; Serve calls this once the replica is made."""
-        api = FastAPI(title="pavemap detector", docs_url=None, redoc_url=None)
+        most = BODY_BYTES_PER_PX * self._args.max_chip_px + HEADER_BYTES
+        api = FastAPI(title="pavemap detector", docs_url=None, redoc_url=None, max_body_size=most)
         api.add_api_route("/healthz", self.health, methods=["GET"])
         api.add_api_route("/detect", self.detect, methods=["POST"])
         return api

@@ -47,8 +47,8 @@ class ModelInUse:
             promoted = promoted_model(connection)
         return promoted.id if promoted else default_card().model_id
 
-    def follow(self, changed: Callable[[str], None], *, every_s: float) -> None:
-        """Call `changed` with the version in use, every so often, for as long as the process lives.
+    def follow(self, changed: Callable[[str], bool], *, every_s: float) -> None:
+        """Call `changed` with the version in use, every so often, until it says that it is over (False).
 
         What fails (the database is away, a version can't be loaded) is tried again; until then the
         Detector goes on with what it has.
@@ -58,11 +58,12 @@ class ModelInUse:
             pause = threading.Event()
             while True:
                 try:
-                    changed(self.model_id())
+                    if not changed(self.model_id()):
+                        return
                 except PavemapError as exc:
                     log.debug("the model in use is not known: %s", exc)
-                except RuntimeError:
-                    return  # the executor is shut down, this replica ends
+                except Exception:  # as when a GPU's memory is short for a moment
+                    log.warning("the model in use can't be loaded", exc_info=True)
                 pause.wait(every_s)
 
         threading.Thread(target=look, name="model in use", daemon=True).start()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import json
+import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from api_world import API, World, import_street, serving, tile
@@ -15,7 +19,8 @@ from pavemap.geo import errors as ground
 from pavemap.geo.errors import BadInput, NotAGeoTiff, PavemapError
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
-from pavemap.platform import errors
+from pavemap.platform import api, errors
+from pavemap.platform.api.bodies import MAX_DOCUMENT_BYTES, DocumentRoute, has_document
 from pavemap.platform.api.main import create_app
 from pavemap.platform.api.problems import STATUS, status_of
 from pavemap.platform.private_postgres import PrivatePostgres
@@ -61,6 +66,29 @@ def test_a_body_that_is_no_json_is_a_problem(client: httpx.Client) -> None:
         answer = client.post(f"{API}/surveys", content=body, headers=headers)
         assert answer.status_code in {400, 422}, (body, answer.text)
         check(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("path", ["surveys", "training-jobs", "models/any/promote"])
+def test_a_document_of_any_size_is_not_taken_in(client: httpx.Client, path: str) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" " * (MAX_DOCUMENT_BYTES // 10)
+
+    headers = {"Content-Type": "application/json"}
+    for content in (b" " * (MAX_DOCUMENT_BYTES + 1), endless()):
+        answer = client.post(f"{API}/{path}", content=content, headers=headers)
+        assert "less" in str(check(answer, 413)["detail"])
+
+
+def test_every_document_has_a_bound() -> None:
+    parts = [
+        importlib.import_module(f"{api.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(api.__path__)
+    ]
+    routes = [route for part in parts if hasattr(part, "router") for route in part.router.routes]
+    typed = [route for route in routes if isinstance(route, APIRoute) and has_document(route)]
+    assert len(typed) >= 3
+    assert all(isinstance(route, DocumentRoute) for route in typed)
 
 
 def test_wrong_fields_are_named_and_not_echoed(client: httpx.Client) -> None:

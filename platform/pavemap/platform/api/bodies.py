@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.params import Form
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from pavemap.platform.errors import BadRequest, UnsupportedMedia, UploadCutOff, UploadTooLarge
 from pavemap.platform.uploads import guarded
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+MAX_DOCUMENT_BYTES = 1 << 20
+"""Of a body that is one JSON document: settings of a survey, a training, a promotion."""
 
 
 def announced_length(request: Request) -> int | None:
@@ -31,13 +40,43 @@ def refuse_encoded(request: Request) -> None:
         )
 
 
-async def read_body(request: Request, *, limit: int, idle_s: float) -> bytes:
+class DocumentRoute(APIRoute):
+    """A route that, where its body is one JSON document, takes `MAX_DOCUMENT_BYTES` of it and no more."""
+
+    def get_route_handler(self) -> Handler:
+        """Return what answers a request: FastAPI's own handler, given a body that was read with care."""
+        below = super().get_route_handler()
+        if not has_document(self):
+            return below
+
+        async def handle(request: Request) -> Response:
+            idle_s = request.app.state.services.settings.upload_idle_s
+            body = await read_body(
+                request, limit=MAX_DOCUMENT_BYTES, idle_s=idle_s, advice="send less at once"
+            )
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            return await below(Request(request.scope, receive))
+
+        return handle
+
+
+def has_document(route: APIRoute) -> bool:
+    """Whether FastAPI would take in a route's body whole."""
+    return route.body_field is not None and not isinstance(route.body_field.field_info, Form)
+
+
+async def read_body(
+    request: Request, *, limit: int, idle_s: float, advice: str = "send fewer features at once"
+) -> bytes:
     """Return a whole body of at most `limit` bytes.
 
     Raises UploadTooLarge, UploadStalled after `idle_s` without a byte, UploadCutOff, UnsupportedMedia.
     """
     refuse_encoded(request)
-    too_large = f"the body is larger than {limit >> 20} MiB; send fewer features at once"
+    too_large = f"the body is larger than {limit >> 20} MiB; {advice}"
     if (announced_length(request) or 0) > limit:
         raise UploadTooLarge(too_large)
     try:

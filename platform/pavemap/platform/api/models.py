@@ -10,7 +10,12 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.promotions import list_promotions
 from pavemap.platform import models
-from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.platform.api.bodies import (
+    DocumentRoute,
+    announced_length,
+    cut_off_told,
+    refuse_encoded,
+)
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
@@ -18,7 +23,7 @@ from pavemap.platform.uploads import receive, scratch
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES, unpack_model
 from pavemap.training.model_store import ModelStore, register
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix="/models", tags=["models"], route_class=DocumentRoute)
 
 ModelId = Annotated[
     str, Path(description="id of a model version", examples=["survey-unet-fffb1082"])
@@ -97,7 +102,9 @@ def get_model(model_id: ModelId, services: ServicesOf) -> ModelWithCard:
 
 
 @router.post(
-    "/{model_id}/promote", responses=answers(404, 409), summary="Make new surveys with this version"
+    "/{model_id}/promote",
+    responses=answers(404, 409, 413),
+    summary="Make new surveys with this version",
 )
 def promote(
     model_id: ModelId, services: ServicesOf, how: PromotionIn | None = None

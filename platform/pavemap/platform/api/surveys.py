@@ -16,6 +16,7 @@ from pavemap.geo.store import cells, networks, orthophotos, planning, queries, w
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.networks import NetworkRow
+from pavemap.platform.api.bodies import DocumentRoute
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
 from pavemap.platform.api.schemas.surveys import (
@@ -31,7 +32,7 @@ from pavemap.platform.api.schemas.surveys import (
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.models import find_model
 
-router = APIRouter(prefix="/surveys", tags=["surveys"])
+router = APIRouter(prefix="/surveys", tags=["surveys"], route_class=DocumentRoute)
 
 SurveyId = Annotated[
     str, Path(description="id of a survey", examples=["6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10"])
@@ -48,7 +49,12 @@ def survey_id_of(text: str) -> uuid.UUID:
         ) from exc
 
 
-@router.post("", status_code=201, responses=answers(400, 404), summary="Make a survey")
+@router.post(
+    "",
+    status_code=201,
+    responses=answers(400, 404, 413),
+    summary="Make a survey",
+)
 def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
     """Make a survey of a network; imagery is uploaded to it next, then it is run."""
     # Bring the vectoriser's compiler along, which few other operations need.

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Body, Path, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
+from pavemap.platform.api.bodies import DocumentRoute
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.training import TrainingJobOut
 from pavemap.platform.api.services import ServicesOf
 from pavemap.training.config import TrainConfig
 
-router = APIRouter(prefix="/training-jobs", tags=["training"])
+router = APIRouter(prefix="/training-jobs", tags=["training"], route_class=DocumentRoute)
 
 JobId = Annotated[
     str, Path(description="id of a training job", examples=["train-3f1c5b7a9d2e4f60"])
@@ -40,7 +41,7 @@ EXAMPLES = {
     response_model=TrainingJobOut,
     responses={
         200: {"model": TrainingJobOut, "description": "This configuration was submitted before."},
-        **answers(400),
+        **answers(400, 413),
     },
     summary="Train a model",
 )

@@ -178,7 +178,7 @@ class RayJobs:
         try:
             return _report(client.get_job_info(name))
         except RuntimeError as exc:
-            if "404" in str(exc):
+            if "status code 404" in str(exc):
                 return None
             raise ClusterAway(f"Ray at {self.url} can't tell of {name}: {first_line(exc)}") from exc
 

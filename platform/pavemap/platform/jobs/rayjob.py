@@ -23,7 +23,7 @@ from pavemap.platform.jobs.job import JobReport, canonical, job_id, joining
 from pavemap.training.config import TrainConfig
 
 API_VERSION, KIND = "ray.io/v1", "RayJob"
-ENTRYPOINT = "python -m pavemap.training.run"
+ENTRYPOINT = "python -m pavemap.training.run --register"
 """Where the template names none."""
 
 LABEL = "pavemap.io/training"

@@ -1,0 +1,37 @@
+"""Following the version in use: what goes wrong once is tried again."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import Engine
+
+from pavemap.geo.errors import Unavailable
+from pavemap.geo.storage import Storage
+from pavemap.serving.model_in_use import ModelInUse
+from pavemap.training.model_store import ModelStore
+from pavemap.training.registry import default_card
+
+
+@pytest.mark.parametrize(
+    "trouble", [Unavailable("away"), torch.OutOfMemoryError("full"), OSError("disk")]
+)
+def test_trouble_with_a_version_is_not_the_end_of_following(
+    engine: Engine, tmp_path: Path, trouble: Exception
+) -> None:
+    asked: list[str] = []
+    over = threading.Event()
+
+    def changed(model_id: str) -> bool:
+        asked.append(model_id)
+        if len(asked) == 1:
+            raise trouble
+        over.set()
+        return False
+
+    ModelInUse(engine, ModelStore(Storage(str(tmp_path)))).follow(changed, every_s=0.01)
+    assert over.wait(20)
+    assert asked == [default_card().model_id] * 2
