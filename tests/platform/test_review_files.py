@@ -10,8 +10,15 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from pavemap.geo.errors import BadInput
-from pavemap.platform.review_files import BATCH, ReviewFile, read_areas, read_reviews
+from pavemap.geo.errors import BadInput, Unavailable
+from pavemap.platform.review_files import (
+    BATCH,
+    ReviewFile,
+    in_file,
+    read_areas,
+    read_reviews,
+    told_by_file,
+)
 
 LINE = shapely.LineString([(14.0, 50.0), (14.0001, 50.0)])
 OTHER = shapely.LineString([(14.0, 50.1), (14.0001, 50.1)])
@@ -65,6 +72,25 @@ def test_parts_of_a_crack_are_never_sent_apart() -> None:
     batches = list(ReviewFile(features, 0).batches())
     assert [len(batch) for batch in batches] == [BATCH - 1, 4]
     assert [each for batch in batches for each in batch] == features
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("review #1 has no width; give it", "feature #70 has no width; give it"),
+        ("reviews #1 and #2 are the same line", "features #70 and #8 are the same line"),
+        ("area #2 crosses itself", "feature #8 crosses itself"),
+        ("features/1/properties/note: too long", "feature #8 properties/note: too long"),
+    ],
+)
+def test_a_server_s_errors_name_features_by_their_numbers_in_the_file(said: str, told: str) -> None:
+    assert in_file(said, [{"id": 70}, {"id": 8}]) == told
+
+
+def test_an_error_says_what_was_stored_before_it() -> None:
+    for stored, message in ((2000, r"^away \(features stored before: 2,000\)$"), (0, r"^away$")):
+        with pytest.raises(Unavailable, match=message), told_by_file([], stored=stored):
+            raise Unavailable("away")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Mosaic:
     ) -> None:
         """Take a survey's orthophotos. `gdal_options` says how GDAL reaches them (S3 endpoints)."""
         self.crs = crs
-        self.orthophotos = sorted(orthophotos, key=_precedence)
+        self.orthophotos = sorted(orthophotos, key=lambda photo: photo.precedence)
         self.footprints: NDArray[np.object_] = np.empty(len(orthophotos), object)
         self.footprints[:] = [photo.outline(crs) for photo in self.orthophotos]
         self._gdal_options = dict(gdal_options or {})
@@ -101,11 +101,6 @@ class Mosaic:
         reach = np.array([2.0 * max(p.gsd_m, window.gsd_m) for p in self.orthophotos])
         near = shapely.distance(self.footprints, box) <= reach
         return [photo for photo, hit in zip(self.orthophotos, near, strict=True) if hit]
-
-
-def _precedence(photo: Orthophoto) -> tuple[float, str, str]:
-    """Order by pixel size, where tiles of one flight are equal though the map's scale varies."""
-    return float(f"{photo.gsd_m:.3g}"), photo.name, photo.path
 
 
 class _Canvas:

@@ -51,6 +51,14 @@ class Orthophoto:
     mask_kind: MaskKind
     stretch: Stretch | None = None
 
+    @property
+    def precedence(self) -> tuple[float, str, str]:
+        """What a mosaic sorts by, the first on top: pixel size, then name.
+
+        Tiles of one flight are equal in size though the map's scale varies.
+        """
+        return float(f"{self.gsd_m:.3g}"), self.name, self.path
+
     def outline(self, crs: CRS) -> shapely.Polygon:
         """Return the raster's frame, no-data included, in a CRS (x before y)."""
         return outline(self.transform, self.width, self.height, source=self.crs, target=crs)

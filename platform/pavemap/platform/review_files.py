@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from pavemap.geo.crs import WGS84
-from pavemap.geo.errors import BadInput
+from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.geo.label_files import read_labels, width_of
 from pavemap.geo.line_digest import line_digests
 from pavemap.platform.geopackage import add_styles
@@ -111,7 +112,7 @@ def read_reviews(
             raise BadInput(
                 f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
             )
-        features.append(_feature(line, properties))
+        features.append(_feature(line, properties, number))
     return ReviewFile(sorted(features, key=_crack_of), len(file.shapes) - len(features))
 
 
@@ -124,11 +125,41 @@ def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> l
         shapes="polygon",
         what="reviewed areas",
     )
-    said = zip(file.to(WGS84), file.column("reviewer"), file.column("note"), strict=True)
+    said = zip(
+        file.to(WGS84),
+        file.feature.tolist(),
+        file.column("reviewer"),
+        file.column("note"),
+        strict=True,
+    )
     return [
-        _feature(area, {"reviewer": str(by or reviewer), "note": str(why or "")})
-        for area, by, why in said
+        _feature(area, {"reviewer": str(by or reviewer), "note": str(why or "")}, number)
+        for area, number, by, why in said
     ]
+
+
+@contextmanager
+def told_by_file(batch: Sequence[Feature], *, stored: int) -> Iterator[None]:
+    """Let a server's error name features of a batch by their numbers in the file they were read from.
+
+    `stored` features were sent before, which any error then says.
+    """
+    try:
+        yield
+    except PavemapError as exc:
+        said = in_file(str(exc), batch) if isinstance(exc, BadInput) else str(exc)
+        before = f" (features stored before: {stored:,})" if stored else ""
+        raise type(exc)(said + before) from exc
+
+
+def in_file(message: str, batch: Sequence[Feature]) -> str:
+    """Return a message with the numbers of features in their file for those in a batch.
+
+    The server's own checks count from 1 ("review #1"), those of its schema from 0 ("features/0/...").
+    """
+    message = re.sub(r"\b(?:review|area)(s?) #", r"feature\1 #", message)
+    message = re.sub(r"\bfeatures/(\d+)/", lambda at: f"feature #{int(at[1]) + 1} ", message)
+    return re.sub(r"#(\d+)", lambda at: f"#{batch[int(at[1]) - 1]['id']}", message)
 
 
 def has_lines(path: Path) -> bool:
@@ -234,9 +265,10 @@ def _asked(path: Path, question: str) -> list[tuple[Any, ...]]:
         return []  # whoever reads it says what is wrong with it
 
 
-def _feature(shape: shapely.Geometry, properties: dict[str, Any]) -> Feature:
+def _feature(shape: shapely.Geometry, properties: dict[str, Any], number: int) -> Feature:
+    """Make a GeoJSON feature whose id is its number in the file."""
     geometry = json.loads(shapely.to_geojson(shape))
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
+    return {"type": "Feature", "id": number, "geometry": geometry, "properties": properties}
 
 
 def _verdict(value: Any, number: int) -> str:

@@ -82,11 +82,18 @@ def upload_all(
     *,
     parallel: int,
     bars: Progress,
+    again: bool = False,
 ) -> Outcome:
-    """Send files, `parallel` at a time; one that fails does not stop the others."""
+    """Send files, `parallel` at a time; one that fails does not stop the others.
+
+    What the server has is left out, unless another of these files may take the place of it there, or it
+    shall be sent `again`.
+    """
     from pavemap.platform.client import file_digest
 
-    known = {each["sha256"] for each in survey["orthophotos"]}
+    there = () if again else survey["orthophotos"]
+    known = {each["sha256"]: set(each["names"]) for each in there}
+    labels = {each.label for each in uploads}
     outcome = Outcome()
     total = bars.add_task("All files", total=sum(each.path.stat().st_size for each in uploads))
 
@@ -95,7 +102,7 @@ def upload_all(
         task = bars.add_task(upload.label, total=size, start=False)
         try:
             sha256 = file_digest(upload.path)
-            if sha256 in known:
+            if known.get(sha256, set()) - (labels - {upload.label}):
                 return None
             bars.start_task(task)
             return client.upload(

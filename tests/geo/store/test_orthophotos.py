@@ -1,14 +1,17 @@
-"""Imagery: the same file is one row, a new file under an old name takes its place."""
+"""Imagery: what was last sent under each name is there, and the same content is one file."""
 
 from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import shapely
-from sqlalchemy import Engine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine
 
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
@@ -26,18 +29,24 @@ def bare(engine: Engine) -> SurveyRow:
         return scene.add_survey(connection)
 
 
+def register(
+    connection: Connection, survey: SurveyRow, name: str, sha256: str
+) -> tuple[OrthophotoRow, bool]:
+    return orthophotos.add_orthophoto(
+        connection,
+        survey_id=survey.id,
+        name=name,
+        sha256=sha256,
+        bytes=5,
+        key=f"orthophotos/{sha256}.tif",
+        info=scene.orthophoto(name),
+        warnings=["too coarse"],
+    )
+
+
 def add(engine: Engine, survey: SurveyRow, name: str, sha256: str) -> tuple[OrthophotoRow, bool]:
     with database(engine) as connection:
-        return orthophotos.add_orthophoto(
-            connection,
-            survey_id=survey.id,
-            name=name,
-            sha256=sha256,
-            bytes=5,
-            key=f"orthophotos/{sha256}.tif",
-            info=scene.orthophoto(name),
-            warnings=["too coarse"],
-        )
+        return register(connection, survey, name, sha256)
 
 
 def listed(engine: Engine, survey: SurveyRow) -> list[tuple[str, str]]:
@@ -59,8 +68,58 @@ def test_a_row_gives_back_all_that_reading_the_file_needs(engine: Engine, bare: 
 def test_the_same_file_twice_is_one(engine: Engine, bare: SurveyRow) -> None:
     first, _ = add(engine, bare, "a.tif", "aa")
     assert add(engine, bare, "a.tif", "aa") == (first, False)
-    assert add(engine, bare, "copy of a.tif", "aa") == (first, False)
+    both = dataclasses.replace(first, names=("a.tif", "copy of a.tif"))
+    assert add(engine, bare, "copy of a.tif", "aa") == (both, False)
+    assert add(engine, bare, "copy of a.tif", "aa") == (both, False)
     assert listed(engine, bare) == [("a.tif", "aa")]
+
+
+def test_a_copy_that_other_content_replaces_takes_nothing_with_it(
+    engine: Engine, bare: SurveyRow
+) -> None:
+    """Sent under b.tif by mistake, and mended: a.tif is still what it was."""
+    add(engine, bare, "a.tif", "aa")
+    add(engine, bare, "b.tif", "aa")
+    _, created = add(engine, bare, "b.tif", "bb")
+    assert created
+    assert listed(engine, bare) == [("a.tif", "aa"), ("b.tif", "bb")]
+
+
+def test_two_files_may_swap_their_names(engine: Engine, bare: SurveyRow) -> None:
+    for name, sha256 in (("a.tif", "aa"), ("b.tif", "bb"), ("a.tif", "bb"), ("b.tif", "aa")):
+        add(engine, bare, name, sha256)
+    assert listed(engine, bare) == [("a.tif", "bb"), ("b.tif", "aa")]
+
+
+@pytest.mark.parametrize("by", [1, -1])
+def test_the_names_of_a_series_may_be_shifted(engine: Engine, bare: SurveyRow, by: int) -> None:
+    for number in range(1, 6):
+        add(engine, bare, f"{number}.tif", f"content {number}")
+    for number in range(1, 6):
+        add(engine, bare, f"{number + by}.tif", f"content {number}")
+    assert {sha256 for _, sha256 in listed(engine, bare)} == {f"content {n}" for n in range(1, 6)}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("wxyz")), max_size=10))
+def test_what_was_last_sent_under_each_name_is_there_once_whatever_came_before(
+    engine: Engine, sent: list[tuple[str, str]]
+) -> None:
+    """And it has all its names, and lies where the first of them puts it, whichever came first."""
+    names = defaultdict(list)
+    for name, sha256 in sorted(dict(sent).items()):
+        names[sha256].append(name)
+    with engine.connect() as connection:
+        survey = scene.add_survey(connection)
+        for name, sha256 in sent:
+            registered, _ = register(connection, survey, name, sha256)
+            assert (name in registered.names, registered.sha256) == (True, sha256)
+        rows = orthophotos.list_orthophotos(connection, survey.id)
+        connection.rollback()
+    assert [(row.sha256, list(row.names)) for row in rows] == list(names.items())
+    assert [(row.name, row.info.name) for row in rows] == [
+        (each[0], each[0]) for each in names.values()
+    ]
 
 
 def test_another_file_under_the_same_name_takes_its_place(engine: Engine, bare: SurveyRow) -> None:
@@ -76,9 +135,10 @@ def test_a_name_that_comes_to_hold_a_known_file_leaves_that_file_alone(
     engine: Engine, bare: SurveyRow
 ) -> None:
     add(engine, bare, "a.tif", "aa")
-    b, _ = add(engine, bare, "b.tif", "bb")
-    assert add(engine, bare, "a.tif", "bb") == (b, False)
-    assert listed(engine, bare) == [("b.tif", "bb")]
+    add(engine, bare, "b.tif", "bb")
+    row, created = add(engine, bare, "a.tif", "bb")
+    assert (row.sha256, row.names, created) == ("bb", ("a.tif", "b.tif"), False)
+    assert listed(engine, bare) == [("a.tif", "bb")]
 
 
 def test_the_same_file_sent_many_times_at_once_is_one(engine: Engine, bare: SurveyRow) -> None:
@@ -86,7 +146,7 @@ def test_the_same_file_sent_many_times_at_once_is_one(engine: Engine, bare: Surv
         names = ["a.tif", "a.tif", "b.tif", "b.tif"]
         made = list(pool.map(lambda name: add(engine, bare, name, "aa"), names))
     assert [created for _, created in made].count(True) == 1
-    assert len({row.id for row, _ in made}) == 1
+    assert listed(engine, bare) == [("a.tif", "aa")]
 
 
 def test_two_surveys_keep_their_imagery_apart(engine: Engine, bare: SurveyRow) -> None:

@@ -239,6 +239,7 @@ def test_a_row_has_all_that_a_reader_asks_for(engine: Engine, measured: SurveyRo
         {"after": Cursor("density-desc").at(float("inf"), 1)},
         {"after": base64.urlsafe_b64encode(json.dumps({"a": 1}).encode()).decode()},
         {"after": "\u00e9"},
+        {"after": base64.urlsafe_b64encode(b"[" * 1400).decode()},
     ],
 )
 def test_questions_that_make_no_sense_are_refused(

@@ -10,6 +10,7 @@ import os
 import time
 import uuid
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import rasterio
 import shapely
 from affine import Affine
 from pyproj import CRS
+from sqlalchemy import Engine, event, text
 
 from api_world import API, World, import_street, tile
 from pavemap.geo.crs import WGS84, reproject
@@ -59,9 +61,34 @@ def test_the_same_file_twice_is_one(world: World, settings: Settings) -> None:
     content = tile(world.folder)
     first, again = world.put("tile.tif", content), world.put("tile.tif", content)
     assert (first.status_code, again.status_code) == (201, 200)
-    other_name = world.put("copy.tif", content)
-    assert (other_name.status_code, other_name.json()) == (200, first.json())
-    assert len(world.survey()["orthophotos"]) == len(stored(settings)) == 1
+    other_name = world.put("tile (copy).tif", content)
+    assert other_name.status_code == 200
+    assert other_name.json()["names"] == ["tile (copy).tif", "tile.tif"]
+    assert world.survey()["orthophotos"] == [other_name.json()]
+    assert len(stored(settings)) == 1
+
+
+def test_files_that_change_names_are_all_kept(world: World, settings: Settings) -> None:
+    """Two swap them, or a whole series moves by one; surveyed anew is what another file now covers."""
+    a, b, c = (tile(world.folder, seed=seed) for seed in range(3))
+    run = f"{world.survey_url}/run"
+
+    def kept(**sent: bytes) -> dict[str, str]:
+        for name, content in sent.items():
+            assert world.put(name, content).is_success
+        found = {each["name"]: each["sha256"] for each in world.survey()["orthophotos"]}
+        assert sorted(path.stem for path in stored(settings)) == sorted(found.values())
+        return found
+
+    sha_a, sha_b, sha_c = (hashlib.sha256(content).hexdigest() for content in (a, b, c))
+    assert kept(a=a, b=b) == {"a": sha_a, "b": sha_b}
+    cells = world.client.post(run).json()["total"]
+    assert kept(a=b, b=a) == {"a": sha_b, "b": sha_a}
+    assert world.client.post(run).json()["redone"] == cells > 0
+    assert kept(a=b, b=a) == {"a": sha_b, "b": sha_a}
+    assert world.client.post(run).json()["redone"] == 0
+    assert kept(a=c, b=b, d=a) == {"a": sha_c, "b": sha_b, "d": sha_a}
+    assert kept(d=b, b=c) == {"a": sha_c, "d": sha_b}  # a is c too; nothing is sent as a any more
 
 
 def test_other_content_takes_the_place_of_a_name(world: World, settings: Settings) -> None:
@@ -84,6 +111,61 @@ def test_other_content_takes_the_place_of_a_name(world: World, settings: Setting
         fresh.stem  # perhaps of an upload that is still going on
     }
     assert world.put("tile.tif", first).status_code == 201  # and it can come back
+
+
+def test_names_that_change_all_at_once_lose_no_file(world: World, settings: Settings) -> None:
+    """Three names take turns at three files; bytes that are just being removed are asked for again."""
+    files = [tile(world.folder, seed=seed) for seed in range(3)]
+
+    def turn(name: int) -> None:
+        for step in range(5):
+            content = files[(name + step) % 3]
+            while (answer := world.put(f"{name}.tif", content)).status_code == 503:
+                assert "send it again" in answer.json()["detail"]
+            assert answer.is_success, answer.text
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(turn, range(3)))
+    found = {each["name"]: each["sha256"] for each in world.survey()["orthophotos"]}
+    assert found == {
+        f"{name}.tif": hashlib.sha256(files[(name + 4) % 3]).hexdigest() for name in range(3)
+    }
+    assert {path.stem for path in stored(settings)} == set(found.values())
+
+
+def test_an_upload_costs_the_same_however_many_files_a_survey_has(
+    world: World, settings: Settings
+) -> None:
+    """A new file, one again and a replacement: none reads the rows of others."""
+    assert settings.database_url is not None
+    first, second = tile(world.folder), tile(world.folder, seed=7)
+    world.put("tile.tif", first)
+    engine = make_engine(settings.database_url.get_secret_value())
+    with engine.begin() as connection:
+        connection.execute(OTHERS)
+    engine.dispose()
+    read: list[int] = []
+
+    def count(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if "FROM orthophoto" in statement:
+            read.append(cursor.rowcount)
+
+    event.listen(Engine, "after_cursor_execute", count)
+    try:
+        answers = [world.put("tile.tif", content) for content in (first, second)]
+        answers.append(world.put("new.tif", first))
+    finally:
+        event.remove(Engine, "after_cursor_execute", count)
+    assert [answer.status_code for answer in answers] == [200, 201, 201]
+    assert read
+    assert max(read) <= 1
+
+
+OTHERS = text("""
+    INSERT INTO orthophoto (survey_id, name, sha256, bytes, key, info, gsd_m, warnings, footprint)
+    SELECT survey_id, n || '.tif', n::text, bytes, n::text, info, gsd_m, warnings, footprint
+    FROM orthophoto, generate_series(1, 200) AS n
+""")
 
 
 def test_replaced_bytes_that_another_name_took_up_stay(world: World, settings: Settings) -> None:

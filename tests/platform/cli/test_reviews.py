@@ -15,6 +15,7 @@ import pytest
 import shapely
 
 from cli_world import Cli
+from pavemap.platform import review_files
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, read_source
 from scenes import ORIGIN_X, ORIGIN_Y, UTM
@@ -125,6 +126,41 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
     lines.to_file(tmp_path / "plain.gpkg", layer="cracks", driver="GPKG")
     last = cli("review", "import", "Spring", tmp_path / "plain.gpkg", "--json").json
     assert (last["reviews_added"], last["reviews_replaced"]) == (found, 2)
+
+
+def test_what_the_server_refuses_is_named_as_in_the_file(
+    cli: Cli, roads: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent are those that judge no crack first, then crack by crack: here #4, then #2, then #3."""
+    monkeypatch.setattr(review_files, "BATCH", 1)
+    cli("network", "import", roads, "--name", "town", *FIELDS)
+    cli("survey", "create", "Spring", "--network", "town")
+    cli("survey", "upload", "Spring", tiles)
+
+    def answer(*, third: float, note: str = "") -> str:
+        lines = [
+            shapely.LineString(
+                [(ORIGIN_X + x, ORIGIN_Y - 0.5), (ORIGIN_X + x + 0.1, ORIGIN_Y - 0.5)]
+            )
+            for x in (0.1, 0.5, third, 1.5)
+        ]
+        fields = {
+            "verdict": [None, "confirmed", "rejected", "drawn"],
+            "crack_id": [1, 2, 3, None],
+            "width_mm": [8.0] * 4,
+            "note": ["", note, "", ""],
+        }
+        frame = gpd.GeoDataFrame(fields, geometry=lines, crs=UTM).to_crs(4326)
+        frame.to_file(tmp_path / "judged.geojson")
+        return cli.fails("review", "import", "Spring", tmp_path / "judged.geojson").err
+
+    said = answer(third=5000.0)
+    assert "feature #3 lies beside all imagery" in said
+    assert "(features stored before: 2)" in said
+    said = answer(third=1.0, note="x" * 3000)
+    assert "feature #2 properties/note: String should have at most 2000" in said
+    assert "(features stored before: 1)" in said
+    assert len(cli("review", "list", "Spring", "--json").json["features"]) == 2
 
 
 def test_a_survey_without_cracks_is_reviewed_by_areas_alone(

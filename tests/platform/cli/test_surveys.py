@@ -10,6 +10,7 @@ import geopandas as gpd
 import pytest
 
 from cli_world import Cli
+from pavemap.platform.client import file_digest
 from pavemap.training.registry import default_card
 
 FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
@@ -50,6 +51,29 @@ def test_uploads_go_on_where_they_stopped(cli: Cli, survey: str, tiles: Path) ->
     assert [each["name"] for each in rest["uploaded"]] == ["tile_0_1.tif", "tile_0_2.tif"]
     assert rest["skipped"] == [str(tiles / "tile_0_0.tif")]
     assert "3" in cli("survey", "upload", survey, tiles).out
+
+
+def test_files_that_moved_on_by_a_name_are_all_there_afterwards(
+    cli: Cli, survey: str, tiles: Path, tmp_path: Path
+) -> None:
+    """One that is there already is sent again if the upload gives its name to another."""
+    folder = tmp_path / "moved"
+    folder.mkdir()
+    first, second, third = sorted(tiles.iterdir())
+    for name, content in (("1.tif", first), ("2.tif", second)):
+        (folder / name).write_bytes(content.read_bytes())
+    cli("survey", "upload", survey, folder)
+    for name, content in (("1.tif", third), ("2.tif", first), ("3.tif", second)):
+        (folder / name).write_bytes(content.read_bytes())
+    cli("survey", "upload", survey, folder, "--parallel", 1)
+
+    there = cli("survey", "status", survey, "--json").json["orthophotos"]
+    assert {each["sha256"] for each in there} == {file_digest(each) for each in tiles.iterdir()}
+    assert len(cli("survey", "upload", survey, folder, "--json").json["skipped"]) == 3
+    (folder / "3.tif").rename(folder / "4.tif")  # whose name goes to no other: nothing to send
+    assert len(cli("survey", "upload", survey, folder, "--json").json["skipped"]) == 3
+    again = cli("survey", "upload", survey, folder, "--again", "--json").json
+    assert (len(again["uploaded"]), again["skipped"]) == (3, [])
 
 
 def test_a_bad_file_stops_no_other(cli: Cli, survey: str, tiles: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Cursor:
             return cls(order)
         try:
             own_order, key, number = json.loads(base64.urlsafe_b64decode(value.encode()))
-        except (ValueError, TypeError, binascii.Error) as exc:
+        except (ValueError, TypeError, binascii.Error, RecursionError) as exc:
             raise _refused() from exc
         if own_order != order:
             raise BadInput(

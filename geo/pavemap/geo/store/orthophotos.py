@@ -1,15 +1,32 @@
-"""The imagery of surveys in the store: one row for one file, whatever it is called or how often sent."""
+"""The imagery of surveys in the store: a row for each name; the same content under many names is one file.
+
+A survey holds what was last sent under each name, whatever came in between. A file is shown, and laid in
+the mosaic, under the first of its names, so that the order of uploads changes nothing.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Row,
+    Select,
+    Text,
+    any_,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
@@ -22,11 +39,15 @@ _TABLE = tables.Orthophoto
 
 @dataclass(frozen=True, kw_only=True)
 class OrthophotoRow:
-    """An uploaded raster: `key` finds its bytes in storage; `info` is without a path (`info.at`)."""
+    """An uploaded raster: `key` finds its bytes in storage; `info` is without a path (`info.at`).
+
+    `names`, sorted, are those that stand for it; `name` is the first, and `id` the number of its row.
+    """
 
     id: int
     survey_id: uuid.UUID
     name: str
+    names: tuple[str, ...]
     sha256: str
     bytes: int
     key: str
@@ -47,59 +68,88 @@ def add_orthophoto(
     info: Orthophoto,
     warnings: Sequence[str] = (),
 ) -> tuple[OrthophotoRow, bool]:
-    """Register an uploaded file; return its row and whether it is new.
+    """Register a file under a name; return it, and whether its content is new to the survey.
 
-    The same content is one row, under the name it first had. New content under a known name takes
-    that name's place, as a new row; whoever calls this may then remove the old bytes from storage.
+    The name leaves what it stood for. Content that no name stands for any more is gone; whoever calls
+    this may then remove its bytes from storage.
 
     Raises NotFound for an unknown survey.
     """
     lock_survey(connection, survey_id)
-    same_name = (_TABLE.survey_id == survey_id) & (_TABLE.name == name) & (_TABLE.sha256 != sha256)
-    connection.execute(delete(_TABLE).where(same_name))
-    known = connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)).one_or_none()
-    if known is not None:
-        return _orthophoto_row(known), False
-    made = connection.execute(
-        insert(_TABLE)
-        .values(
+    known = find_orthophoto(connection, survey_id, sha256=sha256)
+    if known is not None and name in known.names:
+        return known, False
+    connection.execute(delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name))
+    connection.execute(
+        insert(_TABLE).values(
             survey_id=survey_id,
             name=name,
             sha256=sha256,
             bytes=bytes,
             key=key,
-            info=info.to_dict(),
+            info=replace(info, name=name).to_dict(),
             gsd_m=info.gsd_m,
             warnings=list(warnings),
             footprint=geometry_value(info.footprint),
         )
-        .returning(_TABLE.id)
-    ).scalar_one()
-    row = connection.execute(_select(survey_id).where(_TABLE.id == made)).one()
-    return _orthophoto_row(row), True
+    )
+    (file,) = _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
+    return file, known is None
+
+
+def find_orthophoto(
+    connection: Connection, survey_id: uuid.UUID, *, sha256: str
+) -> OrthophotoRow | None:
+    """Return the file of a survey that has this content, or None."""
+    found = _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
+    return found[0] if found else None
+
+
+def find_key(connection: Connection, survey_id: uuid.UUID, *, name: str) -> str | None:
+    """Return the storage key of what a name stands for, or None."""
+    query = select(_TABLE.key).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def keys_in_use(
+    connection: Connection, survey_id: uuid.UUID, keys: Iterable[str]
+) -> frozenset[str]:
+    """Return those of these storage keys that a name of the survey stands for."""
+    these = any_(literal(list(keys), ARRAY(Text)))  # no limit on their number
+    query = select(_TABLE.key).where(_TABLE.survey_id == survey_id, _TABLE.key == these)
+    return frozenset(connection.execute(query).scalars())
 
 
 def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[OrthophotoRow]:
-    """Return a survey's imagery in the order it is laid: finest first, then by name."""
-    return [_orthophoto_row(row) for row in connection.execute(_select(survey_id))]
+    """Return a survey's files, each once, in the order they are laid: finest first, then by name."""
+    return _files(connection.execute(_select(survey_id)))
 
 
 def orthophotos_meeting(
     connection: Connection, survey_id: uuid.UUID, polygon: BaseGeometry
 ) -> list[OrthophotoRow]:
-    """Return the imagery of a survey that meets a polygon in degrees, in the order it is laid."""
+    """Return the files of a survey that meet a polygon in degrees, in the order they are laid."""
     area = geometry_value(search_area(polygon))
     query = _select(survey_id).where(func.ST_Intersects(_TABLE.footprint, func.geometry(area)))
-    return [_orthophoto_row(row) for row in connection.execute(query)]
+    return _files(connection.execute(query))
 
 
 def _select(survey_id: uuid.UUID) -> Select[Any]:
     columns = [column for column in _TABLE.__table__.columns if column.name != "footprint"]
-    query = select(*columns).where(_TABLE.survey_id == survey_id)
-    return query.order_by(_TABLE.gsd_m, _TABLE.name, _TABLE.id)
+    return select(*columns).where(_TABLE.survey_id == survey_id)
 
 
-def _orthophoto_row(row: Row[Any]) -> OrthophotoRow:
+def _files(rows: Iterable[Row[Any]]) -> list[OrthophotoRow]:
+    """Make one of all rows of the same content, under the first of their names."""
+    named: defaultdict[str, dict[str, Row[Any]]] = defaultdict(dict)
+    for row in rows:
+        named[row.sha256][row.name] = row
+    files = [_orthophoto_row(same[min(same)], tuple(sorted(same))) for same in named.values()]
+    return sorted(files, key=lambda file: file.info.precedence)
+
+
+def _orthophoto_row(row: Row[Any], names: tuple[str, ...]) -> OrthophotoRow:
     values = dict(row._mapping)
     info = Orthophoto.from_dict(values.pop("info"), path="")
-    return OrthophotoRow(**values | {"info": info, "warnings": tuple(values["warnings"])})
+    warnings = tuple(values["warnings"])
+    return OrthophotoRow(**values | {"names": names, "info": info, "warnings": warnings})

@@ -41,8 +41,6 @@ from pavemap.platform.uploads import Received, check_length, receive, scratch
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 router = APIRouter(prefix="/surveys", tags=["surveys"])
 
 BODY: dict[str, Any] = {
@@ -126,8 +124,9 @@ async def put_orthophoto(
 ) -> OrthophotoOut:
     """Add a GeoTIFF to a survey, or put another in the place of the one that has this name.
 
-    The same file twice is one file. What can't be used is refused at once and nothing is kept;
-    `warnings` say what the model won't see in these pixels.
+    What was last sent under each name is in the survey. The same file twice is one file, under
+    several names too: `names` has all, `name` is the first of them. What can't be used is refused at
+    once and nothing is kept; `warnings` say what the model won't see in these pixels.
     """
     label = checked_name(name)
     wanted = _wanted_digest(content_sha256, repr_digest)
@@ -208,7 +207,8 @@ def _register(
         photo = services.readers.to_cog(file.path, cog, name=label)
         services.storage.put_file(key, cog)
     with database(services.engine) as connection:
-        before = store.list_orthophotos(connection, survey_id)
+        surveys.lock_survey(connection, survey_id)  # no other upload comes between
+        former = store.find_key(connection, survey_id, name=label)
         registered = store.add_orthophoto(
             connection,
             survey_id=survey_id,
@@ -221,16 +221,15 @@ def _register(
         )
         if not services.storage.exists(key):  # removed as unused before the survey was locked here
             raise Unavailable("this very file was just being removed; send it again")
-    replaced = frozenset(row.key for row in before if row.name == label and row.key != key)
-    if replaced:
-        _remove_replaced(services, survey_id, replaced)
+    if former not in (None, key):
+        _remove_replaced(services, survey_id, former)
     return registered
 
 
-def _remove_replaced(services: Services, survey_id: uuid.UUID, keys: frozenset[str]) -> None:
+def _remove_replaced(services: Services, survey_id: uuid.UUID, key: str) -> None:
     """Free what the new file replaced; when that fails, the next replacement sees to it."""
     try:
-        imagery.remove_replaced(services.engine, services.storage, survey_id, keys=keys)
+        imagery.remove_replaced(services.engine, services.storage, survey_id, keys=frozenset({key}))
     except PavemapError as exc:
         log.warning("replaced imagery of survey %s is still in storage: %s", survey_id, exc)
 
@@ -238,11 +237,8 @@ def _remove_replaced(services: Services, survey_id: uuid.UUID, keys: frozenset[s
 def _known(services: Services, target: Target, sha256: str) -> Orthophoto | None:
     """Return what is known of content that this survey has, and that is still in storage."""
     with database(services.engine) as connection:
-        rows = store.list_orthophotos(connection, target.survey.id)
-    for row in rows:
-        if row.sha256 == sha256 and services.storage.exists(row.key):
-            return row.info
-    return None
+        row = store.find_orthophoto(connection, target.survey.id, sha256=sha256)
+    return row.info if row is not None and services.storage.exists(row.key) else None
 
 
 def _require_overlap(services: Services, target: Target, photo: Orthophoto) -> None:

@@ -107,6 +107,7 @@ def import_reviews(
         has_lines,
         read_areas,
         read_reviews,
+        told_by_file,
     )
 
     if file is None and areas is None:
@@ -120,11 +121,17 @@ def import_reviews(
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
         task = bars.add_task("Reviews", total=len(said.features))
+        stored = 0
         for batch in said.batches():
-            _count(counts, "reviews", client.add_reviews(survey_id, batch))
+            with told_by_file(batch, stored=stored):
+                _count(counts, "reviews", client.add_reviews(survey_id, batch))
             bars.advance(task, len(batch))
+            stored += len(batch)
         for start in range(0, len(grounds), 1000):
-            _count(counts, "areas", client.add_areas(survey_id, grounds[start : start + 1000]))
+            batch = grounds[start : start + 1000]
+            with told_by_file(batch, stored=stored):
+                _count(counts, "areas", client.add_areas(survey_id, batch))
+            stored += len(batch)
     verdicts = Counter(each["properties"]["verdict"] for each in said.features)
     if as_json:
         facts = {"verdicts": dict(verdicts), "without_verdict": said.without_verdict}

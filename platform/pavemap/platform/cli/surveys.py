@@ -103,6 +103,10 @@ def upload(
     survey: SurveyName,
     files: Annotated[list[str], typer.Argument(help="GeoTIFFs, folders of them, or patterns.")],
     parallel: Annotated[int, typer.Option(min=1, max=16, help="Files sent at once.")] = 3,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Send also what the server has, as when it lost the file."),
+    ] = False,
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
@@ -112,7 +116,7 @@ def upload(
     uploads = labelled(find_rasters(files))
     with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:
         target = client.find_survey(survey)
-        outcome = upload_all(client, target, uploads, parallel=parallel, bars=bars)
+        outcome = upload_all(client, target, uploads, parallel=parallel, bars=bars, again=again)
     if as_json:
         print_json(
             {

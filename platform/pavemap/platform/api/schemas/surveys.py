@@ -167,6 +167,7 @@ class OrthophotoOut(BaseModel):
                 {
                     "id": 7,
                     "name": "strip_03.tif",
+                    "names": ["strip_03.tif"],
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "bytes": 73400320,
                     "crs": "EPSG:32633",
@@ -184,7 +185,10 @@ class OrthophotoOut(BaseModel):
     )
 
     id: int
-    name: str
+    name: str = Field(description="the first of its names, which decides what lies on top")
+    names: list[str] = Field(
+        description="those under which it was sent, and nothing else since; sorted"
+    )
     sha256: str = Field(description="digest of the file as it was sent")
     bytes: int = Field(description="size of the file as it was sent")
     crs: str
@@ -204,6 +208,7 @@ class OrthophotoOut(BaseModel):
         return cls(
             id=row.id,
             name=row.name,
+            names=list(row.names),
             sha256=row.sha256,
             bytes=row.bytes,
             crs=info.to_dict()["crs"],
