@@ -144,6 +144,16 @@ def test_no_lines_or_no_pavement_give_no_pieces() -> None:
         assert len(crack) == len(segment) == len(pieces) == 0
 
 
+def test_lines_may_come_in_blocks_over_one_tree_of_the_pavements() -> None:
+    pavements = array(WEST, EAST)
+    tree = shapely.STRtree(pavements)
+    for way in (line((8, 5, 2), (12, 5, 6)), line((18, 5, 2), (22, 5, 6))):
+        _, segment, pieces = cut_by_segments(array(way), pavements, tree=tree)
+        _, expected, alone = cut_by_segments(array(way), pavements)
+        assert segment.tolist() == expected.tolist()
+        assert shapely.equals_exact(pieces, alone).all()
+
+
 whole = st.integers(-4, 24)
 paths = st.lists(st.tuples(whole, whole), min_size=2, max_size=7)
 slanted = st.lists(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from sqlalchemy import Engine
 
 from drawn_surveys import lay_survey, progress, state, wait_until
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import cells
+from pavemap.geo.store import bulk, cells, measuring
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.surveys import SurveyRow
-from pavemap.serving.crew import Crew, CrewBroken
+from pavemap.geo.store.surveys import SurveyRow, get_survey
+from pavemap.serving import worker as worker_module
+from pavemap.serving.crew import STUCK_AFTER_LEASES, Crew, CrewBroken
 from pavemap.serving.worker import CellWorker, WorkRules
 from scenes import Scene
 
@@ -26,6 +28,11 @@ Array = NDArray[np.uint8]
 
 def blank(chip: Array) -> Array:
     return np.zeros(chip.shape[:2], np.uint8)
+
+
+def dark(chip: Array) -> Array:
+    """Find the drawn cracks, which are dark."""
+    return np.where(chip[:, :, 0] < 100, 255, 0).astype(np.uint8)
 
 
 @pytest.fixture
@@ -68,6 +75,45 @@ def survey(engine: Engine, storage: Storage, small_scene: Scene, tmp_path: Path)
     return lay_survey(
         engine, storage=storage, scene=small_scene, folder=tmp_path / "tiles", plan=False
     )
+
+
+class Clock:
+    """The workers' clock: it stands still until it is told of time."""
+
+    def __init__(self) -> None:
+        self._now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def pass_leases(self, count: float) -> None:
+        self._now_s += count * WorkRules().lease_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(worker_module, "time", clock)
+    return clock
+
+
+def is_sound(crew: Crew) -> bool:
+    try:
+        crew.check()
+    except CrewBroken:
+        return False
+    return True
+
+
+def measure_slowly(monkeypatch: pytest.MonkeyPatch, spend: Callable[[], None]) -> None:
+    """Measure in blocks of one line, and spend time at each."""
+
+    def slow(geometries: NDArray[Any]) -> NDArray[Any]:
+        spend()
+        return bulk.from_ewkb(geometries)
+
+    monkeypatch.setattr(bulk, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(measuring, "from_ewkb", slow)
 
 
 def plan(engine: Engine, survey: SurveyRow) -> None:
@@ -157,3 +203,72 @@ def test_a_worker_that_errs_pauses_and_goes_on(
     plan(engine, survey)
     make_crew()
     wait_until(lambda: state(engine, survey) == "done", within_s=60, what="the survey is done")
+
+
+def test_a_measuring_that_moves_on_is_not_stuck_however_long_it_takes(
+    engine: Engine,
+    survey: SurveyRow,
+    make_crew: Callable[..., Crew],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crew = make_crew(dark, threads=1)
+    sound: list[bool] = []
+
+    def spend() -> None:
+        clock.pass_leases(0.9 * STUCK_AFTER_LEASES)
+        sound.append(is_sound(crew))
+
+    measure_slowly(monkeypatch, spend)
+    plan(engine, survey)
+    wait_until(lambda: state(engine, survey) == "done", within_s=60, what="the survey is done")
+    assert len(sound) > 3
+    assert all(sound)
+
+
+def test_a_block_of_a_measuring_that_hangs_is_stuck_and_charged_to_the_survey(
+    engine: Engine,
+    survey: SurveyRow,
+    make_crew: Callable[..., Crew],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hangs, release = threading.Event(), threading.Event()
+
+    def spend() -> None:
+        clock.pass_leases(1.1 * STUCK_AFTER_LEASES)
+        hangs.set()
+        release.wait(timeout=60.0)
+
+    measure_slowly(monkeypatch, spend)
+    plan(engine, survey)
+    crew = make_crew(dark, threads=1)
+    assert hangs.wait(timeout=60.0)
+    with pytest.raises(CrewBroken, match="stuck: w0"):
+        crew.check()
+    crew.close(grace_s=0.1)
+    with database(engine) as conn:
+        row = get_survey(conn, survey.id)
+    assert (row.state, row.lease_owner, row.measuring_attempts) == ("measuring", "w0", 1)
+    release.set()
+
+
+def test_a_cell_that_hangs_is_stuck_and_charged_an_attempt(
+    engine: Engine, survey: SurveyRow, make_crew: Callable[..., Crew], clock: Clock
+) -> None:
+    hangs, release = threading.Event(), threading.Event()
+
+    def endless(chip: Array) -> Array:
+        clock.pass_leases(1.1 * STUCK_AFTER_LEASES)
+        hangs.set()
+        release.wait(timeout=60.0)
+        return blank(chip)
+
+    plan(engine, survey)
+    crew = make_crew(endless, threads=1)
+    assert hangs.wait(timeout=60.0)
+    with pytest.raises(CrewBroken, match="stuck: w0"):
+        crew.check()
+    crew.close(grace_s=0.1)
+    assert progress(engine, survey).leased == 1
+    release.set()

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -145,6 +146,27 @@ def test_a_detector_that_is_away_costs_no_attempt(
     assert progress(engine, survey).done == after.cells_total
 
 
+def test_a_cell_that_could_not_be_given_back_is_before_another_is_claimed(
+    engine: Engine,
+    survey: SurveyRow,
+    make_worker: Callable[..., CellWorker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(chip: Array) -> Array:
+        raise Unavailable("no Detector")
+
+    worker = make_worker(away)
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "release", Mock(side_effect=Unavailable("no database")))
+        with pytest.raises(Unavailable):
+            worker.run_once()
+    assert progress(engine, survey).leased == 1
+    with pytest.raises(Unavailable, match="Detector"):
+        worker.run_once()
+    after = progress(engine, survey)
+    assert (after.leased, after.retries) == (0, 0)
+
+
 def test_storage_that_is_away_costs_no_attempt_and_is_waited_for(
     engine: Engine, storage: Storage, survey: SurveyRow, make_worker: Callable[..., CellWorker]
 ) -> None:
@@ -166,15 +188,16 @@ def test_imagery_that_is_lost_fails_its_cells_and_says_so(
     engine: Engine, storage: Storage, survey: SurveyRow, make_worker: Callable[..., CellWorker]
 ) -> None:
     with database(engine) as conn:
-        key = conn.execute(
-            text("SELECT key FROM orthophoto WHERE survey_id = :id ORDER BY name LIMIT 1"),
+        key, name = conn.execute(
+            text("SELECT key, name FROM orthophoto WHERE survey_id = :id ORDER BY name LIMIT 1"),
             {"id": survey.id},
-        ).scalar_one()
+        ).one()
     storage.delete(key)
     work_off(make_worker())
     after = progress(engine, survey)
     assert after.failed > 0
-    assert all("upload this orthophoto again" in error for error in after.errors)
+    (error,) = after.errors
+    assert error.startswith(f"NotFound: {name} is not in storage any more; upload")
     assert after.done > 0
     assert state(engine, survey) == "done"
 
@@ -223,7 +246,7 @@ def test_a_lease_is_kept_only_while_there_is_work(
         return dark(chip)
 
     workers.append(make_worker(watch, lease_s=100.0))
-    assert workers[0].busy_s == 0.0
+    assert workers[0].since_progress_s == 0.0
     assert workers[0].run_once()
     assert remaining[0] == pytest.approx(100.0, abs=5.0)
-    assert workers[0].busy_s == 0.0
+    assert workers[0].since_progress_s == 0.0

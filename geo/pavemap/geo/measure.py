@@ -55,17 +55,19 @@ def line_stats(lines: Geometries, *, scale: Scale = 1.0) -> pd.DataFrame:
 
 
 def cut_by_segments(
-    lines: Geometries, pavements: Geometries
+    lines: Geometries, pavements: Geometries, *, tree: shapely.STRtree | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Geometries]:
     """Cut lines at the borders of pavements and say on which pavement each piece lies.
 
     Both are in one CRS; pavements are polygons whose interiors are disjoint. Returns (line index,
     pavement index, piece), sorted by line and along it. What is on no pavement is left out. Every bit
     of a line is in at most one piece (along a common border in that of the lower index), so the pieces
-    sum up to the length on pavement. Widths are interpolated at the cuts.
+    sum up to the length on pavement. Widths are interpolated at the cuts. Where lines come in blocks,
+    `tree` is that of the pavements, made once.
     """
     shapely.prepare(pavements)
-    line, pavement = shapely.STRtree(pavements).query(lines, predicate="intersects")
+    tree = shapely.STRtree(pavements) if tree is None else tree
+    line, pavement = tree.query(lines, predicate="intersects")
     inside = shapely.contains_properly(pavements[pavement], lines[line])
     whole = np.zeros(len(lines), np.bool_)
     whole[line[inside]] = True

@@ -24,7 +24,10 @@ BEATS_PER_LEASE = 4
 """Heartbeats in the time of a lease: three may be lost before it runs out."""
 
 STUCK_AFTER_LEASES = 60
-"""A piece of work that takes so many leases (an hour by default) hangs; its lease is no longer kept."""
+"""Work that gets no further in so many leases (an hour by default) hangs; its lease is no longer kept.
+
+A cell is one step; a measuring gets further with each block.
+"""
 
 CALL_PAUSE_S = 0.2
 """Between two calls: work that is seen, but taken by others at that moment, must not make it spin."""
@@ -82,7 +85,10 @@ class Crew:
             )
 
     def close(self, *, grace_s: float) -> None:
-        """Stop: let threads finish for a while, then give back whatever is still held."""
+        """Stop: let threads finish for a while, then give back whatever is still held.
+
+        What hangs is not given back: its lease runs out, so that it is charged, and not tried for ever.
+        """
         self._stop.set()
         with self._called:
             self._called.notify_all()
@@ -91,6 +97,8 @@ class Crew:
             if thread.is_alive():
                 thread.join(timeout=max(deadline - time.monotonic(), 0.0))
         for worker in self._workers:
+            if self._is_stuck(worker):
+                continue
             try:
                 worker.give_back()
             except AWAY:
@@ -161,4 +169,4 @@ class Crew:
                     log.warning("the lease of %s could not be kept: %s", worker.name, exc)
 
     def _is_stuck(self, worker: CellWorker) -> bool:
-        return worker.busy_s > STUCK_AFTER_LEASES * self._rules.lease_s
+        return worker.since_progress_s > STUCK_AFTER_LEASES * self._rules.lease_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -76,21 +76,24 @@ class CellWorker:
         self._rules = rules or WorkRules()
         self._observe = observe
         self._stop = stop or threading.Event()
-        self._busy_since: float | None = None
+        self._progress_at: float | None = None
+        self._owes = False  # a lease that could not be given back: nothing may keep it alive
 
     @property
-    def busy_s(self) -> float:
-        """Seconds since the present piece of work was claimed; 0 when there is none."""
-        since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
+    def since_progress_s(self) -> float:
+        """Seconds since the present piece of work was claimed or moved on; 0 when there is none."""
+        at = self._progress_at
+        return 0.0 if at is None else time.monotonic() - at
 
     def run_once(self) -> bool:
         """Survey one cell or measure one survey; False when there is nothing to do.
 
         Raises Unavailable when something all work needs is away; what was claimed is given back.
         """
-        self._busy_since = time.monotonic()
+        self._note_progress()
         try:
+            if self._owes:
+                self.give_back()
             with database(self._engine) as conn:
                 claimed = cells.claim(
                     conn,
@@ -114,11 +117,11 @@ class CellWorker:
                 return True
             return False
         finally:
-            self._busy_since = None
+            self._progress_at = None
 
     def keep_lease(self) -> None:
         """Keep alive the lease on whatever this worker is at. Raises Unavailable."""
-        if self._busy_since is not None:
+        if self._progress_at is not None:
             with database(self._engine) as conn:
                 cells.heartbeat(conn, worker=self.name, lease_s=self._rules.lease_s)
 
@@ -126,14 +129,15 @@ class CellWorker:
         """Free everything this worker holds, at no charge. Raises Unavailable."""
         with database(self._engine) as conn:
             cells.release(conn, self.name)
+        self._owes = False
 
     def _survey(self, claimed: ClaimedCell) -> None:
         started = time.monotonic()
-        keys: tuple[str, ...] = ()
+        names: dict[str, str] = {}
         try:
             with database(self._engine) as conn:
                 inputs = read_inputs(conn, claimed, storage=self._storage)
-            keys = inputs.keys
+            names = dict(zip(inputs.keys, inputs.names, strict=True))
             note_ids(orthophotos=inputs.names)
             result = survey_cell(
                 claimed.cell,
@@ -147,7 +151,7 @@ class CellWorker:
             stored = self._complete(claimed, result)
             seconds = {**result.seconds, "store": time.monotonic() - computed}
         except Exception as exc:
-            self._fail(claimed, self._diagnosed(exc, keys))
+            self._fail(claimed, self._diagnosed(exc, names))
             self._observe("failed", {})
             return
         self._observe("done" if stored else "dropped", seconds)
@@ -163,7 +167,7 @@ class CellWorker:
         started = time.monotonic()
         try:
             with database(self._engine) as conn:
-                measuring.measure_survey(conn, survey)
+                measuring.measure_survey(conn, survey, on_progress=self._note_progress)
         except AWAY:
             self._give_back_if_possible()
             raise
@@ -175,6 +179,9 @@ class CellWorker:
             )
             return
         log.info("survey measured in %.1f s", time.monotonic() - started)
+
+    def _note_progress(self) -> None:
+        self._progress_at = time.monotonic()
 
     def _complete(self, claimed: ClaimedCell, result: CellResult) -> bool:
         return self._insist(
@@ -213,10 +220,11 @@ class CellWorker:
         try:
             self.give_back()
         except AWAY:
-            log.info("%s could not give its lease back; it will run out", self.name)
+            self._owes = True
+            log.info("%s could not give its lease back; it does before it claims again", self.name)
 
-    def _diagnosed(self, error: Exception, keys: Sequence[str]) -> Exception:
-        """Return the error to charge the cell with: that its imagery is lost, if it is.
+    def _diagnosed(self, error: Exception, names: Mapping[str, str]) -> Exception:
+        """Return the error to charge the cell with: that its imagery (names by key) is lost, if it is.
 
         Raises, the cell given back, what is no fault of the cell: storage does not answer, or
         something else that all work needs is away.
@@ -225,12 +233,15 @@ class CellWorker:
             folder = self._storage.folder
             if folder is not None and not folder.is_dir():
                 raise Unavailable(f"the storage folder {folder} is gone; is its disk mounted?")
-            lost = [key for key in keys if not self._storage.exists(key)]
+            lost = [name for key, name in names.items() if not self._storage.exists(key)]
         except Unavailable as exc:
             self._give_back_if_possible()
             raise exc from error
         if lost:
-            return NotFound(f"{lost[0]} is not in storage any more; upload this orthophoto again")
+            return NotFound(
+                f"{lost[0]} is not in storage any more; upload this orthophoto again "
+                "(pavemap survey upload --again)"
+            )
         if isinstance(error, AWAY):
             self._give_back_if_possible()
             raise error

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
-from pavemap.geo.store import cells, measuring, queries, surveys
+from pavemap.geo.measure import cut_by_segments
+from pavemap.geo.store import bulk, cells, measuring, queries, surveys
 from pavemap.geo.store import conditions as block_by_block
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.measuring import MeasureReport
@@ -524,3 +526,106 @@ def test_blocks_of_segments_make_no_difference(
     measure(engine, survey.id)
     assert stored(engine, figures) == first
     assert stored(engine, kinds) == first_kinds
+
+
+def test_progress_is_told_at_each_block_of_cracks_and_of_segments(
+    engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty fragments ten at a time, then five segments one by one."""
+    survey_cells(engine, segments)
+    monkeypatch.setattr(bulk, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(block_by_block, "SEGMENTS_AT_A_TIME", 1)
+    steps: list[str] = []
+
+    def noted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            steps.append(name)
+            return step(*arguments, **named)
+
+        return call
+
+    monkeypatch.setattr(measuring, "from_ewkb", noted("lines read", bulk.from_ewkb))
+    monkeypatch.setattr(
+        block_by_block, "_write_block", noted("measured", block_by_block._write_block)
+    )
+    with database(engine) as connection:
+        row = surveys.get_survey(connection, survey.id)
+        measuring.measure_survey(connection, row, on_progress=lambda: steps.append("progress"))
+    for step in ("lines read", "measured"):
+        blocks = [at for at, name in enumerate(steps) if name == step]
+        assert len(blocks) == 5
+        for one, following in zip(blocks, [*blocks[1:], len(steps)], strict=True):
+            assert "progress" in steps[one:following]
+
+
+def test_the_pavements_are_indexed_once_for_all_blocks_of_cracks(
+    engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells that found nothing end a crack in each block of fragments."""
+    survey_cells(engine, segments, imaged=dict.fromkeys((5, 15, 25, 35, 45), 0.0))
+    monkeypatch.setattr(bulk, "BLOCK_ROWS", 10)
+    trees: list[shapely.STRtree | None] = []
+
+    def cut(*arguments: Any, tree: shapely.STRtree | None = None) -> Any:
+        trees.append(tree)
+        return cut_by_segments(*arguments, tree=tree)
+
+    monkeypatch.setattr(measuring, "cut_by_segments", cut)
+    assert measure(engine, survey.id) == MeasureReport(cracks=6, pieces=10, segments=5)
+    assert len(trees) > 3
+    assert trees[0] is not None
+    assert all(tree is trees[0] for tree in trees)
+
+
+def held(connection: Connection, rows: str) -> None:
+    """Put pieces aside: a query's segment_id, crack_id, line."""
+    block_by_block.hold_pieces(connection)
+    connection.execute(text(f"INSERT INTO held_piece {rows}"))
+    block_by_block.index_pieces(connection)
+
+
+def test_a_block_has_the_cracks_on_its_segments_whole_and_each_piece_once(engine: Engine) -> None:
+    """
+    segment    1     2     3     4
+    crack 7   [-]   [- -]  [-]            two pieces of it on segment 2
+    crack 8         [-]
+    crack 9                [-]   [-]      on none of the segments asked for
+    """
+    pieces = [
+        (1, 7, "a"),
+        (2, 7, "b"),
+        (2, 7, "c"),
+        (3, 7, "d"),
+        (2, 8, "e"),
+        (3, 9, "f"),
+        (4, 9, "g"),
+    ]
+    rows = ", ".join(f"({segment}, {crack}, '{line}'::bytea)" for segment, crack, line in pieces)
+    with database(engine) as connection:
+        held(connection, f"VALUES {rows}")
+        found = connection.execute(block_by_block._PIECES, {"ids": [1, 2]}).all()
+    assert [(row.segment_id, row.crack_id, bytes(row.line).decode()) for row in found] == [
+        (1, 7, "a"),
+        (2, 7, "b"),
+        (2, 7, "c"),
+        (2, 8, "e"),
+        (3, 7, "d"),
+    ]
+
+
+def test_a_block_reads_its_own_pieces_however_many_are_held(engine: Engine) -> None:
+    """Twenty pieces on each of 5,000 segments; a crack in ten runs on to the next piece."""
+    block = list(range(1000, 1000 + block_by_block.SEGMENTS_AT_A_TIME))
+    with database(engine) as connection:
+        held(
+            connection,
+            "SELECT piece / 20, piece * 10 / 11, decode(repeat('00', 400), 'hex') "
+            "FROM generate_series(0, 99999) AS piece",
+        )
+        rows = connection.execute(text(f"EXPLAIN {block_by_block._PIECES.text}"), {"ids": block})
+        plan = "\n".join(rows.scalars())
+    scans = [line for line in plan.splitlines() if " on held_piece" in line]
+    assert len(scans) == 2
+    assert all("Index Scan" in scan for scan in scans)
+    assert "Index Cond: (segment_id = ANY" in plan
+    assert "Index Cond: (crack_id = " in plan

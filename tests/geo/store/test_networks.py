@@ -13,9 +13,9 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.errors import BadInput, Conflict, NotFound
+from pavemap.geo.errors import BadInput, Conflict, NotFound, Unavailable
 from pavemap.geo.store import model_versions, networks, surveys
-from pavemap.geo.store.engine import database
+from pavemap.geo.store.engine import database, translated
 from pavemap.geo.store.queries import segment_conditions
 
 
@@ -208,3 +208,12 @@ def test_a_model_is_registered_once_and_never_replaced(engine: Engine) -> None:
             )
         with pytest.raises(NotFound):
             model_versions.get_model(connection, "fan-00000000")
+
+
+def test_who_registers_the_same_model_waits_until_the_first_is_done(engine: Engine) -> None:
+    with database(engine) as first, database(engine) as second:
+        assert model_versions.lock_model(first, name="fan", digest="abcdef0123") is None
+        second.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        assert model_versions.lock_model(second, name="fan", digest="0123abcdef") is None
+        with pytest.raises(Unavailable, match="took too long"), translated():
+            model_versions.lock_model(second, name="fan", digest="abcdef0123")

@@ -154,6 +154,27 @@ def test_the_order_of_uploads_does_not_matter(engine: Engine) -> None:
     assert len(set(digests[0])) == 3  # west, both, east
 
 
+def test_names_that_change_what_lies_on_top_send_back_the_cells_that_see_it(engine: Engine) -> None:
+    """Both files are seen from 240 m to 260 m: by cells 23 to 26, with their halo."""
+    with database(engine) as connection:
+        survey = scene.add_survey(connection)
+
+        def planned(west: str, east: str) -> tuple[PlanReport, list[str]]:
+            scene.add_imagery(connection, survey.id, to_m=260.0, name=west, content="west")
+            scene.add_imagery(connection, survey.id, from_m=240.0, name=east, content="east")
+            report = cells.plan_cells(connection, survey)
+            digests = connection.execute(text("SELECT inputs_digest FROM cell ORDER BY col"))
+            return report, list(digests.scalars())
+
+        _, first = planned(west="b.tif", east="d.tif")
+        report, renamed = planned(west="a.tif", east="c.tif")
+        assert (report, renamed) == (PlanReport(50, 0, 0, 0), first)
+        report, swapped = planned(west="c.tif", east="a.tif")
+        assert report == PlanReport(total=50, added=0, redone=4, dropped=0)
+        assert [n for n in range(50) if swapped[n] != first[n]] == [23, 24, 25, 26]
+        assert planned(west="c.tif", east="a.tif")[0] == PlanReport(50, 0, 0, 0)
+
+
 def test_imagery_off_the_road_is_refused_with_advice(engine: Engine) -> None:
     with database(engine) as connection:
         survey = scene.add_survey(connection)

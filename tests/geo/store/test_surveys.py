@@ -33,6 +33,23 @@ def claim(engine: Engine, worker: str, *, lease_s: float = 60.0) -> SurveyRow | 
         return surveys.claim_measuring(connection, worker=worker, lease_s=lease_s)
 
 
+def run_out(engine: Engine) -> None:
+    """Let the lease of a measuring be over."""
+    with database(engine) as connection:
+        connection.execute(text("UPDATE survey SET lease_until = now() - interval '1 second'"))
+
+
+def kill_measurers(engine: Engine, *, deaths: int) -> None:
+    for _ in range(deaths):
+        assert claim(engine, "victim") is not None
+        run_out(engine)
+
+
+def stored(engine: Engine, survey: SurveyRow) -> SurveyRow:
+    with database(engine) as connection:
+        return surveys.get_survey(connection, survey.id)
+
+
 def test_a_survey_is_stored_as_it_was_asked_for(engine: Engine) -> None:
     with database(engine) as connection:
         network = scene.add_road(connection)
@@ -133,8 +150,7 @@ def test_the_measuring_of_a_dead_worker_is_taken_over(
     dead = claim(engine, "dead")
     assert dead is not None
     assert claim(engine, "next") is None
-    with database(engine) as connection:
-        connection.execute(text("UPDATE survey SET lease_until = now() - interval '1 second'"))
+    run_out(engine)
     taken = claim(engine, "next")
     assert taken is not None
     assert (taken.lease_owner, taken.epoch) == ("next", dead.epoch + 1)
@@ -162,6 +178,67 @@ def test_a_worker_that_stops_gives_its_measuring_back(
     with database(engine) as connection:
         assert cells.release(connection, "w") == 1
     assert claim(engine, "next") is not None
+
+
+def test_a_survey_whose_measuring_kills_its_workers_is_failed_and_says_what_to_do(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    kill_measurers(engine, deaths=5)
+    assert claim(engine, "next") is None
+    failed = stored(engine, survey)
+    assert (failed.state, failed.lease_owner) == ("failed", None)
+    assert failed.finished_at is not None
+    assert failed.error.startswith("5 workers died while they measured this survey")
+    assert "the last was victim" in failed.error
+    assert "more, then run the survey again" in failed.error
+    assert claim(engine, "next") is None
+
+
+def test_a_fifth_measuring_that_lives_is_let_end(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    kill_measurers(engine, deaths=4)
+    fifth = claim(engine, "w")
+    assert fifth is not None
+    assert claim(engine, "next") is None
+    with database(engine) as connection:
+        assert surveys.finish_survey(connection, fifth)
+    assert stored(engine, survey).state == "done"
+
+
+def test_a_measuring_given_back_in_good_order_is_not_charged(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    for _ in range(10):
+        assert claim(engine, "w") is not None
+        with database(engine) as connection:
+            cells.release(connection, "w")
+    kill_measurers(engine, deaths=4)
+    assert claim(engine, "next") is not None
+
+
+def test_a_survey_that_is_run_again_has_all_its_measurings_before_it(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    kill_measurers(engine, deaths=5)
+    assert claim(engine, "next") is None
+    with database(engine) as connection:
+        cells.plan_cells(connection, survey)
+    kill_measurers(engine, deaths=4)
+    assert claim(engine, "next") is not None
+
+
+def test_a_worker_measures_on_beside_a_newer_version_that_has_more_columns(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    with database(engine) as connection:
+        connection.execute(text("ALTER TABLE survey ADD COLUMN of_later integer DEFAULT 0"))
+    assert claim(engine, "w") is not None
 
 
 def test_a_plan_voids_the_measuring_of_what_was_before(

@@ -9,6 +9,7 @@ written by COPY. Memory is bounded by the block.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,13 @@ def add_pieces(
     return len(lines)
 
 
+def index_pieces(connection: Connection) -> None:
+    """Let pieces be found by segment and by crack, once all are put aside."""
+    connection.execute(text("CREATE INDEX held_piece_segment ON held_piece (segment_id)"))
+    connection.execute(text("CREATE INDEX held_piece_crack ON held_piece (crack_id)"))
+    connection.execute(text("ANALYZE held_piece"))
+
+
 def write_conditions(
     connection: Connection,
     survey: SurveyRow,
@@ -79,17 +87,18 @@ def write_conditions(
     pavements: NDArray[np.object_],
     failed: NDArray[np.int64],
     grid: Grid,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Write pieces and condition of all segments (N,) that the survey met; pavements in its CRS.
 
-    `failed` (M, 2) are columns and rows of the cells that were given up.
+    `failed` (M, 2) are columns and rows of the cells that were given up; `on_progress` is called before
+    each block.
     """
-    connection.execute(text("CREATE INDEX held_piece_segment ON held_piece (segment_id)"))
-    connection.execute(text("CREATE INDEX held_piece_crack ON held_piece (crack_id)"))
-    connection.execute(text("ANALYZE held_piece"))
+    index_pieces(connection)
     ground = _Ground.of(connection, survey, failed=failed, grid=grid)
     params = MeasureParams.from_dict(survey.measures)
     for start in range(0, len(segment_ids), SEGMENTS_AT_A_TIME):
+        on_progress()
         some = slice(start, start + SEGMENTS_AT_A_TIME)
         block = _Block.read(connection, survey.id, segment_ids[some], pavements[some], grid=grid)
         kinds = _kinds(block, params)
@@ -304,12 +313,15 @@ def _column(figures: pd.Series[Any]) -> NDArray[Any]:
     return figures.to_numpy(np.float64)
 
 
-# The pieces on these segments, and the rest of their cracks.
+# The cracks on these segments, whole: held_piece_segment finds them, held_piece_crack their pieces. Without
+# OFFSET 0 it is a join, for which the planner reads all that is held even for one crack in forty.
 _PIECES = text("""
-    SELECT segment_id, crack_id, line FROM held_piece
-    WHERE segment_id = ANY(CAST(:ids AS bigint[])) OR crack_id IN (
-        SELECT crack_id FROM held_piece WHERE segment_id = ANY(CAST(:ids AS bigint[])))
-    ORDER BY segment_id, crack_id, line
+    SELECT piece.segment_id, piece.crack_id, piece.line
+    FROM (SELECT DISTINCT crack_id FROM held_piece
+          WHERE segment_id = ANY(CAST(:ids AS bigint[]))) AS crack
+    CROSS JOIN LATERAL (
+        SELECT * FROM held_piece WHERE held_piece.crack_id = crack.crack_id OFFSET 0) AS piece
+    ORDER BY piece.segment_id, piece.crack_id, piece.line
 """)
 
 _SEGMENTS = text("""

@@ -155,7 +155,8 @@ _RELEASE_CELLS = text("""
 """)
 
 _RELEASE_MEASURING = text("""
-    UPDATE survey SET state = 'running', lease_owner = NULL, lease_until = NULL, epoch = epoch + 1
+    UPDATE survey SET state = 'running', lease_owner = NULL, lease_until = NULL, epoch = epoch + 1,
+        measuring_attempts = greatest(measuring_attempts - 1, 0)
     WHERE state = 'measuring' AND lease_owner = :worker
 """)
 

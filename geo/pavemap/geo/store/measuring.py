@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,12 @@ class MeasureReport:
     segments: int
 
 
-def measure_survey(connection: Connection, survey: SurveyRow) -> MeasureReport | None:
+def measure_survey(
+    connection: Connection, survey: SurveyRow, *, on_progress: Callable[[], None] = lambda: None
+) -> MeasureReport | None:
     """Measure a survey whose cells are all done or failed, and set it done.
 
+    `on_progress` is called between its steps: whenever a block of cracks or of segments is finished.
     Run again, it writes the same figures. None, with nothing written, when the survey was planned,
     retried or claimed by another since `survey` was read. Only segments whose pavement meets a
     planned cell get a condition: the rest of a network was not surveyed.
@@ -72,7 +75,7 @@ def measure_survey(connection: Connection, survey: SurveyRow) -> MeasureReport |
         return None
     _check_finished(cells, survey)
     savepoint = connection.begin_nested()
-    report = _measure(connection, survey, cells)
+    report = _measure(connection, survey, cells, on_progress=on_progress)
     if not finish_survey(connection, survey):
         savepoint.rollback()
         log.warning("survey %s changed while it was measured; nothing was written", survey.id)
@@ -82,20 +85,27 @@ def measure_survey(connection: Connection, survey: SurveyRow) -> MeasureReport |
     return report
 
 
-def _measure(connection: Connection, survey: SurveyRow, cells: pd.DataFrame) -> MeasureReport:
+def _measure(
+    connection: Connection,
+    survey: SurveyRow,
+    cells: pd.DataFrame,
+    *,
+    on_progress: Callable[[], None],
+) -> MeasureReport:
     grid = survey.grid()
     segment_ids, pavements = _surveyed_segments(connection, survey, cells, grid=grid)
     for table in ("piece", "crack", "condition"):
+        on_progress()
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
-    conditions.hold_pieces(connection)
-    cracks = pieces = 0
-    for found in _stitched(connection, survey, cells, grid=grid):
-        cracks += len(found)
-        crack_ids = _write_cracks(connection, survey, found, grid=grid)
-        crack, segment, parts = cut_by_segments(found.lines, pavements)
-        pieces += conditions.add_pieces(
-            connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
-        )
+    cracks, pieces = _write_stitched(
+        connection,
+        survey,
+        cells,
+        segment_ids=segment_ids,
+        pavements=pavements,
+        grid=grid,
+        on_progress=on_progress,
+    )
     failed = cells.loc[cells["state"] == "failed", ["col", "row"]].to_numpy(np.int64)
     conditions.write_conditions(
         connection,
@@ -104,9 +114,38 @@ def _measure(connection: Connection, survey: SurveyRow, cells: pd.DataFrame) -> 
         pavements=pavements,
         failed=failed,
         grid=grid,
+        on_progress=on_progress,
     )
+    on_progress()
     connection.execute(text("ANALYZE crack, piece, condition"))
     return MeasureReport(cracks=cracks, pieces=pieces, segments=len(segment_ids))
+
+
+def _write_stitched(
+    connection: Connection,
+    survey: SurveyRow,
+    cells: pd.DataFrame,
+    *,
+    segment_ids: NDArray[np.int64],
+    pavements: NDArray[np.object_],
+    grid: Grid,
+    on_progress: Callable[[], None],
+) -> tuple[int, int]:
+    """Write cracks and put aside their pieces, block by block; return how many of each."""
+    conditions.hold_pieces(connection)
+    tree = shapely.STRtree(pavements)
+    cracks = pieces = 0
+    for found in _stitched(connection, survey, cells, grid=grid):
+        on_progress()
+        if not len(found):
+            continue
+        cracks += len(found)
+        crack_ids = _write_cracks(connection, survey, found, grid=grid)
+        crack, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
+        pieces += conditions.add_pieces(
+            connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
+        )
+    return cracks, pieces
 
 
 def _cells(connection: Connection, survey_id: uuid.UUID) -> pd.DataFrame:
@@ -149,13 +188,12 @@ def _stitched(
     What is held meanwhile is one block of lines and those that end at the sweep's front.
     """
     by_rows = sweep_by_rows(cells[["col", "row"]].to_numpy(np.int64))
-    found = stitch_blocks(
+    return stitch_blocks(
         _fragments(connection, survey.id, crs=grid.crs, by_rows=by_rows),
         grid=grid,
         min_length_m=VectorizeParams.from_dict(survey.params).min_length_m,
         by_rows=by_rows,
     )
-    return (some for some in found if len(some))
 
 
 def _fragments(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, insert, select, text, update
 
 from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.store.tables import ModelVersion
@@ -28,6 +27,23 @@ class ModelRow:
     created_at: datetime
 
 
+def lock_model(connection: Connection, *, name: str, digest: str) -> ModelRow | None:
+    """Return the version of these weights, None where there is none, and keep it so for others.
+
+    Who would register it, or give it another card, waits until the end of this. Raises Conflict when
+    other weights share its id.
+    """
+    model_id = f"{name}-{digest[:DIGITS_IN_ID]}"
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"pavemap model {model_id}"},
+    )
+    known = find_model(connection, model_id)
+    if known is not None and known.digest != digest:
+        raise Conflict(f"other weights are registered as '{model_id}'; give these another name")
+    return known
+
+
 def add_model(
     connection: Connection, *, name: str, digest: str, card: Mapping[str, Any], uri: str
 ) -> ModelRow:
@@ -35,28 +51,32 @@ def add_model(
 
     Raises Conflict when other weights share that id.
     """
+    known = lock_model(connection, name=name, digest=digest)
+    if known is not None:
+        return known
     model_id = f"{name}-{digest[:DIGITS_IN_ID]}"
     connection.execute(
-        insert(ModelVersion)
-        .values(id=model_id, name=name, digest=digest, card=dict(card), uri=uri)
-        .on_conflict_do_nothing(index_elements=["id"])
+        insert(ModelVersion).values(id=model_id, name=name, digest=digest, card=dict(card), uri=uri)
     )
-    stored = get_model(connection, model_id)
-    if stored.digest != digest:
-        raise Conflict(f"other weights are registered as '{model_id}'; give these another name")
-    return stored
+    return get_model(connection, model_id)
+
+
+def find_model(connection: Connection, model_id: str) -> ModelRow | None:
+    """Return a model version, None where there is none."""
+    row = connection.execute(
+        select(*ModelVersion.__table__.columns).where(ModelVersion.id == model_id)
+    ).one_or_none()
+    return None if row is None else _model_row(row)
 
 
 def get_model(connection: Connection, model_id: str) -> ModelRow:
     """Return a model version. Raises NotFound."""
-    row = connection.execute(
-        select(*ModelVersion.__table__.columns).where(ModelVersion.id == model_id)
-    ).one_or_none()
-    if row is None:
+    known = find_model(connection, model_id)
+    if known is None:
         raise NotFound(
             f"there is no model version '{model_id}'; list the models that are registered"
         )
-    return _model_row(row)
+    return known
 
 
 def replace_card(connection: Connection, model_id: str, *, card: Mapping[str, Any]) -> ModelRow:

@@ -1,9 +1,10 @@
 """From imagery and pavement to rows of work: which cells a survey has, and which of them are due again.
 
 A cell is planned where pavement and imagery meet. The digest of its inputs (the files that reach its
-window, the model, the parameters, the grid) tells whether what a done cell found still holds: the
-same digest leaves it alone, another one sends it back to waiting, and cells that no imagery reaches
-any more are dropped. Planning twice therefore changes nothing, and a new file costs its own cells.
+window in the order they are laid, the model, the parameters, the grid) tells whether what a done cell
+found still holds: the same digest leaves it alone, another one sends it back to waiting, and cells that
+no imagery reaches any more are dropped. Planning twice therefore changes nothing, and a new file costs
+its own cells.
 """
 
 from __future__ import annotations
@@ -89,11 +90,11 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
 
 
 def set_running(connection: Connection, survey_id: uuid.UUID) -> None:
-    """Put a survey (back) to work, void any measuring of it, and wake the workers."""
+    """Put a survey (back) to work, void any measuring of it and its count, and wake the workers."""
     connection.execute(
         text("""
             UPDATE survey SET state = 'running', epoch = epoch + 1, error = '', lease_owner = NULL,
-                lease_until = NULL, finished_at = NULL,
+                lease_until = NULL, measuring_attempts = 0, finished_at = NULL,
                 started_at = coalesce(started_at, clock_timestamp())
             WHERE id = :id
         """),
@@ -137,7 +138,8 @@ def _input_digests(
 ) -> NDArray[np.object_]:
     """Return for each cell a digest of all that its result depends on.
 
-    Neighbouring cells mostly see the same files, so each set of files is digested once.
+    `orthophotos` come in the order they are laid, which other names may change. Neighbouring cells
+    mostly see the same files, so each set of files is digested once.
     """
     common = json.dumps(
         [survey.model_id, survey.crs, survey.gsd_m, survey.cell_px, survey.halo_px, survey.params],
@@ -153,7 +155,7 @@ def _input_digests(
     for at, tiles in enumerate(groups):
         key = tiles.tobytes()
         if key not in known:
-            files = sorted(orthophotos[index].sha256 for index in tiles.tolist())
+            files = [orthophotos[index].sha256 for index in tiles.tolist()]
             whole = "\n".join([common, *files])
             known[key] = hashlib.sha256(whole.encode()).hexdigest()
         digests[at] = known[key]

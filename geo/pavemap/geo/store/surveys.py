@@ -17,6 +17,9 @@ from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.tables import Survey
 
+MAX_DEATHS = 5
+"""Measurings after which a survey whose workers died without a word is failed: it may be what kills."""
+
 SurveyState = Literal["created", "running", "measuring", "done", "failed"]
 
 
@@ -63,6 +66,7 @@ class SurveyRow:
     position_rmse_m: float | None
     state: SurveyState
     epoch: int
+    measuring_attempts: int
     lease_owner: str | None
     lease_until: datetime | None
     error: str
@@ -180,12 +184,14 @@ def progress(connection: Connection, survey_id: uuid.UUID) -> Progress:
 
 
 def claim_measuring(
-    connection: Connection, *, worker: str, lease_s: float = 60.0
+    connection: Connection, *, worker: str, lease_s: float = 60.0, max_deaths: int = MAX_DEATHS
 ) -> SurveyRow | None:
     """Take, for `lease_s` seconds, a survey that has no cell left to do, or whose measurer died.
 
-    One worker gets it; `cells.heartbeat` prolongs the lease. None when there is nothing to measure.
+    One worker gets it; `cells.heartbeat` prolongs the lease. A survey at whose measuring `max_deaths`
+    leases ran out is failed. None when there is nothing to measure.
     """
+    connection.execute(_BURY, {"max_deaths": max_deaths})
     candidate = connection.execute(_MEASURABLE).scalar_one_or_none()
     if candidate is None:
         return None
@@ -258,11 +264,27 @@ _MEASURABLE = text(f"""
     FOR NO KEY UPDATE SKIP LOCKED
 """)
 
+# By name: a newer version's migration may have added columns that this one doesn't know.
 _TAKE_MEASURING = text(f"""
     UPDATE survey SET state = 'measuring', epoch = epoch + 1, lease_owner = :worker,
-        lease_until = clock_timestamp() + make_interval(secs => :lease_s)
+        lease_until = clock_timestamp() + make_interval(secs => :lease_s),
+        measuring_attempts = measuring_attempts + 1
     WHERE id = :id AND {_NOTHING_OPEN}
-    RETURNING *
+    RETURNING {", ".join(column.name for column in Survey.__table__.columns)}
+""")
+
+_BURY = text("""
+    UPDATE survey SET state = 'failed', lease_owner = NULL, lease_until = NULL,
+        finished_at = clock_timestamp(),
+        error = format('%s workers died while they measured this survey or lost the database; the last '
+                       'was %s. If their logs or their node tell that memory ran out, give Surveyors '
+                       'more, then run the survey again: what its cells found is kept',
+                       measuring_attempts, lease_owner)
+    WHERE id IN (
+        SELECT id FROM survey
+        WHERE state = 'measuring' AND lease_until < clock_timestamp()
+            AND measuring_attempts >= :max_deaths
+        FOR NO KEY UPDATE SKIP LOCKED)
 """)
 
 

@@ -80,6 +80,8 @@ class Survey(Base):
     state: Mapped[str] = mapped_column(server_default="created")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Raised whenever cells change or a measuring begins: what an older measuring wrote is refused."""
+    measuring_attempts: Mapped[int] = mapped_column(server_default="0")
+    """Measurings begun since it was last set running, less those given back in good order."""
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(server_default="")
@@ -89,12 +91,12 @@ class Survey(Base):
 
 
 class Orthophoto(Base):
-    """One uploaded raster of a survey; `key` finds its bytes in object storage."""
+    """A name in a survey, and the raster last uploaded under it; `key` finds its bytes in storage."""
 
     __tablename__ = "orthophoto"
     __table_args__ = (
-        UniqueConstraint("survey_id", "sha256"),
         UniqueConstraint("survey_id", "name"),
+        Index("ix_orthophoto_survey_id_sha256", "survey_id", "sha256"),
         Index("ix_orthophoto_footprint", "footprint", postgresql_using="gist"),
     )
 
