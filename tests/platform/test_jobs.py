@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from api_world import API, serving
 from pavemap.geo.errors import Conflict, NotFound
+from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
@@ -22,6 +23,7 @@ from pavemap.platform.jobs import OVER, RayJobs, TrainingJobs, job_id
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.model_store import ModelStore
 from pavemap.training.registry import default_card
 from ray_cluster import Cluster, free_port, ray_cluster
 from training.drawing import write_set
@@ -142,7 +144,7 @@ def test_a_job_that_the_cluster_forgot_is_lost_and_listed(jobs: TrainingJobs) ->
 
 @pytest.mark.ray
 def test_a_configuration_trains_once_and_ends_as_a_model_version_beside_the_one_in_use(
-    jobs: TrainingJobs, tmp_path: Path
+    jobs: TrainingJobs, platform: Path, tmp_path: Path
 ) -> None:
     write_set(tmp_path / "set")
     test = DataSource(folder=tmp_path / "set", list="test")
@@ -162,7 +164,7 @@ def test_a_configuration_trains_once_and_ends_as_a_model_version_beside_the_one_
     with database(jobs.engine) as connection:
         version = get_model(connection, result["model_id"])
         with pytest.raises(Conflict, match="less in F1"):
-            promote_model(connection, version.id)
+            promote_model(connection, version.id, ModelStore(Storage(str(platform / "storage"))))
     scores = version.card["metrics"]
     assert [score["data"] for score in scores["tests"]] == ["set/test"]
     assert scores["in_use"]["model"] == default_card().model_id

@@ -287,8 +287,9 @@ def test_a_promotion_fails_no_request_and_is_taken_back(place: Place, tmp_path: 
     card = default_card().model_copy(update={"name": "successor"})
     write_card(card, folder)
     with database(place.engine) as conn:
-        successor = register(conn, folder, store=ModelStore(place.storage)).id
-        models.promote_model(conn, successor)
+        store = ModelStore(place.storage)
+        successor = register(conn, folder, store=store).id
+        models.promote_model(conn, successor, store)
     codes: Counter[int] = Counter()
     ended = threading.Event()
     body = png_of(asphalt(300, 200, seed=5))

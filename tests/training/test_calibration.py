@@ -45,10 +45,12 @@ def test_pixels_are_counted_by_byte_and_label_without_the_ignored() -> None:
     found = np.array([[0, 128, 255], [128, 128, 7]], np.uint8)
     crack = mask_of("..#", "#..")
     ignore = mask_of("...", "..#")
-    tally = Tally.of([found], [image_of(crack, ignore)])
+    tally = Tally.of([(found, image_of(crack, ignore))])
     assert (tally.sound[0], tally.sound[128], tally.sound[7]) == (1, 2, 0)
     assert (tally.crack[128], tally.crack[255]) == (1, 1)
     assert tally.sound.sum() + tally.crack.sum() == 5
+    twice = Tally.sum([tally, tally])
+    assert (twice.sound[0], twice.sound[128], twice.crack[128]) == (2, 4, 2)
 
 
 @pytest.mark.parametrize(("slope", "offset"), [(0.5, -0.7), (2.0, 0.4)])

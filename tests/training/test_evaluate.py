@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pavemap.training.config import DataSource
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.evaluate import evaluate, threshold_curve
+from pavemap.training.evaluate import counts_by_threshold, detected, evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
+from pavemap.training.metrics import Counts
 from training.drawing import write_set
 from training.models import write_model_folder
 
@@ -46,8 +47,18 @@ def test_a_good_detector_scores_high_and_the_numbers_serialise(
 
 def test_the_threshold_decides(folder: Path, dark_finder: CrackModel) -> None:
     assert evaluate(dark_finder, folder, threshold=0.7).mean.f1 == 0.0
-    curve = threshold_curve(dark_finder, [DataSource(folder=folder)], thresholds=(0.05, 0.5, 0.9))
+    thresholds = (0.05, 0.5, 0.9)
+    counts = [
+        counts_by_threshold(*seen, thresholds=thresholds)
+        for seen in detected(dark_finder, DataSource(folder=folder))
+    ]
+    curve = threshold_curve([counts], thresholds=thresholds)
     assert max(curve, key=lambda threshold: curve[threshold]) == 0.5
+
+
+def test_every_set_weighs_the_same_in_the_curve() -> None:
+    right, wrong = Counts(detected=1, right=1, true=1, found=1), Counts(1, 0, 1, 0)
+    assert threshold_curve([[[right]] * 3, [[wrong]]], thresholds=[0.5]) == {0.5: 0.5}
 
 
 def test_a_list_and_a_limit_choose_the_images(folder: Path, dark_finder: CrackModel) -> None:

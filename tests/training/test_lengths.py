@@ -15,6 +15,7 @@ from pavemap.training.lengths import (
     crack_lines,
     found_ratios,
     length_and_area,
+    sizes_by_threshold,
 )
 
 
@@ -43,14 +44,18 @@ def test_the_ratio_of_found_to_labelled() -> None:
     label[58:63, 20:270] = True
     found = np.where(label, 204, 0).astype(np.uint8)
     found[:, 150:] //= 2  # the right half is found with 0.4 only
-    ratios, areas = found_ratios(
-        [found], [label], thresholds=[0.3, 0.6, 0.9], vectorize={}, gsd_m=0.002
-    )
+    thresholds = [0.3, 0.6, 0.9]
+    sizes = sizes_by_threshold(found, label, thresholds=thresholds, vectorize={}, gsd_m=0.002)
+    ratios, areas = found_ratios([sizes], thresholds=thresholds)
     assert ratios[0.3] == pytest.approx(1.0, abs=0.02)
     assert ratios[0.6] == pytest.approx(0.52, abs=0.03)
     assert ratios[0.9] == 0.0
     assert 0.3 < areas[0.6] < ratios[0.6] < areas[0.3] < 1.2  # grey by the threshold is narrow
     assert areas[0.9] == 0.0
+    nothing = np.zeros_like(sizes)
+    nothing[0] = sizes[0]  # another image, in which nothing is found
+    both, _ = found_ratios([sizes, nothing], thresholds=thresholds)
+    assert both[0.3] == pytest.approx(ratios[0.3] / 2)
 
 
 def test_an_image_is_measured_as_a_survey_of_its_own() -> None:

@@ -19,7 +19,7 @@ from pavemap.training.checkpoint import (
 )
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.loop import Staged, learning_rate, make_optimizer, train_step
+from pavemap.training.loop import Staged, append_line, learning_rate, make_optimizer, train_step
 from pavemap.training.shares import Share
 from training.drawing import write_set
 
@@ -119,3 +119,14 @@ def test_the_cosine_schedule_warms_up_and_ends_low(config: TrainConfig) -> None:
     assert rates[0] == pytest.approx(config.learning_rate / 20)
     assert max(rates) == pytest.approx(config.learning_rate)
     assert rates[-1] < 0.02 * config.learning_rate
+
+
+def test_a_torn_line_of_progress_spoils_none_that_follow(tmp_path: Path) -> None:
+    file = tmp_path / "out" / "progress.jsonl"
+    append_line(file, "first")
+    append_line(file, "second")
+    with file.open("a") as sink:
+        sink.write("tor")
+    append_line(file, "third")
+    append_line(file, "fourth")
+    assert file.read_text() == "first\nsecond\ntor\nthird\nfourth\n"

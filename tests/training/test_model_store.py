@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from pavemap.geo.errors import NotFound
+from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.model_versions import get_model
-from pavemap.training.card import WEIGHTS_FILE, read_card
+from pavemap.geo.store.model_versions import ModelRow, add_model, get_model
+from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
-from pavemap.training.model_store import ModelStore, register
+from pavemap.training.model_store import ModelStore, register, register_shipped
 from pavemap.training.registry import default_card, default_model
 from training.models import write_model_folder
 
@@ -22,6 +24,10 @@ from training.models import write_model_folder
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
     return ModelStore(Storage(str(tmp_path / "storage")), cache=tmp_path / "cache")
+
+
+def stored(tmp_path: Path, model_id: str) -> Path:
+    return tmp_path / "storage" / "models" / model_id
 
 
 def test_a_registered_model_is_found_by_its_id(
@@ -42,17 +48,135 @@ def test_a_shipped_model_needs_no_storage(store: ModelStore) -> None:
     assert store.folder(default_card().model_id) == default_model()
 
 
-def test_one_that_nobody_stored_is_said_to_be_missing(store: ModelStore) -> None:
+def test_one_that_nobody_stored_is_said_to_be_missing(store: ModelStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="register its folder again"):
         store.folder("nobody-00000000")
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_weights_that_do_not_fit_their_card_are_not_stored(
-    store: ModelStore, tmp_path: Path
+    store: ModelStore, engine: Engine, tmp_path: Path
 ) -> None:
     folder = write_model_folder(tmp_path / "model")
     (folder / WEIGHTS_FILE).write_bytes(b"other")
-    with pytest.raises(BadModel, match="is not the file its card describes"):
-        store.put(folder)
+    with (
+        pytest.raises(BadModel, match="is not the file its card describes"),
+        database(engine) as connection,
+    ):
+        register(connection, folder, store=store)
     with pytest.raises(NotFound):
         store.folder(read_card(folder).model_id)
+
+
+def test_the_card_of_a_version_stays_as_surveys_know_it(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    card = read_card(folder)
+    with database(engine) as connection:
+        row = register(connection, folder, store=store)
+    write_card(card.model_copy(update={"calibration": (0.5, -0.4)}), folder)
+    with (
+        pytest.raises(Conflict, match='give this one another "name"'),
+        database(engine) as connection,
+    ):
+        register(connection, folder, store=store)
+    assert read_card(stored(tmp_path, row.id)) == card
+    with database(engine) as connection:
+        assert get_model(connection, row.id) == row
+        write_card(read_card(folder).model_copy(update={"name": "edited"}), folder)
+        edited = register(connection, folder, store=store)
+    assert read_card(store.folder(row.id)).calibration is None
+    assert read_card(store.folder(edited.id)).calibration == (0.5, -0.4)
+
+
+def test_a_training_that_is_finished_again_is_the_same_version(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    """Its card says another time, and is compared with the version that is in use by now."""
+    folder = write_model_folder(tmp_path / "model")
+    card = read_card(folder)
+    with database(engine) as connection:
+        row = register(connection, folder, store=store)
+        later = {
+            "created": "2026-02-02T00:00:00+00:00",
+            "training": {"seconds": 5},
+            "metrics": {"in_use": {"model": row.id}},
+        }
+        write_card(card.model_copy(update=later), folder)
+        assert register(connection, folder, store=store) == row
+    assert read_card(stored(tmp_path, row.id)) == card
+
+
+def test_other_weights_never_take_the_place_of_registered_ones(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    card = read_card(folder)
+    digest = card.digest[:8] + "0" * 56
+    with database(engine) as connection:
+        add_model(connection, name=card.name, digest=digest, card={}, uri="elsewhere")
+        with pytest.raises(Conflict, match="other weights are registered"):
+            register(connection, folder, store=store)
+    assert not stored(tmp_path, card.model_id).exists()
+
+
+def test_what_storage_has_lost_is_stored_again(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    for file in (WEIGHTS_FILE, CARD_FILE):
+        with database(engine) as connection:
+            row = register(connection, folder, store=store)
+            (stored(tmp_path, row.id) / file).unlink()
+            assert register(connection, folder, store=store) == row
+        assert CrackModel.load(stored(tmp_path, row.id)).card == read_card(folder)
+
+
+@pytest.mark.parametrize("again", [register, register_shipped])
+def test_the_card_of_a_newer_package_takes_the_place_of_the_former_everywhere(
+    store: ModelStore,
+    engine: Engine,
+    tmp_path: Path,
+    again: Callable[..., ModelRow],
+) -> None:
+    """Its weights are read from the package; where that no longer has them, from storage."""
+    older, newer = default_card().model_copy(update={"threshold": 0.9}), default_card()
+    shutil.copytree(default_model(), tmp_path / "older")
+    write_card(older, tmp_path / "older")
+    with database(engine) as connection:
+        row = register(connection, tmp_path / "older", store=store)
+        assert row.card["threshold"] == 0.9
+        assert read_card(stored(tmp_path, row.id)) == older
+        row = again(connection, default_model(), store=store)
+        assert row == get_model(connection, row.id)
+        assert row.card == newer.model_dump(mode="json")
+    assert read_card(stored(tmp_path, row.id)) == newer
+
+
+def test_a_shipped_model_is_known_without_being_stored(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    with database(engine) as connection:
+        row = register_shipped(connection, default_model(), store=store)
+        assert register_shipped(connection, default_model(), store=store) == row
+        assert row.uri == f"shipped:{default_model().name}"
+    assert not stored(tmp_path, row.id).exists()
+
+
+def test_a_copy_follows_the_card_in_storage(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    with database(engine) as connection:
+        row = register(connection, folder, store=store)
+    assert read_card(store.folder(row.id)).threshold == 0.5
+    store.replace_card(read_card(folder).model_copy(update={"threshold": 0.7}))
+    assert read_card(store.folder(row.id)).threshold == 0.7
+
+
+@pytest.mark.parametrize("name", ["typo", "../../outside", "/{tmp}/typo", "nobody-00000000\n"])
+def test_what_is_no_id_becomes_no_path(store: ModelStore, tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotFound, match="is no id of a model version"):
+        store.folder(name.replace("/{tmp}", str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["storage"]

@@ -139,6 +139,14 @@ def test_the_same_run_again_is_done_at_once(data: Path, undisturbed: Run) -> Non
     assert again.result.model_id == undisturbed.result.model_id
 
 
+def test_a_torn_line_of_progress_is_passed_over(data: Path, tmp_path: Path) -> None:
+    """As a full disk leaves one; what comes behind it is followed, and the run is finished."""
+    config = tiny(data, tmp_path / "torn", iterations=10)
+    config.output.mkdir()
+    (config.output / "progress.jsonl").write_text('{"iteration": 1')
+    assert run(config).iterations == [5, 10]
+
+
 def test_the_command_with_two_workers_learns_what_one_does_at_the_same_global_batch(
     data: Path, tmp_path: Path, undisturbed: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

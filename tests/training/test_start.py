@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from sqlalchemy import Engine
 
+from pavemap.geo.storage import Storage
 from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.finish import write_model
+from pavemap.training.model_store import ModelStore
+from pavemap.training.registrar import Registrar
 from pavemap.training.registry import default_card, default_model
 from pavemap.training.start import (
     former_weights,
@@ -160,3 +164,12 @@ def test_a_folder_is_looked_for_beside_the_configuration(tmp_path: Path) -> None
 def test_what_cannot_be_started_from_is_refused(tmp_path: Path, start_from: str, said: str) -> None:
     with pytest.raises(BadTrainingConfig, match=said):
         start_weights(config(tmp_path, start_from=start_from))
+
+
+def test_a_mistyped_start_is_refused_and_leaves_no_folder(tmp_path: Path, engine: Engine) -> None:
+    """With a platform behind the training, what is no model here might be one of its versions."""
+    store = ModelStore(Storage(str(tmp_path / "storage")), cache=tmp_path / "cache")
+    start = config(tmp_path, start_from=str(tmp_path / "typo"))
+    with pytest.raises(BadTrainingConfig, match=r"start_from: .*typo' is no id of a model version"):
+        start_weights(start, Registrar(engine, store))
+    assert not (tmp_path / "typo").exists()

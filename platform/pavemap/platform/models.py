@@ -1,4 +1,8 @@
-"""Model versions on the platform: which is in use, and how another takes its place and gives it back."""
+"""Model versions on the platform: which is in use, and how another takes its place and gives it back.
+
+Those that ship are registered when they are looked for; surveys keep the parameters that they were
+created with when a newer package brings other cards.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +14,45 @@ from pavemap.geo.store.model_versions import ModelRow
 from pavemap.geo.store.promotions import PromotionRow, list_promotions, promote, promoted_model
 from pavemap.training.card import ModelCard, read_card
 from pavemap.training.comparison import compare
+from pavemap.training.model_store import ModelStore, register_shipped
 from pavemap.training.registry import default_model, shipped
 
 
-def model_in_use(connection: Connection) -> ModelRow:
+def model_in_use(connection: Connection, store: ModelStore) -> ModelRow:
     """Return the version that new surveys are made with: the last promoted, else the shipped default."""
     promoted = promoted_model(connection)
-    return promoted or _register_shipped(connection, default_model().name)
+    return promoted or register_shipped(connection, default_model(), store=store)
 
 
-def find_model(connection: Connection, wanted: str | None) -> ModelRow:
+def find_model(connection: Connection, wanted: str | None, store: ModelStore) -> ModelRow:
     """Return a model version by id, a shipped one by name too; None is the one in use.
 
     Raises NotFound.
     """
     if wanted is None:
-        return model_in_use(connection)
+        return model_in_use(connection, store)
     for folder in shipped():
         if wanted in (folder.name, read_card(folder).model_id):
-            return _register_shipped(connection, folder.name)
+            return register_shipped(connection, folder, store=store)
     return model_versions.get_model(connection, wanted)
 
 
-def list_known(connection: Connection) -> list[ModelRow]:
+def list_known(connection: Connection, store: ModelStore) -> list[ModelRow]:
     """Return all model versions, those that ship included, the latest first."""
     for folder in shipped():
-        _register_shipped(connection, folder.name)
+        register_shipped(connection, folder, store=store)
     return model_versions.list_models(connection)
 
 
-def promote_model(connection: Connection, model_id: str, *, force: bool = False) -> PromotionRow:
+def promote_model(
+    connection: Connection, model_id: str, store: ModelStore, *, force: bool = False
+) -> PromotionRow:
     """Make a version the one for new surveys.
 
     Raises NotFound, and Conflict when it scores worse than the one in use on their common test sets, or
     has none in common with it, unless forced.
     """
-    candidate, in_use = find_model(connection, model_id), model_in_use(connection)
+    candidate, in_use = find_model(connection, model_id, store), model_in_use(connection, store)
     found = compare(_card(candidate), _card(in_use))
     refusal = found.refusal()
     if refusal and not force:
@@ -73,26 +80,6 @@ def take_back(connection: Connection) -> PromotionRow:
         forced=True,
         comparison=compare(_card(former), _card(present)).to_dict(),
     )
-
-
-def _register_shipped(connection: Connection, name: str) -> ModelRow:
-    """Register a shipped model; where an older package left its card, this package's takes its place.
-
-    Its weights are read from the package, whichever version that is; surveys keep the parameters that
-    they were created with.
-    """
-    folder = next(folder for folder in shipped() if folder.name == name)
-    card = read_card(folder).model_dump(mode="json")
-    row = model_versions.add_model(
-        connection,
-        name=card["name"],
-        digest=card["digest"],
-        card=card,
-        uri=f"shipped:{name}",
-    )
-    if row.card == card:
-        return row
-    return model_versions.replace_card(connection, row.id, card=card)
 
 
 def _card(row: ModelRow) -> ModelCard:

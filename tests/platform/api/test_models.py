@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy import Engine, text
 from api_world import API, World, import_street
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import get_survey
+from pavemap.platform.settings import Settings
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.model_archive import pack_model
 from pavemap.training.registry import default_card, default_model, shipped
@@ -76,6 +78,30 @@ def test_a_newer_package_brings_its_cards(client: httpx.Client, engine: Engine) 
     client.get(MODELS)
     with database(engine) as connection:
         assert connection.scalar(written, {"id": chosen.model_id}) == before  # same is left alone
+
+
+def test_it_brings_them_to_storage_where_the_model_was_put(
+    client: httpx.Client, settings: Settings, tmp_path: Path
+) -> None:
+    older = default_card().model_copy(update={"threshold": 0.9})
+    shutil.copytree(default_model(), tmp_path / "older")
+    write_card(older, tmp_path / "older")
+    pack_model(tmp_path / "older", tmp_path / "older.zip")
+    model = send(client, (tmp_path / "older.zip").read_bytes())["id"]
+    client.get(f"{MODELS}/{model}")
+    kept = Path(settings.storage_location) / "models" / model
+    assert read_card(kept) == default_card()
+
+
+def test_another_card_of_a_version_is_refused_with_advice(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    sent = send(client, packed(tmp_path / "model", f1=0.9))
+    refused = client.post(MODELS, content=packed(tmp_path / "edited", f1=0.95))
+    assert refused.status_code == 409
+    assert 'another "name"' in refused.json()["detail"]
+    scores = client.get(f"{MODELS}/{sent['id']}").json()["card"]["metrics"]["tests"]
+    assert scores[0]["mean"]["f1"] == 0.9
 
 
 def test_cells_of_a_survey_overlap_as_far_as_its_model_sees(

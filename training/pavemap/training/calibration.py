@@ -41,14 +41,21 @@ class Tally:
     crack: NDArray[np.int64]
 
     @classmethod
-    def of(cls, maps: Iterable[NDArray[np.uint8]], images: Iterable[LabelledImage]) -> Tally:
+    def of(cls, seen: Iterable[tuple[NDArray[np.uint8], LabelledImage]]) -> Tally:
         """Count the pixels of probability maps (H, W) against their labels, ignored ones left out."""
         counts = np.zeros((2, LEVELS), np.int64)
-        for found, image in zip(maps, images, strict=True):
+        for found, image in seen:
             for label in (0, 1):
                 pixels = found[(image.crack == bool(label)) & ~image.ignore]
                 counts[label] += np.bincount(pixels, minlength=LEVELS)
         return cls(counts[0], counts[1])
+
+    @classmethod
+    def sum(cls, tallies: Iterable[Tally]) -> Tally:
+        """The counts of several tallies (at least one) together."""
+        each = [(one.sound, one.crack) for one in tallies]
+        sound, crack = np.sum(each, axis=0)
+        return cls(sound, crack)
 
 
 def fit(tally: Tally) -> Calibration:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -157,30 +157,38 @@ def evaluate(
     )
 
 
-def threshold_curve(
-    model: CrackModel,
-    sources: Sequence[DataSource],
+def detected(
+    model: CrackModel, source: DataSource
+) -> Iterator[tuple[NDArray[np.uint8], LabelledImage]]:
+    """The probability map (H, W) of each image of a set, with the image; one after the other."""
+    for pair in list_pairs(source):
+        image = read_pair(pair, source)
+        yield model.detect(image.pixels), image
+
+
+def counts_by_threshold(
+    probability: NDArray[np.uint8],
+    image: LabelledImage,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
     tolerance_px: int = TOLERANCE_PX,
+) -> tuple[Counts, ...]:
+    """One image's counts at every threshold."""
+    return tuple(_count(probability, image, threshold, tolerance_px) for threshold in thresholds)
+
+
+def threshold_curve(
+    by_set: Sequence[Sequence[Sequence[Counts]]],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[float, float]:
-    """The mean over sets of the mean F1 over images, by threshold: every set weighs the same."""
-    by_set: list[list[float]] = []
-    for source in sources:
-        images = [read_pair(pair, source) for pair in list_pairs(source)]
-        maps = [model.detect(image.pixels) for image in images]
-        by_set.append(
-            [
-                mean_score(
-                    [
-                        _count(p, image, threshold, tolerance_px)
-                        for p, image in zip(maps, images, strict=True)
-                    ]
-                ).f1
-                for threshold in thresholds
-            ]
-        )
-    means = np.mean(by_set, axis=0)
+    """The mean over sets of the mean F1 over images, by threshold: every set weighs the same.
+
+    Takes each set's images' counts by threshold.
+    """
+    means = np.mean(
+        [[mean_score(some).f1 for some in zip(*images, strict=True)] for images in by_set], axis=0
+    )
     return {threshold: float(f1) for threshold, f1 in zip(thresholds, means, strict=True)}
 
 

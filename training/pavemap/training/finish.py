@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from pavemap.training.architectures import build_network
@@ -22,12 +22,14 @@ from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_ca
 from pavemap.training.checkpoint import final_weights, saved_iteration
 from pavemap.training.comparison import IN_USE, TESTS
 from pavemap.training.config import DataSource, TrainConfig
-from pavemap.training.datasets import list_pairs, read_pair
+from pavemap.training.datasets import LabelledImage, list_pairs
 from pavemap.training.dense import dense_form
-from pavemap.training.evaluate import evaluate, threshold_curve
+from pavemap.training.evaluate import counts_by_threshold, detected, evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import best_threshold, found_ratios
+from pavemap.training.lengths import Sizes, best_threshold, found_ratios, sizes_by_threshold
 from pavemap.training.manifest import MANIFEST_FILE
+from pavemap.training.metrics import THRESHOLDS, Counts
+from pavemap.training.rewritten import rewritten
 from pavemap.training.start import Weights, with_former
 
 SETTINGS_OF_A_PLACE = frozenset({"output", "ray_address", "mlflow_uri"})
@@ -50,9 +52,7 @@ def write_model(
     probabilities stay as they are and the threshold is the configured one. Then, all chosen, the test
     sets are scored, and the version `in_use` beside it.
     """
-    temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-    temporary.mkdir(parents=True)
-    try:
+    with rewritten(target) as temporary:
         weights = with_former(final_weights(checkpoint), former, config.start_share)
         save_file(weights, temporary / WEIGHTS_FILE)
         (temporary / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner alone
@@ -64,13 +64,6 @@ def write_model(
         if config.tests:
             card = scored_on_tests(card, temporary, config.tests, in_use=in_use)
             write_card(card, temporary)
-        if target.exists():
-            aside = target.with_name(f".{target.name}-former-{uuid.uuid4().hex[:8]}")
-            target.replace(aside)
-            shutil.rmtree(aside)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return card
 
 
@@ -125,38 +118,18 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     """The card with what validation images say: calibration, threshold, scores, lengths.
 
     Probabilities are calibrated first. Of the thresholds with nearly the best F1 (a mean over sets)
-    the one with the truest crack lengths and areas is taken.
+    the one with the truest crack lengths and areas is taken. Images are read one by one, again for each
+    step: in memory they would be gigabytes for a kilometre of road.
     """
     sets = list(sources)
-    write_card(card.model_copy(update={"calibration": None}), folder)
-    raw = CrackModel.load(folder)
-    images = [[read_pair(pair, source) for pair in list_pairs(source)] for source in sets]
-    maps = [[raw.detect(image.pixels) for image in some] for some in images]
-    tally = Tally.of(chain.from_iterable(maps), chain.from_iterable(images))
+    raw = _loaded(card.model_copy(update={"calibration": None}), folder)
+    tally = Tally.of(chain.from_iterable(detected(raw, source) for source in sets))
     calibration = fit(tally)
     card = card.model_copy(update={"calibration": (calibration.slope, calibration.offset)})
-    write_card(card, folder)
-    model = CrackModel.load(folder)
-    maps = [[model.detect(image.pixels) for image in some] for some in images]
-    calibrated = Tally.of(chain.from_iterable(maps), chain.from_iterable(images))
-    curve = threshold_curve(model, sets)
-    counted = [
-        [
-            np.where(image.ignore, np.uint8(0), found)
-            for found, image in zip(some, labelled, strict=True)
-        ]
-        for some, labelled in zip(maps, images, strict=True)
-    ]
-    ratios = [
-        found_ratios(
-            some,
-            [image.crack for image in labelled],
-            thresholds=list(curve),
-            vectorize=card.vectorize,
-            gsd_m=card.gsd_m,
-        )
-        for some, labelled in zip(counted, images, strict=True)
-    ]
+    model = _loaded(card, folder)
+    looks = [[_look(card, *seen) for seen in detected(model, source)] for source in sets]
+    curve = threshold_curve([[look.counts for look in some] for some in looks])
+    ratios = [found_ratios([look.sizes for look in some], thresholds=THRESHOLDS) for some in looks]
     lengths, areas = zip(*ratios, strict=True)
     best = best_threshold(curve, [*lengths, *areas])
     metrics = {
@@ -165,10 +138,39 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
         "threshold_curve": {f"{threshold:g}": round(f1, 4) for threshold, f1 in curve.items()},
         "length_ratio": _by_set(sets, lengths),
         "area_ratio": _by_set(sets, areas),
-        "reliability": reliability(calibrated),
+        "reliability": reliability(Tally.sum(look.tally for look in chain.from_iterable(looks))),
         "reliability_uncalibrated": reliability(tally),
     }
     return card.model_copy(update={"threshold": best, "metrics": {**card.metrics, **metrics}})
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is kept of one image that the calibrated model has seen, by THRESHOLDS."""
+
+    tally: Tally
+    counts: tuple[Counts, ...]
+    sizes: Sizes
+
+
+def _look(card: ModelCard, found: NDArray[np.uint8], image: LabelledImage) -> _Look:
+    counted = np.where(image.ignore, np.uint8(0), found)
+    return _Look(
+        tally=Tally.of([(found, image)]),
+        counts=counts_by_threshold(found, image),
+        sizes=sizes_by_threshold(
+            counted,
+            image.crack,
+            thresholds=THRESHOLDS,
+            vectorize=card.vectorize,
+            gsd_m=card.gsd_m,
+        ),
+    )
+
+
+def _loaded(card: ModelCard, folder: Path) -> CrackModel:
+    write_card(card, folder)
+    return CrackModel.load(folder)
 
 
 def _by_set(

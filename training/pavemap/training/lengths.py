@@ -23,6 +23,9 @@ LABELLED = VectorizeParams()
 BEYOND_PX = 32
 """Ground without cracks around an image: what short lines a survey drops at its own edge go here too."""
 
+Sizes = NDArray[np.float64]
+"""Metres and square metres of an image's lines (1 + T, 2): labelled, then found at each of T thresholds."""
+
 
 def crack_lines(picture: NDArray[np.uint8], params: VectorizeParams, *, gsd_m: float) -> Geometries:
     """The lines of a probability map (H, W), 255 = certain, as of a survey that ends with it; in pixels."""
@@ -42,35 +45,35 @@ def length_and_area(lines: Geometries, *, gsd_m: float) -> NDArray[np.float64]:
     return np.asarray([stats["length_m"].sum(), stats["area_m2"].sum()], np.float64)
 
 
-def found_ratios(
-    maps: Sequence[NDArray[np.uint8]],
-    labels: Sequence[NDArray[np.bool_]],
+def sizes_by_threshold(
+    found: NDArray[np.uint8],
+    label: NDArray[np.bool_],
     *,
     thresholds: Sequence[float],
     vectorize: Mapping[str, Any],
     gsd_m: float,
-) -> tuple[dict[float, float], dict[float, float]]:
-    """Length, and area, found over labelled, all images together, by threshold."""
-    pictures = [np.where(label, np.uint8(255), np.uint8(0)) for label in labels]
-    truth = _measured(pictures, LABELLED, gsd_m)
-    found = {
-        threshold: _measured(
-            maps, VectorizeParams.from_dict({**vectorize, "threshold": threshold}), gsd_m
+) -> Sizes:
+    """Length and area of one image's labelled lines, then of those found at each threshold."""
+    truth = crack_lines(np.where(label, np.uint8(255), np.uint8(0)), LABELLED, gsd_m=gsd_m)
+    lines = [
+        crack_lines(
+            found, VectorizeParams.from_dict({**vectorize, "threshold": threshold}), gsd_m=gsd_m
         )
-        / np.maximum(truth, 1e-9)
         for threshold in thresholds
-    }
-    lengths, areas = ({at: float(both[k]) for at, both in found.items()} for k in (0, 1))
+    ]
+    return np.stack([length_and_area(some, gsd_m=gsd_m) for some in (truth, *lines)])
+
+
+def found_ratios(
+    sizes: Sequence[Sizes], *, thresholds: Sequence[float]
+) -> tuple[dict[float, float], dict[float, float]]:
+    """Length, and area, found over labelled, all images' sizes together, by threshold."""
+    truth, *found = np.sum(sizes, axis=0)
+    ratios = [some / np.maximum(truth, 1e-9) for some in found]
+    lengths, areas = (
+        {at: float(both[k]) for at, both in zip(thresholds, ratios, strict=True)} for k in (0, 1)
+    )
     return lengths, areas
-
-
-def _measured(
-    pictures: Sequence[NDArray[np.uint8]], params: VectorizeParams, gsd_m: float
-) -> NDArray[np.float64]:
-    """Length and area of the lines of all pictures."""
-    lines = [crack_lines(one, params, gsd_m=gsd_m) for one in pictures]
-    each = [length_and_area(some, gsd_m=gsd_m) for some in lines]
-    return np.asarray(np.sum(each, axis=0), np.float64)
 
 
 def best_threshold(f1: Mapping[float, float], ratios: Sequence[Mapping[float, float]]) -> float:

@@ -225,7 +225,7 @@ def _report(
     state: Progress, metrics: dict[str, Any], config: TrainConfig, *, rank: int, saves: bool
 ) -> None:
     if rank == 0:
-        _append_line(config.output / PROGRESS_FILE, json.dumps(metrics))
+        append_line(config.output / PROGRESS_FILE, json.dumps(metrics))
     if not (rank == 0 and saves):
         ray.train.report(metrics)
         return
@@ -235,10 +235,14 @@ def _report(
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(saved))
 
 
-def _append_line(path: Path, line: str) -> None:
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file; one that a crash or a full disk tore is ended first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(descriptor, (line + "\n").encode())
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        start = "\n" if torn else ""
+        os.write(descriptor, f"{start}{line}\n".encode())
     finally:
         os.close(descriptor)

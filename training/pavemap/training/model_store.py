@@ -7,20 +7,39 @@ safetensors, never pickles, and are checked against the digest in the card whene
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
-from pavemap.geo.errors import BadInput, NotFound
+from pavemap.geo.errors import BadInput, Conflict, NotFound
 from pavemap.geo.storage import Storage
-from pavemap.geo.store.model_versions import ModelRow, add_model
-from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, ModelCard, checked_weights, read_card
+from pavemap.geo.store.model_versions import (
+    ModelRow,
+    add_model,
+    find_model,
+    lock_model,
+    replace_card,
+)
+from pavemap.training.card import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    ModelCard,
+    checked_weights,
+    read_card,
+    write_card,
+)
+from pavemap.training.comparison import IN_USE
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES
 from pavemap.training.registry import shipped
 
 PREFIX = "models"
+
+MODEL_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}-[0-9a-f]{8}")
+"""A card's name and 8 digits of its digest; what else is asked for becomes no path."""
 
 
 class ModelStore:
@@ -32,58 +51,125 @@ class ModelStore:
         named = os.environ.get("PAVEMAP_MODEL_CACHE")
         self._cache = cache or Path(named or tempfile.gettempdir()) / "pavemap-models"
 
-    def put(self, folder: Path) -> ModelCard:
-        """Store a model folder; again changes nothing. Raises BadModel, StorageFull or Unavailable."""
-        card = read_card(folder)
-        weights = checked_weights(folder, card)
-        if weights.stat().st_size > MAX_WEIGHTS_BYTES:
-            raise BadInput(f"{weights} is larger than {MAX_WEIGHTS_BYTES >> 20} MB; is it a model?")
-        # The card comes last: where it is, the weights are.
-        for file in (WEIGHTS_FILE, CARD_FILE):
-            with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
-                copy = Path(place) / file
-                shutil.copyfile(folder / file, copy)  # storage takes a file over
-                self._storage.put_file(_key(card.model_id, file), copy)
-        return card
+    def put(self, folder: Path, card: ModelCard) -> None:
+        """Store a folder's weights, and a card for them. Raises StorageFull or Unavailable."""
+        with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
+            copy = Path(place) / WEIGHTS_FILE
+            shutil.copyfile(folder / WEIGHTS_FILE, copy)  # storage takes a file over
+            self._storage.put_file(_key(card.model_id, WEIGHTS_FILE), copy)
+        self._put_card(card)  # last: where it is, the weights are
+
+    def complete(self, folder: Path, card: ModelCard) -> None:
+        """Store what storage lacks of a version that is registered with this card; the card anew."""
+        if self._storage.exists(_key(card.model_id, WEIGHTS_FILE)):
+            self._put_card(card)
+        else:
+            self.put(folder, card)
+
+    def replace_card(self, card: ModelCard) -> None:
+        """Store a card that was made anew for weights that are stored; without those do nothing."""
+        if self._storage.exists(_key(card.model_id, CARD_FILE)):
+            self._put_card(card)
 
     def folder(self, model_id: str) -> Path:
         """Return a local folder of a model version: shipped, copied before, or copied now.
 
-        Raises NotFound, BadModel or Unavailable.
+        A copy has the card that storage has now. Raises NotFound, BadModel or Unavailable.
         """
+        if MODEL_ID.fullmatch(model_id) is None:
+            raise NotFound(
+                f"'{model_id}' is no id of a model version, as is 'survey-unet-fffb1082'; "
+                "list the models that are registered"
+            )
         for folder in shipped():
             if read_card(folder).model_id == model_id:
                 return folder
-        target = self._cache / model_id
-        if not (target / CARD_FILE).is_file():
-            self._copy(model_id, target)
-        return target
-
-    def _copy(self, model_id: str, target: Path) -> None:
-        target.mkdir(parents=True, exist_ok=True)
         try:
-            for file in (WEIGHTS_FILE, CARD_FILE):
-                self._storage.fetch_file(_key(model_id, file), target / file)
+            return self._copied(model_id)
         except NotFound as exc:
             raise NotFound(
                 f"model version '{model_id}' is not in storage; register its folder again "
                 "(pavemap model register)"
             ) from exc
 
+    def _copied(self, model_id: str) -> Path:
+        target = self._cache / model_id
+        there = (target / WEIGHTS_FILE).is_file()
+        files = [CARD_FILE] if there else [WEIGHTS_FILE, CARD_FILE]
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._cache) as place:
+            for file in files:
+                self._storage.fetch_file(_key(model_id, file), Path(place) / file)
+            target.mkdir(exist_ok=True)
+            for file in files:
+                (Path(place) / file).replace(target / file)
+        return target
+
+    def _put_card(self, card: ModelCard) -> None:
+        with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
+            write_card(card, Path(place))
+            self._storage.put_file(_key(card.model_id, CARD_FILE), Path(place) / CARD_FILE)
+
 
 def register(connection: Connection, folder: Path, *, store: ModelStore) -> ModelRow:
     """Store a model folder and make it known as a model version; twice is once.
 
-    Raises BadModel, Conflict, StorageFull or Unavailable.
+    The card of a version stays, for surveys were made by it; that of a model which ships is the
+    package's (see `register_shipped`). Raises BadModel, Conflict, StorageFull or Unavailable.
     """
-    card = store.put(folder)
-    return add_model(
-        connection,
-        name=card.name,
-        digest=card.digest,
-        card=card.model_dump(mode="json"),
-        uri=f"storage:{PREFIX}/{card.model_id}",
-    )
+    card = _checked(folder)
+    for one in shipped():
+        if read_card(one) == card:
+            register_shipped(connection, one, store=store)
+    known = lock_model(connection, name=card.name, digest=card.digest)
+    if known is None:
+        store.put(folder, card)
+        return _add(connection, card, uri=f"storage:{PREFIX}/{card.model_id}")
+    registered = ModelCard.model_validate(known.card)
+    if _lasting(registered) != _lasting(card):
+        raise Conflict(
+            f"these weights are registered as '{known.id}' with another card, and the card of a version "
+            'stays as it is; give this one another "name" in its card.json to register it beside it'
+        )
+    store.complete(folder, registered)
+    return known
+
+
+def register_shipped(connection: Connection, folder: Path, *, store: ModelStore) -> ModelRow:
+    """Make a shipped model known; where an older package left its card, this package's takes its place.
+
+    So it does in storage, if somebody has put the model there. Raises StorageFull or Unavailable.
+    """
+    card = read_card(folder)
+    known = find_model(connection, card.model_id)
+    if known is not None and known.card == _plain(card):
+        return known
+    if lock_model(connection, name=card.name, digest=card.digest) is None:
+        return _add(connection, card, uri=f"shipped:{folder.name}")
+    store.replace_card(card)
+    return replace_card(connection, card.model_id, card=_plain(card))
+
+
+def _checked(folder: Path) -> ModelCard:
+    card = read_card(folder)
+    weights = checked_weights(folder, card)
+    if weights.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise BadInput(f"{weights} is larger than {MAX_WEIGHTS_BYTES >> 20} MB; is it a model?")
+    return card
+
+
+def _lasting(card: ModelCard) -> ModelCard:
+    """The card without what a training that is finished again says anew: when, how long, beside what."""
+    metrics = {name: value for name, value in card.metrics.items() if name != IN_USE}
+    return card.model_copy(update={"created": "", "training": {}, "metrics": metrics})
+
+
+def _add(connection: Connection, card: ModelCard, *, uri: str) -> ModelRow:
+    return add_model(connection, name=card.name, digest=card.digest, card=_plain(card), uri=uri)
+
+
+def _plain(card: ModelCard) -> dict[str, Any]:
+    return card.model_dump(mode="json")
 
 
 def _key(model_id: str, file: str) -> str:

@@ -189,12 +189,23 @@ def _scaling(config: TrainConfig) -> Any:
 def _seconds_trained(config: TrainConfig) -> float:
     """The time spent on iterations, earlier sessions of a resumed run included."""
     seconds, former = 0.0, 0
-    for line in (config.output / "progress.jsonl").read_text().splitlines():
-        told = json.loads(line)
+    for line in (config.output / "progress.jsonl").read_bytes().splitlines():
+        told = _told(line)
+        if told is None:
+            continue
         steps = max(0, int(told["iteration"]) - former)
         seconds += steps * config.batch_size / max(float(told["samples_per_s"]), 1e-9)
         former = int(told["iteration"])
     return seconds
+
+
+def _told(line: bytes) -> dict[str, Any] | None:
+    """A line of the progress file; None for one that a crash or a full disk tore."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
 @contextlib.contextmanager
@@ -214,7 +225,8 @@ def _followed(output: Path, on_progress: OnProgress) -> Iterator[None]:
                     for line in file:
                         if line.endswith(b"\n"):
                             offset += len(line)
-                            on_progress(json.loads(line))
+                            if (told := _told(line)) is not None:
+                                on_progress(told)
             if ending:
                 return
             stop.wait(0.5)

@@ -41,9 +41,10 @@ ARCHIVE = {
 @router.get("", responses=answers(), summary="List the model versions")
 def list_models(services: ServicesOf) -> list[ModelOut]:
     """List the versions that surveys may use, the latest first."""
+    kept = ModelStore(services.storage)
     with database(services.engine) as connection:
-        known = models.list_known(connection)
-        in_use = models.model_in_use(connection).id
+        known = models.list_known(connection, kept)
+        in_use = models.model_in_use(connection, kept).id
     return [ModelOut.of(row, in_use=row.id == in_use) for row in known]
 
 
@@ -72,7 +73,7 @@ async def add_model(request: Request, services: ServicesOf) -> ModelOut:
             kept = ModelStore(services.storage)
             with database(services.engine) as connection:
                 row = register(connection, folder / "model", store=kept)
-                in_use = models.model_in_use(connection).id
+                in_use = models.model_in_use(connection, kept).id
             return ModelOut.of(row, in_use=row.id == in_use)
 
         return await services.importing(store)
@@ -95,9 +96,10 @@ def take_back(services: ServicesOf) -> PromotionOut:
 @router.get("/{model_id}", responses=answers(404), summary="A model version with its card")
 def get_model(model_id: ModelId, services: ServicesOf) -> ModelWithCard:
     """Tell all that is known of a version: data, licence, metrics, limits."""
+    kept = ModelStore(services.storage)
     with database(services.engine) as connection:
-        row = models.find_model(connection, model_id)
-        in_use = models.model_in_use(connection).id
+        row = models.find_model(connection, model_id, kept)
+        in_use = models.model_in_use(connection, kept).id
     return ModelWithCard.of(row, in_use=row.id == in_use, card=dict(row.card))
 
 
@@ -111,5 +113,6 @@ def promote(
 ) -> PromotionOut:
     """Put a version in the place of the one in use; refused when it scores worse, unless forced."""
     force = how is not None and how.force
+    kept = ModelStore(services.storage)
     with database(services.engine) as connection:
-        return PromotionOut.of(models.promote_model(connection, model_id, force=force))
+        return PromotionOut.of(models.promote_model(connection, model_id, kept, force=force))

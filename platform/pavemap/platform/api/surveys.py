@@ -31,6 +31,7 @@ from pavemap.platform.api.schemas.surveys import (
 )
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.models import find_model
+from pavemap.training.model_store import ModelStore
 
 router = APIRouter(prefix="/surveys", tags=["surveys"], route_class=DocumentRoute)
 
@@ -63,7 +64,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
 
     with database(services.engine) as connection:
         network = networks.get_network(connection, new.network)
-        model = find_model(connection, new.model)
+        model = find_model(connection, new.model, ModelStore(services.storage))
         lon, lat = _middle(network)
         crs = parse_metric_crs(new.crs) if new.crs else working_crs(lon, lat)
         x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
