@@ -29,7 +29,7 @@ test: lint ## Linters, then every test against a real PostGIS and a real local R
 lint: .venv/.ready ## ruff and mypy --strict
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/ruff format --check $(CODE)
-	.venv/bin/mypy $(CODE)
+	.venv/bin/mypy --num-workers 2 $(CODE)
 
 format: .venv/.ready ## Let ruff lay out the code
 	.venv/bin/ruff check --fix $(CODE)

@@ -95,11 +95,12 @@ def folder(path: Path, name: str) -> Path:
 
 
 def test_density_does_not_depend_on_cells_tiles_or_upload_order(
-    scene: Scene, survey: Survey, shipped: Detect, tmp_path: Path
+    survey: Survey, shipped: Detect, tmp_path: Path
 ) -> None:
+    scene = cracked_strip(1600, 800)  # 3.2 m x 1.6 m: the network takes its time
     plain = cut(scene, folder(tmp_path, "plain"), columns=2, rows=1)
     _, reference = survey(scene, plain, detect=shipped)
-    assert total_m(reference) > 5.0
+    assert total_m(reference) > 3.0
 
     many = cut(scene, folder(tmp_path, "many"), columns=4, rows=3, overlap_px=90)
     shuffled = random.Random(3).sample(many, len(many))

@@ -102,6 +102,10 @@ class Client:
         """List the networks."""
         return self._to.documents("/networks")
 
+    def delete_network(self, id_or_name: str) -> None:
+        """Remove a network that no survey is of."""
+        self._to.request("DELETE", f"/networks/{quote(id_or_name, safe='')}", timeout=PATIENT)
+
     def create_survey(self, values: Mapping[str, Any]) -> Json:
         """Make a survey; `values` are the API's, those that are None are left out."""
         given = {key: value for key, value in values.items() if value is not None}
@@ -127,6 +131,11 @@ class Client:
                 f"there is no survey '{id_or_name}'; `pavemap survey list` shows those there are"
             )
         return self.survey(named[0]["id"])
+
+    def delete_survey(self, survey_id: str) -> None:
+        """Remove a survey for good."""
+        path = f"/surveys/{quote(survey_id, safe='')}"
+        self._to.request("DELETE", path, timeout=PATIENT)
 
     def survey(self, survey_id: str) -> Json:
         """Return a survey with its progress."""

@@ -10,9 +10,11 @@ from sqlalchemy import Engine
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import keys_in_use
-from pavemap.geo.store.surveys import lock_survey
+from pavemap.geo.store.surveys import delete_survey, lock_survey, set_state
 
 log = logging.getLogger(__name__)
+
+BEING_DELETED = "this survey is being deleted; delete it again if it stays"
 
 LEFT_S = 24 * 3600.0
 """Bytes without a row that lie there for so long belong to no upload that is still going on."""
@@ -39,6 +41,24 @@ def remove_replaced(
     """Remove imagery that was replaced, unless it is in use again, and what earlier crashes left."""
     _remove(engine, storage, survey_id, keys=keys)
     remove_unused(engine, storage, survey_id)
+
+
+def remove_survey(engine: Engine, storage: Storage, survey_id: uuid.UUID) -> None:
+    """Remove a survey with its imagery. Raises NotFound or Unavailable.
+
+    Whoever is killed in the middle leaves a failed survey that says so; removing it again goes on.
+    """
+    with database(engine) as connection:
+        set_state(connection, survey_id, "failed", error=BEING_DELETED)
+    _remove_all(storage, survey_id)
+    with database(engine) as connection:
+        delete_survey(connection, survey_id)
+        _remove_all(storage, survey_id)  # what was uploaded meanwhile
+
+
+def _remove_all(storage: Storage, survey_id: uuid.UUID) -> None:
+    for key in storage.keys(f"orthophotos/{survey_id}"):
+        storage.delete(key)
 
 
 def _remove(engine: Engine, storage: Storage, survey_id: uuid.UUID, *, keys: frozenset[str]) -> int:

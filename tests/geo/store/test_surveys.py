@@ -110,6 +110,21 @@ def test_an_unknown_survey_is_not_found(engine: Engine) -> None:
             surveys.set_state(connection, uuid.uuid4(), "failed")
 
 
+def test_workers_at_a_survey_that_is_deleted_store_nothing(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    with database(engine) as connection:
+        (first, *_) = cells.claim(connection, worker="surveyor", limit=3)
+    with database(engine) as connection:
+        surveys.delete_survey(connection, survey.id)
+    with database(engine) as connection:
+        result = scene.found_in(first.cell, segments)
+        assert not cells.complete(connection, claimed=first, result=result, worker="surveyor")
+        assert not cells.fail(connection, claimed=first, worker="surveyor", error="gone")
+        assert cells.claim(connection, worker="surveyor") == []
+    assert claim(engine, "measurer") is None
+
+
 def test_progress_of_a_survey_without_cells_is_nothing(engine: Engine) -> None:
     with database(engine) as connection:
         survey = scene.add_survey(connection)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from sqlalchemy import Engine
 
 from api_world import API, World, import_street, tile
+from pavemap.geo.errors import Unavailable
+from pavemap.geo.storage import Storage
+from pavemap.geo.store import surveys
+from pavemap.geo.store.engine import database
+from pavemap.platform.settings import Settings
 from pavemap.training.registry import default_card
 
 JSON = {"Content-Type": "application/json"}
@@ -117,6 +124,38 @@ def test_a_run_after_more_imagery_adds_only_what_is_new(world: World) -> None:
     assert (after["redone"], after["total"]) == (0, before["total"] + after["added"])
 
 
+def test_a_deletion_that_was_cut_off_is_told_and_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        content = tile(world.folder, east_m=10.0 * number, seed=number)
+        assert world.put(f"{number}.tif", content).status_code == 201
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", Mock(side_effect=Unavailable("the bucket is away")))
+        assert world.client.delete(world.survey_url).status_code == 503
+    left = world.survey()
+    assert left["state"] == "failed"
+    assert "delete it again" in left["error"]
+    assert world.client.delete(world.survey_url).status_code == 204
+    assert world.client.get(world.survey_url).status_code == 404
+    assert world.client.delete(world.survey_url).status_code == 404
+
+
+def test_an_upload_to_a_survey_that_is_deleted_meanwhile_leaves_nothing(
+    world: World, settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file = Storage.put_file
+
+    def delete_first(storage: Storage, key: str, path: Path) -> None:
+        put_file(storage, key, path)
+        with database(engine) as connection:
+            surveys.delete_survey(connection, uuid.UUID(world.survey_id))
+
+    monkeypatch.setattr(Storage, "put_file", delete_first)
+    assert world.put("tile.tif", tile(world.folder)).status_code == 404
+    assert list(Path(settings.storage_location).rglob("*.tif")) == []
+
+
 def test_an_unknown_survey_is_not_found(client: httpx.Client) -> None:
     operations = [
         ("GET", ""),
@@ -124,6 +163,7 @@ def test_an_unknown_survey_is_not_found(client: httpx.Client) -> None:
         ("GET", "/segments"),
         ("GET", "/cracks"),
         ("GET", "/summary"),
+        ("DELETE", ""),
         ("PUT", "/orthophotos/tile.tif"),
     ]
     for unknown in (str(uuid.UUID(int=0)), "spring", "%00", "x" * 500):

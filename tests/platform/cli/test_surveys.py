@@ -8,9 +8,11 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
+from sqlalchemy import Connection, Engine, text
 
 from cli_world import Cli
 from pavemap.platform.client import file_digest
+from pavemap.platform.settings import Settings
 from pavemap.training.registry import default_card
 
 FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
@@ -193,6 +195,45 @@ def test_change_is_told_and_exported(cli: Cli, surveyed: str, tiles: Path, tmp_p
     assert "*" in table.out
     assert "2 mm" in cli("survey", "status", "Autumn").out
     assert cli("survey", "status", "Autumn", "--failed", "--json").json == []
+
+
+def test_a_survey_deleted_leaves_nothing_and_then_its_network_can_go(
+    cli: Cli, surveyed: str, tiles: Path, settings: Settings, engine: Engine
+) -> None:
+    other = cli("survey", "create", "Autumn", "--network", "town", "--json").json["id"]
+    cli("survey", "upload", other, next(tiles.iterdir()))
+    with engine.connect() as connection:
+        named = connection.scalars(
+            text(
+                "SELECT table_name FROM information_schema.columns WHERE column_name = 'survey_id'"
+            )
+        )
+        tables = sorted(named)
+        found = {table: _rows(connection, table, surveyed) for table in tables}
+    assert {"cell", "condition", "crack", "fragment", "orthophoto", "piece"} <= set(tables)
+    assert found["crack"] > 0
+    assert found["orthophoto"] == 3
+
+    cli.fails("survey", "delete", surveyed)  # nobody said yes
+    assert "delete them first" in cli.fails("network", "delete", "town", "--yes").err
+    assert cli("survey", "status", surveyed, "--json").json["state"] == "done"
+    cli("survey", "delete", "Spring", "--yes")
+
+    with engine.connect() as connection:
+        assert {table: _rows(connection, table, surveyed) for table in tables} == dict.fromkeys(
+            tables, 0
+        )
+    kept = [path.parent.name for path in Path(settings.storage_location).rglob("*.tif")]
+    assert kept == [other]
+    assert "there is no survey" in cli.fails("survey", "status", surveyed).err
+    cli("survey", "delete", other, "--yes")
+    cli("network", "delete", "town", "--yes")
+    assert cli("network", "list", "--json").json == []
+
+
+def _rows(connection: Connection, table: str, survey: str) -> int:
+    count = text(f"SELECT count(*) FROM {table} WHERE survey_id = CAST(:id AS uuid)")
+    return int(connection.scalar(count, {"id": survey}) or 0)
 
 
 def test_a_file_of_measures_that_is_none_is_told(cli: Cli, roads: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, func, select, text
+from sqlalchemy import Connection, Row, Select, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound
@@ -27,7 +27,7 @@ from pavemap.geo.store.bulk import (
     reserve_ids,
 )
 from pavemap.geo.store.engine import lift_timeouts
-from pavemap.geo.store.tables import Network, Road, Segment
+from pavemap.geo.store.tables import Network, Road, Segment, Survey
 
 Bounds = tuple[float, float, float, float]
 
@@ -118,6 +118,18 @@ def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkR
 def list_networks(connection: Connection) -> list[NetworkRow]:
     """Return all networks by name."""
     return [_network_row(row) for row in connection.execute(_select_networks())]
+
+
+def delete_network(connection: Connection, id_or_name: uuid.UUID | str) -> None:
+    """Remove a network that no survey is of. Raises NotFound, or Conflict when one is."""
+    lift_timeouts(connection)
+    network = get_network(connection, id_or_name)
+    # Who makes a survey of it at this moment waits until it is gone.
+    connection.execute(select(Network.id).where(Network.id == network.id).with_for_update())
+    surveys = connection.scalar(select(func.count()).where(Survey.network_id == network.id))
+    if surveys:
+        raise Conflict(f"{surveys:,} surveys are of network '{network.name}'; delete them first")
+    connection.execute(delete(Network).where(Network.id == network.id))
 
 
 def network_report(connection: Connection, network_id: uuid.UUID) -> list[dict[str, Any]]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from pavemap.geo.crs import parse_metric_crs
 from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.grid import LEAST_HALO_PX, Grid
+from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.tables import Survey
@@ -175,6 +176,19 @@ def set_state(
         .returning(*Survey.__table__.columns)
     ).one_or_none()
     return _survey_row(_found(row, survey_id))
+
+
+def delete_survey(connection: Connection, survey_id: uuid.UUID) -> None:
+    """Remove a survey with all that was found in it and said of it; not its imagery in storage.
+
+    Workers that are at its cells find their claims gone, and store nothing. Raises NotFound.
+    """
+    lift_timeouts(connection)
+    lock_survey(connection, survey_id)
+    # Cells first: a worker that stores one at this moment needs the survey's row until it has ended.
+    for table in ("cell", "piece", "crack", "condition"):
+        connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey_id})
+    connection.execute(delete(Survey).where(Survey.id == survey_id))
 
 
 def progress(connection: Connection, survey_id: uuid.UUID) -> Progress:

@@ -124,6 +124,15 @@ def get_network(network: Printable, services: ServicesOf) -> NetworkOut:
     return NetworkOut.of(row, report=ImportReport.of(report))
 
 
+@router.delete(
+    "/{network}", status_code=204, responses=answers(404, 409), summary="Delete a network"
+)
+def delete_network(network: Printable, services: ServicesOf) -> None:
+    """Remove a network that no survey is of, with its roads and segments."""
+    with database(services.engine) as connection:
+        store.delete_network(connection, network)
+
+
 async def _received(
     request: Request, options: NetworkOptions, folder: Path, services: Services
 ) -> tuple[Received, NetworkOptions]:

@@ -7,6 +7,8 @@ import binascii
 import logging
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
-from pavemap.geo.errors import PavemapError, Unavailable
+from pavemap.geo.errors import NotFound, PavemapError, Unavailable
 from pavemap.geo.raster import Orthophoto
 from pavemap.geo.storage import orthophoto_key
 from pavemap.geo.store import model_versions, networks, overlap, surveys
@@ -206,7 +208,7 @@ def _register(
         cog = file.path.with_name("cog.tif")
         photo = services.readers.to_cog(file.path, cog, name=label)
         services.storage.put_file(key, cog)
-    with database(services.engine) as connection:
+    with _kept_only_with(services, key), database(services.engine) as connection:
         surveys.lock_survey(connection, survey_id)  # no other upload comes between
         former = store.find_key(connection, survey_id, name=label)
         registered = store.add_orthophoto(
@@ -224,6 +226,16 @@ def _register(
     if former not in (None, key):
         _remove_replaced(services, survey_id, former)
     return registered
+
+
+@contextmanager
+def _kept_only_with(services: Services, key: str) -> Iterator[None]:
+    """Take what was stored away again when its survey was deleted meanwhile."""
+    try:
+        yield
+    except NotFound:
+        services.storage.delete(key)
+        raise
 
 
 def _remove_replaced(services: Services, survey_id: uuid.UUID, key: str) -> None:

@@ -16,6 +16,7 @@ from pavemap.geo.store import cells, networks, orthophotos, planning, queries, w
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.networks import NetworkRow
+from pavemap.platform import imagery
 from pavemap.platform.api.bodies import DocumentRoute
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
@@ -137,6 +138,15 @@ def run_survey(survey_id: SurveyId, services: ServicesOf) -> RunOut:
         retried = cells.retry_failed(connection, survey.id)
         state = store.get_survey(connection, survey.id).state
     return RunOut.of(plan, state=state, retried=retried)
+
+
+@router.delete("/{survey_id}", status_code=204, responses=answers(404), summary="Delete a survey")
+def delete_survey(survey_id: SurveyId, services: ServicesOf) -> None:
+    """Remove a survey for good: imagery, cells, cracks, figures and reviews.
+
+    Ask again where this was cut off; until it is gone the survey is failed and says what is going on.
+    """
+    imagery.remove_survey(services.engine, services.storage, survey_id_of(survey_id))
 
 
 def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:

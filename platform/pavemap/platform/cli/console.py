@@ -17,6 +17,7 @@ COLUMN_GAP = 3
 """Characters between two columns of a table."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
 def say(text: str = "") -> None:
@@ -33,6 +34,12 @@ def fail(text: str) -> None:
     """Print an error."""
     typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(text, err=True)
+
+
+def confirmed(question: str, *, yes: bool) -> None:
+    """Ask before what can't be taken back, unless `--yes` was given; end the command at a no."""
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
 
 
 def note_warnings(warnings: Iterable[tuple[str, str]]) -> None:

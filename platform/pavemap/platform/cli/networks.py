@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pavemap.platform.cli.console import Json, note, print_facts, print_json, print_table
+from pavemap.platform.cli.console import (
+    Json,
+    Yes,
+    confirmed,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+)
 from pavemap.platform.cli.fields import (
     DefaultWidth,
     IdField,
@@ -137,3 +145,16 @@ def list_networks(server: Server = HERE, as_json: Json = False) -> None:
         [each["name"], str(each["roads"]), str(each["segments"]), each["id"]] for each in networks
     ]
     print_table(["network", "roads", "segments", "id"], rows)
+
+
+@app.command("delete")
+def delete(
+    network: Annotated[str, typer.Argument(help="Id or name of a network.")],
+    yes: Yes = False,
+    server: Server = HERE,
+) -> None:
+    """Remove a network that no survey is of."""
+    with connect(server) as client:
+        confirmed(f"Delete network '{network}'?", yes=yes)
+        client.delete_network(network)
+    note(f"{network} is deleted")

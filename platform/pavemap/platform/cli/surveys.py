@@ -13,6 +13,8 @@ import typer
 from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.platform.cli.console import (
     Json,
+    Yes,
+    confirmed,
     fail,
     note,
     note_warnings,
@@ -140,6 +142,17 @@ def upload(
         fail(f"{file}: {why}")
     if outcome.failed:
         raise typer.Exit(1)
+
+
+@app.command("delete")
+def delete(survey: SurveyName, yes: Yes = False, server: Server = HERE) -> None:
+    """Remove a survey for good: its imagery, its cracks and figures, what people said of them."""
+    with connect(server) as client:
+        found = client.find_survey(survey)
+        photos = len(found["orthophotos"])
+        confirmed(f"Delete survey '{found['name']}' and its {photos:,} files?", yes=yes)
+        client.delete_survey(found["id"])
+    note(f"{found['name']} is deleted")
 
 
 @app.command("run")
