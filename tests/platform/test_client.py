@@ -120,6 +120,23 @@ def test_pages_are_followed_by_their_cursor_on_the_same_server() -> None:
     assert [feature["id"] for page in pages for feature in page] == [None, "c+1"]
 
 
+def test_a_server_that_takes_long_to_answer_is_asked_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, paused = [0.0], list[float]()
+    took: Iterator[float] = iter([0.05, 3.0, 0.05])
+
+    def survey(_: httpx.Request) -> httpx.Response:
+        now[0] += next(took)
+        return httpx.Response(200, json={"state": "running" if len(paused) < 2 else "done"})
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", paused.append)
+    client = answering(survey)
+    client.wait("id", on_progress=lambda _: None)
+    assert paused == pytest.approx([1.0, 30.0])
+
+
 def test_waiting_bears_a_server_that_is_away_for_a_while() -> None:
     states: Iterator[Any] = iter(["running", None, None, "measuring", "done"])
 

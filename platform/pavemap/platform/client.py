@@ -27,6 +27,8 @@ from pavemap.platform.server_connection import (
 
 CHANGE_PAGE = 200
 """Segments whose cracks the server compares for one answer."""
+PAUSE_PER_ANSWER = 10.0
+"""How much longer than the server took to answer `wait` pauses, at least."""
 PATIENCE_S = 300.0
 """How long `wait` bears a server that is away; the survey goes on without it."""
 
@@ -177,9 +179,13 @@ class Client:
     def wait(
         self, survey_id: str, *, poll_s: float = 1.0, on_progress: Callable[[Json], None]
     ) -> Json:
-        """Return a survey once it is done or failed; bears a server that is away for a while."""
+        """Return a survey once it is done or failed; bears a server that is away for a while.
+
+        Who takes long to answer, as of a survey of millions of cells, is asked less often.
+        """
         away_since: float | None = None
         while True:
+            asked = time.monotonic()
             try:
                 survey = self.survey(survey_id)
             except Unavailable:
@@ -191,7 +197,7 @@ class Client:
                 on_progress(survey)
                 if survey["state"] in {"done", "failed"}:
                     return survey
-            time.sleep(poll_s)
+            time.sleep(max(poll_s, PAUSE_PER_ANSWER * (time.monotonic() - asked)))
 
     def summary(self, survey_id: str) -> Json:
         """Return a survey's sums."""
