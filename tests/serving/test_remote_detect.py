@@ -13,6 +13,7 @@ from ray.exceptions import (
     ActorUnavailableError,
     GetTimeoutError,
     ObjectLostError,
+    OutOfMemoryError,
     RayActorError,
     RaySystemError,
     RayTaskError,
@@ -72,7 +73,17 @@ def test_a_detector_that_is_dead_for_a_while_is_one_death() -> None:
     assert detect(Handle([unavailable, unavailable, died, unavailable, MAP])) is MAP
 
 
-@pytest.mark.parametrize("trouble", [RaySystemError("raylet"), ObjectLostError("0" * 56, None, "")])
+def test_a_chip_for_which_ray_kills_detectors_for_their_memory_is_charged() -> None:
+    with pytest.raises(DetectorDied, match="3 Detectors"):
+        detect(Handle([OutOfMemoryError(f"worker {number}") for number in range(3)]))
+
+
+LOST = ObjectLostError("0" * 56, None, "")
+
+
+@pytest.mark.parametrize(
+    "trouble", [RaySystemError("raylet"), LOST, RayTaskError("detect", "a traceback", LOST)]
+)
 def test_trouble_of_rays_own_is_no_fault_of_the_chip(trouble: Exception) -> None:
     assert detect(Handle([trouble, trouble, trouble, MAP])) is MAP
 

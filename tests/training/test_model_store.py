@@ -77,7 +77,7 @@ def test_the_card_of_a_version_stays_as_surveys_know_it(
         row = register(connection, folder, store=store)
     write_card(card.model_copy(update={"calibration": (0.5, -0.4)}), folder)
     with (
-        pytest.raises(Conflict, match='give this one another "name"'),
+        pytest.raises(Conflict, match='give it another "name"'),
         database(engine) as connection,
     ):
         register(connection, folder, store=store)

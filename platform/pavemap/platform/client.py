@@ -185,7 +185,7 @@ class Client:
         """
         away_since: float | None = None
         while True:
-            asked = time.monotonic()
+            asked, pause_s = time.monotonic(), poll_s
             try:
                 survey = self.survey(survey_id)
             except Unavailable:
@@ -197,7 +197,8 @@ class Client:
                 on_progress(survey)
                 if survey["state"] in {"done", "failed"}:
                     return survey
-            time.sleep(max(poll_s, PAUSE_PER_ANSWER * (time.monotonic() - asked)))
+                pause_s = max(poll_s, PAUSE_PER_ANSWER * (time.monotonic() - asked))
+            time.sleep(pause_s)
 
     def summary(self, survey_id: str) -> Json:
         """Return a survey's sums."""

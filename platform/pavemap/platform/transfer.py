@@ -86,13 +86,14 @@ def upload_all(
 ) -> Outcome:
     """Send files, `parallel` at a time; one that fails does not stop the others.
 
-    What the server has is left out, unless another of these files may take the place of it there, or it
-    shall be sent `again`.
+    What the server has is left out, unless another of these files may take the place of it there, its
+    name stands for something else there, or it shall be sent `again`.
     """
     from pavemap.platform.client import file_digest
 
     there = () if again else survey["orthophotos"]
     known = {each["sha256"]: set(each["names"]) for each in there}
+    held = {name: each["sha256"] for each in there for name in each["names"]}
     labels = {each.label for each in uploads}
     outcome = Outcome()
     total = bars.add_task("All files", total=sum(each.path.stat().st_size for each in uploads))
@@ -102,7 +103,8 @@ def upload_all(
         task = bars.add_task(upload.label, total=size, start=False)
         try:
             sha256 = file_digest(upload.path)
-            if known.get(sha256, set()) - (labels - {upload.label}):
+            stays = known.get(sha256, set()) - (labels - {upload.label})
+            if stays and held.get(upload.label, sha256) == sha256:
                 return None
             bars.start_task(task)
             return client.upload(

@@ -8,7 +8,14 @@ import time
 from functools import partial
 from typing import Any, cast
 
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    GetTimeoutError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 from ray.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
@@ -58,23 +65,30 @@ class RemoteDetect:
         Raises Unavailable when no Detector answers in time (the chip is not to blame), DetectorDied
         when it seems to kill Detectors, and whatever the Detector raises for this chip.
         """
-        dead: set[str | None] = set()  # a Detector that is dead may be out of reach many times over
+        dead: set[str] = set()  # a Detector that is dead may be out of reach many times over
         pauses = Backoff(first_s=0.05, most_s=2.0)
         deadline = time.monotonic() + self._timeout_s
         while (left_s := deadline - time.monotonic()) > 0 and not self._stop.is_set():
             try:
                 return self._ask(chip, model_id, timeout_s=left_s)
             except RayTaskError as exc:
-                # The remote error itself: Ray's wrapper has the whole remote traceback for a message.
-                raise exc.cause from None
+                if not isinstance(
+                    exc.cause, ObjectLostError
+                ):  # of the chip, on its way to the Detector
+                    # The remote error itself: Ray's wrapper has the whole remote traceback for a message.
+                    raise exc.cause from None
+                log.warning("Ray lost a chip on its way: %s", exc.cause)
             except BackPressureError:
                 pass
             except (GetTimeoutError, TimeoutError, RequestCancelledError) as exc:
                 raise Unavailable(f"no Detector answered within {self._timeout_s:g} s") from exc
             except DeploymentUnavailableError as exc:
                 raise Unavailable("the Detector failed to start; see the logs of Serve") from exc
-            except RayActorError as exc:
-                dead.add(exc.actor_id)
+            except (
+                RayActorError,
+                OutOfMemoryError,
+            ) as exc:  # the latter: Ray killed it for its memory
+                dead.add(str(getattr(exc, "actor_id", None) or exc))
                 log.warning("a Detector died or is out of reach (%d of %d)", len(dead), MAX_DEATHS)
                 if len(dead) == MAX_DEATHS:
                     raise DetectorDied(

@@ -77,7 +77,7 @@ class CellWorker:
         self._observe = observe
         self._stop = stop or threading.Event()
         self._progress_at: float | None = None
-        self._owes = False  # a lease that could not be given back: nothing may keep it alive
+        self._owes = False  # maybe a lease that it doesn't know of: nothing may keep that alive
 
     @property
     def since_progress_s(self) -> float:
@@ -116,6 +116,9 @@ class CellWorker:
                     self._measure(survey)
                 return True
             return False
+        except AWAY:
+            self._owes = True  # as when a claim was stored, but its acknowledgement never came
+            raise
         finally:
             self._progress_at = None
 
@@ -220,7 +223,6 @@ class CellWorker:
         try:
             self.give_back()
         except AWAY:
-            self._owes = True
             log.info("%s could not give its lease back; it does before it claims again", self.name)
 
     def _diagnosed(self, error: Exception, names: Mapping[str, str]) -> Exception:

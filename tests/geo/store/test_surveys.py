@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import cells, model_versions, surveys
+from pavemap.geo.store import cells, model_versions, networks, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import NewSurvey, SurveyRow
 
@@ -108,6 +108,34 @@ def test_an_unknown_survey_is_not_found(engine: Engine) -> None:
                 call(connection, uuid.uuid4())
         with pytest.raises(NotFound):
             surveys.set_state(connection, uuid.uuid4(), "failed")
+
+
+def test_a_survey_of_a_network_that_is_deleted_meanwhile_is_refused(
+    engine: Engine, survey: SurveyRow
+) -> None:
+    with database(engine) as connection:
+        surveys.delete_survey(connection, survey.id)
+    new = NewSurvey(
+        name="late",
+        network_id=survey.network_id,
+        model_id=survey.model_id,
+        crs=survey.crs,
+        gsd_m=survey.gsd_m,
+        params={"threshold": 0.5},
+    )
+
+    def make() -> None:
+        with database(engine) as connection:
+            surveys.create_survey(connection, new)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database(engine) as connection:
+            networks.delete_network(connection, survey.network_id)
+            making = pool.submit(make)
+            with pytest.raises(TimeoutError):
+                making.result(timeout=0.5)
+        with pytest.raises(NotFound, match="network"):
+            making.result(timeout=20)
 
 
 def test_workers_at_a_survey_that_is_deleted_store_nothing(

@@ -74,6 +74,12 @@ def test_files_that_moved_on_by_a_name_are_all_there_afterwards(
     assert len(cli("survey", "upload", survey, folder, "--json").json["skipped"]) == 3
     (folder / "3.tif").rename(folder / "4.tif")  # whose name goes to no other: nothing to send
     assert len(cli("survey", "upload", survey, folder, "--json").json["skipped"]) == 3
+    (folder / "2.tif").replace(
+        folder / "1.tif"
+    )  # content that is there, under a name that is not its
+    assert len(cli("survey", "upload", survey, folder / "1.tif", "--json").json["uploaded"]) == 1
+    (folder / "2.tif").write_bytes(third.read_bytes())
+    cli("survey", "upload", survey, folder / "2.tif")
     again = cli("survey", "upload", survey, folder, "--again", "--json").json
     assert (len(again["uploaded"]), again["skipped"]) == (3, [])
 

@@ -42,7 +42,7 @@ class Comparison:
         if self.gain is None:
             return (
                 f"{self.candidate_id} was not scored on a test set that {self.in_use_id} was scored on; "
-                "name the same sets as [[tests]] of its training, or force it"
+                "train under another name with the same sets as [[tests]], or force it"
             )
         if self.gain < 0.0:
             return (

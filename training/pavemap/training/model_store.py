@@ -129,7 +129,8 @@ def register(connection: Connection, folder: Path, *, store: ModelStore) -> Mode
     if _lasting(registered) != _lasting(card):
         raise Conflict(
             f"these weights are registered as '{known.id}' with another card, and the card of a version "
-            'stays as it is; give this one another "name" in its card.json to register it beside it'
+            'stays as it is; to register this one beside it give it another "name" (in its card.json, or '
+            "in the configuration, whose training then begins anew)"
         )
     store.complete(folder, registered)
     return known

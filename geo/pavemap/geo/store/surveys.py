@@ -16,7 +16,7 @@ from pavemap.geo.grid import LEAST_HALO_PX, Grid
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import get_network
-from pavemap.geo.store.tables import Survey
+from pavemap.geo.store.tables import Network, Survey
 
 MAX_DEATHS = 5
 """Measurings after which a survey whose workers died without a word is failed: it may be what kills."""
@@ -100,6 +100,12 @@ class Progress:
 
 def create_survey(connection: Connection, survey: NewSurvey) -> SurveyRow:
     """Store a new survey. Raises NotFound for an unknown network or model, BadInput for a bad grid."""
+    # Locked, so that nobody deletes it meanwhile; looked up after, so that one just deleted is not found.
+    connection.execute(
+        select(Network.id)
+        .where(Network.id == survey.network_id)
+        .with_for_update(read=True, key_share=True)
+    )
     get_network(connection, survey.network_id)
     get_model(connection, survey.model_id)
     Grid(parse_metric_crs(survey.crs), survey.gsd_m, cell_px=survey.cell_px, halo_px=survey.halo_px)

@@ -105,7 +105,7 @@ def get_model(model_id: ModelId, services: ServicesOf) -> ModelWithCard:
 
 @router.post(
     "/{model_id}/promote",
-    responses=answers(404, 409, 413),
+    responses=answers(400, 404, 408, 409, 413, 415),
     summary="Make new surveys with this version",
 )
 def promote(

@@ -54,7 +54,7 @@ def survey_id_of(text: str) -> uuid.UUID:
 @router.post(
     "",
     status_code=201,
-    responses=answers(400, 404, 413),
+    responses=answers(400, 404, 408, 413, 415),
     summary="Make a survey",
 )
 def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:

@@ -41,7 +41,7 @@ EXAMPLES = {
     response_model=TrainingJobOut,
     responses={
         200: {"model": TrainingJobOut, "description": "This configuration was submitted before."},
-        **answers(400, 413),
+        **answers(400, 408, 413, 415),
     },
     summary="Train a model",
 )
