@@ -226,6 +226,14 @@ def test_a_measuring_that_moves_on_is_not_stuck_however_long_it_takes(
     assert all(sound)
 
 
+def close_when_stuck(crew: Crew, hangs: threading.Event) -> None:
+    """Wait until the crew's one worker hangs; it is told to be stuck, and closed."""
+    assert hangs.wait(timeout=60.0)
+    with pytest.raises(CrewBroken, match="stuck: w0"):
+        crew.check()
+    crew.close(grace_s=0.1)
+
+
 def test_a_block_of_a_measuring_that_hangs_is_stuck_and_charged_to_the_survey(
     engine: Engine,
     survey: SurveyRow,
@@ -243,10 +251,7 @@ def test_a_block_of_a_measuring_that_hangs_is_stuck_and_charged_to_the_survey(
     measure_slowly(monkeypatch, spend)
     plan(engine, survey)
     crew = make_crew(dark, threads=1)
-    assert hangs.wait(timeout=60.0)
-    with pytest.raises(CrewBroken, match="stuck: w0"):
-        crew.check()
-    crew.close(grace_s=0.1)
+    close_when_stuck(crew, hangs)
     with database(engine) as conn:
         row = get_survey(conn, survey.id)
     assert (row.state, row.lease_owner, row.measuring_attempts) == ("measuring", "w0", 1)
@@ -266,9 +271,6 @@ def test_a_cell_that_hangs_is_stuck_and_charged_an_attempt(
 
     plan(engine, survey)
     crew = make_crew(endless, threads=1)
-    assert hangs.wait(timeout=60.0)
-    with pytest.raises(CrewBroken, match="stuck: w0"):
-        crew.check()
-    crew.close(grace_s=0.1)
+    close_when_stuck(crew, hangs)
     assert progress(engine, survey).leased == 1
     release.set()

@@ -33,7 +33,7 @@ def lock_model(connection: Connection, *, name: str, digest: str) -> ModelRow | 
     Who would register it, or give it another card, waits until the end of this. Raises Conflict when
     other weights share its id.
     """
-    model_id = f"{name}-{digest[:DIGITS_IN_ID]}"
+    model_id = _model_id(name, digest)
     connection.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
         {"name": f"pavemap model {model_id}"},
@@ -54,7 +54,7 @@ def add_model(
     known = lock_model(connection, name=name, digest=digest)
     if known is not None:
         return known
-    model_id = f"{name}-{digest[:DIGITS_IN_ID]}"
+    model_id = _model_id(name, digest)
     connection.execute(
         insert(ModelVersion).values(id=model_id, name=name, digest=digest, card=dict(card), uri=uri)
     )
@@ -92,6 +92,10 @@ def list_models(connection: Connection) -> list[ModelRow]:
     query = select(*ModelVersion.__table__.columns)
     ordered = query.order_by(ModelVersion.created_at.desc(), ModelVersion.id)
     return [_model_row(row) for row in connection.execute(ordered)]
+
+
+def _model_id(name: str, digest: str) -> str:
+    return f"{name}-{digest[:DIGITS_IN_ID]}"
 
 
 def _model_row(row: Row[Any]) -> ModelRow:

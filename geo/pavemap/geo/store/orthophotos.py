@@ -93,7 +93,7 @@ def add_orthophoto(
             footprint=geometry_value(info.footprint),
         )
     )
-    (file,) = _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
+    (file,) = _with_content(connection, survey_id, sha256)
     return file, known is None
 
 
@@ -101,7 +101,7 @@ def find_orthophoto(
     connection: Connection, survey_id: uuid.UUID, *, sha256: str
 ) -> OrthophotoRow | None:
     """Return the file of a survey that has this content, or None."""
-    found = _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
+    found = _with_content(connection, survey_id, sha256)
     return found[0] if found else None
 
 
@@ -132,6 +132,11 @@ def orthophotos_meeting(
     area = geometry_value(search_area(polygon))
     query = _select(survey_id).where(func.ST_Intersects(_TABLE.footprint, func.geometry(area)))
     return _files(connection.execute(query))
+
+
+def _with_content(connection: Connection, survey_id: uuid.UUID, sha256: str) -> list[OrthophotoRow]:
+    """The one file of this content, or none."""
+    return _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
 
 
 def _select(survey_id: uuid.UUID) -> Select[Any]:
