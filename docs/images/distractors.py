@@ -22,6 +22,7 @@ SIDE_PX = 300
 SHOWN = {
     "joint": (13, 1),
     "marking": (70, 3),
+    "sealed crack": (101, 5),
     "patch": (101, 3),
     "stain": (119, 2),
     "shadow of a pole": (5, 5),
@@ -36,8 +37,9 @@ def main() -> None:
     options = parser.parse_args()
     source = DataSource(folder=options.data, list="train")
     pairs = list_pairs(source)
-    figure, axes = plt.subplots(3, 2, figsize=(9.6, 7.9), layout="constrained")
-    for axis, kind in zip(axes.flat, KINDS, strict=True):
+    figure, axes = plt.subplots(4, 2, figsize=(9.6, 10.5), layout="constrained")
+    axes.flat[-1].axis("off")
+    for axis, kind in zip(axes.flat, KINDS, strict=False):
         number, seed = SHOWN[kind]
         image = read_pair(pairs[number], source)
         window = (slice(60, 60 + SIDE_PX), slice(60, 60 + SIDE_PX))

@@ -13,8 +13,8 @@ from pavemap.training.errors import BadModel
 from pavemap.training.network import Border, FanNet
 from pavemap.training.reference import detect_by_patches
 from pavemap.training.start import ADDED
-from pavemap.training.strips import STRIP_PX, logits_by_strips
 from pavemap.training.survey_net import SurveyNet
+from pavemap.training.survey_on_cpu import SurveyOnCpu
 from training.drawing import draw_image
 
 
@@ -65,9 +65,9 @@ def test_a_grid_coarser_than_the_window_would_leave_gaps() -> None:
         dense_form(FanNet(size=3, border="context"), stride=4)
 
 
-def lively_survey(*, context: bool = False) -> SurveyNet:
+def lively_survey(*, context: bool = False, channels: int = 3) -> SurveyNet:
     torch.manual_seed(0)
-    network = SurveyNet(context=context).double()
+    network = SurveyNet(context=context, channels=channels).double()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             assert layer.running_mean is not None
@@ -93,14 +93,21 @@ def test_folding_the_normalisation_changes_nothing(context: bool) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("height", [128, STRIP_PX, STRIP_PX + 16, 2 * STRIP_PX + 64])
-def test_strips_give_what_the_whole_image_does(height: int, context: bool) -> None:
-    network = lively_survey(context=context)
-    pixels = torch.randn(2, 3, height, 64, dtype=torch.float64)
-    with torch.inference_mode():
-        assert torch.allclose(logits_by_strips(network, pixels), network(pixels), atol=1e-12)
-        plain, fast = dense_form(network), dense_form(network, strips=True)
-        assert torch.allclose(fast(pixels), plain(pixels), atol=1e-6)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("bf16", "near"), [(False, 1e-3), (True, 0.1)])
+def test_openvino_computes_what_torch_does(
+    channels: int, context: bool, bf16: bool, near: float
+) -> None:
+    network = lively_survey(context=context, channels=channels).float()
+    network.head.weight.data *= 30
+    compiled = SurveyOnCpu(network, channels=channels, bf16=bf16, threads=2)
+    for count, height, width in ((1, 144, 96), (3, 64, 160)):
+        chips = torch.randint(0, 256, (count, height, width, channels), dtype=torch.uint8)
+        with torch.inference_mode():
+            expected = network(scaled(chips))
+        found = compiled.logits(chips.numpy())
+        assert float(expected.std()) > 0.5
+        assert torch.allclose(found, expected, rtol=0, atol=near)
 
 
 @BOTH

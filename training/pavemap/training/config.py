@@ -73,6 +73,9 @@ class Augmentation(BaseModel):
     distractors: float = Field(
         default=0.0, ge=0, le=1, description="share of crops with joints, paint and stains drawn in"
     )
+    cracked: float = Field(
+        default=0.75, ge=0, le=1, description="share of crops that are taken near a crack"
+    )
 
 
 class TrainConfig(BaseModel):

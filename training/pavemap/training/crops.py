@@ -16,8 +16,6 @@ from pavemap.training.errors import BadTrainingData
 from pavemap.training.lighting import relit
 from pavemap.training.samples import Batch
 
-CRACKED_CROP_SHARE = 0.75  # of the crops are centred near a crack, so that most of them teach one
-
 
 class CropSampler:
     """Draws crops from several sets, each set as often as its weight says.
@@ -91,7 +89,7 @@ class CropSampler:
         height, width = image.crack.shape
         scale = float(np.exp(rng.uniform(np.log(change.scale_min), np.log(change.scale_max))))
         half = crop_px / 2 / scale
-        if len(cracks) and rng.random() < CRACKED_CROP_SHARE:
+        if len(cracks) and rng.random() < change.cracked:
             row, column = divmod(int(cracks[rng.integers(len(cracks))]), width)
             centre = np.array([column, row]) + rng.uniform(-half, half, 2)
         else:

@@ -20,7 +20,6 @@ from pavemap.training.network import (
     PATCH_PX,
     FanNet,
 )
-from pavemap.training.strips import logits_by_strips
 from pavemap.training.survey_net import SurveyNet
 from pavemap.training.voting import averaged, grid_size, voting_kernel
 from pavemap.training.zero_border import (
@@ -173,10 +172,8 @@ class DenseSurvey(DenseForm):
         network: SurveyNet,
         *,
         calibration: tuple[float, float] | None = None,
-        strips: bool = False,
     ) -> None:
         super().__init__()
-        self.strips = strips
         self.network = _folded(copy.deepcopy(network).eval())
         if calibration is not None:
             _scale_logits(cast(SurveyNet, self.network).head, *calibration)
@@ -188,9 +185,7 @@ class DenseSurvey(DenseForm):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities (N, h, w)."""
-        network = cast(SurveyNet, self.network)
-        logits = logits_by_strips(network, pixels) if self.strips else network(pixels)
-        return torch.sigmoid(cast(Tensor, logits)[:, 0].float())
+        return probabilities(self.network(pixels))
 
 
 def dense_form(
@@ -198,12 +193,11 @@ def dense_form(
     *,
     stride: int = 4,
     calibration: tuple[float, float] | None = None,
-    strips: bool = False,
 ) -> DenseForm:
     """The dense form of a trained network.
 
     `calibration` is the slope and the offset of Platt's scaling, applied to the logits. `stride` matters to
-    the paper's network alone; `strips`, which is faster on a CPU, to the survey network.
+    the paper's network alone.
     """
     _flush_subnormals(network)
     if isinstance(network, FanNet):
@@ -212,8 +206,13 @@ def dense_form(
         form.calibration = calibration
         return form
     if isinstance(network, SurveyNet):
-        return DenseSurvey(network, calibration=calibration, strips=strips).eval()
+        return DenseSurvey(network, calibration=calibration).eval()
     raise BadModel(f"{type(network).__name__} has no dense form.")
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Probabilities (N, H, W) of the survey network's logits (N, 1, H, W)."""
+    return torch.sigmoid(logits[:, 0].float())
 
 
 def _as_convolution(layer: nn.Linear, side: int) -> nn.Conv2d:

@@ -28,9 +28,14 @@ def has_fast_bf16(kind: str) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """bf16 where asked for or, with 'auto', where it is fast; else plain fp32."""
-    wanted = precision == "bf16" or (precision == "auto" and has_fast_bf16(device.type))
+    """bf16 where it is wanted; else plain fp32."""
+    wanted = wants_bf16(device, precision)
     return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def wants_bf16(device: torch.device, precision: Precision) -> bool:
+    """Whether bf16 is asked for or, with 'auto', fast."""
+    return precision == "bf16" or (precision == "auto" and has_fast_bf16(device.type))
 
 
 def channels_last(module: Module, device: torch.device) -> Module:

@@ -1,4 +1,4 @@
-"""What lies on a road and is no crack: joints, paint, patches, stains and shadows, drawn into crops.
+"""What lies on a road and is no crack: joints, paint, sealant, patches, stains and shadows, drawn in.
 
 The sets at hand show few of them, and a network that has not met a straight dark line in its lessons
 takes it for a crack. Each is drawn at random; the labels stay as they are.
@@ -111,22 +111,39 @@ def _joint(rng: np.random.Generator, crop: _Crop) -> None:
 def _marking(rng: np.random.Generator, crop: _Crop) -> None:
     """A band of worn paint, white or yellow, that may end in the crop."""
     across, along = _axes(rng, crop.side_px, _angle(rng))
-    alpha = _band(across, rng.uniform(15, 120), rng.uniform(0.4, 2)) * _extent(
-        rng, along, whole=0.6
-    )
+    width_px, extent = rng.uniform(15, 120), _extent(rng, along, whole=0.6)
+    alpha = _band(across, width_px, rng.uniform(0.4, 2)) * extent
     alpha = (
         alpha * _worn(rng, crop.side_px, rng.uniform(0, 0.6)) * np.float32(rng.uniform(0.5, 0.95))
     )
     paint = _colour(rng, 170, 250, channels=crop.light.shape[2])
     if rng.random() < 0.25 and len(paint) == 3:
         paint = paint * np.array([1, 0.8, 0.35], np.float32)
+    if rng.random() < 0.4:  # dirt along its edge
+        rim = _step(across, rng.uniform(0.5, 3)) if rng.random() < 0.5 else np.ones_like(alpha)
+        rim = rim * _band(across, width_px + _log_uniform(rng, 3, 20), rng.uniform(0.7, 3))
+        crop.darkened(rim * extent, rng.uniform(0.5, 0.9))
     crop.painted(alpha, paint)
+    crop.hides(alpha)
+
+
+def _sealed_crack(rng: np.random.Generator, crop: _Crop) -> None:
+    """A band of bitumen over a crack, along its winding course: even, dark, of a hand's width."""
+    across, along = _axes(rng, crop.side_px, _angle(rng))
+    across = across + rng.uniform(1, 12) * _course(rng, along)
+    alpha = _band(across, _log_uniform(rng, 12, 80), rng.uniform(0.5, 3))
+    alpha = alpha * _extent(rng, along, whole=0.7)
+    if rng.random() < 0.3:
+        alpha = alpha * _worn(rng, crop.side_px, rng.uniform(0, 0.3))
+    bitumen = _colour(rng, 15, 75, channels=crop.light.shape[2])
+    crop.painted(alpha * np.float32(rng.uniform(0.55, 1)), bitumen)
     crop.hides(alpha)
 
 
 def _patch(rng: np.random.Generator, crop: _Crop) -> None:
     """Newer or older surface beside a straight seam; a box where it has an end."""
     across, along = _axes(rng, crop.side_px, _angle(rng))
+    across = across + rng.uniform(0, 3) * _course(rng, along)
     inside = _step(across, rng.uniform(0.4, 3)) * _extent(rng, along, whole=0.5)
     crop.darkened(inside, rng.uniform(0.65, 1.25))
     if rng.random() < 0.5:
@@ -162,8 +179,9 @@ def _tining(rng: np.random.Generator, crop: _Crop) -> None:
 
 
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator, _Crop], None]]] = {
-    "joint": (0.4, _joint),
+    "joint": (0.3, _joint),
     "marking": (0.2, _marking),
+    "sealed crack": (0.1, _sealed_crack),
     "patch": (0.1, _patch),
     "stain": (0.1, _stain),
     "shadow of a pole": (0.1, _shadow_of_a_pole),

@@ -11,13 +11,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from pavemap.training.architectures import build_network, scaled
 from pavemap.training.card import ModelCard, checked_weights, read_card
 from pavemap.training.config import Precision
-from pavemap.training.dense import DenseForm, dense_form
-from pavemap.training.device import autocast, channels_last
+from pavemap.training.dense import DenseForm, DenseSurvey, dense_form, probabilities
+from pavemap.training.device import autocast, channels_last, wants_bf16
 from pavemap.training.errors import BadModel
+from pavemap.training.survey_on_cpu import SurveyOnCpu
 
 # Pixels of one network pass, all chips of a batch together: some 200 MB of activations on a CPU,
 # and on a GPU enough to fill it. What is detected doesn't depend on it.
@@ -50,6 +52,14 @@ class CrackModel:
         self._device, self._precision = device, precision
         self._tile_px = tile_px or form.tile_px
         self._form = channels_last(form, device)
+        self._on_cpu: SurveyOnCpu | None = None
+        if device.type == "cpu" and isinstance(form, DenseSurvey):
+            self._on_cpu = SurveyOnCpu(
+                form.network,
+                channels=card.channels,
+                bf16=wants_bf16(device, precision),
+                threads=torch.get_num_threads(),
+            )
 
     @classmethod
     def load(
@@ -83,9 +93,7 @@ class CrackModel:
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        form = dense_form(
-            network, stride=stride, calibration=card.calibration, strips=chosen.type == "cpu"
-        )
+        form = dense_form(network, stride=stride, calibration=card.calibration)
         if form.reach_px > card.reach_px:
             raise BadModel(
                 f"The network in {path} sees {form.reach_px} pixels around, its card says {card.reach_px}; "
@@ -121,11 +129,17 @@ class CrackModel:
         height, width = chips.shape[1:3]
         extended = self._extended(chips)
         for tile in self._tiles(height, width, extended.shape[1:3]):
-            pixels = torch.from_numpy(np.ascontiguousarray(extended[:, *tile.window]))
-            with autocast(self._device, self._precision):
-                probability = self._form(scaled(pixels.to(self._device)))
+            probability = self._probabilities(np.ascontiguousarray(extended[:, *tile.window]))
             part = probability[:, *tile.inside].mul(255.0).round_().to(torch.uint8)
             found[:, tile.rows, tile.columns] = part.cpu().numpy()
+
+    def _probabilities(self, window: NDArray[np.uint8]) -> Tensor:
+        """What the form gives (N, h, w) for bytes (N, H, W, C)."""
+        if self._on_cpu is not None:
+            return probabilities(self._on_cpu.logits(window))
+        with autocast(self._device, self._precision):
+            found: Tensor = self._form(scaled(torch.from_numpy(window).to(self._device)))
+        return found
 
     def _extended(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
         form = self._form

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FINE_REACH_PX = 8  # two 3x3 convolutions at half resolution, up to a whole pixel of `coarse`
-
 
 class SurveyNet(nn.Module):
     """Pixel-unshuffle 2, two levels down, a residual bottleneck, two levels up, pixel-shuffle 2.
@@ -44,28 +42,14 @@ class SurveyNet(nn.Module):
 
         H and W are multiples of `alignment_px`.
         """
-        fine = self.fine(pixels)
-        return self.finish(fine, self.coarse(fine))
-
-    def fine(self, pixels: Tensor) -> Tensor:
-        """What is seen at half resolution, (N, width, H/2, W/2), of pixels up to `FINE_REACH_PX` away."""
-        seen: Tensor = self.down0(functional.pixel_unshuffle(pixels, 2))
-        return seen
-
-    def coarse(self, fine: Tensor) -> Tensor:
-        """What the levels below make of that, (N, width, H/4, W/4)."""
+        fine = self.down0(functional.pixel_unshuffle(pixels, 2))
         middle = self.down1(functional.max_pool2d(fine, 2))
         deep = self.deep0(functional.max_pool2d(middle, 2))
         known = deep + self.deep1(deep)
         deep = self.deep2(known if self.wide is None else known + self.wide(deep))
         middle = self.up1(torch.cat([middle, _twice(self.narrow1(deep))], 1))
-        meant: Tensor = self.narrow0(middle)
-        return meant
-
-    def finish(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of both; of them too none depends on more than `FINE_REACH_PX` around."""
-        both = self.up0(torch.cat([fine, _twice(coarse)], 1))
-        return functional.pixel_shuffle(self.head(both), 2)
+        fine = self.up0(torch.cat([fine, _twice(self.narrow0(middle))], 1))
+        return functional.pixel_shuffle(self.head(fine), 2)
 
 
 def _block(inputs: int, outputs: int, *, dilation: int = 1) -> nn.Sequential:
