@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.warp import Resampling, reproject
+
+RAGGED_PX = 6.0  # between the bends of a crack
 
 Image = NDArray[np.uint8]
 
@@ -59,14 +62,17 @@ def draw_crack(image: Image, points: Sequence[tuple[float, float]], *, width_px:
 
 
 def wandering(
-    start: tuple[float, float], end: tuple[float, float], *, seed: int
+    start: tuple[float, float], end: tuple[float, float], *, seed: int, bend_px: float = RAGGED_PX
 ) -> list[tuple[float, float]]:
-    """Make a crack-like path between two pixel positions: straight, with a correlated side step."""
+    """Make a crack-like path between two pixel positions: ragged, and straying 5 pixels in 25.
+
+    Smoother ones are what sealed cracks and joints look like, which a detector should not find.
+    """
     rng = np.random.default_rng(seed)
-    steps = max(int(np.hypot(end[0] - start[0], end[1] - start[1]) // 25), 2)
+    steps = max(int(np.hypot(end[0] - start[0], end[1] - start[1]) // bend_px), 2)
     along = np.linspace(0.0, 1.0, steps)[:, None]
     line = np.array(start) * (1 - along) + np.array(end) * along
-    side = np.cumsum(rng.normal(0.0, 5.0, steps))
+    side = np.cumsum(rng.normal(0.0, 5.0 * np.sqrt(bend_px / 25), steps))
     side -= along[:, 0] * side[-1]
     normal = np.array([end[1] - start[1], start[0] - end[0]], dtype=float)
     path = line + side[:, None] * normal / np.linalg.norm(normal)
@@ -74,16 +80,22 @@ def wandering(
 
 
 def cracked_strip(
-    width: int = 4000, height: int = 2000, *, gsd_m: float = 0.002, seed: int = 0
+    width: int = 4000,
+    height: int = 2000,
+    *,
+    gsd_m: float = 0.002,
+    seed: int = 0,
+    bend_px: float = RAGGED_PX,
 ) -> Scene:
     """Draw a strip with a long crack along it, one across, a branching one and an empty right fifth."""
     image = asphalt(width, height, seed=seed)
-    fork = wandering((0.45 * width, 0.9 * height), (0.60 * width, 0.60 * height), seed=seed + 3)
+    path = partial(wandering, bend_px=bend_px)
+    fork = path((0.45 * width, 0.9 * height), (0.60 * width, 0.60 * height), seed=seed + 3)
     cracks = [
-        (wandering((40, 0.30 * height), (0.75 * width, 0.45 * height), seed=seed + 1), 4),
-        (wandering((0.20 * width, 30), (0.27 * width, height - 30), seed=seed + 2), 6),
+        (path((40, 0.30 * height), (0.75 * width, 0.45 * height), seed=seed + 1), 4),
+        (path((0.20 * width, 30), (0.27 * width, height - 30), seed=seed + 2), 6),
         (fork, 5),
-        (wandering(fork[-1], (0.70 * width, 0.85 * height), seed=seed + 4), 4),
+        (path(fork[-1], (0.70 * width, 0.85 * height), seed=seed + 4), 4),
     ]
     for points, width_px in cracks:
         draw_crack(image, points, width_px=width_px)

@@ -32,7 +32,7 @@ from pavemap.training.card import write_card
 from pavemap.training.inference import CrackModel
 from pavemap.training.model_store import ModelStore, register
 from pavemap.training.registry import default_card, default_model
-from scenes import Scene, asphalt, cracked_strip, draw_crack
+from scenes import Scene, asphalt, cracked_strip, draw_crack, wandering
 from serving_process import ServingProcess
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -150,7 +150,7 @@ def undisturbed(place: Place) -> Figures:
 def test_a_chip_over_http_gives_the_models_own_probabilities(place: Place) -> None:
     serving = place.serving()
     chip = asphalt(300, 200, seed=5)
-    draw_crack(chip, [(20, 30), (280, 170)])
+    draw_crack(chip, wandering((20, 30), (280, 170), seed=1))
     health = httpx.get(f"{serving.url}/healthz", timeout=60)
     assert health.json() == {"status": "ok", "model_id": default_card().model_id}
     answer = httpx.post(f"{serving.url}/detect", content=png_of(chip), timeout=60)

@@ -1,4 +1,4 @@
-"""The scripts that wait for a GPU run: tiny, on a CPU, so that they are not found broken on the day."""
+"""Scripts that wait for a GPU run tiny on a CPU; what another chooses parameters by, by hand."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+import shapely
+
 from pavemap.training.registry import default_model
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.py"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+SCRIPT = BENCHMARKS / "gpu.py"
 
 
 def test_the_gpu_script_runs_dry() -> None:
@@ -27,3 +32,29 @@ def test_the_gpu_script_runs_dry() -> None:
     assert all(row["with_copies_mpx_per_s"] > 0 for row in detected)
     assert all(row["share_of_matrix_rate"] > 0 for row in detected)
     assert sum("30,000 iterations" in row for row in rows) == 4
+
+
+def test_false_length_counts_as_often_as_on_a_road(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from lengths import Lengths, choice
+
+    def horizontal(y: float, length: float) -> shapely.Geometry:
+        return shapely.LineString([(0, y), (length, y)])
+
+    # 100 px labelled on 10,000 square pixels, of which 80 are found; 20 more are found 50 px away.
+    lengths = Lengths()
+    found = np.array([horizontal(10, 80), horizontal(60, 20)], object)
+    lengths.add(found, np.array([horizontal(10, 100)], object), 10_000)
+    ratio, _, false, missed, f1 = lengths.figures()
+    assert (ratio, false) == pytest.approx((1.0, 20.0))
+    assert missed == pytest.approx(12.0, abs=0.1)  # 20 px, the first 8 of them near enough
+    assert f1 == pytest.approx(2 * 0.8 * 0.88 / 1.68, abs=0.001)
+    # A quarter of that crack to the same ground: false length counts four times.
+    ratio, _, false, missed, _ = lengths.figures(density=0.0025)
+    assert (ratio, false) == pytest.approx((1.6, 80.0))
+    assert missed == pytest.approx(12.0, abs=0.1)
+    # Nearly the best F1, and the truest total.
+    figures = {name: [np.array(row)] for name, row in {
+        "best": (0.90, 0, 0, 0, 0.850), "truest": (1.02, 0, 0, 0, 0.846), "bad": (1.0, 0, 0, 0, 0.8),
+    }.items()}  # fmt: skip
+    assert choice(figures) == "truest"

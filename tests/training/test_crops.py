@@ -54,6 +54,22 @@ def test_sets_are_drawn_by_their_weights() -> None:
     assert (batch.pixels.mean((1, 2, 3)) < 60).mean() == pytest.approx(0.25, abs=0.07)
 
 
+def test_crops_are_taken_near_cracks_as_often_as_told() -> None:
+    image = draw_image(0, height=600, width=600)
+    image.crack[:] = False
+    image.crack[300, 300] = True
+
+    def cracked(share: float) -> float:
+        change = Augmentation(cracked=share)
+        sampler = CropSampler([[image]], weights=[1], crop_px=64, augmentation=change, seed=0)
+        labels = sampler.batch(0, size=200, first=0, last=200).labels
+        return float((labels.max((1, 2)) > 0).mean())
+
+    assert cracked(0.0) < 0.05
+    assert cracked(0.5) == pytest.approx(0.5, abs=0.12)
+    assert cracked(1.0) > 0.9
+
+
 def test_ignored_pixels_weigh_nothing() -> None:
     image = draw_image(0)
     image.ignore[:] = True

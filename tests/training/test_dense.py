@@ -1,5 +1,6 @@
 """Whole images at once give what patch by patch gives, and no pixel depends on anything far away."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import numpy as np
@@ -108,6 +109,16 @@ def test_openvino_computes_what_torch_does(
         found = compiled.logits(chips.numpy())
         assert float(expected.std()) > 0.5
         assert torch.allclose(found, expected, rtol=0, atol=near)
+
+
+def test_threads_may_share_a_compiled_network() -> None:
+    compiled = SurveyOnCpu(lively_survey().float(), channels=3, bf16=False, threads=2)
+    rng = np.random.default_rng(0)
+    chips = [rng.integers(0, 256, (1, 64, 64 + 8 * n, 3), dtype=np.uint8) for n in range(6)]
+    alone = [compiled.logits(chip) for chip in chips]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(compiled.logits, chips * 3))
+    assert all(torch.equal(a, b) for a, b in zip(alone * 3, together, strict=True))
 
 
 @BOTH
