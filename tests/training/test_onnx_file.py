@@ -27,7 +27,7 @@ def test_the_file_gives_the_models_probabilities(name: str, tmp_path: Path) -> N
     file = tmp_path / "model.onnx"
     card = export_onnx(find_model(name), file, tile_px=TILE_PX)
     chip = asphalt(TILE_PX, TILE_PX, seed=3)
-    draw_crack(chip, wandering((60, 70), (190, 200), seed=1))
+    draw_crack(chip, wandering((60, 70), (450, 430), seed=1))
     session = onnxruntime.InferenceSession(file)
     pixels = (chip.transpose(2, 0, 1)[None] / 255.0).astype(np.float32)
     (found,) = session.run(None, {"pixels": np.repeat(pixels, 2, axis=0)})

@@ -1,4 +1,4 @@
-"""The survey network on a CPU, by OpenVINO: faster than torch's own operations, and in less memory."""
+"""The survey network on a CPU, by OpenVINO, which is faster than torch's own operations."""
 
 from __future__ import annotations
 
