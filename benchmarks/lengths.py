@@ -33,7 +33,7 @@ from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import F1_GIVEN_UP, LABELLED, crack_lines
+from pavemap.training.lengths import LABELLED, crack_lines, truest
 from pavemap.training.registry import find_model
 
 Lines = NDArray[np.object_]
@@ -123,12 +123,10 @@ def _far(lines: Lines, others: Lines) -> float:
 def choice(by_set: dict[str, list[NDArray[np.float64]]]) -> str:
     """Return the parameters to take, by their figures on each set."""
     f1 = {name: float(np.mean([figures[4] for figures in sets])) for name, sets in by_set.items()}
-    good = [name for name in f1 if f1[name] >= max(f1.values()) - F1_GIVEN_UP]
-
-    def error(name: str) -> float:
-        return float(np.mean([abs(np.log(max(figures[0], 1e-6))) for figures in by_set[name]]))
-
-    return min(good, key=error)
+    of_sets = zip(*by_set.values(), strict=True)
+    return truest(
+        f1, [dict(zip(by_set, (each[0] for each in figures), strict=True)) for figures in of_sets]
+    )
 
 
 def main() -> None:

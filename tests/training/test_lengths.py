@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.lengths import (
     LABELLED,
-    best_threshold,
     crack_lines,
     found_ratios,
     length_and_area,
     sizes_by_threshold,
+    truest,
 )
 
 
@@ -71,8 +71,8 @@ def test_an_image_is_measured_as_a_survey_of_its_own() -> None:
 def test_the_truest_length_wins_among_nearly_the_best() -> None:
     f1 = {0.3: 0.800, 0.4: 0.898, 0.5: 0.900, 0.6: 0.896}
     ratios = [{0.3: 1.0, 0.4: 1.3, 0.5: 1.1, 0.6: 0.96}, {0.3: 1.0, 0.4: 1.2, 0.5: 1.1, 0.6: 1.02}]
-    assert best_threshold(f1, ratios) == 0.6
-    assert best_threshold(f1, [{**ratios[0], 0.4: 1.0}, {**ratios[1], 0.4: 1.0}]) == 0.4
+    assert truest(f1, ratios) == 0.6
+    assert truest(f1, [{**ratios[0], 0.4: 1.0}, {**ratios[1], 0.4: 1.0}]) == 0.4
 
 
 def test_a_curved_crack_keeps_its_length_at_its_threshold() -> None:

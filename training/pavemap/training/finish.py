@@ -26,7 +26,7 @@ from pavemap.training.datasets import LabelledImage, list_pairs
 from pavemap.training.dense import dense_form
 from pavemap.training.evaluate import counts_by_threshold, detected, evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import Sizes, best_threshold, found_ratios, sizes_by_threshold
+from pavemap.training.lengths import Sizes, found_ratios, sizes_by_threshold, truest
 from pavemap.training.manifest import MANIFEST_FILE
 from pavemap.training.metrics import THRESHOLDS, Counts
 from pavemap.training.rewritten import rewritten
@@ -131,7 +131,7 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     curve = threshold_curve([[look.counts for look in some] for some in looks])
     ratios = [found_ratios([look.sizes for look in some], thresholds=THRESHOLDS) for some in looks]
     lengths, areas = zip(*ratios, strict=True)
-    best = best_threshold(curve, [*lengths, *areas])
+    best = truest(curve, [*lengths, *areas])
     metrics = {
         "validation": [_scores(model, source, best) for source in sets],
         "validation_mean_f1": round(curve[best], 4),

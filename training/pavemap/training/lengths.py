@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from affine import Affine
@@ -22,6 +22,8 @@ LABELLED = VectorizeParams()
 
 BEYOND_PX = 32
 """Ground without cracks around an image: what short lines a survey drops at its own edge go here too."""
+
+Key = TypeVar("Key")
 
 Sizes = NDArray[np.float64]
 """Metres and square metres of an image's lines (1 + T, 2): labelled, then found at each of T thresholds."""
@@ -76,16 +78,16 @@ def found_ratios(
     return lengths, areas
 
 
-def best_threshold(f1: Mapping[float, float], ratios: Sequence[Mapping[float, float]]) -> float:
-    """The threshold with the truest lengths and areas among those whose F1 is nearly the best.
+def truest(f1: Mapping[Key, float], ratios: Sequence[Mapping[Key, float]]) -> Key:
+    """The threshold, or whatever is compared, with the truest sizes of those whose F1 is nearly the best.
 
-    Truest: the least mean over `ratios` (of each set its lengths' and its areas') of
+    Truest: the least mean over `ratios` (of each set its lengths', or its lengths' and its areas') of
     |log(found / labelled)|. Every set weighs the same.
     """
-    good = [threshold for threshold in f1 if f1[threshold] >= max(f1.values()) - F1_GIVEN_UP]
+    good = [key for key in f1 if f1[key] >= max(f1.values()) - F1_GIVEN_UP]
 
-    def error(threshold: float) -> float:
-        logs = [abs(float(np.log(max(ratio[threshold], 1e-6)))) for ratio in ratios]
+    def error(key: Key) -> float:
+        logs = [abs(float(np.log(max(ratio[key], 1e-6)))) for ratio in ratios]
         return float(np.mean(logs))
 
     return min(good, key=error)

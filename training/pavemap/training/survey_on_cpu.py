@@ -61,6 +61,7 @@ def _converted(network: nn.Module, example: Tensor) -> openvino.Model:
         # Deprecated for torch's own use; OpenVINO reads what torch.export makes ten times more slowly.
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = cast(Any, torch.jit).trace(network, example, check_trace=False)
-    decoder = TorchScriptPythonDecoder(traced, skip_freeze=True)  # kept by nothing but this name
+    # A name of its own: what is loaded needs the decoder, and doesn't keep it.
+    decoder = TorchScriptPythonDecoder(traced, skip_freeze=True)
     frontend = FrontEndManager().load_by_framework("pytorch")
     return frontend.convert(frontend.load(decoder))
