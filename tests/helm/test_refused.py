@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,37 @@ WRONG: dict[str, tuple[Install, str]] = {
         GPU.with_values("serving.detectors.max=9"),
         "raise serving.gpu.maxReplicas",
     ),
+    "Detectors of more GPUs than a node has": (
+        GPU.with_values("serving.detectors.gpus=2"),
+        "lower serving.detectors.gpus",
+    ),
+    "Detectors that share no GPU evenly": (
+        replace(
+            GPU.with_values("serving.detectors.max=3", "serving.gpu.maxReplicas=2"),
+            more=("--set-json", "serving.detectors.gpus=0.6"),
+        ),
+        "lower serving.detectors.max",
+    ),
+    "Detectors that want CPUs beside GPUs": (
+        GPU.with_values("serving.args.detector_cpus=1"),
+        "leave it out",
+    ),
+    "Detectors of many CPUs": (
+        NORM.with_values("serving.cpu.maxReplicas=1", "serving.args.detector_cpus=4"),
+        "serving books 5 CPUs",
+    ),
+    "a Detector that fits no node": (
+        NORM.with_values("serving.args.detector_cpus=5"),
+        "lower detector_cpus",
+    ),
+    "a Surveyor that fits no node": (
+        NORM.with_values("serving.cpu.rayCpus=1", "serving.args.surveyor_cpus=2"),
+        "lower surveyor_cpus",
+    ),
+    "trainings of the serving cluster on one node": (
+        NORM.with_values("training.backend=ray", "training.volume.accessMode=ReadWriteOnce"),
+        "on every node of the serving cluster",
+    ),
     "a password without Redis": (
         NORM.with_values("serving.faultTolerance.existingSecret=redis"),
         "name your Redis",
@@ -103,6 +135,12 @@ def test_it_is_refused_with_advice(install: Install, advice: str) -> None:
     done = template(install)
     assert done.returncode != 0
     assert advice in done.stderr
+
+
+def test_a_service_without_surveyors_needs_no_room_for_them() -> None:
+    values = ("serving.args.surveyor_replicas=0", "serving.cpu.maxReplicas=1")
+    done = template(NORM.with_values(*values, "serving.cpu.rayCpus=1"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_value_is_described_and_none_other_is_taken() -> None:

@@ -82,6 +82,28 @@ def tiff(bands: int, *, block: int | None = None, size: int = 16) -> bytes:
         return bytes(file.read())
 
 
+def test_numbers_of_colours_and_inverted_tones_are_no_light() -> None:
+    grey = np.full((1, 16, 16), 1, np.uint8)
+    profile = {"count": 1, "width": 16, "height": 16, "dtype": "uint8"}
+    with MemoryFile() as file:
+        with file.open(driver="PNG", photometric="palette", **profile) as target:
+            target.write_colormap(1, {0: (30, 30, 30), 1: (150, 150, 150)})
+            target.write(grey)
+        with pytest.raises(BadInput, match="palette"):
+            decode_chip(bytes(file.read()), max_px=MAX_PX)
+    with MemoryFile() as file:
+        with file.open(driver="GTiff", photometric="miniswhite", **profile) as target:
+            target.write(grey)
+        with pytest.raises(BadInput, match="inverted"):
+            decode_chip(bytes(file.read()), max_px=MAX_PX)
+
+
+def test_an_array_of_a_negative_size_is_refused(pixels: Array) -> None:
+    body = npy(pixels[:2, :2, :1]).replace(b"(2, 2, 1)", b"(-2,-2,1)")
+    with pytest.raises(BadInput, match="-2"):
+        decode_chip(body, max_px=MAX_PX)
+
+
 def test_what_would_be_unpacked_is_bounded_not_only_what_would_be_kept() -> None:
     tracemalloc.start()
     with pytest.raises(BadInput, match="500 bands"):

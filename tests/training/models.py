@@ -22,10 +22,11 @@ def write_model_folder(
     learnt: bool = False,
     data: Sequence[str] = (),
     threshold: float = 0.5,
+    seed: int = 0,
 ) -> Path:
-    """A valid model folder with weights of a fixed seed; `learnt`: its context says something, too."""
+    """A valid model folder with weights of a seed; `learnt`: its context says something, too."""
     folder.mkdir(parents=True)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = build_network(architecture, arguments or {}, channels=channels)
     if architecture == "survey-unet":  # a fresh one says "sound" everywhere
         torch.nn.init.normal_(network.get_submodule("head").get_parameter("weight"))

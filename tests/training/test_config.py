@@ -35,6 +35,9 @@ def test_the_defaults_are_the_papers() -> None:
         ({"architecture": "vgg"}, "architecture"),
         ({"loss": "tolerant", "architecture_args": {"context": False}}, "context = true"),
         ({"loss": "tolerant", "architecture_args": {"size": 3}}, "size of 5"),
+        ({"augmentation": {"light": 0.5, "noise": 0.1}}, "not by light, noise"),
+        ({"tests": [{"folder": "north/labels"}, {"folder": "south/labels"}]}, "tests .* labels"),
+        ({"validation": [{"folder": "a/set"}, {"folder": "a/set"}]}, "validation .* set"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
@@ -77,6 +80,20 @@ def test_an_unknown_network_argument_is_refused(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set")
     config = parse_config(settings(data=[{"folder": folder}], architecture_args={"depth": 9}))
     with pytest.raises(BadTrainingConfig, match="no argument depth"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    "vectorize", [{"min_lenght_m": 0.3}, {"sure_threshold": 7.0}, {"min_length_m": None}]
+)
+def test_parameters_of_the_vectoriser_are_checked_before_a_training(
+    tmp_path: Path, vectorize: dict[str, float | None]
+) -> None:
+    folder = write_set(tmp_path / "set")
+    config = parse_config(
+        settings(output=tmp_path / "out", data=[{"folder": folder}], vectorize=vectorize)
+    )
+    with pytest.raises(BadTrainingConfig, match="vectorize can't be used"):
         check(config)
 
 

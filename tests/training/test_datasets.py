@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import check_sources, list_pairs, read_pair, read_source
+from pavemap.training.datasets import check_sources, fingerprint, list_pairs, read_pair, read_source
 from pavemap.training.errors import BadTrainingData
 from training.drawing import draw_image, write_png, write_set
 
@@ -54,6 +54,27 @@ def test_crack_and_ignore_values_of_a_mask_with_many_classes(folder: Path) -> No
     image = read_pair(list_pairs(source)[0], source)
     assert np.flatnonzero(image.crack[:, 0]).tolist() == [10]
     assert np.flatnonzero(image.ignore[:, 0]).tolist() == [30]
+
+
+def test_what_is_to_be_ignored_is_no_crack_however_bright_its_value(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set")
+    mask = np.zeros((96, 128), np.uint8)
+    mask[10], mask[20:24] = 255, 128
+    write_png(folder / "masks" / "000.png", mask)
+    image = read_source(DataSource(folder=folder, ignore_values=(128,)))[0]
+    assert image.crack.sum() == 128
+    assert image.crack[10].all()
+    assert image.ignore.sum() == 4 * 128
+
+
+def test_the_fingerprint_of_a_set_is_of_what_is_in_it_not_of_where_it_lies(folder: Path) -> None:
+    before = fingerprint([DataSource(folder=folder)])
+    moved = folder.rename(folder.with_name("elsewhere"))
+    assert fingerprint([DataSource(folder=moved, weight=3.0)]) == before
+    assert fingerprint([DataSource(folder=moved, inverted=True)]) != before
+    assert fingerprint([DataSource(folder=moved, list="test")]) != before
+    write_png(moved / "masks" / "000.png", np.zeros((96, 128), np.uint8))
+    assert fingerprint([DataSource(folder=moved)]) != before
 
 
 def test_left_out_images_and_the_others_are_a_partition(folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,11 +20,13 @@ from pavemap.training.card import ModelCard, read_card, write_card
 from pavemap.training.checkpoint import STATE
 from pavemap.training.config import DataSource, parse_config
 from pavemap.training.datasets import LabelledImage, read_source
+from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.finish import validated, write_model
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import LABELLED, crack_lines, length_and_area
 from pavemap.training.metrics import THRESHOLDS, count, mean_score
 from pavemap.training.registry import find_model
+from pavemap.training.validate import validate
 from training.drawing import write_png, write_set
 from training.models import write_model_folder
 
@@ -125,3 +128,29 @@ def test_a_model_takes_the_place_of_the_former(tmp_path: Path) -> None:
     card = write_model(config, checkpoint, tmp_path / "out" / "model")
     assert read_card(tmp_path / "out" / "model") == card
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"]
+
+
+def test_a_model_is_validated_anew_and_its_weights_stay(
+    tmp_path: Path, sets: list[DataSource]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(find_model("survey-unet"), folder)
+    before = read_card(folder)
+    file = tmp_path / "again.json"
+    settings: dict[str, Any] = {
+        "name": "again",
+        "output": "out",
+        "data": [{"folder": "many"}],
+        "validation": [{"folder": "few", "ignore_values": [IGNORED]}],
+    }
+    file.write_text(json.dumps(settings))
+    with pytest.raises(BadTrainingConfig, match="add \\[\\[tests\\]\\]"):
+        validate(folder, file)
+    assert read_card(folder) == before
+    file.write_text(json.dumps({**settings, "tests": [{"folder": "many"}]}))
+    card = validate(folder, file)
+    assert card == read_card(folder)
+    assert (card.digest, card.limits) == (before.digest, before.limits)
+    assert [score["data"] for score in card.metrics["validation"]] == ["few"]
+    assert [score["data"] for score in card.metrics["tests"]] == ["many"]
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "weights.safetensors"]

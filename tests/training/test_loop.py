@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from pavemap.training.checkpoint import (
     update_average,
 )
 from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.datasets import fingerprint
 from pavemap.training.errors import TrainingFailed
 from pavemap.training.loop import Staged, append_line, learning_rate, make_optimizer, train_step
 from pavemap.training.shares import Share
@@ -88,6 +91,22 @@ def test_a_checkpoint_of_another_network_is_refused(config: TrainConfig, tmp_pat
     other = fresh(config.model_copy(update={"architecture_args": {"size": 3}}))
     with pytest.raises(TrainingFailed, match="doesn't fit this configuration"):
         other.restore(tmp_path / "saved", device=CPU)
+
+
+def test_a_checkpoint_that_other_images_taught_is_refused(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    def of_now() -> Progress:
+        return replace(fresh(config), data=fingerprint(config.data))
+
+    of_now().save(tmp_path / "saved")
+    of_now().restore(tmp_path / "saved", device=CPU)
+    fresh(config).save(tmp_path / "older")  # a checkpoint that says nothing of its images
+    shutil.rmtree(tmp_path / "set")
+    write_set(tmp_path / "set", count=5)
+    of_now().restore(tmp_path / "older", device=CPU)
+    with pytest.raises(TrainingFailed, match=r"training sets have changed.*another name"):
+        of_now().restore(tmp_path / "saved", device=CPU)
 
 
 def test_an_interrupted_save_leaves_nothing(

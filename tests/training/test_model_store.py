@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +14,7 @@ from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.model_versions import ModelRow, add_model, get_model
+from pavemap.training import model_store
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
@@ -66,6 +68,25 @@ def test_weights_that_do_not_fit_their_card_are_not_stored(
         register(connection, folder, store=store)
     with pytest.raises(NotFound):
         store.folder(read_card(folder).model_id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vectorize": {"min_lenght_m": 0.3}}, "min_lenght_m"),
+        ({"vectorize": {"min_length_m": None}}, "vectorize"),
+        ({"vectorize": {"sure_threshold": 7}}, "vectorize"),
+        ({"architecture": "survey-unet3"}, "survey-unet3"),
+    ],
+)
+def test_a_card_that_no_survey_could_use_is_not_registered(
+    store: ModelStore, engine: Engine, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    write_card(read_card(folder).model_copy(update=changes), folder)
+    with pytest.raises(BadModel, match=message), database(engine) as connection:
+        register(connection, folder, store=store)
+    assert not (tmp_path / "storage" / "models").exists()
 
 
 def test_the_card_of_a_version_stays_as_surveys_know_it(
@@ -154,14 +175,34 @@ def test_the_card_of_a_newer_package_takes_the_place_of_the_former_everywhere(
     assert read_card(stored(tmp_path, row.id)) == newer
 
 
-def test_a_shipped_model_is_known_without_being_stored(
-    store: ModelStore, engine: Engine, tmp_path: Path
+def test_a_shipped_model_is_found_when_a_newer_package_has_it_no_more(
+    store: ModelStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database(engine) as connection:
         row = register_shipped(connection, default_model(), store=store)
         assert register_shipped(connection, default_model(), store=store) == row
-        assert row.uri == f"shipped:{default_model().name}"
-    assert not stored(tmp_path, row.id).exists()
+    assert store.folder(row.id) == default_model()
+    monkeypatch.setattr(model_store, "shipped", list)
+    kept = store.folder(row.id)
+    assert kept != default_model()
+    assert CrackModel.load(kept).card == default_card()
+
+
+def test_a_shipped_model_that_an_older_package_left_unstored_is_stored(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    card = default_card()
+    with database(engine) as connection:
+        add_model(
+            connection,
+            name=card.name,
+            digest=card.digest,
+            card=card.model_dump(mode="json"),
+            uri=f"shipped:{default_model().name}",
+        )
+        row = register_shipped(connection, default_model(), store=store)
+        assert row.uri == f"storage:models/{card.model_id}"
+    assert read_card(stored(tmp_path, row.id)) == card
 
 
 def test_a_copy_follows_the_card_in_storage(
@@ -171,7 +212,7 @@ def test_a_copy_follows_the_card_in_storage(
     with database(engine) as connection:
         row = register(connection, folder, store=store)
     assert read_card(store.folder(row.id)).threshold == 0.5
-    store.replace_card(read_card(folder).model_copy(update={"threshold": 0.7}))
+    store.complete(folder, read_card(folder).model_copy(update={"threshold": 0.7}))
     assert read_card(store.folder(row.id)).threshold == 0.7
 
 

@@ -101,6 +101,58 @@ def test_a_run_that_failed_and_goes_on_is_one_run(
     assert json.loads((settings.output / RUN_FILE).read_text())["run"] == run.info.run_id
 
 
+def test_a_run_that_goes_on_with_other_settings_keeps_its_first_and_tells_the_later_ones(
+    uri: str, tmp_path: Path
+) -> None:
+    for iterations, at in ((1000, 10), (2000, 20)):
+        with Tracking(config(tmp_path, iterations=iterations), uri=uri) as told:
+            told.progress(point(at))
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["iterations"] == "1000"
+    assert run.data.tags["pavemap.later.iterations"] == "2000"
+    assert run.data.metrics["loss"] == 0.5
+
+
+def test_names_that_mlflow_does_not_take_are_changed(uri: str, tmp_path: Path) -> None:
+    card = read_card(write_model_folder(tmp_path / "model"))
+    score = {"data": "ring (2026), Mai/süd", "mean": {"precision": 0.9, "recall": 0.7, "f1": 0.8}}
+    with Tracking(config(tmp_path), uri=uri) as told:
+        told.finished(card.model_copy(update={"metrics": {"tests": [score]}}))
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["tests/ring _2026__ Mai/s_d/f1"] == 0.8
+
+
+def test_a_report_that_is_refused_for_good_holds_up_no_other(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracking, "metric_name", lambda text: f"{text}, not allowed")
+    card = read_card(write_model_folder(tmp_path / "model"))
+    score = {"data": "town", "mean": {"precision": 0.9, "recall": 0.7, "f1": 0.8}}
+    with Tracking(config(tmp_path), uri=uri) as told:
+        told.finished(card.model_copy(update={"metrics": {"tests": [score]}}))
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["pavemap.model"] == card.model_id
+    assert "reports refused" in caplog.text
+
+
+def test_a_run_that_was_deleted_on_the_server_begins_anew(uri: str, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    settings = config(tmp_path)
+    with Tracking(settings, uri=uri) as told:
+        told.progress(point(10))
+    (former,) = runs(uri)
+    MlflowClient(tracking_uri=uri).delete_run(former.info.run_id)
+    with Tracking(settings, uri=uri) as told:
+        told.progress(point(20))
+    (run,) = runs(uri)
+    assert run.info.run_id != former.info.run_id
+    assert run.data.metrics["loss"] == 0.5
+
+
 def test_a_server_that_is_away_is_waited_for_a_moment_and_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@
 {{- include "pavemap.checkedDatabase" . }}
 {{- include "pavemap.checkedStorage" . }}
 {{- include "pavemap.checkedServing" . }}
+{{- include "pavemap.checkedRoom" . }}
 {{- include "pavemap.checkedRest" . }}
 {{- end }}
 
@@ -47,6 +48,9 @@
 {{- if and (eq $training.backend "kubernetes") (eq $training.volume.accessMode "ReadWriteOnce") (gt (int $training.workers.replicas) 1) }}
 {{- fail "training.volume is ReadWriteOnce, but training.workers.replicas is above 1: workers on other nodes could not reach their checkpoints; set training.volume.accessMode to ReadWriteMany or take one worker" }}
 {{- end }}
+{{- if and (eq $training.backend "ray") (eq $training.volume.accessMode "ReadWriteOnce") (or .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}
+{{- fail "training.volume is ReadWriteOnce, but training.backend is ray, which mounts it on every node of the serving cluster: set training.volume.accessMode to ReadWriteMany, or take serving.cpu.maxReplicas=1 and no GPU group" }}
+{{- end }}
 {{- end }}
 
 {{- define "pavemap.checkedServing" -}}
@@ -64,21 +68,43 @@
 {{- if gt (int $detectors.min) (int $detectors.max) }}
 {{- fail "serving.detectors.min is above max: raise max or lower min" }}
 {{- end }}
-{{- $books := mulf (default 1 $serving.args.surveyor_replicas) (default 1.0 $serving.args.surveyor_cpus) }}
-{{- if $serving.gpu.enabled }}
-{{- $room := mul $serving.gpu.maxReplicas $serving.gpu.gpus }}
-{{- if gt (mulf $detectors.max $detectors.gpus) (float64 $room) }}
+{{- if and $serving.faultTolerance.existingSecret (not $serving.faultTolerance.redisAddress) }}
+{{- fail "serving.faultTolerance.existingSecret is set without redisAddress: name your Redis (redis://host:6379) or leave the Secret out" }}
+{{- end }}
+{{- end }}
+
+{{/* Each actor must fit a node of its group, and all of them the group at its largest. */}}
+{{- define "pavemap.checkedRoom" -}}
+{{- $serving := .Values.serving }}
+{{- $detectors := $serving.detectors }}
+{{- $onGpu := $serving.gpu.enabled }}
+{{- $own := dict "surveyor_replicas" 1 "surveyor_cpus" 1 "detector_cpus" ($onGpu | ternary 0 1) }}
+{{- $args := mergeOverwrite $own (deepCopy $serving.args) }}
+{{- $node := float64 $serving.cpu.rayCpus }}
+{{- if and (gt (int $args.surveyor_replicas) 0) (gt (float64 $args.surveyor_cpus) $node) }}
+{{- fail (printf "serving.args.surveyor_cpus: a Surveyor of %v CPUs fits no node of %v: raise serving.cpu.rayCpus or lower surveyor_cpus" $args.surveyor_cpus $node) }}
+{{- end }}
+{{- $books := mulf $args.surveyor_replicas $args.surveyor_cpus }}
+{{- if $onGpu }}
+{{- if gt (float64 $args.detector_cpus) 0.0 }}
+{{- fail "serving.args.detector_cpus is set, but nodes of the GPU group offer Ray no CPUs, so that no Detector could start: leave it out" }}
+{{- end }}
+{{- if gt (float64 $detectors.gpus) (float64 $serving.gpu.gpus) }}
+{{- fail (printf "serving.detectors.gpus: a Detector of %v GPUs fits no node of %d: raise serving.gpu.gpus or lower serving.detectors.gpus" $detectors.gpus (int $serving.gpu.gpus)) }}
+{{- end }}
+{{- $room := mulf (floor (addf (divf $serving.gpu.gpus $detectors.gpus) 0.000001)) $serving.gpu.maxReplicas }}
+{{- if gt (float64 $detectors.max) $room }}
 {{- fail (printf "serving.detectors: %v Detectors of %v GPUs don't fit into %d nodes of %d: raise serving.gpu.maxReplicas or lower serving.detectors.max" $detectors.max $detectors.gpus (int $serving.gpu.maxReplicas) (int $serving.gpu.gpus)) }}
 {{- end }}
 {{- else }}
-{{- $books = addf $books $detectors.max }}
+{{- if gt (float64 $args.detector_cpus) $node }}
+{{- fail (printf "serving.args.detector_cpus: a Detector of %v CPUs fits no node of %v: raise serving.cpu.rayCpus or lower detector_cpus" $args.detector_cpus $node) }}
+{{- end }}
+{{- $books = addf $books (mulf $detectors.max $args.detector_cpus) }}
 {{- end }}
 {{- $cpus := mul $serving.cpu.maxReplicas $serving.cpu.rayCpus }}
 {{- if gt $books (float64 $cpus) }}
 {{- fail (printf "serving books %v CPUs for Surveyors and Detectors, and serving.cpu has %d (maxReplicas x rayCpus): raise serving.cpu.maxReplicas or rayCpus, or lower serving.args.surveyor_replicas or serving.detectors.max" $books $cpus) }}
-{{- end }}
-{{- if and $serving.faultTolerance.existingSecret (not $serving.faultTolerance.redisAddress) }}
-{{- fail "serving.faultTolerance.existingSecret is set without redisAddress: name your Redis (redis://host:6379) or leave the Secret out" }}
 {{- end }}
 {{- end }}
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pavemap.geo.errors import Conflict
 from pavemap.geo.store import model_versions
 from pavemap.geo.store.model_versions import ModelRow
-from pavemap.geo.store.promotions import PromotionRow, list_promotions, promote, promoted_model
+from pavemap.geo.store.promotions import PromotionRow, last_standing, promote, promoted_model
 from pavemap.training.card import ModelCard, read_card
 from pavemap.training.comparison import compare
 from pavemap.training.model_store import ModelStore, register_shipped
@@ -67,18 +67,22 @@ def promote_model(
 
 
 def take_back(connection: Connection) -> PromotionRow:
-    """Give the last promotion's place back to the version before it. Raises Conflict without one."""
-    latest = list_promotions(connection, limit=1)
-    if not latest or latest[0].former_id is None:
-        raise Conflict("nothing was promoted; the model that ships with pavemap is in use")
-    former = model_versions.get_model(connection, latest[0].former_id)
-    present = model_versions.get_model(connection, latest[0].model_id)
+    """Give the place of the last promotion that still stands back to the version before it.
+
+    Again, it goes further back. Raises Conflict where no promotion is left.
+    """
+    standing = last_standing(connection)
+    if standing is None or standing.former_id is None:
+        raise Conflict("no promotion is left to take back; the first model is in use")
+    former = model_versions.get_model(connection, standing.former_id)
+    present = model_versions.get_model(connection, standing.model_id)
     return promote(
         connection,
         former.id,
         former_id=present.id,
         forced=True,
         comparison=compare(_card(former), _card(present)).to_dict(),
+        takes_back=standing.id,
     )
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
@@ -51,6 +52,7 @@ def decode_chip(body: bytes, *, max_px: int) -> Pixels:
                 _check_blocks(source.block_shapes, max_px=max_px)
                 if any(dtype != "uint8" for dtype in source.dtypes):
                     raise BadInput(f"its pixels are {source.dtypes[0]}; {ADVICE}")
+                _check_tones(source)
                 bands = source.read()
     except RasterioError as exc:
         raise BadInput(f"the picture can't be read, it may be cut off; {ADVICE}") from exc
@@ -76,7 +78,7 @@ def _decode_npy(body: bytes, *, max_px: int) -> Pixels:
         shape, fortran, dtype = read_header(stream)
     except (ValueError, KeyError) as exc:
         raise BadInput(f"the .npy header can't be read; {ADVICE}") from exc
-    if dtype != np.uint8 or len(shape) not in (2, 3):
+    if dtype != np.uint8 or len(shape) not in (2, 3) or min(shape) < 0:
         raise BadInput(f"the array is {shape} of {dtype}; {ADVICE}")
     _check_size(shape[0], shape[1], max_px=max_px)
     data = np.frombuffer(body, np.uint8, offset=stream.tell())
@@ -93,6 +95,17 @@ def _check_size(height: int, width: int, *, max_px: int) -> None:
         )
     if not height * width:
         raise BadInput(f"the picture has no pixels; {ADVICE}")
+
+
+def _check_tones(source: rasterio.DatasetReader) -> None:
+    """Numbers of colours, and inks, are no light."""
+    meaning = source.colorinterp
+    if ColorInterp.palette in meaning:
+        raise BadInput(f"it stores colours by number (a palette); {ADVICE}")
+    if ColorInterp.cyan in meaning:
+        raise BadInput(f"it is in printing colours (CMYK); {ADVICE}")
+    if "MINISWHITE" in source.tags(ns="IMAGE_STRUCTURE"):
+        raise BadInput(f"its tones are inverted (MinIsWhite); {ADVICE}")
 
 
 def _check_bands(bands: int) -> None:

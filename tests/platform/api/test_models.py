@@ -144,6 +144,36 @@ def test_a_better_model_is_promoted_used_and_taken_back(
     assert [row["model_id"] for row in history] == [shipped_id, sent["id"]]
 
 
+def test_taking_back_again_goes_further_back_and_never_forth(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    def sent(name: str, seed: int) -> str:
+        folder = write_model_folder(tmp_path / name, seed=seed)
+        pack_model(folder, tmp_path / f"{name}.zip")
+        return str(send(client, (tmp_path / f"{name}.zip").read_bytes())["id"])
+
+    def promote(model: str) -> None:
+        answer = client.post(f"{MODELS}/{model}/promote", json={"force": True})
+        assert answer.status_code == 200, answer.text
+
+    def take_back() -> list[str]:
+        answer = client.delete(f"{MODELS}/promotions/latest")
+        assert answer.status_code == 200, answer.text
+        return in_use(client)
+
+    shipped_id = default_card().model_id
+    first, second = sent("first", 1), sent("second", 2)
+    promote(first)
+    promote(second)
+    assert take_back() == [first]
+    promote(second)
+    assert take_back() == [first]
+    assert take_back() == [shipped_id]
+    left = client.delete(f"{MODELS}/promotions/latest")
+    assert left.status_code == 409
+    assert in_use(client) == [shipped_id]
+
+
 @pytest.mark.parametrize("f1", [0.01, None], ids=["worse", "not scored"])
 def test_what_is_not_shown_to_be_better_must_be_forced(
     client: httpx.Client, tmp_path: Path, f1: float | None

@@ -63,7 +63,8 @@ def sampler_of(
     """
     if isinstance(network, FanNet) and config.loss != "tolerant":
         return PatchSampler(
-            [image for images in sets for image in images],
+            sets,
+            weights=[source.weight for source in config.data],
             before_px=network.before_px,
             after_px=network.after_px,
             size=network.size,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pavemap.geo.errors import BadInput
+from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.errors import BadModel
 
 CARD_FILE = "card.json"
@@ -59,6 +62,14 @@ class ModelCard(BaseModel):
     def model_id(self) -> str:
         """The model version's name in the database: '<name>-<first 8 of the digest>'."""
         return f"{self.name}-{self.digest[:8]}"
+
+
+def check_vectorize(values: Mapping[str, Any], *, threshold: float) -> None:
+    """Raise BadModel where a card's parameters of the vectoriser would fail a survey."""
+    try:
+        VectorizeParams.from_dict({**values, "threshold": threshold})
+    except (BadInput, TypeError) as exc:
+        raise BadModel(f"vectorize can't be used: {exc}.") from exc
 
 
 def read_card(path: Path) -> ModelCard:

@@ -31,6 +31,8 @@ class Progress:
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor] | None
     iteration: int = 0
+    data: str = ""
+    """Fingerprint of the training sets (`datasets.fingerprint`); empty where it is not looked at."""
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: into a temporary folder first, then renamed, so it is whole or absent."""
@@ -44,15 +46,22 @@ class Progress:
                 {"optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()},
                 temporary / OPTIMIZER,
             )
-            (temporary / STATE).write_text(json.dumps({"iteration": self.iteration}))
+            state = {"iteration": self.iteration, "data": self.data}
+            (temporary / STATE).write_text(json.dumps(state))
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def restore(self, folder: Path, *, device: torch.device) -> None:
-        """Go on from a checkpoint. Raises TrainingFailed when it doesn't fit the configuration."""
+        """Go on from a checkpoint.
+
+        Raises TrainingFailed when it doesn't fit the configuration, or was taught by other images.
+        """
         try:
             state = json.loads((folder / STATE).read_text())
+            taught_by = state.get("data")
+            if taught_by and self.data and taught_by != self.data:
+                raise ValueError("the training sets have changed since it was written")
             self.network.load_state_dict(load_file(folder / WEIGHTS, device=str(device)))
             saved: dict[str, Any] = torch.load(
                 folder / OPTIMIZER, map_location=device, weights_only=True

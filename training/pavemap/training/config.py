@@ -73,6 +73,9 @@ class Augmentation(BaseModel):
     distractors: float = Field(
         default=0.0, ge=0, le=1, description="share of crops with joints, paint and stains drawn in"
     )
+    drawn_cracks: float = Field(
+        default=0.0, ge=0, le=1, description="share of crops with cracks drawn in, and labelled"
+    )
     cracked: float = Field(
         default=0.75, ge=0, le=1, description="share of crops that are taken near a crack"
     )
@@ -156,6 +159,8 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        _told_apart("validation", self.validation)
+        _told_apart("tests", self.tests)
         if self.batch_size % self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} can't be shared equally by {self.workers} workers; "
@@ -173,6 +178,13 @@ class TrainConfig(BaseModel):
                 "the tolerant loss is of maps; the paper's network makes them with context = true and a "
                 "size of 5 or more"
             )
+        if self.architecture == "fan2018" and self.loss != "tolerant":
+            unused = self.augmentation.model_dump(exclude_defaults=True, exclude={"flips"})
+            if unused:
+                raise ValueError(
+                    f"patches are changed by flips alone, not by {', '.join(sorted(unused))}; those are "
+                    "for crops, by loss = 'tolerant' or another architecture"
+                )
         if self.start_share and self.start_from is None:
             raise ValueError(
                 "start_share is of the weights that start_from names; name a model there"
@@ -180,6 +192,17 @@ class TrainConfig(BaseModel):
         if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
             raise ValueError("gsd_m must lie inside gsd_range_m")
         return self
+
+
+def _told_apart(kind: str, sources: tuple[DataSource, ...]) -> None:
+    """Scores are kept by the name of their set."""
+    labels = [source.label for source in sources]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ValueError(
+            f"{kind} has more than one set called {', '.join(twice)}; scores are kept by that name, "
+            "so give their folders different ones"
+        )
 
 
 def parse_config(values: dict[str, Any]) -> TrainConfig:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pavemap.training.config import Augmentation
 from pavemap.training.datasets import LabelledImage
 from pavemap.training.distractors import with_distractors
+from pavemap.training.drawn_cracks import with_crack
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.lighting import relit
 from pavemap.training.samples import Batch
@@ -67,6 +68,8 @@ class CropSampler:
         if image.ignore.any():
             weights[self._warped(image.ignore.astype(np.float32), place) > 0.25] = 0
         pixels = pixels.astype(np.uint8)
+        if self._change.drawn_cracks and rng.random() < self._change.drawn_cracks:
+            pixels, labels = with_crack(rng, pixels, labels)
         if self._change.distractors and rng.random() < self._change.distractors:
             pixels, weights = with_distractors(rng, pixels, labels, weights)
         return relit(rng, pixels, self._change), labels, weights

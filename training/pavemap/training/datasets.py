@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,6 +24,7 @@ from pavemap.training.manifest import (
     read_manifest,
 )
 
+CODING = {"inverted", "crack_values", "ignore_values"}  # of masks, in a DataSource
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 
@@ -96,11 +98,12 @@ def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledI
             f"{pair.mask} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is "
             f"{pixels.shape[1]}x{pixels.shape[0]}; they must match."
         )
+    ignore = np.isin(mask, source.ignore_values or pair.ignore_values)
     return LabelledImage(
         name=pair.name,
         pixels=np.ascontiguousarray(pixels),
-        crack=crack_of(mask, source),
-        ignore=np.isin(mask, source.ignore_values or pair.ignore_values),
+        crack=crack_of(mask, source) & ~ignore,
+        ignore=ignore,
     )
 
 
@@ -114,6 +117,22 @@ def crack_of(mask: NDArray[np.uint8], source: DataSource) -> NDArray[np.bool_]:
 def read_source(source: DataSource, *, channels: int = 3) -> list[LabelledImage]:
     """Every labelled image of a source."""
     return [read_pair(pair, source, channels=channels) for pair in list_pairs(source)]
+
+
+def fingerprint(sources: Iterable[DataSource]) -> str:
+    """SHA-256 of what sets are made of: names and sizes of their files, manifests, codings of masks.
+
+    Where a set lies is no part of it, nor how often it is drawn from.
+    """
+    found = sha256()
+    for source in sources:
+        coding = source.model_dump(mode="json", include=CODING)
+        found.update(json.dumps(coding, sort_keys=True).encode())
+        for pair in list_pairs(source):
+            sizes = [file.stat().st_size for file in (pair.image, pair.mask)]
+            told = [] if pair.told is None else [pair.told.image.sha256, pair.told.mask.sha256]
+            found.update(json.dumps([pair.name, sizes, told]).encode())
+    return found.hexdigest()
 
 
 def check_sources(sources: Iterable[DataSource]) -> int:

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.training.metrics import TOLERANCE_PX, within
-
-Field = NDArray[np.float32]  # (H, W)
+from pavemap.training.strokes import Field, axes, band, course, extent, log_uniform, smooth, step
 
 HIDDEN = 0.3  # where a distractor covers more than this of a crack, that pixel teaches nothing
 MOST = 3  # distractors in a crop
-COURSE_PX = 40.0  # between the bends of a line that is not quite straight
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def hidden(covered: Field, crack: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _joint(rng: np.random.Generator, crop: _Crop) -> None:
     """A joint or a saw cut, open or sealed: of even width, straight, often along the image's axes."""
-    angle, width_px = _angle(rng), _log_uniform(rng, 1.5, 16)
+    angle, width_px = _angle(rng), log_uniform(rng, 1.5, 16)
     soft_px, ragged_px = rng.uniform(0.3, 1.5), rng.uniform(0, 0.8)
     sealed, depth = rng.random() < 0.4, rng.uniform(0.35, 0.85)
     colour = _colour(
@@ -91,14 +87,14 @@ def _joint(rng: np.random.Generator, crop: _Crop) -> None:
     )
     wear = _worn(rng, crop.side_px, rng.uniform(0, 0.5)) if rng.random() < 0.4 else None
     for turn in (0.0, np.pi / 2) if rng.random() < 0.25 else (0.0,):
-        across, along = _axes(rng, crop.side_px, angle + turn)
-        across = across + ragged_px * _course(rng, along)
-        alpha = _band(across, width_px, soft_px) * _extent(rng, along, whole=0.8)
+        across, along = axes(rng, crop.side_px, angle + turn)
+        across = across + ragged_px * course(rng, along, finest_px=3, coarsest_px=48, roughness=0.3)
+        alpha = band(across, width_px, soft_px) * extent(rng, along, whole=0.8)
         if wear is not None:
             alpha = alpha * wear
         if rng.random() < 0.3:  # broken edges catch the light
             crop.darkened(
-                _band(across, width_px + 4, 1.0) - _band(across, width_px, 1.0),
+                band(across, width_px + 4, 1.0) - band(across, width_px, 1.0),
                 rng.uniform(1.05, 1.3),
             )
         if sealed:
@@ -110,9 +106,9 @@ def _joint(rng: np.random.Generator, crop: _Crop) -> None:
 
 def _marking(rng: np.random.Generator, crop: _Crop) -> None:
     """A band of worn paint, white or yellow, that may end in the crop."""
-    across, along = _axes(rng, crop.side_px, _angle(rng))
-    width_px, extent = rng.uniform(15, 120), _extent(rng, along, whole=0.6)
-    alpha = _band(across, width_px, rng.uniform(0.4, 2)) * extent
+    across, along = axes(rng, crop.side_px, _angle(rng))
+    width_px, reach = rng.uniform(15, 120), extent(rng, along, whole=0.6)
+    alpha = band(across, width_px, rng.uniform(0.4, 2)) * reach
     alpha = (
         alpha * _worn(rng, crop.side_px, rng.uniform(0, 0.6)) * np.float32(rng.uniform(0.5, 0.95))
     )
@@ -120,19 +116,20 @@ def _marking(rng: np.random.Generator, crop: _Crop) -> None:
     if rng.random() < 0.25 and len(paint) == 3:
         paint = paint * np.array([1, 0.8, 0.35], np.float32)
     if rng.random() < 0.4:  # dirt along its edge
-        rim = _step(across, rng.uniform(0.5, 3)) if rng.random() < 0.5 else np.ones_like(alpha)
-        rim = rim * _band(across, width_px + _log_uniform(rng, 3, 20), rng.uniform(0.7, 3))
-        crop.darkened(rim * extent, rng.uniform(0.5, 0.9))
+        rim = step(across, rng.uniform(0.5, 3)) if rng.random() < 0.5 else np.ones_like(alpha)
+        rim = rim * band(across, width_px + log_uniform(rng, 3, 20), rng.uniform(0.7, 3))
+        crop.darkened(rim * reach, rng.uniform(0.5, 0.9))
     crop.painted(alpha, paint)
     crop.hides(alpha)
 
 
 def _sealed_crack(rng: np.random.Generator, crop: _Crop) -> None:
     """A band of bitumen over a crack, along its winding course: even, dark, of a hand's width."""
-    across, along = _axes(rng, crop.side_px, _angle(rng))
-    across = across + rng.uniform(1, 12) * _course(rng, along)
-    alpha = _band(across, _log_uniform(rng, 12, 80), rng.uniform(0.5, 3))
-    alpha = alpha * _extent(rng, along, whole=0.7)
+    across, along = axes(rng, crop.side_px, _angle(rng))
+    across = across + rng.uniform(1, 20) * course(rng, along, finest_px=25, coarsest_px=200)
+    uneven = 1 + rng.uniform(0, 0.15) * course(rng, along, finest_px=10, coarsest_px=80)
+    alpha = band(across, log_uniform(rng, 16, 80) * uneven, rng.uniform(0.5, 3))
+    alpha = alpha * extent(rng, along, whole=0.7)
     if rng.random() < 0.3:
         alpha = alpha * _worn(rng, crop.side_px, rng.uniform(0, 0.3))
     bitumen = _colour(rng, 15, 75, channels=crop.light.shape[2])
@@ -142,38 +139,39 @@ def _sealed_crack(rng: np.random.Generator, crop: _Crop) -> None:
 
 def _patch(rng: np.random.Generator, crop: _Crop) -> None:
     """Newer or older surface beside a straight seam; a box where it has an end."""
-    across, along = _axes(rng, crop.side_px, _angle(rng))
-    across = across + rng.uniform(0, 3) * _course(rng, along)
-    inside = _step(across, rng.uniform(0.4, 3)) * _extent(rng, along, whole=0.5)
+    across, along = axes(rng, crop.side_px, _angle(rng))
+    across = across + rng.uniform(0, 3) * course(
+        rng, along, finest_px=3, coarsest_px=96, roughness=0.5
+    )
+    inside = step(across, rng.uniform(0.4, 3)) * extent(rng, along, whole=0.5)
     crop.darkened(inside, rng.uniform(0.65, 1.25))
     if rng.random() < 0.5:
-        seam = _band(across, _log_uniform(rng, 1.5, 6), 0.7) * inside.max()
+        seam = band(across, log_uniform(rng, 1.5, 6), 0.7) * inside.max()
         crop.darkened(seam, rng.uniform(0.5, 0.9))
         crop.hides(seam)
 
 
 def _stain(rng: np.random.Generator, crop: _Crop) -> None:
     """Oil, rubber or damp: dark, round or drawn out, with soft and uneven edges."""
-    across, along = _axes(rng, crop.side_px, rng.uniform(0, np.pi))
+    across, along = axes(rng, crop.side_px, rng.uniform(0, np.pi))
     size_px = rng.uniform(8, 60)
     far = np.hypot(across, (along - along.mean()) / rng.uniform(1, 8)) / size_px
-    far = far + 0.4 * _smooth(rng, crop.side_px, rng.uniform(6, 25))
-    crop.darkened(_step(1 - far, rng.uniform(0.05, 0.4)), rng.uniform(0.45, 0.9))
+    far = far + 0.4 * smooth(rng, crop.side_px, rng.uniform(6, 25))
+    crop.darkened(step(1 - far, rng.uniform(0.05, 0.4)), rng.uniform(0.45, 0.9))
 
 
 def _shadow_of_a_pole(rng: np.random.Generator, crop: _Crop) -> None:
     """A band of shade with soft edges: of a pole, a wire, a rail."""
-    across, _ = _axes(rng, crop.side_px, rng.uniform(0, np.pi))
-    crop.darkened(
-        _band(across, _log_uniform(rng, 3, 40), rng.uniform(0.8, 5)), rng.uniform(0.4, 0.8)
-    )
+    across, _ = axes(rng, crop.side_px, rng.uniform(0, np.pi))
+    crop.darkened(band(across, log_uniform(rng, 3, 40), rng.uniform(0.8, 5)), rng.uniform(0.4, 0.8))
 
 
 def _tining(rng: np.random.Generator, crop: _Crop) -> None:
     """The fine grooves of a concrete surface, side by side."""
-    across, along = _axes(rng, crop.side_px, _angle(rng))
+    across, along = axes(rng, crop.side_px, _angle(rng))
     period_px = rng.uniform(5, 22)
-    wave = np.sin((across + 0.8 * _course(rng, along)) * np.float32(2 * np.pi / period_px))
+    across = across + 0.8 * course(rng, along, finest_px=20, coarsest_px=80)
+    wave = np.sin(across * np.float32(2 * np.pi / period_px))
     strength = rng.uniform(0.03, 0.15) * (0.5 + 0.5 * _worn(rng, crop.side_px, 0.3))
     crop.light[:] *= (1 - strength * np.clip(wave, -0.2, 1))[:, :, None]
 
@@ -197,57 +195,13 @@ def _angle(rng: np.random.Generator) -> float:
     return float(rng.integers(0, 2) * np.pi / 2 + rng.normal(0, 0.05))
 
 
-def _axes(rng: np.random.Generator, side_px: int, angle: float) -> tuple[Field, Field]:
-    """Signed distances of each pixel from a line through the crop, and along it, in pixels."""
-    steps = np.arange(side_px, dtype=np.float32)
-    point = rng.uniform(0.05, 0.95, 2) * side_px
-    rows, columns = steps[:, None] - np.float32(point[0]), steps[None, :] - np.float32(point[1])
-    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return columns * cosine + rows * sine, rows * cosine - columns * sine
-
-
-def _band(across: Field, width_px: float, soft_px: float) -> Field:
-    return _step(width_px / 2 - np.abs(across), soft_px)
-
-
-def _step(inside_px: NDArray[np.floating[Any]], soft_px: float) -> Field:
-    return np.asarray(1 / (1 + np.exp(-np.clip(inside_px / soft_px, -30, 30))), np.float32)
-
-
-def _extent(rng: np.random.Generator, along: Field, *, whole: float) -> Field:
-    """All of a line with the probability `whole`, else what lies on one side of a place on it."""
-    if rng.random() < whole:
-        return np.ones_like(along)
-    return _step(along, rng.uniform(0.4, 2))
-
-
-def _course(rng: np.random.Generator, along: Field) -> Field:
-    """How far a line strays from straight, of each pixel by its place along it, some 1 px."""
-    knots = rng.normal(0, 1, 2 + int(np.ptp(along) / COURSE_PX)).astype(np.float32)
-    places = (along - along.min()) / COURSE_PX
-    return np.asarray(np.interp(places, np.arange(len(knots)), knots), np.float32)
-
-
-def _smooth(rng: np.random.Generator, side_px: int, period_px: float) -> Field:
-    """Noise with bumps of some `period_px`, of about -1 to 1."""
-    few = max(2, round(side_px / period_px))
-    noise = rng.normal(0, 0.6, (few, few)).astype(np.float32)
-    return np.asarray(
-        cv2.resize(noise, (side_px, side_px), interpolation=cv2.INTER_CUBIC), np.float32
-    )
-
-
 def _worn(rng: np.random.Generator, side_px: int, lost: float) -> Field:
     """1 where paint or filling is left, 0 where it is worn off: some `lost` of it, in flecks."""
-    flecks = _smooth(rng, side_px, _log_uniform(rng, 2, 30))
-    return _step(
+    flecks = smooth(rng, side_px, log_uniform(rng, 2, 30))
+    return step(
         flecks - np.quantile(flecks, lost) + (1e3 if lost < 0.05 else 0), rng.uniform(0.05, 0.3)
     )
 
 
 def _colour(rng: np.random.Generator, low: float, high: float, *, channels: int) -> Field:
     return np.asarray(rng.uniform(low, high) + rng.uniform(-8, 8, channels), np.float32)
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from pavemap.training.architectures import build_network, build_sampler, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
+from pavemap.training.datasets import fingerprint
 from pavemap.training.device import autocast, channels_last, flush_subnormals
 from pavemap.training.losses import loss_of
 from pavemap.training.samples import Batch, Sampler
@@ -62,7 +63,9 @@ def train_worker(told: dict[str, Any]) -> None:
         if config.average_decay
         else None
     )
-    state = Progress(network, make_optimizer(network, config), average)
+    state = Progress(
+        network, make_optimizer(network, config), average, data=fingerprint(config.data)
+    )
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:

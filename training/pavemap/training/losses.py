@@ -30,7 +30,10 @@ def loss_of(
     """
     if logits.ndim == 2:
         losses = functional.binary_cross_entropy_with_logits(
-            logits, labels.flatten(1), reduction="none"
+            logits,
+            labels.flatten(1),
+            weight=None if weights is None else weights.flatten(1),
+            reduction="none",
         )
         return losses.sum(1).mean()
     weights = torch.ones_like(labels) if weights is None else weights

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection
 
@@ -28,11 +28,14 @@ from pavemap.training.card import (
     CARD_FILE,
     WEIGHTS_FILE,
     ModelCard,
+    check_vectorize,
     checked_weights,
     read_card,
     write_card,
 )
 from pavemap.training.comparison import IN_USE
+from pavemap.training.config import Architecture
+from pavemap.training.errors import BadModel
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES
 from pavemap.training.registry import shipped
 
@@ -65,11 +68,6 @@ class ModelStore:
             self._put_card(card)
         else:
             self.put(folder, card)
-
-    def replace_card(self, card: ModelCard) -> None:
-        """Store a card that was made anew for weights that are stored; without those do nothing."""
-        if self._storage.exists(_key(card.model_id, CARD_FILE)):
-            self._put_card(card)
 
     def folder(self, model_id: str) -> Path:
         """Return a local folder of a model version: shipped, copied before, or copied now.
@@ -124,7 +122,7 @@ def register(connection: Connection, folder: Path, *, store: ModelStore) -> Mode
     known = lock_model(connection, name=card.name, digest=card.digest)
     if known is None:
         store.put(folder, card)
-        return _add(connection, card, uri=f"storage:{PREFIX}/{card.model_id}")
+        return _add(connection, card)
     registered = ModelCard.model_validate(known.card)
     if _lasting(registered) != _lasting(card):
         raise Conflict(
@@ -137,18 +135,20 @@ def register(connection: Connection, folder: Path, *, store: ModelStore) -> Mode
 
 
 def register_shipped(connection: Connection, folder: Path, *, store: ModelStore) -> ModelRow:
-    """Make a shipped model known; where an older package left its card, this package's takes its place.
+    """Store a shipped model and make it known: surveys need it when a newer package has others.
 
-    So it does in storage, if somebody has put the model there. Raises StorageFull or Unavailable.
+    Where an older package left its card, this package's takes its place. Raises StorageFull or
+    Unavailable.
     """
     card = read_card(folder)
     known = find_model(connection, card.model_id)
-    if known is not None and known.card == _plain(card):
+    if known is not None and known.card == _plain(card) and known.uri == _uri(card):
         return known
     if lock_model(connection, name=card.name, digest=card.digest) is None:
-        return _add(connection, card, uri=f"shipped:{folder.name}")
-    store.replace_card(card)
-    return replace_card(connection, card.model_id, card=_plain(card))
+        store.put(folder, card)
+        return _add(connection, card)
+    store.complete(folder, card)
+    return replace_card(connection, card.model_id, card=_plain(card), uri=_uri(card))
 
 
 def _checked(folder: Path) -> ModelCard:
@@ -156,6 +156,11 @@ def _checked(folder: Path) -> ModelCard:
     weights = checked_weights(folder, card)
     if weights.stat().st_size > MAX_WEIGHTS_BYTES:
         raise BadInput(f"{weights} is larger than {MAX_WEIGHTS_BYTES >> 20} MB; is it a model?")
+    if card.architecture not in get_args(Architecture):
+        raise BadModel(
+            f"This version of pavemap knows no architecture {card.architecture!r}; update pavemap."
+        )
+    check_vectorize(card.vectorize, threshold=card.threshold)
     return card
 
 
@@ -165,8 +170,13 @@ def _lasting(card: ModelCard) -> ModelCard:
     return card.model_copy(update={"created": "", "training": {}, "metrics": metrics})
 
 
-def _add(connection: Connection, card: ModelCard, *, uri: str) -> ModelRow:
-    return add_model(connection, name=card.name, digest=card.digest, card=_plain(card), uri=uri)
+def _add(connection: Connection, card: ModelCard) -> ModelRow:
+    uri, plain = _uri(card), _plain(card)
+    return add_model(connection, name=card.name, digest=card.digest, card=plain, uri=uri)
+
+
+def _uri(card: ModelCard) -> str:
+    return f"storage:{PREFIX}/{card.model_id}"
 
 
 def _plain(card: ModelCard) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -18,14 +19,17 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 class PatchSampler:
     """Draws patches around crack and sound pixels in a fixed ratio, positives to negatives 1:n.
 
+    They come from several sets, from each as often as its weight says.
+
     Every image is padded symmetrically once and laid end to end in one flat array; a patch is a
     gather of byte offsets, so 742,000 patches cost the memory of 72 images.
     """
 
     def __init__(
         self,
-        images: Sequence[LabelledImage],
+        sets: Sequence[Sequence[LabelledImage]],
         *,
+        weights: Sequence[float],
         before_px: int,
         after_px: int,
         size: int,
@@ -33,6 +37,7 @@ class PatchSampler:
         flips: bool = False,
         seed: int = 0,
     ) -> None:
+        images = [image for one in sets for image in one]
         self._seed, self._flips = seed, flips
         self._ratio = negatives_per_positive
         self._patch_px = before_px + after_px + 1
@@ -59,6 +64,17 @@ class PatchSampler:
             raise BadTrainingData(
                 "No training image has a crack pixel; are the masks coded otherwise?"
             )
+        if negatives_per_positive and not (~self._crack & self._usable).any():
+            raise BadTrainingData(
+                "No training image has a sound pixel; are the masks coded otherwise?"
+            )
+        ends = np.cumsum([sum(image.crack.size for image in one) for one in sets])
+        self._of_positives = _Shares.of(np.searchsorted(self._positives, ends), weights)
+        self._of_pixels = _Shares.of(ends, weights)
+        self._known: NDArray[np.bool_] | None = None
+        if not self._usable.all():
+            known = [np.pad(~image.ignore, half, mode="symmetric") for image in images]
+            self._known = np.concatenate([array.reshape(-1) for array in known])
 
     @property
     def positives(self) -> int:
@@ -71,7 +87,7 @@ class PatchSampler:
         crack_count = max(1, round(size / (1 + self._ratio)))
         chosen = np.concatenate(
             [
-                self._positives[rng.integers(0, len(self._positives), crack_count)],
+                self._positives[self._of_positives.draw(rng, crack_count)],
                 self._draw_negatives(rng, size - crack_count),
             ]
         )
@@ -83,7 +99,7 @@ class PatchSampler:
         drawn: list[NDArray[np.int64]] = []
         left = count
         while left:
-            tries = rng.integers(0, len(self._crack), 2 * left + 16)
+            tries = self._of_pixels.draw(rng, 2 * left + 16)
             good = tries[~self._crack[tries] & self._usable[tries]][:left]
             drawn.append(good)
             left -= len(good)
@@ -96,14 +112,39 @@ class PatchSampler:
         pixels = self._pixels[
             _window(self._pixel_start, self._pixel_stride, image, row, column, self._cut_px)
         ]
-        labels = self._truth[
-            _window(self._truth_start, self._truth_stride, image, row, column, self._size)
-        ].astype(np.float32)
+        around = _window(self._truth_start, self._truth_stride, image, row, column, self._size)
+        labels = self._truth[around].astype(np.float32)
+        known = None if self._known is None else self._known[around].astype(np.float32)
         for turn in np.unique(turns[turns > 0]):
             which = turns == turn
-            pixels[which] = _turned(pixels[which], int(turn))
-            labels[which] = _turned(labels[which], int(turn))
-        return Batch(pixels=pixels[:, : self._patch_px, : self._patch_px], labels=labels)
+            for stack in (pixels, labels, known):
+                if stack is not None:
+                    stack[which] = _turned(stack[which], int(turn))
+        return Batch(pixels[:, : self._patch_px, : self._patch_px], labels, known)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Places of several sets laid end to end, each set drawn from by its weight."""
+
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    chances: NDArray[np.float64]  # running sums, 1 at the last set that has a place
+
+    @classmethod
+    def of(cls, ends: NDArray[np.int64], weights: Sequence[float]) -> _Shares:
+        """By where each set ends; one without a place is never drawn from."""
+        starts = np.concatenate([[0], ends[:-1]])
+        there = ends > starts
+        shares = np.where(there, np.asarray(weights, float), 0.0)[there]
+        return cls(starts[there], (ends - starts)[there], np.cumsum(shares / shares.sum()))
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """So many places."""
+        if len(self.sizes) == 1:
+            return np.asarray(self.starts[0] + rng.integers(0, self.sizes[0], count))
+        which = np.searchsorted(self.chances[:-1], rng.random(count), side="right")
+        return np.asarray(self.starts[which] + rng.integers(0, self.sizes[which]))
 
 
 def _layout(arrays: Sequence[NDArray[np.generic]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.card import read_card
+from pavemap.training.card import check_vectorize, read_card
 from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.datasets import check_sources
-from pavemap.training.errors import BadTrainingConfig, TrainingFailed
+from pavemap.training.errors import BadModel, BadTrainingConfig, TrainingFailed
 from pavemap.training.registrar import Registrar
 from pavemap.training.tracking import Tracking
 
@@ -131,10 +131,10 @@ def _train(
 def check(config: TrainConfig) -> int:
     """Check settings and data without starting anything; the number of training images."""
     from pavemap.training.architectures import build_network
-    from pavemap.training.errors import BadModel
 
     try:
         build_network(config.architecture, config.architecture_args)
+        check_vectorize(config.vectorize or {}, threshold=config.threshold)
     except BadModel as exc:
         raise BadTrainingConfig(str(exc)) from exc
     count = check_sources(config.data)

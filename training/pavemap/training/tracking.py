@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ PATIENCE_S = 30.0
 """How long a finished training waits for the server to take the last reports."""
 
 MOST_PARAMS = 100  # that MLflow takes in one batch
+REFUSED = frozenset({400, 404, 409, 422})  # HTTP's: the same report will never be taken
 CURVES = ("loss", "learning_rate", "samples_per_s", "waited", "workers")
 
 Report = Callable[["MlflowClient", str], None]
@@ -52,6 +54,7 @@ class Tracking:
         self._config, self._uri, self._patience_s = config, uri, patience_s
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         self._unsent: list[Report] = []
+        self._refused = 0
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
 
@@ -92,12 +95,12 @@ class Tracking:
         self._put(lambda client, run: client.set_terminated(run, status=status))
         self._reports.put(None)
         self._thread.join(self._patience_s)
-        if self._thread.is_alive() or self._unsent:
+        if self._thread.is_alive() or self._unsent or self._refused:
             logger.warning(
                 "MLflow at %s has not taken all of this run (%s); nothing else is lost: the curve is in "
                 "%s/progress.jsonl, the scores are in the model's card",
                 self._uri,
-                self._error or "it does not answer",
+                self._error or ("reports refused" if self._refused else "it does not answer"),
                 self._config.output,
             )
 
@@ -131,7 +134,12 @@ class Tracking:
     def _settings(self, client: MlflowClient, run: str) -> None:
         from mlflow.entities import Param
 
-        params = [Param(name, text) for name, text in _params(self._config)]
+        known = client.get_run(run).data.params  # of the part that this training goes on from
+        told = list(_params(self._config))
+        for name, text in told:
+            if known.get(name, text) != text:
+                client.set_tag(run, f"pavemap.later.{name}", text)
+        params = [Param(name, text) for name, text in told if name not in known]
         for first in range(0, len(params), MOST_PARAMS):
             client.log_batch(run, params=params[first : first + MOST_PARAMS])
 
@@ -150,7 +158,7 @@ class Tracking:
                 if client is None:
                     client, run = self._open()
                 while self._unsent:
-                    self._unsent[0](client, run)
+                    self._send(self._unsent[0], client, run)
                     self._unsent.pop(0)
             except Exception as exc:  # whatever goes wrong there, the training must not
                 if self._error is None:
@@ -164,6 +172,18 @@ class Tracking:
             if report is None:
                 return
 
+    def _send(self, report: Report, client: MlflowClient, run: str) -> None:
+        """Tell one; what the server refuses for good is said and left, so that the rest is told."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            report(client, run)
+        except MlflowException as exc:
+            if exc.get_http_status_code() not in REFUSED:
+                raise
+            self._refused += 1
+            logger.warning("MLflow at %s refuses a report of this run: %s", self._uri, exc)
+
     def _open(self) -> tuple[MlflowClient, str]:
         """The client and the id of the run: the former one when this training goes on from it."""
         os.environ.setdefault(QUIET, "1")
@@ -173,8 +193,7 @@ class Tracking:
         file = self._config.output / RUN_FILE
         if file.is_file():
             known = json.loads(file.read_text())
-            if known["uri"] == self._uri:
-                client.update_run(known["run"], status="RUNNING")
+            if known["uri"] == self._uri and _goes_on(client, known["run"]):
                 return client, known["run"]
         found = client.get_experiment_by_name(self._config.mlflow_experiment)
         experiment = (
@@ -185,6 +204,19 @@ class Tracking:
         run = client.create_run(experiment, run_name=self._config.name).info.run_id
         file.write_text(json.dumps({"uri": self._uri, "run": run}))
         return client, run
+
+
+def _goes_on(client: MlflowClient, run: str) -> bool:
+    """Whether a run could be opened again: not where somebody has deleted it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.update_run(run, status="RUNNING")
+    except MlflowException as exc:
+        if exc.get_http_status_code() not in REFUSED:
+            raise
+        return False
+    return True
 
 
 def _params(config: TrainConfig) -> Iterator[tuple[str, str]]:
@@ -207,4 +239,9 @@ def _scores(card: ModelCard) -> Iterator[tuple[str, float]]:
     for kind in ("validation", TESTS):
         for score in card.metrics.get(kind, []):
             for name in ("precision", "recall", "f1"):
-                yield f"{kind}/{score['data']}/{name}", float(score["mean"][name])
+                yield metric_name(f"{kind}/{score['data']}/{name}"), float(score["mean"][name])
+
+
+def metric_name(text: str) -> str:
+    """A name that MLflow takes: letters, digits and a few signs."""
+    return re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.card import CARD_FILE, ModelCard, read_card, write_card
+from pavemap.training.card import CARD_FILE, ModelCard, check_vectorize, read_card, write_card
+from pavemap.training.comparison import IN_USE, TESTS
 from pavemap.training.config import load_config
 from pavemap.training.datasets import check_sources
 from pavemap.training.errors import BadTrainingConfig
@@ -32,13 +33,22 @@ def validate(model: Path, config_file: Path) -> ModelCard:
     check_sources([*config.validation, *config.tests])
     card = read_card(model)
     vectorize = card.vectorize if config.vectorize is None else config.vectorize
-    card = card.model_copy(update={"vectorize": vectorize, "limits": config.notes})
+    check_vectorize(vectorize, threshold=config.threshold)
+    if card.metrics.get(TESTS) and not config.tests:
+        raise BadTrainingConfig(
+            f"{config_file} names no test sets, and the scores in the card are of its former threshold; "
+            "add [[tests]]."
+        )
+    metrics = {name: value for name, value in card.metrics.items() if name != IN_USE}
+    limits = config.notes or card.limits
+    card = card.model_copy(update={"vectorize": vectorize, "limits": limits, "metrics": metrics})
     with tempfile.TemporaryDirectory() as place:
-        copy = Path(place) / model.name
+        copy = Path(place) / "model"
         shutil.copytree(model, copy)
         found = validated(card, copy, config.validation)
         write_card(found, copy)
-        found = scored_on_tests(found, copy, config.tests)
+        if config.tests:
+            found = scored_on_tests(found, copy, config.tests)
     temporary = model / f".{CARD_FILE}"
     temporary.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
     temporary.replace(model / CARD_FILE)

@@ -79,10 +79,15 @@ def get_model(connection: Connection, model_id: str) -> ModelRow:
     return known
 
 
-def replace_card(connection: Connection, model_id: str, *, card: Mapping[str, Any]) -> ModelRow:
-    """Give a version a card that was made anew for the same weights. Raises NotFound."""
+def replace_card(
+    connection: Connection, model_id: str, *, card: Mapping[str, Any], uri: str
+) -> ModelRow:
+    """Give a version a card that was made anew for the same weights, and say where those lie.
+
+    Raises NotFound.
+    """
     connection.execute(
-        update(ModelVersion).where(ModelVersion.id == model_id).values(card=dict(card))
+        update(ModelVersion).where(ModelVersion.id == model_id).values(card=dict(card), uri=uri)
     )
     return get_model(connection, model_id)
 

@@ -17,13 +17,17 @@ from pavemap.geo.store.tables import ModelPromotion
 
 @dataclass(frozen=True, kw_only=True)
 class PromotionRow:
-    """That `model_id` took the place of `former_id` (None: of the model that ships with pavemap)."""
+    """That `model_id` took the place of `former_id` (None: of the model that ships with pavemap).
+
+    A rollback is one too: `takes_back` is the promotion that it undid.
+    """
 
     id: int
     model_id: str
     former_id: str | None
     forced: bool
     comparison: Mapping[str, Any]
+    takes_back: int | None
     promoted_at: datetime
 
 
@@ -39,6 +43,19 @@ def list_promotions(connection: Connection, *, limit: int = 100) -> list[Promoti
     return [PromotionRow(**row._mapping) for row in connection.execute(query.limit(limit))]
 
 
+def last_standing(connection: Connection) -> PromotionRow | None:
+    """Return the latest promotion that no rollback has undone, None where there is none."""
+    undone = select(ModelPromotion.takes_back).where(ModelPromotion.takes_back.is_not(None))
+    query = (
+        select(*ModelPromotion.__table__.columns)
+        .where(ModelPromotion.takes_back.is_(None), ModelPromotion.id.not_in(undone))
+        .order_by(ModelPromotion.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else PromotionRow(**row._mapping)
+
+
 def promote(
     connection: Connection,
     model_id: str,
@@ -46,10 +63,12 @@ def promote(
     former_id: str | None,
     forced: bool,
     comparison: Mapping[str, Any],
+    takes_back: int | None = None,
 ) -> PromotionRow:
     """Make a model version the one for new surveys; the same one again changes nothing.
 
-    `former_id` is the version that `comparison` was made with. Raises NotFound for an unknown model, and
+    `former_id` is the version that `comparison` was made with, `takes_back` the promotion that this one
+    undoes. Raises NotFound for an unknown model, and
     Conflict when another has taken the former's place meanwhile.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('model promotion', 0))"))
@@ -63,7 +82,13 @@ def promote(
         )
     row = connection.execute(
         insert(ModelPromotion)
-        .values(model_id=model_id, former_id=former_id, forced=forced, comparison=dict(comparison))
+        .values(
+            model_id=model_id,
+            former_id=former_id,
+            forced=forced,
+            comparison=dict(comparison),
+            takes_back=takes_back,
+        )
         .returning(*ModelPromotion.__table__.columns)
     ).one()
     return PromotionRow(**row._mapping)

@@ -88,7 +88,10 @@ def get_promotions(services: ServicesOf) -> list[PromotionOut]:
 
 @router.delete("/promotions/latest", responses=answers(409), summary="Take the last promotion back")
 def take_back(services: ServicesOf) -> PromotionOut:
-    """Make new surveys with the version that was in use before; surveys that were made stay as they are."""
+    """Make new surveys with the version that was in use before; again, with the one before that.
+
+    Surveys that were made stay as they are.
+    """
     with database(services.engine) as connection:
         return PromotionOut.of(models.take_back(connection))
 

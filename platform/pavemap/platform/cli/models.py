@@ -188,7 +188,7 @@ def promote_model(
 
 @models.command("rollback")
 def take_back(server: Server = HERE, as_json: Json = False) -> None:
-    """Make new surveys with the version that was in use before the last promotion."""
+    """Make new surveys with the version in use before the last promotion; again goes further back."""
     with connect(server) as client:
         _told(client.take_promotion_back(), as_json=as_json)
 

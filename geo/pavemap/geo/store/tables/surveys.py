@@ -34,6 +34,7 @@ class ModelPromotion(Base):
     __table_args__ = (
         Index("ix_model_promotion_model_id", "model_id"),
         Index("ix_model_promotion_former_id", "former_id"),
+        Index("ix_model_promotion_takes_back", "takes_back"),
     )
 
     id: Mapped[BigId]
@@ -42,6 +43,8 @@ class ModelPromotion(Base):
     forced: Mapped[bool]
     comparison: Mapped[dict[str, Any]]
     """How the two versions scored on the same test sets when it was decided."""
+    takes_back: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("model_promotion.id"))
+    """The promotion that this one undoes, of a rollback."""
     promoted_at: Mapped[Created]
 
 
