@@ -399,6 +399,27 @@ def test_a_road_that_is_turned_round_keeps_its_measures(tmp_path: Path) -> None:
     assert roads[["from_m", "to_m"]].to_numpy().tolist() == [[800.0, 100.0]]
 
 
+@pytest.mark.parametrize("given", ["begin", "end"])
+def test_one_measure_and_the_length_give_the_other(tmp_path: Path, given: str) -> None:
+    """A road whose end lies at less than its own length begins at 0."""
+    path = geojson(
+        tmp_path,
+        feature(line(EAST), id="along", measure=5000),
+        feature(line(EAST), id="against", measure=5000, oneway="-1"),
+        feature(line(EAST), id="near", measure=1),
+    )
+    fields = FieldMap(road_id="id", begin="measure" if given == "begin" else None)
+    if given == "end":
+        fields = FieldMap(road_id="id", end="measure")
+    roads = read_network(path, fields=fields).roads.set_index("road_key")
+    length = roads["length_m"].iloc[0]
+    begin, end = (5000, 5000 + length) if given == "begin" else (5000 - length, 5000)
+    found = {key: roads.loc[key, ["from_m", "to_m"]].tolist() for key in roads.index}
+    assert found["along"] == pytest.approx([begin, end])
+    assert found["against"] == pytest.approx([end, begin])
+    assert found["near"] == pytest.approx([1, 1 + length] if given == "begin" else [0, 1])
+
+
 @pytest.mark.parametrize(
     ("tags", "level"),
     [

@@ -119,16 +119,29 @@ class ImportNote:
 
 @dataclass(frozen=True)
 class FlatLines:
-    """(N,) LineStrings, the feature each is of, and the measures (m) at its two ends, NaN for none."""
+    """(N,) LineStrings, the feature each is of, and the measures (m) at its two ends, NaN for none.
+
+    Along lines that were turned round measures fall.
+    """
 
     lines: Objects
     feature: Integers
     begin_m: Floats
     end_m: Floats
+    turned_round: NDArray[np.bool_]
 
     def __getitem__(self, kept: NDArray[np.bool_]) -> FlatLines:
         """Return those of a mask."""
-        return FlatLines(self.lines[kept], self.feature[kept], self.begin_m[kept], self.end_m[kept])
+        return FlatLines(**{name: values[kept] for name, values in vars(self).items()})
+
+    def measures(self, length_m: Floats) -> tuple[Floats, Floats]:
+        """Return the measures (m) at the two ends, by the lengths where one is missing or both are."""
+        along = np.where(self.turned_round, -length_m, length_m)
+        begin, end = self.begin_m, self.end_m
+        both = np.isnan(begin) & np.isnan(end)
+        from_m = np.where(np.isnan(begin), np.maximum(end - along, 0.0), begin)
+        to_m = np.where(np.isnan(end), np.maximum(begin + along, 0.0), end)
+        return np.where(both, 0.0, from_m), np.where(both, length_m, to_m)
 
     def turned(self, chosen: NDArray[np.bool_]) -> FlatLines:
         """Turn some lines round, with their measures."""
@@ -137,6 +150,7 @@ class FlatLines:
             lines=np.where(chosen, shapely.reverse(self.lines), self.lines),
             begin_m=np.where(chosen, self.end_m, self.begin_m),
             end_m=np.where(chosen, self.begin_m, self.end_m),
+            turned_round=self.turned_round ^ chosen,
         )
 
 
@@ -198,7 +212,8 @@ class RoadTable:
         self.note(feature[broken], "coordinates that are no numbers", "left out")
         lines, feature = self._single(flat[~broken], feature[~broken])
         begin, end = self._measures(lines, feature)
-        found = FlatLines(np.asarray(shapely.force_2d(lines)), feature, begin, end)
+        as_drawn = np.zeros(len(lines), dtype=bool)
+        found = FlatLines(np.asarray(shapely.force_2d(lines)), feature, begin, end, as_drawn)
         against = self.oneway == -1.0
         self.note(np.flatnonzero(against), "one-way against its line", "the line turned round")
         return found.turned(against[feature])
@@ -219,13 +234,15 @@ class RoadTable:
         return lines, feature[source]
 
     def _measures(self, lines: Objects, feature: Integers) -> tuple[Floats, Floats]:
-        """Return the measures at the two ends of lines in metres, NaN for both where they have none."""
+        """Return the measures at the two ends of lines in metres, NaN where they have none."""
         unit = self.fields.measure_unit
         if self.fields.begin is None and self.fields.end is None:
             begin, end = (shapely.get_z(shapely.get_point(lines, at)) for at in (0, -1))
             begin, end = begin * METRES[unit], end * METRES[unit]
+            half = np.isnan(begin) | np.isnan(end)
+            begin[half] = end[half] = np.nan
             measured = np.zeros(self.count, dtype=bool)
-            measured[feature[~np.isnan(begin) & ~np.isnan(end)]] = True
+            measured[feature[~half]] = True
             self.note_all(measured, "measures (M)", "kept at the two ends of the road")
         else:
             begin, end = (
@@ -233,13 +250,12 @@ class RoadTable:
                 for name in (self.fields.begin, self.fields.end)
             )
             parts = np.bincount(feature, minlength=self.count)[feature] > 1
-            lost = np.unique(feature[parts & ~np.isnan(begin)])
+            lost = np.unique(feature[parts & ~(np.isnan(begin) & np.isnan(end))])
             self.note(lost, "measures of a road in several parts", "ignored")
-            begin[parts] = np.nan
+            begin[parts] = end[parts] = np.nan
         equal = begin == end
         self.note(np.unique(feature[equal]), "measures that don't change along the line", "ignored")
-        begin = np.where(equal, np.nan, begin)
-        return begin, np.where(np.isnan(begin), np.nan, end)
+        return np.where(equal, np.nan, begin), np.where(equal, np.nan, end)
 
     def _measured_by(self, name: str | None, unit: LengthUnit) -> Floats:
         if name is None:

@@ -132,7 +132,7 @@ def read_network(
             + "; ".join(sorted({n.problem for n in table.notes})[:5])
         )
     length = lengths_m(lines)
-    begin = np.where(np.isnan(flat.begin_m), 0.0, flat.begin_m)
+    from_m, to_m = flat.measures(length)
     width, source = table.widths(default_width_m, lane_width_m)
     roads = pd.DataFrame(
         {
@@ -146,8 +146,8 @@ def read_network(
             "surface": _objects(table.surfaces)[feature],
             "level": table.levels[feature],
             "length_m": length,
-            "from_m": begin,
-            "to_m": np.where(np.isnan(flat.end_m), begin + length, flat.end_m),
+            "from_m": from_m,
+            "to_m": to_m,
             "geometry": lines,
         }
     )

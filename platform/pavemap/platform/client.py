@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from pavemap.geo.errors import Conflict, NotFound, Unavailable
+from pavemap.geo.errors import BadInput, Conflict, NotFound, Unavailable
 from pavemap.platform.server_connection import (
     DEFAULT_SERVER,
     PAGE,
@@ -118,7 +118,9 @@ class Client:
         return self._to.documents("/surveys")
 
     def find_survey(self, id_or_name: str) -> Json:
-        """Return a survey by id, or by a name that only one survey has. NotFound, Conflict."""
+        """Return a survey by id, or by a name that only one survey has. BadInput, NotFound, Conflict."""
+        if not id_or_name.strip():
+            raise BadInput("the name of the survey is empty; give its id or its name")
         try:
             return self.survey(id_or_name)
         except NotFound:

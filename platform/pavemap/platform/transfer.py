@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pavemap.geo.errors import BadInput, PavemapError
+from pavemap.geo.errors import BadInput, Conflict, PavemapError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from pavemap.platform.client import Client
     from pavemap.platform.export import Export
+
+Made = TypeVar("Made")
 
 ServedLayer = Literal["segments", "cracks"]
 SERVED_LAYERS: tuple[ServedLayer, ...] = ("segments", "cracks")
@@ -63,7 +67,10 @@ def find_rasters(places: Sequence[str]) -> list[Path]:
 
 
 def labelled(paths: Sequence[Path]) -> list[Upload]:
-    """Give each file its name as label; those that share one get their folder's name before it."""
+    """Give each file its name as label; those that share one get their folder's name before it.
+
+    Where no folder tells them apart, a digest of the path does.
+    """
     labels = {path: path.name for path in paths}
     parents = 0
     while len(set(labels.values())) < len(labels):
@@ -72,6 +79,8 @@ def labelled(paths: Sequence[Path]) -> list[Upload]:
         for path, label in labels.items():
             if counts[label] > 1 and parents < len(path.parts) - 1:
                 labels[path] = f"{path.parts[-1 - parents]}_{label}"
+            elif counts[label] > 1:
+                labels[path] = f"{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{label}"
     return [Upload(path, labels[path]) for path in paths]
 
 
@@ -131,6 +140,26 @@ def upload_all(
     outcome.uploaded.sort(key=lambda each: str(each["name"]))
     outcome.skipped.sort()
     return outcome
+
+
+@contextmanager
+def unchanged(client: Client, survey_id: str) -> Iterator[None]:
+    """Raise Conflict at the end of a block in which a survey was measured anew."""
+    before = client.survey(survey_id)["finished_at"]
+    yield
+    if client.survey(survey_id)["finished_at"] != before:
+        raise Conflict("the survey was measured anew meanwhile; begin again")
+
+
+def again_if_changed(work: Callable[[], Made], *, attempts: int = 3) -> Made:
+    """Do what reads a survey, and again where it was measured anew meanwhile. Raises the last Conflict."""
+    for left in range(attempts - 1, -1, -1):
+        try:
+            return work()
+        except Conflict:
+            if not left:
+                raise
+    raise AssertionError("there is an attempt")
 
 
 def copy_layer(

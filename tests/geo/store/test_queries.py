@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.errors import BadInput, NotFound
+from pavemap.geo.errors import BadInput, Conflict, NotFound
 from pavemap.geo.store import boxes, figures, queries, segment_pages, surveys, tables
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
 from pavemap.geo.store.cursors import Cursor
@@ -112,6 +113,28 @@ def test_rows_that_come_between_two_pages_shift_nothing(
             {"ids": [row.segment_id for row in first]},
         )
         assert queries.segments_page(connection, measured.id, limit=10, after=after)[0] == expected
+
+
+@pytest.mark.parametrize("page", [queries.segments_page, queries.cracks_page])
+def test_pages_from_before_and_after_a_measuring_do_not_go_together(
+    engine: Engine, measured: SurveyRow, page: Callable[..., tuple[list[Any], str | None]]
+) -> None:
+    add_cracks(engine, measured, 25)
+    with database(engine) as connection:
+        _, after = page(connection, measured.id, limit=4)
+        page(connection, measured.id, limit=4, after=after)
+        connection.execute(text("UPDATE survey SET finished_at = clock_timestamp()"))
+        with pytest.raises(Conflict, match="begin again"):
+            page(connection, measured.id, limit=4, after=after)
+
+
+def test_by_default_the_worst_come_first_whichever_end_that_is(
+    engine: Engine, measured: SurveyRow
+) -> None:
+    for sort in get_args(Sort):
+        descending = sort != "pci_cracking"
+        expected = walk(engine, measured, limit=100, sort=sort, descending=descending)
+        assert walk(engine, measured, limit=100, sort=sort) == expected
 
 
 def test_a_least_density_leaves_out_what_is_less_or_unknown(
@@ -240,6 +263,7 @@ def test_a_row_has_all_that_a_reader_asks_for(engine: Engine, measured: SurveyRo
         {"after": base64.urlsafe_b64encode(json.dumps({"a": 1}).encode()).decode()},
         {"after": "\u00e9"},
         {"after": base64.urlsafe_b64encode(b"[" * 1400).decode()},
+        {"after": Cursor("segment_key-desc").at("\ud800", 1), "sort": "segment_key"},
     ],
 )
 def test_questions_that_make_no_sense_are_refused(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lanes import LANE_WIDTH_M, WHEEL_PATH_M, WHEEL_SPACING_M
@@ -69,6 +70,12 @@ class MeasureParams:
         sizes = [getattr(self, name) for name in _ABOVE_ZERO]
         if not all(value > 0.0 for value in sizes):
             raise BadInput(f"{', '.join(_ABOVE_ZERO)} must all be above 0")
+        if not all(getattr(self, name) >= 0.0 for name in _NOT_BELOW_ZERO):
+            raise BadInput(f"{', '.join(_NOT_BELOW_ZERO)} can't be negative")
+        if not all(0.0 <= getattr(self, name) <= 1.0 for name in _SHARES):
+            raise BadInput(f"{', '.join(_SHARES)} are shares, from 0 to 1")
+        if not all(getattr(self, name) >= 1 for name in _COUNTS):
+            raise BadInput(f"{', '.join(_COUNTS)} must be at least 1")
         if not 0.0 < low < high:
             raise BadInput("severity_mm needs two widths above 0, the lower one first")
         if not 0.0 <= self.longitudinal_deg < first <= last < 180.0 - self.longitudinal_deg:
@@ -87,17 +94,48 @@ class MeasureParams:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MeasureParams:
-        """Read what `to_dict` wrote; what is missing has its default. Raises BadInput for other names."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        """Read what `to_dict` wrote; what is missing has its default.
+
+        Raises BadInput for other names, and for values of another kind.
+        """
+        known = {field.name: str(field.type) for field in fields(cls)}
+        if unknown := sorted(set(values) - set(known)):
             raise BadInput(f"no measure has the parameters {unknown}; known are {sorted(known)}")
-        given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return cls(**given)
+        return cls(**{name: _of_kind(known[name], name, value) for name, value in values.items()})
 
 
+def _of_kind(kind: str, name: str, value: object) -> Any:
+    """A value that came as JSON, if it is of the kind of its field."""
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "int" and type(value) is int:
+        return value
+    if kind == "float" and _is_number(value):
+        return value
+    if kind.startswith("tuple") and _are_two_numbers(value):
+        return tuple(cast("Sequence[float]", value))
+    raise BadInput(f"{name} must be {_KINDS[kind]}, not {value!r}")
+
+
+def _are_two_numbers(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_KINDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "tuple[float, float]": "two numbers",
+}
+
+
+_SHARES = ("zeb_min_imaged", "min_coverage", "block_rectangularity")
+_COUNTS = ("zeb_strips", "alligator_min_junctions", "pattern_min_cells")
+_NOT_BELOW_ZERO = ("r85_min_length_m", "node_tolerance_m", "alligator_high_mm")
 _ABOVE_ZERO = (
     "wheel_path_m",
     "wheel_spacing_m",

@@ -114,12 +114,13 @@ def changes_page(
     """Return a page of segments that both surveys have, the worst change first, or by segment.
 
     Segments without a change to speak of (nothing imaged in one survey) come last. Raises BadInput for
-    a bad limit or cursor.
+    a bad limit or cursor, Conflict where a survey was measured anew since the page before.
     """
     if not 1 <= limit <= MAX_SEGMENTS:
         raise BadInput(f"a page has 1 to {MAX_SEGMENTS} segments, not {limit}")
     order = f"change-{sort}-{comparison.before.id}"
-    cursor = Cursor.read(after, order=order)
+    version = f"{comparison.before.version}, {comparison.after.version}"
+    cursor = Cursor.read(after, order=order, version=version)
     rows = connection.execute(
         text(_page_statement(sort, cursor)),
         comparison.parameters | {"limit": limit + 1, "key": cursor.key, "id": cursor.id},

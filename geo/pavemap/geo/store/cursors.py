@@ -6,33 +6,49 @@ import base64
 import binascii
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Self
 
-from pavemap.geo.errors import BadInput
+from pavemap.geo.errors import BadInput, Conflict
 
 Key = float | str | None
 
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The sort key and id of the last row of a page, in a named order; without id, the beginning."""
+    """The sort key and id of the last row of a page, in a named order; without id, the beginning.
+
+    `version` is of what is paged through: where it has changed, pages would not go together.
+    """
 
     order: str
     key: Key = None
     id: int | None = None
+    version: str = ""
 
     @classmethod
     def read(
-        cls, value: str | None, *, order: str, key_type: type[float] | type[str] = float
+        cls,
+        value: str | None,
+        *,
+        order: str,
+        key_type: type[float] | type[str] = float,
+        version: str = "",
     ) -> Self:
-        """Read a cursor as it came, or begin. BadInput when it is none, or is of another order."""
+        """Read a cursor as it came, or begin.
+
+        Raises BadInput when it is none, or is of another order; Conflict when it is of another version.
+        """
         if value is None:
-            return cls(order)
+            return cls(order, version=version)
         try:
-            own_order, key, number = json.loads(base64.urlsafe_b64decode(value.encode()))
+            own_order, key, number, own_version = json.loads(
+                base64.urlsafe_b64decode(value.encode())
+            )
         except (ValueError, TypeError, binascii.Error, RecursionError) as exc:
             raise _refused() from exc
         if own_order != order:
@@ -43,11 +59,17 @@ class Cursor:
             raise _refused()
         if not (key is None or (_is_number(key) if key_type is float else _is_text(key))):
             raise _refused()
-        return cls(order, key, number)
+        if own_version != version:
+            raise Conflict(
+                "the survey was measured anew since the first page; begin again without a cursor"
+            )
+        return cls(order, key, number, version)
 
     def at(self, key: Key, number: int) -> str:
         """Return the text of a cursor of the same order that stands at another row."""
-        return base64.urlsafe_b64encode(json.dumps([self.order, key, number]).encode()).decode()
+        return base64.urlsafe_b64encode(
+            json.dumps([self.order, key, number, self.version]).encode()
+        ).decode()
 
 
 def _refused() -> BadInput:
@@ -59,4 +81,5 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and "\x00" not in value
+    """Whether it is text that PostgreSQL takes; JSON may spell halves of characters, too."""
+    return isinstance(value, str) and not _NO_TEXT.search(value)

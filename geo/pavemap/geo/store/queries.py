@@ -109,11 +109,12 @@ def cracks_page(
 ) -> tuple[list[CrackRow], str | None]:
     """Return a page of a survey's cracks by id, and the cursor of the next page or None at the end.
 
-    Raises NotFound for an unknown survey, BadInput for a bad box or cursor.
+    Raises NotFound for an unknown survey, BadInput for a bad box or cursor, Conflict where the survey was
+    measured anew since the page before.
     """
     check_limit(limit)
-    get_survey(connection, survey_id)
-    cursor = Cursor.read(after, order="crack")
+    survey = get_survey(connection, survey_id)
+    cursor = Cursor.read(after, order="crack", version=survey.version)
     conditions = ["survey_id = :survey_id", "id > :id"]
     parameters: dict[str, Any] = {
         "survey_id": survey_id,

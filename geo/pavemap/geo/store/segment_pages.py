@@ -62,8 +62,8 @@ class Asked(TypedDict, total=False):
     """Only those whose figures rest on enough, or (False) on too little."""
     sort: Sort
     """`density` by default; segments without the figure come last in either direction."""
-    descending: bool
-    """True by default."""
+    descending: bool | None
+    """None, the default, is the worst first."""
     limit: int
     """100 by default."""
     after: str | None
@@ -83,7 +83,8 @@ def segments_page(
 ) -> tuple[list[SegmentCondition], str | None]:
     """Return a page of a survey's segments, and the cursor of the next page or None at the end.
 
-    Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor.
+    Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor, Conflict where the survey
+    was measured anew since the page before.
     """
     rows, following = _page(connection, survey_id, _SEGMENT_COLUMNS, _fetched, **asked)
     return _segment_conditions(rows), following
@@ -140,7 +141,7 @@ def _page(
     min_density: float | None = None,
     confident: bool | None = None,
     sort: Sort = "density",
-    descending: bool = True,
+    descending: bool | None = None,
     limit: int = 100,
     after: str | None = None,
 ) -> tuple[Sequence[Any], str | None]:
@@ -150,10 +151,13 @@ def _page(
         raise BadInput(
             f"segments can't be sorted by '{sort}'; choose one of {', '.join(_SORT_KEYS)}"
         )
+    if descending is None:
+        descending = sort not in BETTER_HIGHER
     cursor = Cursor.read(
         after,
         order=f"{sort}-{'desc' if descending else 'asc'}",
         key_type=str if sort == "segment_key" else float,
+        version=get_survey(connection, survey_id).version,
     )
     box = None if bbox is None else BoxFilter.of(bbox)
     parameters: dict[str, Any] = {
@@ -171,8 +175,6 @@ def _page(
         rows += fetched(connection, statement, parameters)
         if len(rows) > limit:
             break
-    if not rows:
-        get_survey(connection, survey_id)
     page = rows[:limit]
     following = None
     if len(rows) > limit:
@@ -181,6 +183,9 @@ def _page(
 
 
 _BEGIN = Cursor("density-desc")
+
+BETTER_HIGHER = frozenset({"pci_cracking"})
+"""Figures that are the worse the lower they are."""
 
 _SORT_KEYS: dict[str, str] = {
     "density": "c.density_m_per_m2",

@@ -75,6 +75,12 @@ class SurveyRow:
     started_at: datetime | None
     finished_at: datetime | None
 
+    @property
+    def version(self) -> str:
+        """Another text wherever the results may be others."""
+        measured = "" if self.finished_at is None else self.finished_at.isoformat()
+        return f"{self.epoch} {measured}"
+
     def grid(self) -> Grid:
         """Return the survey's grid."""
         crs = parse_metric_crs(self.crs)

@@ -28,7 +28,7 @@ def described(model: type[BaseModel], description: str) -> dict[int | str, Any]:
     """Return what OpenAPI says of the answers of a route that gives pages of a model."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     content = {MEDIA_TYPE: {"schema": schema}}
-    return {200: {"description": description, "content": content}, **answers(404)}
+    return {200: {"description": description, "content": content}, **answers(404, 409)}
 
 
 def page(

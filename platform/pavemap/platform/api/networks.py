@@ -24,6 +24,7 @@ from pavemap.geo.segments import cutting_length, segment_network
 from pavemap.geo.store import networks as store
 from pavemap.geo.store.engine import database
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.platform.api.labels import LABEL
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
 from pavemap.platform.api.schemas.networks import (
@@ -115,7 +116,9 @@ def list_networks(services: ServicesOf) -> list[NetworkSummary]:
         return [NetworkSummary.of(row) for row in store.list_networks(connection)]
 
 
-@router.get("/{network}", responses=answers(404), summary="A network with its import report")
+@router.get(
+    f"/{{network:{LABEL}}}", responses=answers(404), summary="A network with its import report"
+)
 def get_network(network: Printable, services: ServicesOf) -> NetworkOut:
     """Find a network by id or name."""
     with database(services.engine) as connection:
@@ -125,7 +128,10 @@ def get_network(network: Printable, services: ServicesOf) -> NetworkOut:
 
 
 @router.delete(
-    "/{network}", status_code=204, responses=answers(404, 409), summary="Delete a network"
+    f"/{{network:{LABEL}}}",
+    status_code=204,
+    responses=answers(404, 409),
+    summary="Delete a network",
 )
 def delete_network(network: Printable, services: ServicesOf) -> None:
     """Remove a network that no survey is of, with its roads and segments."""

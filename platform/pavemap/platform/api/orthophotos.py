@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
-from starlette.convertors import Convertor, register_url_convertor
 
 from pavemap.geo.errors import NotFound, PavemapError, Unavailable
 from pavemap.geo.raster import Orthophoto
@@ -27,6 +26,7 @@ from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.platform import imagery
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.platform.api.labels import LABEL
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
 from pavemap.platform.api.schemas.surveys import OrthophotoOut
@@ -78,23 +78,6 @@ ReprDigest = Annotated[
 ]
 
 
-class AnyText(Convertor[str]):
-    """Lets a path end in any text, slashes and line breaks too: a bad name is told why it is refused."""
-
-    regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        """Return the text as it is."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """Return the text as it is."""
-        return value
-
-
-register_url_convertor("label", AnyText())
-
-
 @dataclass(frozen=True)
 class Target:
     """What an upload is for: a survey with its network, and the pixel its model was made for."""
@@ -105,7 +88,7 @@ class Target:
 
 
 @router.put(
-    "/{survey_id}/orthophotos/{name:label}",
+    f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
     status_code=201,
     response_model=OrthophotoOut,
     responses={

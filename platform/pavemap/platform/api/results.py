@@ -69,8 +69,9 @@ def list_segments(
     ] = None,
     sort: Annotated[queries.Sort, Query(description="what to sort by")] = "density",
     order: Annotated[
-        Literal["desc", "asc"], Query(description="the worst first, or last")
-    ] = "desc",
+        Literal["desc", "asc"] | None,
+        Query(description="the largest or the smallest first; without it, the worst"),
+    ] = None,
     geometry: Annotated[
         Literal["pavement", "line"], Query(description="the pavement, or the centre-line")
     ] = "pavement",
@@ -92,7 +93,7 @@ def list_segments(
             min_density=min_density,
             confident=confident,
             sort=sort,
-            descending=order == "desc",
+            descending=None if order is None else order == "desc",
             limit=limit,
             after=after,
         )

@@ -20,7 +20,13 @@ from pavemap.platform.cli.console import (
     say,
 )
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
-from pavemap.platform.transfer import SERVED_LAYERS, ServedLayer, copy_layer
+from pavemap.platform.transfer import (
+    SERVED_LAYERS,
+    ServedLayer,
+    again_if_changed,
+    copy_layer,
+    unchanged,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -46,7 +52,10 @@ def segments(
         ),
     ] = None,
     sort: Annotated[Sort, typer.Option(help="What to sort by.")] = "density",
-    ascending: Annotated[bool, typer.Option("--asc", help="The smallest first.")] = False,
+    ascending: Annotated[
+        bool | None,
+        typer.Option("--asc/--desc", help="The smallest or the largest first; else the worst."),
+    ] = None,
     limit: Limit = 20,
     server: Server = HERE,
     as_json: Json = False,
@@ -59,7 +68,7 @@ def segments(
             min_density=min_density,
             confident=confident,
             sort=sort,
-            order="asc" if ascending else "desc",
+            order=None if ascending is None else "asc" if ascending else "desc",
             limit=min(limit, 2000),
         )
         found = list(islice(_flat(pages), limit))
@@ -123,12 +132,21 @@ def export(
         if found["state"] != "done" and not as_json:
             note(f"the survey is {found['state']}: these are the figures of its last finished run")
         counts: dict[str, int] = {}
-        with Export(output, layers=layers, descriptions=_descriptions(found)) as made:
-            for name in layers:
-                task = bars.add_task(name.capitalize(), total=None)
-                for count in copy_layer(client, found["id"], made, layer=name, bbox=bbox):
-                    counts[name] = count
-                    bars.update(task, completed=count)
+
+        def write() -> Export:
+            told = _descriptions(found)
+            with (
+                Export(output, layers=layers, descriptions=told) as made,
+                unchanged(client, found["id"]),
+            ):
+                for name in layers:
+                    task = bars.add_task(name.capitalize(), total=None)
+                    for count in copy_layer(client, found["id"], made, layer=name, bbox=bbox):
+                        counts[name] = count
+                        bars.update(task, completed=count)
+            return made
+
+        made = again_if_changed(write)
     files = [str(file) for file in made.files]
     if as_json:
         print_json({"files": files, "features": {name: counts.get(name, 0) for name in layers}})
