@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import geopandas
@@ -53,6 +54,19 @@ def test_polygons_that_overlap_count_once_and_holes_and_islands_stay() -> None:
     assert areas == pytest.approx([800.0 - 10.0 + 30.0], rel=1e-4)
     assert sum(len(part.interiors) for part in street.geoms) == 1
     assert not street.contains(shapely.Point(52, 0))
+
+
+@pytest.mark.parametrize("half_deg", [0.5, 5.0, 30.0])
+def test_a_polygon_as_large_as_a_country_costs_what_the_roads_do(half_deg: float) -> None:
+    road = in_degrees([[(0, 0), (1000, 0)]])
+    lon, lat = shapely.get_coordinates(road[0])[0]
+    country = shapely.box(lon - half_deg, lat - half_deg, lon + half_deg, lat + half_deg)
+    tracemalloc.start()
+    laid = share_pavement(AgencyPavement(np.array([country], dtype=object), []), road)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert laid.area_m2.tolist() == pytest.approx([1000 * 50 + np.pi * 25**2], rel=0.01)
+    assert peak < 20e6
 
 
 def test_ground_far_from_every_road_is_left_out() -> None:

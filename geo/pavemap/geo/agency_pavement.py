@@ -80,7 +80,7 @@ def share_pavement(pavement: AgencyPavement, lines: Objects) -> Pavements:
     tree, ground_tree = shapely.STRtree(flat), shapely.STRtree(ground)
     shapes: list[Objects] = []
     owners: list[Integers] = []
-    for tile in _tiles(ground):
+    for tile in _tiles(flat):
         found = np.sort(ground_tree.query(tile, predicate="intersects"))
         near = np.sort(tree.query(tile, predicate="dwithin", distance=REACH_M))
         if len(found) and len(near):
@@ -93,16 +93,12 @@ def share_pavement(pavement: AgencyPavement, lines: Objects) -> Pavements:
     return Pavements(reproject(polygons, plane, WGS84), shapely.area(polygons) / scale**2)
 
 
-def _tiles(ground: Objects) -> Objects:
-    """Return the squares of a grid that polygons touch with their extents."""
-    low_high = np.floor(shapely.bounds(ground) / TILE_M).astype(np.int64)
-    cells = {
-        (column, row)
-        for west, south, east, north in low_high.tolist()
-        for column in range(west, east + 1)
-        for row in range(south, north + 1)
-    }
-    corner = np.array(sorted(cells), dtype=np.float64) * TILE_M
+def _tiles(lines: Objects) -> Objects:
+    """Return the squares of a grid that are within reach of lines, however far pavement goes."""
+    points = shapely.get_coordinates(shapely.segmentize(lines, TILE_M))
+    around = TILE_M * np.array([[dx, dy] for dx in (-1, 0, 1) for dy in (-1, 0, 1)])
+    near = np.floor((points[:, None] + around).reshape(-1, 2) / TILE_M).astype(np.int64)
+    corner = np.unique(near, axis=0).astype(np.float64) * TILE_M
     return np.asarray(shapely.box(*corner.T, *(corner + TILE_M).T), dtype=object)
 
 

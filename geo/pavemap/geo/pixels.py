@@ -19,7 +19,8 @@ OPAQUE = 255
 
 FRINGE_PX = 2
 """Pixels beside a no-data area that are dropped: programs blend them with the black outside, and on top
-of another tile such a dark rim would look like a crack. Specks and lines of no-data get no rim."""
+of another tile such a dark rim would look like a crack. Specks and lines of no-data get no rim; where
+no-data is a value, they are imagery of that value: cracks are black, too."""
 
 SETTLED_PX = 3 * FRINGE_PX
 """Pixels this far from the edge of a read window are as in any larger window."""
@@ -29,10 +30,12 @@ def read_rgba(dataset: Dataset, photo: Orthophoto, window: Window) -> RGBA:
     """Read a window that lies inside the raster, at the raster's own resolution.
 
     Gray becomes three equal bands; 16 bit values are stretched as the orthophoto says; no-data areas
-    grow by FRINGE_PX.
+    grow by FRINGE_PX, and what only has the value of no-data, in specks and lines, is imagery.
     """
     raw, alpha = read_raw(dataset, photo.mask_kind, window)
-    if photo.mask_kind != "none":
+    if photo.mask_kind == "nodata":
+        alpha = _outside_areas(alpha, _frame(photo, window))
+    elif photo.mask_kind != "none":
         alpha = _without_fringe(alpha)
     rgba: RGBA = raw if photo.stretch is None else _stretched(raw, photo.stretch)
     rgba[..., 3] = alpha
@@ -69,11 +72,42 @@ def read_raw(
     return raw, seen.astype(np.uint8) * np.uint8(OPAQUE)
 
 
+_KERNEL = np.ones((2 * FRINGE_PX + 1, 2 * FRINGE_PX + 1), np.uint8)
+"""What is narrower is no area."""
+
+
 def _without_fringe(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Widen no-data areas, but not what is narrower than 2 FRINGE_PX + 1; the frame is no no-data."""
-    kernel = np.ones((2 * FRINGE_PX + 1, 2 * FRINGE_PX + 1), np.uint8)
-    areas = cv2.morphologyEx(cv2.bitwise_not(alpha), cv2.MORPH_OPEN, kernel)
-    return cv2.subtract(alpha, cv2.dilate(areas, kernel)).astype(np.uint8)
+    """Widen no-data areas; the frame is no no-data."""
+    areas = cv2.morphologyEx(cv2.bitwise_not(alpha), cv2.MORPH_OPEN, _KERNEL)
+    return cv2.subtract(alpha, cv2.dilate(areas, _KERNEL)).astype(np.uint8)
+
+
+def _outside_areas(alpha: NDArray[np.uint8], frame: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Widen no-data areas, and take all else for imagery.
+
+    A strip along the `frame` (rows above and below, columns left and right, that lie outside the raster)
+    is an area however narrow: rasters that were turned or cut have such.
+    """
+    empty = cv2.bitwise_not(alpha)
+    framed = cv2.copyMakeBorder(empty, *frame, cv2.BORDER_CONSTANT, value=OPAQUE)
+    opened = cv2.morphologyEx(framed, cv2.MORPH_OPEN, _KERNEL)
+    top, _, left, _ = frame
+    height, width = alpha.shape
+    areas = cv2.bitwise_and(opened[top : top + height, left : left + width], empty)
+    return cv2.bitwise_not(cv2.dilate(areas, _KERNEL)).astype(np.uint8)
+
+
+def _frame(photo: Orthophoto, window: Window) -> tuple[int, int, int, int]:
+    """How much of the outside of a raster to see above, below, left and right of a window."""
+    right, bottom = window.col_off + window.width, window.row_off + window.height
+    beyond = (
+        window.row_off <= 0,
+        bottom >= photo.height,
+        window.col_off <= 0,
+        right >= photo.width,
+    )
+    top, below, left, beside = (2 * FRINGE_PX * int(side) for side in beyond)
+    return top, below, left, beside
 
 
 def _stretched(raw: NDArray[np.uint16], stretch: Stretch) -> RGBA:
