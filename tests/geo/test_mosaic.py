@@ -6,6 +6,7 @@ import pickle
 import random
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pavemap.geo import mosaic as module
 from pavemap.geo.errors import BadInput, DamagedRaster, Unavailable
 from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Chip, Mosaic
+from pavemap.geo.orthophoto import common_stretch
 from pavemap.geo.raster import Orthophoto, inspect, to_cog
 from rasters import GSD, LEFT, NORTH_UP, TOP, UTM, texture, window_of, write
 
@@ -119,9 +121,10 @@ def test_gray_becomes_three_equal_bands(tmp_path: Path) -> None:
 
 def test_16_bit_is_stretched_the_same_in_every_window(tmp_path: Path) -> None:
     photo = ground(tmp_path, GROUND.astype(np.uint16) * 100 + 5000)
-    assert photo.stretch is not None
+    ends = common_stretch([photo])
+    assert ends is not None
+    low, high = ends
     whole = Mosaic([photo], UTM).read(window_of(GROUND))
-    low, high = photo.stretch[0]
     wanted = np.clip((GROUND * 100.0 + 5000 - low) * 255 / (high - low), 0, 255)
     assert np.abs(whole.pixels - wanted).max() <= 0.51
     part = Window(UTM, LEFT + 100 * GSD, TOP - 50 * GSD, GSD, 60, 70)
@@ -133,6 +136,46 @@ def test_16_bit_is_stretched_the_same_in_every_window(tmp_path: Path) -> None:
 def test_another_crs_than_the_mosaics_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the mosaic in WGS 84 / UTM zone 33N"):
         Mosaic([], UTM).read(window_of(GROUND, crs=CRS.from_epsg(32632)))
+
+
+def test_16_bit_looks_the_same_however_it_is_cut_into_files(tmp_path: Path) -> None:
+    """Paint in one file must not darken the road in it, and not that in the next."""
+    image = GROUND.astype(np.uint16) * 100 + 9000
+    image[:, :60] = 50_000
+    whole = Mosaic([ground(tmp_path, image)], UTM).read(window_of(image))
+    halves = []
+    for name, left, right in (("a", 0, WIDTH // 2), ("b", WIDTH // 2, WIDTH)):
+        place = NORTH_UP @ Affine.translation(left, 0)
+        halves.append(
+            inspect(write(tmp_path / f"{name}.tif", image[:, left:right], transform=place))
+        )
+    assert halves[0].stretch != halves[1].stretch
+    together = Mosaic(halves, UTM).read(window_of(image))
+    np.testing.assert_array_equal(together.pixels, whole.pixels)
+    alone = Mosaic(halves[1:], UTM, stretch=common_stretch(halves)).read(window_of(image))
+    np.testing.assert_array_equal(alone.pixels[alone.valid], whole.pixels[alone.valid])
+
+
+@pytest.mark.parametrize(
+    ("stretches", "common"),
+    [
+        ([], None),
+        ([None, None], None),
+        ([(18_200.0, 50_000.0)], (17_920.0, 57_344.0)),
+        ([(18_000.0, 35_200.0), None, (18_400.0, 50_000.0)], (17_920.0, 57_344.0)),
+        ([(0.0, 4095.0)], (0.0, 4096.0)),
+        ([(7.0, 8.0)], (7.0, 8.0)),
+        ([(0.0, 0.0)], (0.0, 1.0)),
+    ],
+)
+def test_what_stretches_have_in_common(
+    tmp_path: Path,
+    stretches: list[tuple[float, float] | None],
+    common: tuple[float, float] | None,
+) -> None:
+    photo = ground(tmp_path)
+    photos = [replace(photo, stretch=None if one is None else (one,)) for one in stretches]
+    assert common_stretch(photos) == common
 
 
 # --- validity ---------------------------------------------------------------------------------------

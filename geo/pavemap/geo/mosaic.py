@@ -24,7 +24,7 @@ from pyproj import CRS
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.geotiff import Dataset, environment, is_remote, opened, translated
 from pavemap.geo.grid import Window
-from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.orthophoto import Orthophoto, common_stretch
 from pavemap.geo.pixels import OPAQUE, RGBA, read_rgba
 from pavemap.geo.resample import Block, Layer, Resampler, batches
 
@@ -61,10 +61,18 @@ class Mosaic:
         crs: CRS,
         *,
         gdal_options: Mapping[str, str] | None = None,
+        stretch: tuple[float, float] | None = None,
     ) -> None:
-        """Take a survey's orthophotos. `gdal_options` says how GDAL reaches them (S3 endpoints)."""
+        """Take a survey's orthophotos. `gdal_options` says how GDAL reaches them (S3 endpoints).
+
+        All of 16 bits are stretched alike: by `stretch`, as where these are some of a survey's, else by
+        what they have in common.
+        """
         self.crs = crs
-        self.orthophotos = sorted(orthophotos, key=lambda photo: photo.precedence)
+        ends = stretch or common_stretch(orthophotos)
+        self.orthophotos = sorted(
+            (photo.stretched(ends) for photo in orthophotos), key=lambda photo: photo.precedence
+        )
         self.footprints: NDArray[np.object_] = np.empty(len(orthophotos), object)
         self.footprints[:] = [photo.outline(crs) for photo in self.orthophotos]
         self._gdal_options = dict(gdal_options or {})

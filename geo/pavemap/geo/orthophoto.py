@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, Self, cast
@@ -23,6 +24,8 @@ Stretch = tuple[tuple[float, float], ...]
 FAR_GSD = 1.5
 """Beyond this ratio between the imagery's and the model's pixel, a warning says what can be seen."""
 
+STRETCH_STEPS = 4
+"""A common stretch ends at quarters of an octave, so that another file seldom moves it."""
 OUTLINE_POINTS = 16
 """Points per side of an outline, so that a straight edge stays on the ground in another CRS."""
 
@@ -118,9 +121,31 @@ class Orthophoto:
             stretch=None if stretch is None else tuple((low, high) for low, high in stretch),
         )
 
+    def stretched(self, ends: tuple[float, float] | None) -> Self:
+        """Return the same orthophoto with these values as black and white, if it has 16 bits."""
+        if self.stretch is None or ends is None:
+            return self
+        return replace(self, stretch=(ends,) * len(self.stretch))
+
     def at(self, path: str) -> Self:
         """Return the same orthophoto at another path (its copy as a COG, or in storage)."""
         return replace(self, path=path)
+
+
+def common_stretch(photos: Iterable[Orthophoto]) -> tuple[float, float] | None:
+    """Return which 16 bit values become 0 and 255 in all of these; None where all have 8 bits.
+
+    One for all: paint or shadow in one file must not change how the road beside it looks, nor may the
+    way that imagery is cut into files. Rounded outwards.
+    """
+    ends = [pair for photo in photos for pair in photo.stretch or ()]
+    if not ends:
+        return None
+    highest = max(1.0, *(high for _, high in ends))
+    octave = 2.0 ** math.floor(math.log2(highest))
+    top = octave * math.ceil(STRETCH_STEPS * highest / octave) / STRETCH_STEPS
+    step = top / STRETCH_STEPS**2
+    return step * math.floor(min(low for low, _ in ends) / step), top
 
 
 def _mm(metres: float) -> str:

@@ -84,7 +84,8 @@ def survey_files(
     grid = chip_grid(survey.grid(), chip_px=chip_px)
     labels = known.labels(grid.crs)
     paths = [photo.info.at(storage.gdal_path(photo.key)) for photo in known.photos]
-    mosaic = Mosaic(paths, grid.crs, gdal_options=storage.gdal_environment())
+    options = storage.gdal_environment()
+    mosaic = Mosaic(paths, grid.crs, gdal_options=options, stretch=survey.stretch_ends)
     chips = (LabelledFile.of_chip(chip) for chip in cut_chips(labels, grid=grid, mosaic=mosaic))
     middle = shapely.union_all(labels.areas.shapes).centroid
     gsd_m = grid.gsd_m / ground_scale(grid.crs, middle.x, middle.y)

@@ -45,7 +45,12 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
     photos = [tile.info.at(storage.gdal_path(tile.key)) for tile in tiles]
     return CellInputs(
         grid=grid,
-        mosaic=Mosaic(photos, grid.crs, gdal_options=storage.gdal_environment()),
+        mosaic=Mosaic(
+            photos,
+            grid.crs,
+            gdal_options=storage.gdal_environment(),
+            stretch=survey.stretch_ends,
+        ),
         pavements=[(key, reproject(pavement, WGS84, grid.crs)) for key, pavement in segments],
         params=VectorizeParams.from_dict(survey.params),
         model_id=survey.model_id,

@@ -25,6 +25,7 @@ from sqlalchemy import Connection, text
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
+from pavemap.geo.orthophoto import common_stretch
 from pavemap.geo.store.bulk import copy_frame
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network
@@ -81,7 +82,9 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
             f"none of the {len(orthophotos)} orthophotos of survey '{survey.name}' lies on a road of "
             f"network '{network.name}'; check the CRS of both, or survey another network"
         )
-    digests = _input_digests(survey, cells, footprints, orthophotos, grid=grid)
+    stretch = common_stretch(tile.info for tile in orthophotos)
+    digests = _input_digests(survey, cells, footprints, orthophotos, grid=grid, stretch=stretch)
+    _store_stretch(connection, survey, stretch)
     report = _store_plan(connection, survey.id, cells, digests, grid=grid)
     log.info("planned: %s", report, extra={"survey_id": str(survey.id)})
     if report.changed or survey.state in {"created", "failed"}:
@@ -135,17 +138,23 @@ def _input_digests(
     orthophotos: list[OrthophotoRow],
     *,
     grid: Grid,
+    stretch: tuple[float, float] | None,
 ) -> NDArray[np.object_]:
     """Return for each cell a digest of all that its result depends on.
 
     `orthophotos` come in the order they are laid, which other names may change. Neighbouring cells
     mostly see the same files, so each set of files is digested once.
     """
-    common = json.dumps(
-        [survey.model_id, survey.crs, survey.gsd_m, survey.cell_px, survey.halo_px, survey.params],
-        sort_keys=True,
-        default=dict,
-    )
+    settings = [
+        survey.model_id,
+        survey.crs,
+        survey.gsd_m,
+        survey.cell_px,
+        survey.halo_px,
+        survey.params,
+        *([] if stretch is None else [stretch]),
+    ]
+    common = json.dumps(settings, sort_keys=True, default=dict)
     windows = cell_boxes(cells, grid=grid, margin_m=grid.halo_m)
     cell, tile = shapely.STRtree(footprints).query(windows, predicate="intersects")
     order = np.lexsort((tile, cell))
@@ -160,6 +169,16 @@ def _input_digests(
             known[key] = hashlib.sha256(whole.encode()).hexdigest()
         digests[at] = known[key]
     return digests
+
+
+def _store_stretch(
+    connection: Connection, survey: SurveyRow, stretch: tuple[float, float] | None
+) -> None:
+    if survey.stretch_ends != stretch:
+        connection.execute(
+            text("UPDATE survey SET stretch = CAST(:stretch AS jsonb) WHERE id = :id"),
+            {"id": survey.id, "stretch": None if stretch is None else json.dumps(stretch)},
+        )
 
 
 def cell_boxes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
@@ -65,6 +65,7 @@ class SurveyRow:
     params: Mapping[str, Any]
     measures: Mapping[str, Any]
     position_rmse_m: float | None
+    stretch: Sequence[float] | None
     state: SurveyState
     epoch: int
     measuring_attempts: int
@@ -74,6 +75,11 @@ class SurveyRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @property
+    def stretch_ends(self) -> tuple[float, float] | None:
+        """The 16 bit values that become 0 and 255 in its imagery; None before it is planned."""
+        return None if self.stretch is None else (self.stretch[0], self.stretch[1])
 
     @property
     def version(self) -> str:

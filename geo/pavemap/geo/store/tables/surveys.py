@@ -80,6 +80,8 @@ class Survey(Base):
     """How its figures are worked out: MeasureParams; what is not named has its default."""
     position_rmse_m: Mapped[float | None]
     """Horizontal error (radial RMSE) of its imagery, where it is known."""
+    stretch: Mapped[list[Any] | None] = mapped_column(JSONB)
+    """The two 16 bit values that become 0 and 255 in all its imagery, once that was planned."""
     state: Mapped[str] = mapped_column(server_default="created")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Raised whenever cells change or a measuring begins: what an older measuring wrote is refused."""
