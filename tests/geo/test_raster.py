@@ -158,9 +158,26 @@ def test_16_bit_stretch_ignores_no_data_and_outliers(tmp_path: Path) -> None:
     photo = inspect(write(tmp_path / "a.tif", image, nodata=0))
     assert photo.stretch is not None
     assert len(set(photo.stretch)) == 1, "bands stretched apart would change the hue"
-    low, high = photo.stretch[0]
-    assert low == pytest.approx(3010, abs=10)
-    assert high == pytest.approx(4990, abs=10)
+    black, white = photo.stretch[0]
+    assert black == pytest.approx(3010 - 3 * 990, abs=40)
+    assert (4000 - black) * 255 / (white - black) == pytest.approx(118, abs=1)
+
+
+@pytest.mark.parametrize("paint", [0.0, 0.3])
+def test_16_bit_shows_a_road_as_a_photograph_does_whatever_part_of_it_is_paint(
+    tmp_path: Path, paint: float
+) -> None:
+    """In daylight asphalt is near 118, the darkest of its grain 30 below."""
+    rng = np.random.default_rng(1)
+    road = np.clip(rng.normal(118, 11.5, (400, 500, 3)), 0, 255)
+    road[:, : int(paint * 500)] = 250
+    photo = inspect(write(tmp_path / "a.tif", (road * 200).astype(np.uint16)))
+    assert photo.stretch is not None
+    black, white = photo.stretch[0]
+    shown = (road * 200 - black) * 255 / (white - black)
+    asphalt = shown[:, int(paint * 500) :]
+    assert asphalt.mean() == pytest.approx(118, abs=8)
+    assert asphalt.std() == pytest.approx(11.5, rel=0.15)
 
 
 def test_16_bit_stretch_of_nothing_is_defined(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ Stretch = tuple[tuple[float, float], ...]
 FAR_GSD = 1.5
 """Beyond this ratio between the imagery's and the model's pixel, a warning says what can be seen."""
 
-STRETCH_STEPS = 4
-"""A common stretch ends at quarters of an octave, so that another file seldom moves it."""
+STRETCH_STEPS = 8
+"""A common stretch ends at eighths of an octave, so that another file seldom moves it."""
 OUTLINE_POINTS = 16
 """Points per side of an outline, so that a straight edge stays on the ground in another CRS."""
 
@@ -144,7 +144,7 @@ def common_stretch(photos: Iterable[Orthophoto]) -> tuple[float, float] | None:
     highest = max(1.0, *(high for _, high in ends))
     octave = 2.0 ** math.floor(math.log2(highest))
     top = octave * math.ceil(STRETCH_STEPS * highest / octave) / STRETCH_STEPS
-    step = top / STRETCH_STEPS**2
+    step = top / (2 * STRETCH_STEPS)
     return step * math.floor(min(low for low, _ in ends) / step), top
 
 

@@ -43,7 +43,10 @@ __all__ = ["BandUse", "MaskKind", "Orthophoto", "inspect", "is_cog", "to_cog"]
 SAMPLE_WINDOWS, SAMPLE_PX = 8, 128
 """The 16 bit stretch looks at 8 x 8 windows of 128 x 128 pixels, evenly spread, however it is stored."""
 
-STRETCH_PERCENTILES = (0.5, 99.5)
+MIDDLE_GREY = 118.0
+"""What half of the pixels of 16 bits are darker than becomes this of 255: a road as photographs show it."""
+BLACK_BELOW = 3.0
+"""How far black lies below the darkest half percent, in distances of that from the middle."""
 
 _GRID_FILE = re.compile(r"\+?(nad|geoid)grids=(?!@null)", re.IGNORECASE)
 
@@ -208,7 +211,9 @@ def _occurs(nodata: float | None, dtype: str) -> bool:
 def _stretch(dataset: Dataset, mask_kind: MaskKind) -> Stretch:
     """Fix which 16 bit values become 0 and 255, from a sparse sample of the valid pixels.
 
-    One pair for all bands, so that grey asphalt stays grey.
+    One pair for all bands, so that grey asphalt stays grey. The middle becomes MIDDLE_GREY, whatever part
+    of the picture is paint, and black lies so that contrast is that of a photograph: a network takes
+    the grain of a road for cracks where it is much stretched.
     """
     bands = colour_bands(dataset)
     sample = []
@@ -220,9 +225,12 @@ def _stretch(dataset: Dataset, mask_kind: MaskKind) -> Stretch:
             raw, alpha = read_raw(dataset, mask_kind, window)
             sample.append(raw[alpha > 0][:, : len(bands)].ravel())
     values = np.concatenate(sample)
-    low, high = np.percentile(values, STRETCH_PERCENTILES) if values.size else (0.0, 65535.0)
-    low = math.floor(low)
-    return ((float(low), float(max(math.ceil(high), low + 1))),) * len(bands)
+    if not values.size:
+        return ((0.0, 65535.0),) * len(bands)
+    darkest, middle = np.percentile(values, (0.5, 50.0))
+    black = float(max(0, math.floor(darkest - BLACK_BELOW * (middle - darkest))))
+    white = black + (middle - black) * 255.0 / MIDDLE_GREY
+    return ((black, float(max(math.ceil(white), black + 1.0))),) * len(bands)
 
 
 def _starts(size: int) -> list[int]:
