@@ -15,9 +15,11 @@ import numpy as np
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.distractors import KINDS, draw, hidden
+from pavemap.training.drawn_cracks import with_crack
 
 RED, BLUE = (214, 40, 40), (29, 78, 216)
 SIDE_PX = 300
+CRACK = "a crack"
 # An image and a seed for each kind, so that its picture shows the kind well.
 SHOWN = {
     "joint": (13, 1),
@@ -27,6 +29,7 @@ SHOWN = {
     "stain": (119, 2),
     "shadow of a pole": (5, 5),
     "tining": (181, 2),
+    CRACK: (119, 2),
 }
 
 
@@ -38,13 +41,17 @@ def main() -> None:
     source = DataSource(folder=options.data, list="train")
     pairs = list_pairs(source)
     figure, axes = plt.subplots(4, 2, figsize=(9.6, 10.5), layout="constrained")
-    axes.flat[-1].axis("off")
-    for axis, kind in zip(axes.flat, KINDS, strict=False):
+    for axis, kind in zip(axes.flat, [*KINDS, CRACK], strict=True):
         number, seed = SHOWN[kind]
         image = read_pair(pairs[number], source)
         window = (slice(60, 60 + SIDE_PX), slice(60, 60 + SIDE_PX))
         crop, crack = image.pixels[window], image.crack[window].astype(np.uint8)
-        drawn, covered = draw(np.random.default_rng(seed), crop, [kind])
+        rng, covered = np.random.default_rng(seed), np.zeros(crack.shape, np.float32)
+        if kind == CRACK:
+            drawn, labels = with_crack(rng, crop, crack.astype(np.float32))
+            crack = (labels > 0.5).astype(np.uint8)
+        else:
+            drawn, covered = draw(rng, crop, [kind])
         outlines, _ = cv2.findContours(crack, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         picture = cv2.drawContours(drawn.copy(), outlines, -1, RED, 1)
         picture[hidden(covered, crack > 0)] = BLUE

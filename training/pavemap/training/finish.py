@@ -35,6 +35,9 @@ from pavemap.training.start import Weights, with_former
 SETTINGS_OF_A_PLACE = frozenset({"output", "ray_address", "mlflow_uri"})
 """What matters where a model was trained only, and is no one else's business."""
 
+SAID_IN_THE_CARD = frozenset({"data", "validation", "tests", "licence", "intended_use", "notes"})
+"""Settings that the card tells by itself, and tells anew when a model is validated again."""
+
 
 def write_model(
     config: TrainConfig,
@@ -76,7 +79,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         "seconds": round(seconds),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, torch {torch.__version__}",
         "settings": config.model_dump(
-            mode="json", exclude={*SETTINGS_OF_A_PLACE, "data", "validation", "tests"}
+            mode="json", exclude={*SETTINGS_OF_A_PLACE, *SAID_IN_THE_CARD}
         ),
     }
     network = build_network(config.architecture, config.architecture_args)
