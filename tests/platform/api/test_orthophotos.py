@@ -29,13 +29,15 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.platform.imagery import remove_replaced, remove_unused
 from pavemap.platform.settings import Settings
+from pavemap.training.model_store import PREFIX as MODELS
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
 
 
 def stored(settings: Settings) -> list[Path]:
-    """The files in storage."""
+    """The files in storage, but for models."""
     folder = Path(settings.storage_location)
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if MODELS not in path.relative_to(folder).parts)
 
 
 def test_a_tile_is_kept_as_cog_with_its_digest(world: World, settings: Settings) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.errors import BadModel
 
 CARD_FILE = "card.json"
@@ -66,6 +65,8 @@ class ModelCard(BaseModel):
 
 def check_vectorize(values: Mapping[str, Any], *, threshold: float) -> None:
     """Raise BadModel where a card's parameters of the vectoriser would fail a survey."""
+    from pavemap.geo.vectorize import VectorizeParams  # which brings a compiler along
+
     try:
         VectorizeParams.from_dict({**values, "threshold": threshold})
     except (BadInput, TypeError) as exc:

@@ -179,7 +179,7 @@ class Tracking:
         try:
             report(client, run)
         except MlflowException as exc:
-            if exc.get_http_status_code() not in REFUSED:
+            if not _refused(exc):
                 raise
             self._refused += 1
             logger.warning("MLflow at %s refuses a report of this run: %s", self._uri, exc)
@@ -206,6 +206,11 @@ class Tracking:
         return client, run
 
 
+def _refused(exc: Any) -> bool:
+    """Whether an MlflowException says that the same will never be taken."""
+    return exc.get_http_status_code() in REFUSED
+
+
 def _goes_on(client: MlflowClient, run: str) -> bool:
     """Whether a run could be opened again: not where somebody has deleted it."""
     from mlflow.exceptions import MlflowException
@@ -213,7 +218,7 @@ def _goes_on(client: MlflowClient, run: str) -> bool:
     try:
         client.update_run(run, status="RUNNING")
     except MlflowException as exc:
-        if exc.get_http_status_code() not in REFUSED:
+        if not _refused(exc):
             raise
         return False
     return True
