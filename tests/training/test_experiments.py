@@ -49,6 +49,8 @@ CPU = torch.device("cpu")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_set(folder / "cfd", count=11)
+    for name in ("deepcrack_256/train", "crack500_256/train", "uav_cc0"):
+        write_set(folder / name, count=2)
     return folder
 
 
@@ -129,7 +131,7 @@ def test_studies_run_and_report(options: Options) -> None:
         "output-size": ("s-1/", "s-7/"),
         "ratio": ("R-1/", "natural"),
         "plain-recipe": ("seed-0", "seed-1"),
-        "towards": ("step-0", "step-8/2-iterations/seed-0/fold-1-of"),
+        "towards": ("step-0", "step-9/2-iterations/seed-0/fold-1-of"),
     }.items():
         small = replace(options, only=only, iterations=2, folds=10)
         path = perform(find_experiment(name), small)
@@ -137,7 +139,7 @@ def test_studies_run_and_report(options: Options) -> None:
         assert (path.parent / "losses.png").exists()
     records = Ledger(options.output / "towards").records()
     assert (
-        len(records["step-8/2-iterations/seed-0/fold-1-of-10"]["tests"]["cfd"]["f1_by_image"]) == 2
+        len(records["step-9/2-iterations/seed-0/fold-1-of-10"]["tests"]["cfd"]["f1_by_image"]) == 2
     )
     held = records["step-0/2-iterations/seed-0"]["validation"]
     assert held["images"] == 1

@@ -34,7 +34,7 @@ def test_the_file_gives_the_models_probabilities(name: str, tmp_path: Path) -> N
     assert found.shape == (2, 1, TILE_PX, TILE_PX)
     model = CrackModel.load(find_model(name), device="cpu", precision="fp32")
     expected = model.detect(chip)
-    assert expected[INSIDE].max() > 200
+    assert (expected[INSIDE] >= 255 * card.threshold).any(), "no crack to compare"
     rounding = 0.5 / 255
     assert np.abs(found[1, 0][INSIDE] - expected[INSIDE] / 255.0).max() < rounding + 1e-3
     said = {entry.key: json.loads(entry.value) for entry in onnx.load(file).metadata_props}

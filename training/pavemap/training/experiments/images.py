@@ -44,6 +44,12 @@ def split_of(data: Path, name: str, *, channels: int = 3) -> Split:
     )
 
 
+def others_than(data: Path, name: str) -> list[Images]:
+    """The training images of the sets at hand but one. Raises BadTrainingData."""
+    sources = (SETS[other][:2] for other in SETS if other != name)
+    return [read_source(DataSource(folder=data / folder, list=names)) for folder, names in sources]
+
+
 def folds_of(images: Images, count: int) -> list[Split]:
     """A cross-validation: every image is tested once; which goes where is drawn once for all."""
     ordered = sorted(images, key=lambda image: image.name)

@@ -12,7 +12,7 @@ import torch
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.datasets import LabelledImage
 from pavemap.training.experiments.fitting import Trained, fit_batches, fit_patches
-from pavemap.training.experiments.images import Images
+from pavemap.training.experiments.images import SETS, Images, others_than
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.patches_on_device import Draw
 from pavemap.training.experiments.plan import Options
@@ -34,6 +34,7 @@ CROPS: dict[str, Any] = {
     "crop_px": 192,
     "augmentation": {"flips": True, "scale_min": 0.8, "scale_max": 1.25, "light": 0.4},
 }
+OWN_WEIGHT = 4.0  # of a set's own images beside each other set
 
 
 class Where(TypedDict):
@@ -55,16 +56,18 @@ class Recipe:
     even_light: bool = False  # images standardised, in training and in use
     maps: bool = False  # the context form, taught on crops by the tolerant loss in place of patches
     turned_tests: bool = False  # the mean over the image's eight symmetries
+    other_roads: bool = False  # taught on the training images of the other sets at hand too
 
     def config(self, options: Options, *, iterations: int, seed: int) -> TrainConfig:
         """The settings of the optimizer, the schedule and the network."""
         taught = CROPS if self.maps else {}
+        weights = [OWN_WEIGHT, *[1.0] * (len(SETS) - 1)] if self.other_roads else [1.0]
         network = {"size": self.size, "channels": self.channels, "context": self.maps}
         return parse_config(
             {
                 "name": "experiment",
                 "output": options.output,
-                "data": [{"folder": options.data}],
+                "data": [{"folder": options.data, "weight": weight} for weight in weights],
                 "architecture_args": network,
                 "iterations": iterations,
                 "schedule": self.schedule,
@@ -89,12 +92,14 @@ def run_recipe(
     """Train once and score on every test set; a threshold comes from `validation`, else it is 0.5."""
     config = recipe.config(options, iterations=iterations, seed=seed)
     device = options.device()
-    images = [_even(image) for image in train] if recipe.even_light else train
+    sets = [train, *(others_than(options.data, "cfd") if recipe.other_roads else [])]
+    if recipe.even_light:
+        sets = [[_even(image) for image in images] for images in sets]
     where: Where = {"device": torch.device(device), "trainings": options.trainings}
     trained = (
-        fit_batches(config, [images], **where)
+        fit_batches(config, sets, **where)
         if recipe.maps
-        else fit_patches(config, recipe.draw, images, **where)
+        else fit_patches(config, recipe.draw, sets[0], **where)
     )
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
     return {

@@ -60,6 +60,14 @@ STEPS: Mapping[str, Recipe] = {
     "+ images tested in eight symmetries": Recipe(
         schedule="cosine", even_light=True, average_decay=0.999, maps=True, turned_tests=True
     ),
+    "+ taught on other roads too": Recipe(
+        schedule="cosine",
+        even_light=True,
+        average_decay=0.999,
+        maps=True,
+        turned_tests=True,
+        other_roads=True,
+    ),
 }
 
 
