@@ -134,6 +134,7 @@ def export(
         counts: dict[str, int] = {}
 
         def write() -> Export:
+            counts.clear()
             told = _descriptions(found)
             with (
                 Export(output, layers=layers, descriptions=told) as made,
