@@ -90,21 +90,24 @@ def plain_recipe(options: Options) -> list[Run]:
 def towards(options: Options) -> list[Run]:
     """Steps from the recipe towards the paper's figure, chosen by training images kept back.
 
-    The last step is taken on folds too.
+    The last two are taken on folds too.
     """
     recipes = {f"step-{number}": recipe for number, recipe in enumerate(STEPS.values())}
     found = _on_cfd(options, recipes, PAPERS_ITERATIONS, validated=True)
+    for step, recipe in list(recipes.items())[-2:]:
+        found += _on_folds(options, step, recipe)
+    return found
+
+
+def _on_folds(options: Options, step: str, recipe: Recipe) -> list[Run]:
     split = split_of(options.data, "cfd")
-    last, recipe = list(recipes.items())[-1]
+    found = []
     for fold in folds_of([*split.train, *split.test], options.folds):
         train, validation = kept_back(fold.train)
-        tests = {"cfd": fold.test}
-        found += [
-            _run(
-                options, last, recipe, train, tests, PAPERS_ITERATIONS, seed, validation, fold.name
-            )
-            for seed in options.seeds or (0,)
-        ]
+        tests, name = {"cfd": fold.test}, fold.name
+        for seed in options.seeds or (0,):
+            run = (options, step, recipe, train, tests, PAPERS_ITERATIONS, seed, validation, name)
+            found.append(_run(*run))
     return found
 
 
