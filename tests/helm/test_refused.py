@@ -18,6 +18,10 @@ WRONG: dict[str, tuple[Install, str]] = {
         TRIAL.with_values("generateSecrets=false"),
         "set generateSecrets=true",
     ),
+    "a URL in the password's place": (
+        TRIAL.with_values("database.key=password"),
+        "leave it at url",
+    ),
     "no CloudNativePG": (
         Install(("database.mode=cnpg", NORM.values[1])),
         f"add --api-versions {CNPG}",

@@ -23,6 +23,9 @@
 {{- if and (eq $database.mode "trial") $own (not .Values.generateSecrets) }}
 {{- fail "database.mode is trial and no Secret is named: set generateSecrets=true, or make a Secret with password and url and name it in database.existingSecret" }}
 {{- end }}
+{{- if and (eq $database.mode "trial") $own (eq $database.key "password") }}
+{{- fail "database.key is password, under which the trial's own Secret holds the password: leave it at url" }}
+{{- end }}
 {{- $backup := $database.cnpg.backup }}
 {{- if and (ne $database.mode "cnpg") (ne $backup.method "none") }}
 {{- fail "database.cnpg.backup.method is set, but database.mode is not cnpg: this chart backs up no other database; leave it at none and back yours up by its own means" }}
