@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pavemap.training.config import Augmentation
+from pavemap.training.crops import CropSampler
 from pavemap.training.datasets import LabelledImage
 
 
@@ -30,6 +32,20 @@ def draw_image(
         crack=crack > 0,
         ignore=np.zeros(crack.shape, dtype=bool),
     )
+
+
+def shares_changed(setting: str, part: str, *, side_px: int) -> list[float]:
+    """Of 100 crops, how many a setting of 0.3 and of 1 changes: their `pixels`, or their `labels`."""
+    image = draw_image(0, height=side_px, width=side_px)
+
+    def crops(share: float) -> NDArray[np.generic]:
+        change = Augmentation.model_validate({setting: share})
+        sampler = CropSampler([[image]], weights=[1], crop_px=64, augmentation=change, seed=3)
+        found: NDArray[np.generic] = getattr(sampler.batch(0, size=100, first=0, last=100), part)
+        return found.reshape(100, -1)
+
+    plain = crops(0)
+    return [float((crops(share) != plain).any(1).mean()) for share in (0.3, 1)]
 
 
 def write_set(folder: Path, *, count: int = 4, inverted: bool = False) -> Path:

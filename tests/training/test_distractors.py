@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pavemap.training.config import Augmentation
-from pavemap.training.crops import CropSampler
 from pavemap.training.distractors import KINDS, draw, with_distractors
-from training.drawing import draw_image
+from training.drawing import draw_image, shares_changed
 
 SIDE = 96
 Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -76,14 +74,6 @@ def test_a_joint_is_a_line_across_the_crop() -> None:
 
 
 def test_the_share_of_crops_is_as_configured() -> None:
-    image = draw_image(0, height=SIDE, width=SIDE)
-
-    def crops(share: float) -> NDArray[np.uint8]:
-        change = Augmentation(distractors=share)
-        sampler = CropSampler([[image]], weights=[1], crop_px=64, augmentation=change, seed=3)
-        return sampler.batch(0, size=100, first=0, last=100).pixels
-
-    plain, some, all_changed = crops(0), crops(0.3), crops(1)
-    differs = [(each != plain).any((1, 2, 3)).mean() for each in (some, all_changed)]
+    differs = shares_changed("distractors", "pixels", side_px=SIDE)
     assert 0.15 < differs[0] < 0.45
     assert differs[1] > 0.95

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pavemap.training.config import Augmentation
-from pavemap.training.crops import CropSampler
 from pavemap.training.drawn_cracks import with_crack
 from pavemap.training.strokes import CRACK_ROUGHNESS, axes, course
-from training.drawing import draw_image
+from training.drawing import shares_changed
 
 SIDE = 160
 Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -67,14 +65,6 @@ def test_a_course_without_fine_bends_is_smooth() -> None:
 
 
 def test_the_share_of_crops_is_as_configured_and_they_are_labelled() -> None:
-    image = draw_image(0, height=SIDE, width=SIDE)
-
-    def labels(share: float) -> NDArray[np.float32]:
-        change = Augmentation(drawn_cracks=share)
-        sampler = CropSampler([[image]], weights=[1], crop_px=64, augmentation=change, seed=3)
-        return sampler.batch(0, size=100, first=0, last=100).labels
-
-    plain, some, all_changed = labels(0), labels(0.3), labels(1)
-    differs = [(each != plain).any((1, 2)).mean() for each in (some, all_changed)]
+    differs = shares_changed("drawn_cracks", "labels", side_px=SIDE)
     assert 0.1 < differs[0] < 0.45
     assert differs[1] > 0.7  # some end before they reach the crop

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pavemap.training import tracking
-from pavemap.training.card import read_card
+from pavemap.training.card import ModelCard, read_card
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.tracking import RUN_FILE, VARIABLE, Tracking
@@ -114,12 +114,19 @@ def test_a_run_that_goes_on_with_other_settings_keeps_its_first_and_tells_the_la
     assert run.data.metrics["loss"] == 0.5
 
 
-def test_names_that_mlflow_does_not_take_are_changed(uri: str, tmp_path: Path) -> None:
-    card = read_card(write_model_folder(tmp_path / "model"))
-    score = {"data": "ring (2026), Mai/süd", "mean": {"precision": 0.9, "recall": 0.7, "f1": 0.8}}
-    with Tracking(config(tmp_path), uri=uri) as told:
-        told.finished(card.model_copy(update={"metrics": {"tests": [score]}}))
+def finished(uri: str, folder: Path, *, scored_on: str) -> tuple[ModelCard, Any]:
+    """The card of a model scored on a set, and the run that was told of it alone."""
+    score = {"data": scored_on, "mean": {"precision": 0.9, "recall": 0.7, "f1": 0.8}}
+    card = read_card(write_model_folder(folder / "model"))
+    card = card.model_copy(update={"metrics": {"tests": [score]}})
+    with Tracking(config(folder), uri=uri) as told:
+        told.finished(card)
     (run,) = runs(uri)
+    return card, run
+
+
+def test_names_that_mlflow_does_not_take_are_changed(uri: str, tmp_path: Path) -> None:
+    _, run = finished(uri, tmp_path, scored_on="ring (2026), Mai/süd")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["tests/ring _2026__ Mai/s_d/f1"] == 0.8
 
@@ -128,11 +135,7 @@ def test_a_report_that_is_refused_for_good_holds_up_no_other(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tracking, "metric_name", lambda text: f"{text}, not allowed")
-    card = read_card(write_model_folder(tmp_path / "model"))
-    score = {"data": "town", "mean": {"precision": 0.9, "recall": 0.7, "f1": 0.8}}
-    with Tracking(config(tmp_path), uri=uri) as told:
-        told.finished(card.model_copy(update={"metrics": {"tests": [score]}}))
-    (run,) = runs(uri)
+    card, run = finished(uri, tmp_path, scored_on="town")
     assert run.info.status == "FINISHED"
     assert run.data.tags["pavemap.model"] == card.model_id
     assert "reports refused" in caplog.text

@@ -26,6 +26,7 @@ FAR_GSD = 1.5
 
 STRETCH_STEPS = 8
 """A common stretch ends at eighths of an octave, so that another file seldom moves it."""
+
 OUTLINE_POINTS = 16
 """Points per side of an outline, so that a straight edge stays on the ground in another CRS."""
 

@@ -36,7 +36,7 @@ def read_rgba(dataset: Dataset, photo: Orthophoto, window: Window) -> RGBA:
     if photo.mask_kind == "nodata":
         alpha = _outside_areas(alpha, _frame(photo, window))
     elif photo.mask_kind != "none":
-        alpha = _without_fringe(alpha)
+        alpha = cv2.bitwise_and(alpha, _outside_areas(alpha)).astype(np.uint8)
     rgba: RGBA = raw if photo.stretch is None else _stretched(raw, photo.stretch)
     rgba[..., 3] = alpha
     empty = alpha == 0
@@ -72,21 +72,20 @@ def read_raw(
     return raw, seen.astype(np.uint8) * np.uint8(OPAQUE)
 
 
+Frame = tuple[int, int, int, int]
+"""Rows above and below, and columns left and right, of a window that lie outside the raster."""
+
+NO_FRAME: Frame = (0, 0, 0, 0)
+
 _KERNEL = np.ones((2 * FRINGE_PX + 1, 2 * FRINGE_PX + 1), np.uint8)
 """What is narrower is no area."""
 
 
-def _without_fringe(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Widen no-data areas; the frame is no no-data."""
-    areas = cv2.morphologyEx(cv2.bitwise_not(alpha), cv2.MORPH_OPEN, _KERNEL)
-    return cv2.subtract(alpha, cv2.dilate(areas, _KERNEL)).astype(np.uint8)
+def _outside_areas(alpha: NDArray[np.uint8], frame: Frame = NO_FRAME) -> NDArray[np.uint8]:
+    """Take all for imagery but no-data areas and what is beside them.
 
-
-def _outside_areas(alpha: NDArray[np.uint8], frame: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """Widen no-data areas, and take all else for imagery.
-
-    A strip along the `frame` (rows above and below, columns left and right, that lie outside the raster)
-    is an area however narrow: rasters that were turned or cut have such.
+    A strip of no-data along the `frame` is an area however narrow: rasters that were turned or cut have
+    such.
     """
     empty = cv2.bitwise_not(alpha)
     framed = cv2.copyMakeBorder(empty, *frame, cv2.BORDER_CONSTANT, value=OPAQUE)
@@ -97,8 +96,8 @@ def _outside_areas(alpha: NDArray[np.uint8], frame: tuple[int, int, int, int]) -
     return cv2.bitwise_not(cv2.dilate(areas, _KERNEL)).astype(np.uint8)
 
 
-def _frame(photo: Orthophoto, window: Window) -> tuple[int, int, int, int]:
-    """How much of the outside of a raster to see above, below, left and right of a window."""
+def _frame(photo: Orthophoto, window: Window) -> Frame:
+    """How much of the outside of a raster to see around a window."""
     right, bottom = window.col_off + window.width, window.row_off + window.height
     beyond = (
         window.row_off <= 0,

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -153,13 +153,10 @@ def unchanged(client: Client, survey_id: str) -> Iterator[None]:
 
 def again_if_changed(work: Callable[[], Made], *, attempts: int = 3) -> Made:
     """Do what reads a survey, and again where it was measured anew meanwhile. Raises the last Conflict."""
-    for left in range(attempts - 1, -1, -1):
-        try:
+    for _ in range(attempts - 1):
+        with suppress(Conflict):
             return work()
-        except Conflict:
-            if not left:
-                raise
-    raise AssertionError("there is an attempt")
+    return work()
 
 
 def copy_layer(

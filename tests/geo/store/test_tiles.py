@@ -205,9 +205,9 @@ def test_the_bounds_of_tiles_are_those_of_web_mercator(engine: Engine) -> None:
 
 def test_the_version_changes_with_the_figures(engine: Engine, figures: SurveyRow) -> None:
     with database(engine) as connection:
-        before = tiles.survey_version(connection, figures.id)
-        assert tiles.survey_version(connection, figures.id) == before
+        before = surveys.survey_version(connection, figures.id)
+        assert surveys.survey_version(connection, figures.id) == before
         surveys.set_state(connection, figures.id, "done")
-        assert tiles.survey_version(connection, figures.id) != before
+        assert surveys.survey_version(connection, figures.id) != before
         with pytest.raises(NotFound):
-            tiles.survey_version(connection, uuid.uuid4())
+            surveys.survey_version(connection, uuid.uuid4())

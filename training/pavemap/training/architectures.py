@@ -42,9 +42,7 @@ def build_network(
             )
     except ValueError as exc:
         raise BadModel(f"{architecture}: {exc}.") from exc
-    raise BadModel(
-        f"This version of pavemap knows no architecture {architecture!r}; update pavemap."
-    )
+    raise BadModel.unknown(architecture)
 
 
 def build_sampler(config: TrainConfig, network: nn.Module) -> Sampler:

@@ -1,5 +1,7 @@
 """The errors of the training floor that a user may meet."""
 
+from typing import Self
+
 from pavemap.geo.errors import BadInput, PavemapError
 
 
@@ -13,6 +15,13 @@ class BadTrainingData(BadInput):
 
 class BadModel(BadInput):
     """A model folder is missing, damaged, or made for another version of pavemap."""
+
+    @classmethod
+    def unknown(cls, architecture: str) -> Self:
+        """A network that this version does not have."""
+        return cls(
+            f"This version of pavemap knows no architecture {architecture!r}; update pavemap."
+        )
 
 
 class TrainingFailed(PavemapError):

@@ -157,9 +157,7 @@ def _checked(folder: Path) -> ModelCard:
     if weights.stat().st_size > MAX_WEIGHTS_BYTES:
         raise BadInput(f"{weights} is larger than {MAX_WEIGHTS_BYTES >> 20} MB; is it a model?")
     if card.architecture not in get_args(Architecture):
-        raise BadModel(
-            f"This version of pavemap knows no architecture {card.architecture!r}; update pavemap."
-        )
+        raise BadModel.unknown(card.architecture)
     check_vectorize(card.vectorize, threshold=card.threshold)
     return card
 

@@ -24,6 +24,7 @@ from pavemap.geo.store.changed_cracks import common_ground, compared_lines
 from pavemap.geo.store.comparison import BOTH, COLUMNS, FIGURES, Comparison, differences, known
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.segment_pages import geometries
+from pavemap.geo.store.surveys import survey_version
 
 ChangeSort = Literal["density_change", "segment"]
 
@@ -119,7 +120,8 @@ def changes_page(
     if not 1 <= limit <= MAX_SEGMENTS:
         raise BadInput(f"a page has 1 to {MAX_SEGMENTS} segments, not {limit}")
     order = f"change-{sort}-{comparison.before.id}"
-    version = f"{comparison.before.version}, {comparison.after.version}"
+    both = (comparison.before, comparison.after)
+    version = ", ".join(survey_version(connection, survey.id) for survey in both)
     cursor = Cursor.read(after, order=order, version=version)
     rows = connection.execute(
         text(_page_statement(sort, cursor)),

@@ -28,7 +28,7 @@ from pavemap.geo.store.segment_pages import (
     segment_features,
     segments_page,
 )
-from pavemap.geo.store.surveys import get_survey
+from pavemap.geo.store.surveys import get_survey, survey_version
 
 __all__ = [
     "MAX_PAGE",
@@ -113,8 +113,7 @@ def cracks_page(
     measured anew since the page before.
     """
     check_limit(limit)
-    survey = get_survey(connection, survey_id)
-    cursor = Cursor.read(after, order="crack", version=survey.version)
+    cursor = Cursor.read(after, order="crack", version=survey_version(connection, survey_id))
     conditions = ["survey_id = :survey_id", "id > :id"]
     parameters: dict[str, Any] = {
         "survey_id": survey_id,

@@ -19,7 +19,7 @@ from pavemap.geo.store.bulk import driver
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.figures import Figures, Sort
 from pavemap.geo.store.places import Bbox
-from pavemap.geo.store.surveys import get_survey
+from pavemap.geo.store.surveys import survey_version
 
 MAX_PAGE = 10_000
 
@@ -157,7 +157,7 @@ def _page(
         after,
         order=f"{sort}-{'desc' if descending else 'asc'}",
         key_type=str if sort == "segment_key" else float,
-        version=get_survey(connection, survey_id).version,
+        version=survey_version(connection, survey_id),
     )
     box = None if bbox is None else BoxFilter.of(bbox)
     parameters: dict[str, Any] = {

@@ -81,12 +81,6 @@ class SurveyRow:
         """The 16 bit values that become 0 and 255 in its imagery; None before it is planned."""
         return None if self.stretch is None else (self.stretch[0], self.stretch[1])
 
-    @property
-    def version(self) -> str:
-        """Another text wherever the results may be others."""
-        measured = "" if self.finished_at is None else self.finished_at.isoformat()
-        return f"{self.epoch} {measured}"
-
     def grid(self) -> Grid:
         """Return the survey's grid."""
         crs = parse_metric_crs(self.crs)
@@ -162,6 +156,12 @@ def lock_survey(connection: Connection, survey_id: uuid.UUID) -> SurveyRow:
         .with_for_update(key_share=True)
     ).one_or_none()
     return _survey_row(_found(row, survey_id))
+
+
+def survey_version(connection: Connection, survey_id: uuid.UUID) -> str:
+    """Return what changes whenever a survey's figures do. Raises NotFound."""
+    row = connection.execute(_VERSION, {"survey_id": survey_id}).one_or_none()
+    return str(_found(row, survey_id).version)
 
 
 def list_surveys(connection: Connection, *, network_id: uuid.UUID | None = None) -> list[SurveyRow]:
@@ -328,3 +328,9 @@ def _found(row: Row[Any] | None, survey_id: uuid.UUID) -> Row[Any]:
 
 def _survey_row(row: Row[Any]) -> SurveyRow:
     return SurveyRow(**row._mapping)
+
+
+_VERSION = text(
+    "SELECT concat_ws('-', epoch, state, extract(epoch FROM finished_at)) AS version "
+    "FROM survey WHERE id = :survey_id"
+)

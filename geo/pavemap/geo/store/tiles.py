@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from pavemap.geo.errors import BadInput, NotFound
+from pavemap.geo.errors import BadInput
 from pavemap.geo.store.boxes import SEEN, UNSEEN, BoxFilter, Order, ranked_in_box
 from pavemap.geo.store.places import Bbox
 
@@ -97,14 +97,6 @@ class Tile:
         return math.degrees(math.atan(math.sinh(math.pi * (1.0 - 2.0 * row / 2**self.z))))
 
 
-def survey_version(connection: Connection, survey_id: uuid.UUID) -> str:
-    """Return what changes whenever a survey's figures do. Raises NotFound."""
-    row = connection.execute(_VERSION, {"survey_id": survey_id}).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no survey '{survey_id}'; list the surveys to find its id")
-    return str(row.version)
-
-
 def survey_tile(connection: Connection, survey_id: uuid.UUID, tile: Tile) -> bytes:
     """Return a tile's bytes, empty where there is nothing, layers `segments` and `cracks`.
 
@@ -182,8 +174,3 @@ _CRACKS = f"""
     FROM (SELECT * FROM crack
           WHERE survey_id = :survey_id AND geom && CAST(:area AS geometry)
           ORDER BY length_m DESC, id LIMIT :cracks) AS longest"""
-
-_VERSION = text(
-    "SELECT concat_ws('-', epoch, state, extract(epoch FROM finished_at)) AS version "
-    "FROM survey WHERE id = :survey_id"
-)

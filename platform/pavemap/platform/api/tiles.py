@@ -62,7 +62,7 @@ def get_tile(
     tile = tiles.Tile(z, x, y)
     known = survey_id_of(survey_id)
     with reading(services.engine) as connection:
-        version = tiles.survey_version(connection, known)
+        version = surveys.survey_version(connection, known)
         etag = f'W/"{hashlib.sha256(f"{FORM} {known} {version}".encode()).hexdigest()[:20]}"'
         headers = {"ETag": etag, "Cache-Control": f"private, max-age={MAX_AGE_S}"}
         if if_none_match is not None and etag in (
