@@ -168,6 +168,11 @@ workerGroupSpecs:
     template: {{- include "pavemap.rayPod" (dict "root" . "cluster" "training" "role" "worker" "image" $image "spec" $training.workers "gpus" $training.workers.gpus "resourceName" $training.workers.resourceName) | nindent 6 }}
 {{- end }}
 
+{{/* CPUs that a Detector books where nothing else is said: nodes of the GPU group offer none. */}}
+{{- define "pavemap.detectorCpus" -}}
+{{- .Values.serving.gpu.enabled | ternary 0 1 -}}
+{{- end }}
+
 {{/* What Serve runs, as KubeRay hands it over. */}}
 {{- define "pavemap.serveConfig" -}}
 {{- $detectors := .Values.serving.detectors -}}
@@ -175,7 +180,7 @@ workerGroupSpecs:
 {{- $own := dict
   "detector_replicas" (max 1 $detectors.min | int)
   "detector_gpus" ($onGpu | ternary $detectors.gpus 0)
-  "detector_cpus" ($onGpu | ternary 0 1)
+  "detector_cpus" (include "pavemap.detectorCpus" . | int)
   "log_json" (eq .Values.logging.format "json")
   "log_level" .Values.logging.level -}}
 {{- if not $onGpu }}

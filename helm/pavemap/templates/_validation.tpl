@@ -81,7 +81,7 @@
 {{- $serving := .Values.serving }}
 {{- $detectors := $serving.detectors }}
 {{- $onGpu := $serving.gpu.enabled }}
-{{- $own := dict "surveyor_replicas" 1 "surveyor_cpus" 1 "detector_cpus" ($onGpu | ternary 0 1) }}
+{{- $own := dict "surveyor_replicas" 1 "surveyor_cpus" 1 "detector_cpus" (include "pavemap.detectorCpus" . | int) }}
 {{- $args := mergeOverwrite $own (deepCopy $serving.args) }}
 {{- $node := float64 $serving.cpu.rayCpus }}
 {{- if and (gt (int $args.surveyor_replicas) 0) (gt (float64 $args.surveyor_cpus) $node) }}
