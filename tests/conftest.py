@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Nor do they wait for workers that nothing has asked for yet.
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+# Nor do they fail where a node takes longer than 30 s to start.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 
 # The same examples each time; `pytest --hypothesis-profile=default` draws others. No deadline: beside other
 # tests a millisecond's work may wait for a second, and pytest-timeout ends what never does.

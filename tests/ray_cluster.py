@@ -46,25 +46,38 @@ class Cluster:
             self.process.wait(timeout=20)
         self.kill()
 
+    def remove(self) -> None:
+        """Stop it and remove its files."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class ClusterNotStarted(Exception):
+    """Ray ended before it took jobs, or took none in time."""
+
 
 @contextlib.contextmanager
 def ray_cluster(*, cpus: int = 2, variables: Mapping[str, str] | None = None) -> Iterator[Cluster]:
-    """Start a cluster, with more environment variables, and wait until it takes jobs."""
+    """Start a cluster, with more environment variables, and wait until it takes jobs.
+
+    A port that was free a moment ago may be taken, and a busy machine may start no node in Ray's time:
+    what could not start is tried again, once.
+    """
+    try:
+        cluster = _started(cpus, variables or {})
+    except ClusterNotStarted:
+        cluster = _started(cpus, variables or {})
+    try:
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+def _started(cpus: int, variables: Mapping[str, str]) -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need a short path
     token_file = folder / "token"
     token_file.write_text("0123456789abcdef" * 4)
     port, dashboard, exported = free_port(), free_port(), free_port()
-    environment = {
-        **os.environ,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_file),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # see conftest.py
-        "RAY_prestart_worker_first_driver": "0",
-        "RAY_metrics_report_interval_ms": "1000",
-        **(variables or {}),
-    }
-    environment.pop("RAY_ADDRESS", None)
     options = {
         "port": port,
         "dashboard-host": "127.0.0.1",
@@ -81,7 +94,7 @@ def ray_cluster(*, cpus: int = 2, variables: Mapping[str, str] | None = None) ->
             [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *arguments],
             stdout=log,
             stderr=log,
-            env=environment,
+            env=_environment(token_file, variables),
             start_new_session=True,
         )
     metrics = f"http://127.0.0.1:{exported}/metrics"
@@ -90,10 +103,23 @@ def ray_cluster(*, cpus: int = 2, variables: Mapping[str, str] | None = None) ->
     )
     try:
         _wait(cluster, folder / "log")
-        yield cluster
-    finally:
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        cluster.remove()
+        raise
+    return cluster
+
+
+def _environment(token_file: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_metrics_report_interval_ms": "1000",
+        **variables,
+    }
+    environment.pop("RAY_ADDRESS", None)
+    return environment
 
 
 def free_port() -> int:
@@ -107,7 +133,8 @@ def _wait(cluster: Cluster, log: Path) -> None:
     headers = {"Authorization": f"Bearer {cluster.token_file.read_text()}"}
     end, said = time.monotonic() + START_S, "no answer"
     while time.monotonic() < end:
-        assert cluster.process.poll() is None, log.read_text()
+        if cluster.process.poll() is not None:
+            raise ClusterNotStarted(log.read_text())
         with contextlib.suppress(httpx.HTTPError):
             # Ray answers well before it takes jobs.
             url, job = f"{cluster.url}/api/jobs/", {"entrypoint": "true"}
@@ -116,4 +143,4 @@ def _wait(cluster: Cluster, log: Path) -> None:
                 return
             said = answer.text
         time.sleep(1.0)
-    raise TimeoutError(f"Ray took no job within {START_S} s: {said} {log.read_text()}")
+    raise ClusterNotStarted(f"Ray took no job within {START_S} s: {said} {log.read_text()}")

@@ -28,10 +28,11 @@ from pavemap.training.registry import default_card
 from ray_cluster import Cluster, free_port, ray_cluster
 from training.drawing import write_set
 
-pytestmark = pytest.mark.filterwarnings(
+pytestmark = [
+    pytest.mark.timeout(600),
     # Ray 2.60 hands aiohttp an argument that aiohttp 3.14 would rather have otherwise.
-    "ignore:ssl=None is deprecated:DeprecationWarning"
-)
+    pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning"),
+]
 
 
 def config_of(tmp_path: Path, *, name: str = "tiny", iterations: int = 2) -> TrainConfig:

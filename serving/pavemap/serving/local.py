@@ -27,7 +27,7 @@ from pydantic import SecretStr, ValidationError
 from pavemap.geo.errors import BadInput
 from pavemap.geo.logs import configure_logs
 from pavemap.serving.args import DATABASE_VARIABLE, ServingArgs
-from pavemap.serving.ray_home import RayHome, quiet
+from pavemap.serving.ray_home import RayHome, ray_defaults
 
 log = logging.getLogger("pavemap.serving.local")  # __name__ is __main__ here
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: ServingArgs, options: argparse.Namespace, home: RayHome, signals: _Signals) -> None:
     address = options.ray_address or os.environ.get("RAY_ADDRESS")
-    os.environ.update(quiet(os.environ))
+    os.environ.update(ray_defaults(os.environ))
     if not address and "RAY_AUTH_MODE" not in os.environ:
         os.environ.update(home.environment())
     # Ray reads its environment when it is imported, hence here and not above.

@@ -70,9 +70,11 @@ def client_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def quiet(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables, not yet set, that make Ray's forwarded log lines plain."""
+def ray_defaults(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables, not yet set, under which Ray logs plainly and waits for a busy machine."""
     wanted = {
+        # Beside other work a node may take longer than Ray's own 30 s until it is known.
+        "RAY_raylet_start_wait_time_s": "120",
         "RAY_COLOR_PREFIX": "0",
         "RAY_DEDUP_LOGS": "0",
         "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
