@@ -103,8 +103,17 @@ def gsd_in_crs(gsd_m: float, crs: CRS, x: float, y: float) -> float:
     Where the CRS's metres are ground metres to within SCALE_THAT_MATTERS it is `gsd_m` itself, so that
     imagery on the same pixel grid needs no resampling.
     """
+    return gsd_m * _scale_that_matters(crs, x, y)
+
+
+def ground_gsd(gsd_m: float, crs: CRS, x: float, y: float) -> float:
+    """Return the true metres that a pixel of `gsd_m` metres of a metric CRS shows: undoes `gsd_in_crs`."""
+    return gsd_m / _scale_that_matters(crs, x, y)
+
+
+def _scale_that_matters(crs: CRS, x: float, y: float) -> float:
     scale = ground_scale(crs, x, y)
-    return gsd_m * scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else gsd_m
+    return scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else 1.0
 
 
 def reproject(geometries: Geometries, source: CRS, target: CRS) -> Geometries:

@@ -49,6 +49,10 @@ def test_a_pixel_in_web_mercator_is_a_ground_pixel(client: httpx.Client, tmp_pat
     import_street(client, tmp_path)
     survey = make(client, crs="EPSG:3857", gsd_m=0.01).json()
     assert survey["gsd_m"] == pytest.approx(0.01 / 0.8695, rel=3e-3)  # 1 / cos(29.6 degrees)
+    assert survey["ground_gsd_m"] == pytest.approx(0.01)
+    assert survey["smallest_width_mm"] == pytest.approx(10.0)
+    (listed,) = client.get(f"{API}/surveys").json()
+    assert listed["ground_gsd_m"] == survey["ground_gsd_m"]
 
 
 def test_surveys_are_listed_latest_first_and_by_network(

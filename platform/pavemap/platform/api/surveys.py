@@ -7,9 +7,18 @@ from typing import Annotated
 
 import shapely
 from fastapi import APIRouter, Path, Query, Request
+from pyproj import CRS
 from sqlalchemy import Connection
 
-from pavemap.geo.crs import WGS84, crs_text, gsd_in_crs, parse_metric_crs, reproject, working_crs
+from pavemap.geo.crs import (
+    WGS84,
+    crs_text,
+    ground_gsd,
+    gsd_in_crs,
+    parse_metric_crs,
+    reproject,
+    working_crs,
+)
 from pavemap.geo.errors import NotFound
 from pavemap.geo.grid import halo_for
 from pavemap.geo.store import cells, networks, orthophotos, planning, queries, workers
@@ -66,9 +75,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
     with database(services.engine) as connection:
         network = networks.get_network(connection, new.network)
         model = find_model(connection, new.model, ModelStore(services.storage))
-        lon, lat = _middle(network)
-        crs = parse_metric_crs(new.crs) if new.crs else working_crs(lon, lat)
-        x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
+        crs = parse_metric_crs(new.crs) if new.crs else working_crs(*_middle(network))
         gsd_m = new.gsd_m or float(model.card["gsd_m"])
         params = VectorizeParams.from_dict(
             {**model.card.get("vectorize", {}), "threshold": model.card["threshold"]}
@@ -80,7 +87,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
                 network_id=network.id,
                 model_id=model.id,
                 crs=crs_text(crs),
-                gsd_m=gsd_in_crs(gsd_m, crs, float(x), float(y)),
+                gsd_m=gsd_in_crs(gsd_m, crs, *_middle_in(crs, network)),
                 halo_px=halo_for(int(model.card.get("reach_px", 0))),
                 params=params.to_dict(),
                 captured_on=new.captured_on,
@@ -88,7 +95,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
                 position_rmse_m=new.position_rmse_m,
             ),
         )
-        return _described(connection, row)
+        return _described(connection, row, network)
 
 
 @router.get("", responses=answers(404), summary="List the surveys")
@@ -97,14 +104,20 @@ def list_surveys(services: ServicesOf, network: Printable | None = None) -> list
     with database(services.engine) as connection:
         known = None if network is None else networks.get_network(connection, network)
         rows = store.list_surveys(connection, network_id=known.id if known else None)
-        return [SurveySummary.of(row) for row in rows]
+        of_id = {network.id: network for network in networks.list_networks(connection)}
+        return [
+            SurveySummary.of(row, ground_gsd_m=_ground_gsd_m(row, of_id[row.network_id]))
+            for row in rows
+            if row.network_id in of_id  # else both were deleted meanwhile
+        ]
 
 
 @router.get("/{survey_id}", responses=answers(404), summary="A survey and how far it is")
 def get_survey(survey_id: SurveyId, services: ServicesOf) -> SurveyOut:
     """Tell a survey's state, its cells, what failed cells say, its coverage and its imagery."""
     with database(services.engine) as connection:
-        return _described(connection, store.get_survey(connection, survey_id_of(survey_id)))
+        row = store.get_survey(connection, survey_id_of(survey_id))
+        return _described(connection, row, networks.get_network(connection, row.network_id))
 
 
 @router.get("/{survey_id}/cells", responses=answers(404), summary="Cells of a survey")
@@ -149,13 +162,14 @@ def delete_survey(survey_id: SurveyId, services: ServicesOf) -> None:
     imagery.remove_survey(services.engine, services.storage, survey_id_of(survey_id))
 
 
-def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
+def _described(connection: Connection, row: store.SurveyRow, network: NetworkRow) -> SurveyOut:
     progress = store.progress(connection, row.id)
     # Summing up a national network takes its time; while a survey runs nothing new can come of it.
     sums = queries.summary(connection, row.id) if row.state == "done" else None
     tiles = orthophotos.list_orthophotos(connection, row.id)
     return SurveyOut.of(
         row,
+        ground_gsd_m=_ground_gsd_m(row, network),
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
         attention=_attention(connection, row, progress),
@@ -185,3 +199,13 @@ def _attention(connection: Connection, row: store.SurveyRow, progress: store.Pro
 def _middle(network: NetworkRow) -> tuple[float, float]:
     west, south, east, north = network.bounds
     return (west + east) / 2.0, (south + north) / 2.0
+
+
+def _middle_in(crs: CRS, network: NetworkRow) -> tuple[float, float]:
+    x, y = shapely.get_coordinates(reproject(shapely.Point(_middle(network)), WGS84, crs))[0]
+    return float(x), float(y)
+
+
+def _ground_gsd_m(row: store.SurveyRow, network: NetworkRow) -> float:
+    crs = parse_metric_crs(row.crs)
+    return ground_gsd(row.gsd_m, crs, *_middle_in(crs, network))

@@ -261,7 +261,7 @@ def _print_change(whole: dict[str, Any], rows: list[dict[str, Any]]) -> None:
 
 def _descriptions(survey: dict[str, Any]) -> dict[LayerName, str]:
     """Say, for the file's metadata, what its figures rest on."""
-    pixel = f"{survey['gsd_m'] * 1000:g} mm a pixel"
+    pixel = f"{survey['ground_gsd_m'] * 1000:g} mm a pixel"
     smallest = (
         f"cracks narrower than {survey['smallest_width_mm']:g} mm are not told from that width"
     )

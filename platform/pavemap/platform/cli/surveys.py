@@ -81,7 +81,7 @@ def create(
             "survey": survey["name"],
             "id": survey["id"],
             "model": survey["model"],
-            "pixel": f"{survey['gsd_m'] * 1000:g} mm",
+            "pixel": f"{survey['ground_gsd_m'] * 1000:g} mm",
             "narrowest": f"{survey['smallest_width_mm']:g} mm wide cracks are told from wider ones",
             "CRS": survey["crs"],
         }

@@ -77,6 +77,9 @@ class SurveySummary(BaseModel):
     error: str = Field(description="why it failed; empty otherwise")
     crs: str = Field(description="its metric working CRS")
     gsd_m: float = Field(description="pixel of its grid, in metres of that CRS")
+    ground_gsd_m: float = Field(
+        description="pixel of its grid, in true ground metres in the middle of its network"
+    )
     smallest_width_mm: float = Field(
         description="narrowest crack whose width its pixels can show; narrower ones may be found, but "
         "look as wide"
@@ -88,12 +91,13 @@ class SurveySummary(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, row: SurveyRow, **more: Any) -> Self:
+    def of(cls, row: SurveyRow, *, ground_gsd_m: float, **more: Any) -> Self:
         """Describe a stored survey."""
         values = asdict(row)
         return cls(
             model=row.model_id,
-            smallest_width_mm=round(smallest_width_mm(row.gsd_m), 6),
+            ground_gsd_m=ground_gsd_m,
+            smallest_width_mm=round(smallest_width_mm(ground_gsd_m), 6),
             **{name: values[name] for name in cls.model_fields if name in values},
             **more,
         )
