@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from pavemap.training.architectures import network_to_train
 from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.run import check, main, train
@@ -21,6 +23,20 @@ def test_the_defaults_are_the_papers() -> None:
     assert (config.iterations, config.batch_size, config.learning_rate) == (30_000, 256, 1e-3)
     assert (config.weight_decay, config.negatives_per_positive) == (5e-4, 3.0)
     assert not config.augmentation.flips
+    assert config.dropout == 0.5
+
+
+def test_settings_written_out_read_as_the_same() -> None:
+    for architecture in ("fan2018", "survey-unet"):
+        config = parse_config(settings(architecture=architecture))
+        assert parse_config(config.model_dump()) == config
+
+
+def test_units_are_left_out_as_told() -> None:
+    pixels = torch.rand(2, 3, 36, 36)
+    for dropout, same in ((0.5, False), (0.0, True)):
+        network = network_to_train(parse_config(settings(dropout=dropout))).train()
+        assert torch.equal(network(pixels), network(pixels)) is same
 
 
 @pytest.mark.parametrize(
@@ -37,6 +53,7 @@ def test_the_defaults_are_the_papers() -> None:
         ({"loss": "tolerant", "architecture_args": {"size": 3}}, "size of 5"),
         ({"augmentation": {"light": 0.5, "noise": 0.1}}, "not by light, noise"),
         ({"tests": [{"folder": "north/labels"}, {"folder": "south/labels"}]}, "tests .* labels"),
+        ({"architecture": "survey-unet", "dropout": 0.1}, "survey-unet leaves no units out"),
         ({"validation": [{"folder": "a/set"}, {"folder": "a/set"}]}, "validation .* set"),
     ],
 )

@@ -45,6 +45,15 @@ def build_network(
     raise BadModel.unknown(architecture)
 
 
+def network_to_train(config: TrainConfig) -> nn.Module:
+    """A configuration's network with fresh weights. Raises BadModel as `build_network` does."""
+    network = build_network(config.architecture, config.architecture_args)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = config.dropout
+    return network
+
+
 def build_sampler(config: TrainConfig, network: nn.Module) -> Sampler:
     """The sampler of training data that suits a network."""
     channels = int(config.architecture_args.get("channels", 3))

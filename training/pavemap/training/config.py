@@ -119,6 +119,12 @@ class TrainConfig(BaseModel):
     negatives_per_positive: float = Field(default=3.0, ge=0)
     crop_px: int = Field(default=256, ge=32, multiple_of=32)
     average_decay: float = Field(default=0.0, ge=0, lt=1, description="0 keeps the last weights")
+    dropout: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="share of the paper's network's 64 + 64 units that a step leaves out",
+    )
     augmentation: Augmentation = Augmentation()
     seed: int = Field(default=0, ge=0)
 
@@ -185,6 +191,11 @@ class TrainConfig(BaseModel):
                     f"patches are changed by flips alone, not by {', '.join(sorted(unused))}; those are "
                     "for crops, by loss = 'tolerant' or another architecture"
                 )
+        default = type(self).model_fields["dropout"].default
+        if self.architecture != "fan2018" and self.dropout != default:
+            raise ValueError(
+                f"{self.architecture} leaves no units out; dropout is of the paper's network"
+            )
         if self.start_share and self.start_from is None:
             raise ValueError(
                 "start_share is of the weights that start_from names; name a model there"

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pavemap.training.architectures import build_network, build_sampler, scaled
+from pavemap.training.architectures import build_sampler, network_to_train, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.datasets import fingerprint
@@ -51,7 +51,7 @@ def train_worker(told: dict[str, Any]) -> None:
     torch.set_num_threads(config.threads)
     flush_subnormals(True)
     torch.manual_seed(config.seed)
-    network = build_network(config.architecture, config.architecture_args)
+    network = network_to_train(config)
     if told["start"] is not None:
         network.load_state_dict(told["start"])
     sampler = build_sampler(config, network)

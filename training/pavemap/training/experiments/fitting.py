@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pavemap.training.architectures import build_network, sampler_of, scaled
+from pavemap.training.architectures import network_to_train, sampler_of, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.device import autocast, channels_last, flush_subnormals
@@ -87,7 +87,7 @@ def fit_batches(
 
 def _fresh(config: TrainConfig, device: torch.device) -> nn.Module:
     torch.manual_seed(config.seed)
-    network = build_network(config.architecture, config.architecture_args)
+    network = network_to_train(config)
     start = start_weights(config)
     if start is not None:
         network.load_state_dict(start)

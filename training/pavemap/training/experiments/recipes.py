@@ -54,6 +54,7 @@ class Recipe:
     schedule: Literal["constant", "cosine"] = "constant"
     average_decay: float = 0.0
     even_light: bool = False  # images standardised, in training and in use
+    dropout: float = 0.5
     maps: bool = False  # the context form, taught on crops by the tolerant loss in place of patches
     turned_tests: bool = False  # the mean over the image's eight symmetries
     other_roads: bool = False  # taught on the training images of the other sets at hand too
@@ -72,6 +73,7 @@ class Recipe:
                 "iterations": iterations,
                 "schedule": self.schedule,
                 "average_decay": self.average_decay,
+                "dropout": self.dropout,
                 "seed": seed,
                 "threads": options.threads,
                 **taught,
