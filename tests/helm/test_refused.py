@@ -56,6 +56,14 @@ WRONG: dict[str, tuple[Install, str]] = {
         ),
         "take one worker",
     ),
+    "an identity that the head has not": (
+        BUCKET.with_values(
+            "training.backend=ray",
+            "serviceAccount.annotations.role=pavemap",
+            "storage.existingSecret=",
+        ),
+        "or set training.backend=kubernetes",
+    ),
     "more workers than the most": (
         NORM.with_values("serving.cpu.minReplicas=9"),
         "raise maxReplicas",

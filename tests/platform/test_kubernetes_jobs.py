@@ -16,11 +16,12 @@ import jsonschema
 import pytest
 import yaml
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from api_world import API, serving
 from fake_kubernetes import NAMESPACE, FakeKubernetes, fake_kubernetes
 from pavemap.geo.errors import BadInput, Conflict, NotFound, Unavailable
+from pavemap.geo.store.engine import database
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs import TrainingJobs, backend_of, job_id
 from pavemap.platform.jobs.job import canonical, joining
@@ -191,6 +192,35 @@ def test_a_job_that_vanished_is_lost_not_forgotten_and_may_be_sent_again(
     assert "last checkpoint" in lost.message
     again, started = jobs.submit(config)
     assert (started, again.state, again.submissions) == (True, "pending", 2)
+
+
+def test_a_job_of_another_backend_is_left_alone(
+    jobs: TrainingJobs, config: TrainConfig, kubernetes: FakeKubernetes
+) -> None:
+    job, _ = jobs.submit(config)
+    with database(jobs.engine) as connection:
+        connection.execute(text("UPDATE training_job SET backend = 'ray'"))
+    with pytest.raises(Conflict, match="with the backend 'ray'"):
+        jobs.cancel(job.id)
+    for told in (jobs.logs, jobs.check_followed):
+        with pytest.raises(NotFound, match="with the backend 'ray'"):
+            told(job.id)
+    assert kubernetes.rayjobs
+    assert jobs.get(job.id).state == "pending"
+
+
+def test_a_configuration_trained_already_is_said_to_be(
+    jobs: TrainingJobs, kubernetes: FakeKubernetes, config: TrainConfig
+) -> None:
+    job, _ = jobs.submit(config)
+    kubernetes.set_status(job.id, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    assert jobs.get(job.id).state == "succeeded"
+    again, started = jobs.submit(config)
+    assert (started, again.state) == (False, "succeeded")
+    assert 'another "name"' in again.message
+    kubernetes.rayjobs.clear()
+    with pytest.raises(NotFound, match="went with its cluster"):
+        jobs.check_followed(job.id)
 
 
 def test_a_cancelled_job_is_deleted_and_remembered(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
+from cli_world import Cli
 from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.store.engine import database, follow_url_file, make_engine
-from pavemap.platform.settings import Settings
+from pavemap.platform.settings import Settings, load_settings
 from pavemap.serving.args import ServingArgs
 
 
@@ -34,6 +36,29 @@ def test_the_databases_url_is_read_from_a_file(
     given = Settings().database_url
     assert given is not None
     assert given.get_secret_value() == "postgresql://other@db/roads"
+
+
+def test_a_file_of_variables_is_read_and_the_environment_overrules_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PAVEMAP_API_PORT", "PAVEMAP_SERVER", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(name, "")  # to be put back as it was, whatever the file says
+        monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text(
+        "PAVEMAP_API_PORT=8123\nPAVEMAP_SERVER=http://127.0.0.1:9\nAWS_ENDPOINT_URL=http://minio\n"
+    )
+    assert load_settings().api_port == 8123
+    assert os.environ["AWS_ENDPOINT_URL"] == "http://minio"
+    assert "127.0.0.1:9;" in Cli().fails("survey", "list").err
+    monkeypatch.setenv("PAVEMAP_API_PORT", "8124")
+    assert load_settings().api_port == 8124
+
+
+def test_a_setting_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAVEMAP_API_PORT", "abc")
+    with pytest.raises(BadInput, match=r"PAVEMAP_API_PORT can't be 'abc': .*integer"):
+        load_settings()
 
 
 def test_a_changed_password_is_taken_up_by_new_connections(engine: Engine, tmp_path: Path) -> None:

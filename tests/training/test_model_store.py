@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,12 @@ def test_weights_that_do_not_fit_their_card_are_not_stored(
         ({"vectorize": {"min_length_m": None}}, "vectorize"),
         ({"vectorize": {"sure_threshold": 7}}, "vectorize"),
         ({"architecture": "survey-unet3"}, "survey-unet3"),
+        ({"metrics": {"tests": [{"data": "roads", "f1": 0.9}]}}, "metrics"),
+        ({"metrics": {"tests": {"roads": 0.9}}}, "metrics"),
+        ({"metrics": {"tests": [{"data": "roads", "mean": {"f1": None}}]}}, "metrics"),
+        ({"metrics": {"tests": None}}, "metrics"),
+        ({"metrics": {"in_use": None}}, "metrics"),
+        ({"limits": "dry roads\x00"}, "code 0"),
     ],
 )
 def test_a_card_that_no_survey_could_use_is_not_registered(
@@ -85,6 +92,25 @@ def test_a_card_that_no_survey_could_use_is_not_registered(
     folder = write_model_folder(tmp_path / "model")
     write_card(read_card(folder).model_copy(update=changes), folder)
     with pytest.raises(BadModel, match=message), database(engine) as connection:
+        register(connection, folder, store=store)
+    assert not (tmp_path / "storage" / "models").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gsd_range_m": [0.001, float("inf")]},
+        {"metrics": {"tests": [{"data": "roads", "mean": {"f1": float("nan")}}]}},
+    ],
+    ids=["a setting", "a score"],
+)
+def test_a_card_of_numbers_that_are_not_finite_is_not_registered(
+    store: ModelStore, engine: Engine, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    card = json.loads((folder / CARD_FILE).read_text())
+    (folder / CARD_FILE).write_text(json.dumps({**card, **changes}))
+    with pytest.raises(BadModel, match="not finite"), database(engine) as connection:
         register(connection, folder, store=store)
     assert not (tmp_path / "storage" / "models").exists()
 

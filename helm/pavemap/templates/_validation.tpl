@@ -3,6 +3,7 @@
 {{- define "pavemap.checked" -}}
 {{- include "pavemap.checkedDatabase" . }}
 {{- include "pavemap.checkedStorage" . }}
+{{- include "pavemap.checkedIdentity" . }}
 {{- include "pavemap.checkedServing" . }}
 {{- include "pavemap.checkedRoom" . }}
 {{- include "pavemap.checkedRest" . }}
@@ -53,6 +54,14 @@
 {{- end }}
 {{- if and (eq $training.backend "ray") (eq $training.volume.accessMode "ReadWriteOnce") (or .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}
 {{- fail "training.volume is ReadWriteOnce, but training.backend is ray, which mounts it on every node of the serving cluster: set training.volume.accessMode to ReadWriteMany, or take serving.cpu.maxReplicas=1 and no GPU group" }}
+{{- end }}
+{{- end }}
+
+{{/* KubeRay gives the head, which scales the cluster, an account of its own making. */}}
+{{- define "pavemap.checkedIdentity" -}}
+{{- $storage := .Values.storage }}
+{{- if and (eq .Values.training.backend "ray") .Values.serviceAccount.annotations $storage.url (not $storage.existingSecret) }}
+{{- fail "training.backend is ray, whose trainings register their model from the Ray head, which can't have serviceAccount.annotations: name a Secret with keys of the bucket in storage.existingSecret, or set training.backend=kubernetes" }}
 {{- end }}
 {{- end }}
 

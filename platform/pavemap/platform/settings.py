@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pavemap.geo.errors import BadInput
 from pavemap.geo.secrets import read_secret
+from pavemap.platform.env_file import read_env_file
 
 
 class Settings(BaseSettings):
     """What an operator can set; the defaults run everything on this machine, under `home`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PAVEMAP_", env_file=".env", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="PAVEMAP_", extra="ignore", frozen=True)
 
     home: Path = Field(
         default_factory=lambda: Path.cwd() / ".pavemap",
@@ -130,3 +130,14 @@ class Settings(BaseSettings):
     def with_database(self, url: str) -> Settings:
         """Return the same settings pointing at a database, as when the private one has started."""
         return self.model_copy(update={"database_url": SecretStr(url)})
+
+
+def load_settings() -> Settings:
+    """Return the settings of the environment and of `.env`. Raises BadInput for one that can't be."""
+    read_env_file()
+    try:
+        return Settings()
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        name = "PAVEMAP_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise BadInput(f"{name} can't be {str(first['input'])[:100]!r}: {first['msg']}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -187,12 +188,12 @@ class Stack(AbstractContextManager["Stack"]):
 
     def _ports(self) -> dict[str, int]:
         wanted = {
-            "api": (self.settings.api_port, "PAVEMAP_API_PORT"),
-            "serve": (self.settings.serve_port, "PAVEMAP_SERVE_PORT"),
+            "api": (self.settings.api_host, self.settings.api_port, "PAVEMAP_API_PORT"),
+            "serve": ("127.0.0.1", self.settings.serve_port, "PAVEMAP_SERVE_PORT"),
         }
         ports = {}
-        for name, (port, variable) in wanted.items():
-            if port and not _is_free(port):
+        for name, (host, port, variable) in wanted.items():
+            if port and not _is_free(host, port):
                 raise Conflict(
                     f"port {port} is taken by another program; set {variable} to another one (0: any)"
                 )
@@ -347,13 +348,17 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+def _is_free(host: str, port: int) -> bool:
+    """Whether no other program listens there; what else is wrong with a host, the listener says."""
+    with suppress(socket.gaierror):
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(address)
+                except OSError as exc:
+                    if exc.errno == errno.EADDRINUSE:
+                        return False
     return True
 
 
@@ -364,4 +369,6 @@ def _free_port() -> int:
 
 
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host
+    """Return the host of a URL by which this machine reaches what listens on an address."""
+    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host

@@ -6,7 +6,6 @@ import hashlib
 import io
 import uuid
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.reviews import AreaRow, ReviewRow
 from pavemap.geo.store.surveys import SurveyRow, get_survey
+from pavemap.geo.zips import UNREADABLE
 from pavemap.training.pair_folder import Files, LabelledFile, packed
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -110,7 +110,7 @@ def unzipped(archive: Path) -> Iterator[tuple[str, bytes]]:
                 if info.file_size > MAX_FILE_BYTES:
                     raise Unavailable(f"the server sent a file of {info.file_size:,} bytes")
                 yield info.filename, file.read(info)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as exc:
+    except UNREADABLE as exc:
         raise Unavailable(
             "the training data did not come whole: the server failed half way (its log has the reason), "
             "or the connection broke; run the same command again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -26,6 +27,10 @@ SERVED_LAYERS: tuple[ServedLayer, ...] = ("segments", "cracks")
 """The layers that the API gives page by page."""
 
 SUFFIXES = frozenset({".tif", ".tiff"})
+
+
+class _Stopped(Exception):
+    """The user has stopped the command, so that the file on its way goes no further."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ def upload_all(
     """
     from pavemap.platform.client import file_digest
 
+    stopping = threading.Event()
     there = () if again else survey["orthophotos"]
     known = {each["sha256"]: set(each["names"]) for each in there}
     held = {name: each["sha256"] for each in there for name in each["names"]}
@@ -110,6 +116,12 @@ def upload_all(
     def send(upload: Upload) -> dict[str, Any] | None:
         size = upload.path.stat().st_size
         task = bars.add_task(upload.label, total=size, start=False)
+
+        def on_bytes(sent: int) -> None:
+            if stopping.is_set():
+                raise _Stopped
+            bars.update(task, completed=sent)
+
         try:
             sha256 = file_digest(upload.path)
             stays = known.get(sha256, set()) - (labels - {upload.label})
@@ -121,7 +133,7 @@ def upload_all(
                 upload.path,
                 name=upload.label,
                 sha256=sha256,
-                on_bytes=lambda sent: bars.update(task, completed=sent),
+                on_bytes=on_bytes,
             )
         finally:
             bars.remove_task(task)
@@ -135,6 +147,7 @@ def upload_all(
             for future in as_completed(futures):
                 _record(future, futures[future], outcome)
         except KeyboardInterrupt:
+            stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     outcome.uploaded.sort(key=lambda each: str(each["name"]))

@@ -95,6 +95,23 @@ def test_a_done_survey_stays_done_when_planned_again(
         assert surveys.get_survey(connection, survey.id).state == "done"
 
 
+def test_work_begun_again_waits_since_then_and_no_longer(
+    engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
+) -> None:
+    finish(engine, survey, segments)
+    with database(engine) as connection:
+        surveys.set_state(connection, survey.id, "done")
+        connection.execute(text("UPDATE survey SET started_at = now() - interval '30 days'"))
+        scene.add_imagery(connection, survey.id, from_m=102.0, to_m=199.0, name="better.tif")
+        cells.plan_cells(connection, survey)
+        begun = text("SELECT now() - started_at < interval '1 minute' FROM survey")
+        assert connection.scalar(begun)
+        connection.execute(text("UPDATE survey SET started_at = now() - interval '2 days'"))
+        scene.add_imagery(connection, survey.id, from_m=52.0, to_m=99.0, name="more.tif")
+        cells.plan_cells(connection, survey)
+        assert not connection.scalar(begun)  # it was at work all the time
+
+
 def test_new_imagery_sends_back_only_the_cells_it_reaches(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:

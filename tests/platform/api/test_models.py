@@ -189,6 +189,13 @@ def test_what_is_not_shown_to_be_better_must_be_forced(
     assert in_use(client) == [sent["id"]]
 
 
+def test_promoting_what_is_in_use_leaves_nothing_to_take_back(client: httpx.Client) -> None:
+    shipped_id = default_card().model_id
+    assert client.post(f"{MODELS}/{shipped_id}/promote").status_code == 200
+    assert client.delete(f"{MODELS}/promotions/latest").status_code == 409
+    assert in_use(client) == [shipped_id]
+
+
 def test_nothing_to_take_back_and_nothing_of_that_name(client: httpx.Client) -> None:
     assert client.delete(f"{MODELS}/promotions/latest").status_code == 409
     assert client.get(f"{MODELS}/nobody-00000000").status_code == 404

@@ -63,6 +63,35 @@ def test_a_bad_configuration_is_told_before_anything_starts(tmp_path: Path) -> N
     assert "output" in said.err
 
 
+@pytest.mark.parametrize(
+    ("options", "states", "code"),
+    [
+        ([], ("pending", ""), 0),
+        ([], ("lost", ""), 1),
+        (["--follow"], ("pending", "running"), 1),  # its cluster went away in the middle
+        (["--follow"], ("pending", "lost"), 1),
+        (["--follow"], ("succeeded", ""), 0),  # trained already: there may be no log any more
+    ],
+)
+def test_how_a_command_ends_says_how_the_run_did(
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    states: tuple[str, str],
+    code: int,
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert states[1] or request.method == "POST"
+        if request.url.path.endswith("/logs"):
+            return httpx.Response(200, text="iteration 1\n")
+        state = states[0] if request.method == "POST" else states[1]
+        return httpx.Response(200, json={"id": "train-1", "state": state, "message": "well"})
+
+    transport = httpx.MockTransport(answer)
+    monkeypatch.setattr(models, "connect", lambda server: Client(server, transport=transport))
+    Cli().fails("train", config, "--submit", *options, code=code)
+
+
 def test_a_run_is_handed_to_a_server_and_followed(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

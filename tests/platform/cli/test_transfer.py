@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from cli_world import Cli
 from pavemap.geo.errors import BadInput, Conflict
-from pavemap.platform.transfer import again_if_changed, find_rasters, labelled, unchanged
+from pavemap.platform.transfer import (
+    again_if_changed,
+    find_rasters,
+    labelled,
+    unchanged,
+    upload_all,
+)
 
 
 def touch(*paths: Path) -> None:
@@ -44,6 +56,63 @@ def test_files_that_no_folder_tells_apart_have_names_of_their_own_all_the_same()
     labels = [upload.label for upload in labelled(paths)]
     assert len(set(labels)) == 4
     assert labels == [upload.label for upload in labelled(paths)]
+
+
+def test_an_interruption_stops_files_on_their_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    under_way = threading.Event()
+
+    def upload(*_: Any, on_bytes: Callable[[int], None], **__: Any) -> dict[str, Any]:
+        for part in range(1000):
+            on_bytes(part)
+            sent.append(part)
+            under_way.set()
+            time.sleep(0.02)
+        return {}
+
+    def interrupted(_: Any) -> Any:
+        under_way.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pavemap.platform.transfer.as_completed", interrupted)
+    touch(tmp_path / "a.tif")
+    survey = {"id": "spring", "orthophotos": []}
+    files = labelled([tmp_path / "a.tif"])
+    with pytest.raises(KeyboardInterrupt):
+        upload_all(Mock(upload=upload), survey, files, parallel=1, bars=Mock())
+    assert len(sent) < 100
+
+
+@pytest.mark.parametrize("anew", ["Spring", "Autumn"])
+def test_a_file_of_changes_holds_one_state_of_either_survey(
+    anew: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A survey is measured anew between the two layers: both are read again."""
+    finished = {"Spring": "8:00", "Autumn": "9:00"}
+    read: list[str] = []
+
+    def change(_: str, *, layer: str = "segments", **__: Any) -> Iterator[list[dict[str, Any]]]:
+        read.append(layer)
+        if len(read) == 2:
+            finished[anew] = "9:30"
+        kept = {"segment_id": 1, "segment_key": finished[anew]}
+        shape = {"type": "LineString", "coordinates": [[13.0, 52.0], [13.1, 52.0]]}
+        yield [{"type": "Feature", "geometry": shape, "properties": kept}]
+
+    client = Mock(
+        change=change,
+        find_survey=lambda name: {"id": name},
+        survey=lambda name: {"finished_at": finished[name]},
+        change_summary=lambda *_, **__: {},
+    )
+    monkeypatch.setattr("pavemap.platform.cli.results.connect", lambda _: nullcontext(client))
+    target = tmp_path / "change.geojson"
+    Cli()("change", "Autumn", "--since", "Spring", "-o", target, "--json")
+
+    assert read[:4] == ["segments", "cracks"] * 2
+    assert "9:30" in target.read_text()
 
 
 def test_what_is_measured_anew_while_it_is_read_is_read_again() -> None:

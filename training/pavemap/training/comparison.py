@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pavemap.training.card import ModelCard
+from pavemap.training.errors import BadModel
 
 TESTS = "tests"
 IN_USE = "in_use"
@@ -56,6 +59,21 @@ class Comparison:
         return {**asdict(self), "common": self.common, "gain": self.gain}
 
 
+def check_scores(metrics: Mapping[str, Any]) -> None:
+    """Raise BadModel where a card's scores can't be compared."""
+    try:
+        for scored in (metrics, metrics.get(IN_USE, {})):
+            for name, f1 in f1_by_set(scored.get(TESTS, [])).items():
+                if not math.isfinite(f1):
+                    raise ValueError(f"the F1 of {name} is not finite")
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise BadModel(
+            f'"metrics" of the card can\'t be read ({type(exc).__name__}: {exc}): "{TESTS}" is a list of '
+            '{"data": "name/test", "mean": {"f1": 0.9}}, as is that within '
+            f'"{IN_USE}"; leave both out where nothing was scored'
+        ) from exc
+
+
 def compare(candidate: ModelCard, in_use: ModelCard) -> Comparison:
     """Compare two cards; scores of the version in use from the candidate's own run are preferred."""
     beside = candidate.metrics.get(IN_USE, {})
@@ -64,10 +82,11 @@ def compare(candidate: ModelCard, in_use: ModelCard) -> Comparison:
     return Comparison(
         candidate_id=candidate.model_id,
         in_use_id=in_use.model_id,
-        candidate=_f1(candidate.metrics.get(TESTS, [])),
-        in_use=_f1(scores),
+        candidate=f1_by_set(candidate.metrics.get(TESTS, [])),
+        in_use=f1_by_set(scores),
     )
 
 
-def _f1(scores: list[dict[str, Any]]) -> dict[str, float]:
-    return {score["data"]: float(score["mean"]["f1"]) for score in scores}
+def f1_by_set(scores: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean F1 by test set, of a card's list of scores."""
+    return {str(score["data"]): float(score["mean"]["f1"]) for score in scores}

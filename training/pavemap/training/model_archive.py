@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from pavemap.geo.zips import UNREADABLE
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, ModelCard, checked_weights, read_card
 from pavemap.training.errors import BadModel
 
@@ -36,7 +37,7 @@ def unpack_model(archive: Path, folder: Path) -> ModelCard:
         with zipfile.ZipFile(archive) as source:
             for name, limit in LIMITS.items():
                 _copy(source, name, folder / name, limit=limit)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as exc:
+    except UNREADABLE as exc:
         raise BadModel(f"The file is no ZIP of a model folder: {exc}.") from exc
     card = read_card(folder)
     checked_weights(folder, card)

@@ -6,6 +6,7 @@ safetensors, never pickles, and are checked against the digest in the card whene
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -33,7 +34,7 @@ from pavemap.training.card import (
     read_card,
     write_card,
 )
-from pavemap.training.comparison import IN_USE
+from pavemap.training.comparison import IN_USE, check_scores
 from pavemap.training.config import Architecture
 from pavemap.training.errors import BadModel
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES
@@ -159,7 +160,19 @@ def _checked(folder: Path) -> ModelCard:
     if card.architecture not in get_args(Architecture):
         raise BadModel.unknown(card.architecture)
     check_vectorize(card.vectorize, threshold=card.threshold)
+    check_scores(card.metrics)
+    _check_storable(card)
     return card
+
+
+def _check_storable(card: ModelCard) -> None:
+    """Raise BadModel for what the database's JSON can't hold."""
+    try:
+        text = json.dumps(_plain(card), allow_nan=False)
+    except ValueError as exc:
+        raise BadModel("The model card holds a number that is not finite; take it out.") from exc
+    if "\\u0000" in text:
+        raise BadModel("The model card holds a character of code 0; take it out.")
 
 
 def _lasting(card: ModelCard) -> ModelCard:

@@ -98,7 +98,8 @@ def set_running(connection: Connection, survey_id: uuid.UUID) -> None:
         text("""
             UPDATE survey SET state = 'running', epoch = epoch + 1, error = '', lease_owner = NULL,
                 lease_until = NULL, measuring_attempts = 0, finished_at = NULL,
-                started_at = coalesce(started_at, clock_timestamp())
+                started_at = CASE WHEN state IN ('running', 'measuring')
+                    THEN coalesce(started_at, clock_timestamp()) ELSE clock_timestamp() END
             WHERE id = :id
         """),
         {"id": survey_id},

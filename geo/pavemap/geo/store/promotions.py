@@ -44,11 +44,18 @@ def list_promotions(connection: Connection, *, limit: int = 100) -> list[Promoti
 
 
 def last_standing(connection: Connection) -> PromotionRow | None:
-    """Return the latest promotion that no rollback has undone, None where there is none."""
+    """Return the latest promotion that no rollback has undone, None where there is none.
+
+    One that made the model of the package, which was in use, stay so leaves nothing to go back to.
+    """
     undone = select(ModelPromotion.takes_back).where(ModelPromotion.takes_back.is_not(None))
     query = (
         select(*ModelPromotion.__table__.columns)
-        .where(ModelPromotion.takes_back.is_(None), ModelPromotion.id.not_in(undone))
+        .where(
+            ModelPromotion.takes_back.is_(None),
+            ModelPromotion.id.not_in(undone),
+            ModelPromotion.model_id.is_distinct_from(ModelPromotion.former_id),
+        )
         .order_by(ModelPromotion.id.desc())
         .limit(1)
     )

@@ -36,7 +36,7 @@ from pavemap.platform.api.schemas.reviews import (
     ReviewPage,
 )
 from pavemap.platform.api.services import Services
-from pavemap.platform.settings import Settings
+from pavemap.platform.settings import Settings, load_settings
 
 PREFIX = "/api/v1"
 
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     answer 503 until it is back.
     """
     if settings is None:  # the process is ours, and so are its logs
-        settings = Settings()
+        settings = load_settings()
         configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
     services = Services.open(settings)
 

@@ -19,7 +19,7 @@ from pavemap.platform.api.bodies import (
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.uploads import receive, scratch
+from pavemap.platform.uploads import receive, room_told, scratch
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES, unpack_model
 from pavemap.training.model_store import ModelStore, register
 
@@ -69,7 +69,8 @@ async def add_model(request: Request, services: ServicesOf) -> ModelOut:
             )
 
         def store() -> ModelOut:
-            unpack_model(file.path, folder / "model")
+            with room_told():
+                unpack_model(file.path, folder / "model")
             kept = ModelStore(services.storage)
             with database(services.engine) as connection:
                 row = register(connection, folder / "model", store=kept)

@@ -85,7 +85,7 @@ async def get_logs(job_id: JobId, services: ServicesOf, follow: bool = False) ->
     """
     if not follow:
         return PlainTextResponse(await run_in_threadpool(services.jobs.logs, job_id))
-    await run_in_threadpool(services.jobs.get, job_id)
+    await run_in_threadpool(services.jobs.check_followed, job_id)
     return StreamingResponse(services.jobs.follow(job_id), media_type="text/plain")
 
 
@@ -104,7 +104,7 @@ async def get_metrics(job_id: JobId, services: ServicesOf, follow: bool = False)
     """Return what a job has reported so far, as JSON; with `follow`, a JSON object a line as they come."""
     if not follow:
         return JSONResponse(await run_in_threadpool(services.jobs.metrics, job_id))
-    await run_in_threadpool(services.jobs.get, job_id)
+    await run_in_threadpool(services.jobs.check_followed, job_id)
     lines = (json.dumps(figures) + "\n" async for figures in services.jobs.follow_metrics(job_id))
     return StreamingResponse(lines, media_type="application/x-ndjson")
 

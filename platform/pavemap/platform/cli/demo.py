@@ -35,9 +35,9 @@ def demo(
     Everything is started for it, on free ports and in a home of its own, and ended again.
     """
     from pavemap.platform.demo import run_demo
-    from pavemap.platform.settings import Settings
+    from pavemap.platform.settings import load_settings
 
-    given = Settings()
+    given = load_settings()
     settings = given.model_copy(
         update={"home": given.home / "demo", "api_port": 0, "serve_port": 0, "storage_url": None}
     )

@@ -26,6 +26,7 @@ from pavemap.platform.cli.experiments import experiment
 from pavemap.platform.cli.migrate import migrate
 from pavemap.platform.cli.up import up
 from pavemap.platform.cli.vectorize import vectorize
+from pavemap.platform.env_file import read_env_file
 
 DEBUG_VARIABLE = "PAVEMAP_DEBUG"
 
@@ -35,6 +36,7 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take `--debug` out of the arguments wherever it stands."""
+        read_env_file()
         if "--debug" in args:
             os.environ[DEBUG_VARIABLE] = "1"
         return super().parse_args(ctx, [arg for arg in args if arg != "--debug"])

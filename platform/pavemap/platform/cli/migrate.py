@@ -18,9 +18,9 @@ def migrate(
     """Bring the schema of PAVEMAP_DATABASE_URL up to date; any number may run this at once."""
     from pavemap.geo.store.engine import make_engine
     from pavemap.geo.store.schema import upgrade, wait_for_database
-    from pavemap.platform.settings import Settings
+    from pavemap.platform.settings import load_settings
 
-    url = Settings().database_url
+    url = load_settings().database_url
     if url is None:
         raise BadInput("set PAVEMAP_DATABASE_URL; the private database is migrated by `pavemap up`")
     engine = make_engine(url.get_secret_value())

@@ -278,7 +278,7 @@ def _submit(settings: TrainConfig, server: str, *, follow: bool, as_json: bool) 
         job = client.submit_training(settings.model_dump(mode="json"))
         if not as_json:
             note(f"{job['id']} is {job['state']}")
-        if follow:
+        if follow and job["state"] != "succeeded":
             for text in client.training_log(job["id"]):
                 typer.echo(text, nl=False, err=True)
             job = client.training_job(job["id"])
@@ -286,5 +286,5 @@ def _submit(settings: TrainConfig, server: str, *, follow: bool, as_json: bool) 
         print_json(job)
     else:
         print_facts({name: str(job[name]) for name in ("id", "state", "message")})
-    if job["state"] in {"failed", "stopped"}:
+    if job["state"] in {"failed", "stopped", "lost"} or (follow and job["state"] != "succeeded"):
         raise typer.Exit(1)

@@ -235,8 +235,13 @@ def _planned(plan: dict[str, Any]) -> str:
 def _cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
     with progress_bars(quiet=quiet) as bars:
         task = bars.add_task("Cells", total=None)
+        told = ""
 
         def show(survey: Survey) -> None:
+            nonlocal told
+            if not quiet and survey["attention"] and survey["attention"] != told:
+                note(f"Attention: {survey['attention']}.")
+            told = survey["attention"]
             cells = survey["cells"]
             said = f"Cells ({survey['state']})"
             over = cells["done"] + cells["failed"]

@@ -35,11 +35,11 @@ def up(
 
     A database or Ray cluster that the settings name is used; what they don't name is started.
     """
-    from pavemap.platform.settings import Settings
+    from pavemap.platform.settings import load_settings
     from pavemap.platform.stack import Stack
 
     given = {"api_port": port, "home": home and home.expanduser().resolve()}
-    settings = Settings().model_copy(
+    settings = load_settings().model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -130,10 +130,12 @@ class RayJobs:
     async def follow(self, job_id: str) -> AsyncIterator[str]:
         """Yield what a job writes until it is over. Raises ClusterAway, in the middle too."""
         client = await to_thread.run_sync(self._client)
+        from aiohttp import ClientError  # comes with Ray's client
+
         try:
             async for text in client.tail_job_logs(job_id):
                 yield text
-        except (RuntimeError, OSError) as exc:  # aiohttp's connection errors are OSErrors
+        except (RuntimeError, OSError, ClientError) as exc:
             raise ClusterAway(_away(self.url)) from exc
 
     def _client(self) -> JobSubmissionClient:

@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 
 JOB_ID = re.compile(PREFIX + "[0-9a-f]{16}")
 
+TRAINED_ALREADY = (
+    "this configuration has been trained already, so nothing was started; where its images have changed "
+    'since, give it another "name"'
+)
+
 LOST = (
     "the cluster knows this job no more; it may have been replaced. Submit the configuration again: "
     "it goes on from its last checkpoint"
@@ -64,7 +69,7 @@ class TrainingJobs:
         """
         known = self._known(job_id(config))
         if known is not None and known.state == "succeeded":
-            return known, False
+            return replace(known, message=TRAINED_ALREADY), False
         report, started = self.backend.start(config)
         if started:
             log.info("submitted training job %s", report.id, extra={"job_id": report.id})
@@ -112,19 +117,24 @@ class TrainingJobs:
         job = self.get(name)
         if job.state in OVER or job.state == "lost":
             raise Conflict(f"training job {name} has {job.state}; there is nothing to cancel")
+        if job.backend != self.backend.kind:
+            raise Conflict(self._elsewhere(job))
         report = self.backend.stop(name)
         return self._lost(job) if report is None else self._record(report, after=job)
 
     def logs(self, name: str) -> str:
         """Return what a job has written so far. Raises NotFound, ClusterAway."""
-        job = self.get(name)
+        job = self._job_here(name)
         text = self.backend.logs(name)
         if text is None:
-            raise NotFound(
-                f"the log of {name} went with its cluster; its progress is kept beside its "
-                f"checkpoints, in {job.config.get('output', 'its output')}/progress.jsonl"
-            )
+            raise NotFound(_log_gone(job))
         return text
+
+    def check_followed(self, name: str) -> None:
+        """Raise NotFound or ClusterAway where `follow` would have nothing to tell of a job."""
+        job = self._job_here(name)
+        if self.backend.find(name) is None:
+            raise NotFound(_log_gone(job))
 
     async def follow(self, name: str) -> AsyncIterator[str]:
         """Yield what a job writes, from its start until it is over.
@@ -152,6 +162,18 @@ class TrainingJobs:
                 yield figures
         for figures in _figures([rest]):
             yield figures
+
+    def _job_here(self, name: str) -> TrainingJobRow:
+        job = self.get(name)
+        if job.backend != self.backend.kind:
+            raise NotFound(self._elsewhere(job))
+        return job
+
+    def _elsewhere(self, job: TrainingJobRow) -> str:
+        return (
+            f"training job {job.id} is with the backend '{job.backend}', and this server is set to "
+            f"'{self.backend.kind}' (PAVEMAP_JOB_BACKEND); ask the cluster where it runs"
+        )
 
     def _known(self, name: str) -> TrainingJobRow | None:
         with database(self.engine) as connection:
@@ -200,6 +222,13 @@ def _figures(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(found, dict) and "iteration" in found:
             yield found
+
+
+def _log_gone(job: TrainingJobRow) -> str:
+    return (
+        f"the log of {job.id} went with its cluster; its progress is kept beside its "
+        f"checkpoints, in {job.config.get('output', 'its output')}/progress.jsonl"
+    )
 
 
 def _last_seen(row: TrainingJobRow, reason: ClusterAway) -> TrainingJobRow:

@@ -49,6 +49,11 @@ class Options:
         """Where the trainings of all experiments are kept."""
         return self.output / "trainings"
 
+    @property
+    def tested(self) -> str:
+        """How a run's key says that it was tested on a coarser grid than every pixel."""
+        return f"/stride-{self.stride}" if self.stride > 1 else ""
+
     def device(self) -> str:
         """'cuda' or 'cpu'. Raises BadTrainingConfig when there is no GPU to be had."""
         import torch
@@ -160,7 +165,8 @@ def _numbers_as_such(key: str) -> list[str | int]:
 
 
 def _wanted(key: str, only: Sequence[str]) -> bool:
-    return not only or any(part in key for part in only)
+    """Whether a key holds one of these parts, the numbers at their ends whole: step-1 is not in step-10."""
+    return not only or any(re.search(re.escape(part) + r"(?!(?<=\d)\d)", key) for part in only)
 
 
 def _machine(options: Options) -> str:

@@ -17,11 +17,13 @@ from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.patches_on_device import Draw
 from pavemap.training.experiments.plan import Options
 from pavemap.training.experiments.scoring import (
+    ChooseThreshold,
     Detect,
     best_threshold,
     detector_of,
     scores_of,
     standardised,
+    steady_threshold,
     turned,
 )
 
@@ -57,6 +59,7 @@ class Recipe:
     dropout: float = 0.5
     maps: bool = False  # the context form, taught on crops by the tolerant loss in place of patches
     turned_tests: bool = False  # the mean over the image's eight symmetries
+    steady_threshold: bool = False  # the paper's, where another isn't surely better
     other_roads: bool = False  # taught on the training images of the other sets at hand too
 
     def config(self, options: Options, *, iterations: int, seed: int) -> TrainConfig:
@@ -104,10 +107,11 @@ def run_recipe(
         else fit_patches(config, recipe.draw, sets[0], **where)
     )
     detect = detector_of(trained.network, config, device=device, stride=options.stride)
+    choose = steady_threshold if recipe.steady_threshold else best_threshold
     return {
         "recipe": asdict(recipe),
         "stride": options.stride,
-        **scored_run(_as_tested(detect, recipe), trained, config, tests, validation),
+        **scored_run(_as_tested(detect, recipe), trained, config, tests, validation, choose=choose),
     }
 
 
@@ -117,9 +121,11 @@ def scored_run(
     config: TrainConfig,
     tests: Mapping[str, Images],
     validation: Images,
+    *,
+    choose: ChooseThreshold = best_threshold,
 ) -> Record:
     """What every training run's record holds."""
-    threshold = best_threshold(detect, validation) if validation else config.threshold
+    threshold = choose(detect, validation) if validation else config.threshold
     record: Record = {
         "iterations": config.iterations,
         "seed": config.seed,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pavemap.geo.store.model_versions import ModelRow
 from pavemap.geo.store.promotions import PromotionRow
-from pavemap.training.comparison import TESTS
+from pavemap.training.comparison import TESTS, f1_by_set
 
 
 class ModelOut(BaseModel):
@@ -47,7 +47,6 @@ class ModelOut(BaseModel):
     def of(cls, row: ModelRow, *, in_use: bool, **more: Any) -> Self:
         """Describe a stored model version."""
         card = row.card
-        scores = card.get("metrics", {}).get(TESTS, [])
         return cls(
             id=row.id,
             name=row.name,
@@ -56,7 +55,7 @@ class ModelOut(BaseModel):
             gsd_m=card["gsd_m"],
             threshold=card["threshold"],
             licence=card.get("licence", "not stated"),
-            f1={score["data"]: score["mean"]["f1"] for score in scores},
+            f1=f1_by_set(card.get("metrics", {}).get(TESTS, [])),
             created_at=row.created_at,
             **more,
         )
