@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +24,7 @@ import httpx
 from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
+from pavemap.platform.listening import free_port, is_free, reachable
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
 
@@ -145,7 +144,7 @@ class Stack(AbstractContextManager["Stack"]):
             engine.dispose()
         ports = self._ports()
         self._addresses = Addresses(
-            api=f"http://{_reachable(self.settings.api_host)}:{ports['api']}",
+            api=f"http://{reachable(self.settings.api_host)}:{ports['api']}",
             detector=f"http://127.0.0.1:{ports['serve']}",
             ray_dashboard=self.settings.ray_jobs_url
             if self.settings.ray_address
@@ -193,12 +192,12 @@ class Stack(AbstractContextManager["Stack"]):
         }
         ports = {}
         for name, (host, port, variable) in wanted.items():
-            if port and not _is_free(host, port):
+            if port and not is_free(host, port):
                 raise Conflict(
                     f"port {port} is taken by another program; set {variable} to another one (0: any)"
                 )
-            ports[name] = port or _free_port()
-        ports["dashboard"] = _free_port()
+            ports[name] = port or free_port()
+        ports["dashboard"] = free_port()
         return ports
 
     def _serving(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> _Child:
@@ -346,29 +345,3 @@ def _only_one(path: Path) -> Iterator[None]:
                 f"pavemap already runs in {path.parent}; use it, or set PAVEMAP_HOME to another folder"
             ) from exc
         yield
-
-
-def _is_free(host: str, port: int) -> bool:
-    """Whether no other program listens there; what else is wrong with a host, the listener says."""
-    with suppress(socket.gaierror):
-        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(address)
-                except OSError as exc:
-                    if exc.errno == errno.EADDRINUSE:
-                        return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _reachable(host: str) -> str:
-    """Return the host of a URL by which this machine reaches what listens on an address."""
-    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host

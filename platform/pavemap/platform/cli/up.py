@@ -51,12 +51,24 @@ def up(
             stack.wait_until_ready()
             ready = True
             _announce(stack.addresses, as_json=as_json)
+            if model is not None:
+                _tell_of_surveys(model)
             while not stack.failed.wait(0.5):
                 pass
             raise Unavailable(f"a part of pavemap keeps ending; see {stack.addresses.logs}")
     except KeyboardInterrupt:
         note("stopped" if ready else "stopped before it was ready")
         raise typer.Exit(0 if ready else 130) from None
+
+
+def _tell_of_surveys(model: Path) -> None:
+    """Say how surveys are made with the only model that this pavemap detects with."""
+    from pavemap.training.card import read_card
+
+    note(
+        f"only surveys of {read_card(model).model_id} are worked on: `pavemap model register {model}` "
+        "once, then `pavemap survey create ... --model` with that id"
+    )
 
 
 def _announce(addresses: Addresses, *, as_json: bool) -> None:
