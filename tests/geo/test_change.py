@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pavemap.geo.change import DetectorAccuracy, density_changes
 from pavemap.geo.change_lines import compare_lines, default_tolerance_m
 from pavemap.geo.errors import BadInput
+from pavemap.geo.imaged import imaged_by_both
 from pavemap.geo.lines import Geometries
 
 TOLERANCE_M = 0.1
@@ -86,6 +87,35 @@ def test_only_ground_that_both_saw_counts_but_neighbours_are_looked_at() -> None
     assert found["unchanged_m"].tolist() == pytest.approx([18.0, 0.0])
     outside = lines([(1, 20), (19, 20)])
     assert sums(outside, lines(), ground).drop(columns="widened_mm").to_numpy().sum() == 0.0
+
+
+def test_each_segment_is_told_alone_whatever_is_compared_beside_it() -> None:
+    """Before 2------10, after 2------10------18: grown by 8 m on one segment, or new on the next one."""
+    before, after = lines([(2, 5), (10, 5)]), lines([(2, 5), (18, 5)])
+    west, east = shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)
+    (whole,) = sums(before, after).to_dict("records")
+    assert whole["grown_m"] == pytest.approx(7.9, abs=STEP_M)
+    together = sums(before, after, np.array([west, east], dtype=object))
+    assert together["grown_m"].tolist() == [0.0, 0.0]
+    assert together["new_m"].tolist() == pytest.approx([0.0, 8.0])
+    alone = sums(before, after, np.array([east], dtype=object))
+    pd.testing.assert_frame_equal(alone, together[1:].reset_index(drop=True))
+
+
+def test_ground_where_imagery_merely_touches_still_cuts_lines() -> None:
+    """
+    The road is 100 x 7 m. Before, its middle was seen north of y = 3.5 only; after, south of it
+    only, and nothing of x = 30 to 40 and beyond 60: what both saw is x = 0 to 30 and a bare line.
+    """
+    road = shapely.box(0, 0, 100, 7)
+    one = np.array([shapely.difference(road, shapely.box(40, 0, 60, 3.5))], dtype=object)
+    other = np.array(
+        [shapely.union(shapely.box(0, 0, 30, 7), shapely.box(40, 0, 60, 3.5))], dtype=object
+    )
+    both = imaged_by_both(one, other)
+    assert both[0].equals(shapely.box(0, 0, 30, 7))
+    crack = lines([(5, 2), (50, 2)])
+    assert sums(crack, crack, both)["unchanged_m"].tolist() == pytest.approx([25.0])
 
 
 def test_a_crack_that_widened_says_by_how_much() -> None:

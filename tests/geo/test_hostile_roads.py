@@ -219,6 +219,34 @@ def test_a_missing_crs_is_explained(tmp_path: Path, roads: geopandas.GeoDataFram
             read_network(tmp_path / f"roads{suffix}")
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet", ".zip"])
+@pytest.mark.parametrize("shapes", ["line", "polygon", "line or polygon"])
+def test_a_crs_of_a_site_alone_is_explained(
+    tmp_path: Path, suffix: str, shapes: road_files.Shapes
+) -> None:
+    drawn = shapely.box(0, 0, 100, 7) if shapes == "polygon" else shapely.LineString(EAST)
+    site = geopandas.GeoDataFrame(geometry=[drawn], crs='LOCAL_CS["site",UNIT["metre",1]]')
+    path = tmp_path / f"site{suffix}"
+    if suffix == ".zip":
+        zip_shapefile(site, path)
+    elif suffix == ".parquet":
+        site.to_parquet(path)
+    else:
+        site.to_file(path)
+
+    with pytest.raises(BadInput, match=r"does not lead to a place on the Earth .* EPSG code"):
+        road_files.read_raw_lines(path, shapes=shapes)
+
+
+@pytest.mark.parametrize("code", ["5783", "4978"])  # vertical, geocentric
+def test_a_code_that_is_no_place_is_explained(tmp_path: Path, code: str) -> None:
+    crs = {"type": "name", "properties": {"name": f"EPSG:{code}"}}
+    path = write_geojson(tmp_path / "roads.geojson", [feature(line(EAST))], crs=crs)
+
+    with pytest.raises(BadInput, match="does not lead to a place on the Earth"):
+        read_network(path)
+
+
 def test_a_zip_is_unpacked_under_names_of_ours(
     tmp_path: Path, roads: geopandas.GeoDataFrame
 ) -> None:

@@ -342,6 +342,48 @@ def test_any_crs_shows_the_same_ground(tmp_path: Path, epsg: int) -> None:
         assert np.abs(chip.pixels[..., 0] - expected(window)).max() < 2.5
 
 
+@pytest.mark.parametrize("zone", [32760, 32701])
+@pytest.mark.parametrize("west", [180.0 - 400e-7, -180.0 - 400e-7])
+def test_imagery_across_the_180th_meridian_reads_like_its_two_halves(
+    tmp_path: Path, west: float, zone: int
+) -> None:
+    """One file from 179.99996 to 180.00004 degrees; cut there, the east half begins at -180."""
+    utm, degrees = CRS.from_epsg(zone), CRS.from_epsg(4326)
+    image = texture(300, 800)
+
+    def file(name: str, pixels: Image, left: float) -> Orthophoto:
+        transform = Affine(1e-7, 0.0, left, 0.0, -1e-7, -16.8)
+        return inspect(write(tmp_path / name, pixels, crs=degrees, transform=transform))
+
+    whole = file("whole.tif", image, west)
+    halves = [file("w.tif", image[:, :400], 180.0 - 400e-7), file("e.tif", image[:, 400:], -180.0)]
+    middle = whole.outline(utm).centroid
+    window = Window(utm, middle.x - 3.5, middle.y + 1.2, GSD, 700, 240)
+    chip = Mosaic([whole], utm).read(window)
+    assert chip.valid.all()
+    assert differs(chip, Mosaic(halves, utm).read(window)) <= 2
+
+
+@pytest.mark.parametrize("epsg", [4326, 4807])  # degrees; grads from Paris
+def test_longitudes_may_count_from_0_to_a_full_turn(tmp_path: Path, epsg: int) -> None:
+    crs = CRS.from_epsg(epsg)
+    turn = 360.0 if epsg == 4326 else 400.0
+    west, north = -170.0 / 360.0 * turn, 10.0 / 360.0 * turn
+    image = texture(300, 400)
+
+    def read(left: float) -> Chip:
+        transform = Affine(1e-7, 0.0, left, 0.0, -1e-7, north)
+        path = write(tmp_path / f"{left:.0f}.tif", image, crs=crs, transform=transform)
+        photo = inspect(path)
+        middle = photo.outline(utm).centroid
+        return Mosaic([photo], utm).read(Window(utm, middle.x - 1, middle.y + 1, GSD, 200, 200))
+
+    utm = CRS.from_epsg(32602)
+    chip = read(west + turn)
+    assert chip.valid.all()
+    assert differs(chip, read(west)) <= 1
+
+
 def test_fine_lines_keep_their_share_when_read_coarser(tmp_path: Path) -> None:
     """A black line of one pixel in four must darken a four times coarser picture by a quarter."""
     image = np.full((400, 400, 3), 200, np.uint8)

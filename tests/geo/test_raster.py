@@ -73,6 +73,14 @@ def test_an_internal_mask_is_found(tmp_path: Path) -> None:
     assert inspect(write(tmp_path / "a.tif", SMALL, mask=mask)).mask_kind == "mask"
 
 
+def test_a_second_band_is_no_data_once_it_is_labelled(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", SMALL[..., :2], photometric="minisblack")
+    with rasterio.open(path, "r+") as target:
+        target.colorinterp = (ColorInterp.gray, ColorInterp.alpha)
+    photo = inspect(path)
+    assert (photo.band_use, photo.mask_kind) == ("gray", "alpha")
+
+
 def test_bands_are_read_by_their_meaning_not_their_order(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", SMALL)
     with rasterio.open(path, "r+") as target:
@@ -271,7 +279,7 @@ def palette(path: Path) -> Path:
         (lambda p: write(p, SMALL.astype(np.float32)), "float32 pixels; .* -ot Byte"),
         (lambda p: write(p, SMALL.astype(np.int16)), "int16 pixels"),
         (lambda p: write(p, np.repeat(SMALL, 2, 2)), "6 bands .* -b 1 -b 2 -b 3"),
-        (lambda p: write(p, SMALL[..., :2]), "2 bands"),
+        (lambda p: write(p, SMALL[..., :2]), "2 bands .* -colorinterp_2 alpha.* -b 1\\)$"),
         (lambda p: write(p, rgba(slice(9)).astype(np.uint16), photometric="cmyk"), "CMYK"),
         (lambda p: write(p, SMALL[..., :1] // 16, NBITS=4), "few tones"),
         (lambda p: write(p, SMALL[..., :1], photometric="miniswhite"), "inverted"),

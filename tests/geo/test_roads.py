@@ -14,6 +14,7 @@ from pyproj import CRS, Geod
 from drawn_roads import feature, line, write_geojson
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.road_files import read_raw_lines
 from pavemap.geo.roads import FieldMap, ImportNote, Network, read_network
 from pavemap.geo.segments import segment_network
 from road_files import zip_shapefile
@@ -489,6 +490,52 @@ def test_geojson_is_in_degrees_unless_it_names_another_crs(tmp_path: Path) -> No
     assert network.roads["length_m"].tolist() == pytest.approx([100.0], rel=1e-4)
     with pytest.raises(BadInput, match="RFC 7946"):
         read_network(geojson(tmp_path, feature(line(swiss))))
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("EPSG:4326", "EPSG:4326"),
+        ("EPSG:25832", "EPSG:25832"),
+        ("EPSG::25832", "EPSG:25832"),
+        ("urn:ogc:def:crs:EPSG::25832", "EPSG:25832"),
+        ("urn:ogc:def:crs:EPSG:6.9:4326", "EPSG:4326"),
+        ("urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"),
+        ("OGC:CRS84", "EPSG:4326"),
+        ("ESRI:102100", "ESRI:102100"),
+    ],
+)
+def test_geojson_may_spell_a_crs_in_many_ways(tmp_path: Path, name: str, code: str) -> None:
+    crs = CRS.from_user_input(code)
+    drawn = reproject(shapely.LineString(EAST), WGS84, crs)
+    named = {"type": "name", "properties": {"name": name}}
+    path = geojson(tmp_path, feature(line(list(drawn.coords))), crs=named)
+
+    assert read_raw_lines(path).crs == crs
+    assert read_network(path).roads["length_m"].tolist() == pytest.approx([708.4], abs=1.0)
+
+
+@pytest.mark.parametrize(("epsg", "beyond"), [(3460, -179.99), (4326, -179.99), (4326, 180.01)])
+def test_a_road_across_the_180th_meridian_is_left_out_with_the_reason(
+    tmp_path: Path, epsg: int, beyond: float
+) -> None:
+    """In Fiji: W west of it, E east of it, both up to it, and X across."""
+    west, east = [(179.9, -16.8), (180.0, -16.8)], [(-180.0, -16.8), (-179.9, -16.8)]
+    across = [(179.99, -16.8), (beyond, -16.8)]
+    roads = geopandas.GeoDataFrame(
+        {"id": ["W", "E", "X"]},
+        geometry=reproject(shapely.linestrings([west, east, across]), WGS84, CRS.from_epsg(epsg)),
+        crs=epsg,
+    )
+    network = read_network(write(roads, tmp_path / "fiji.gpkg"), fields=FieldMap(road_id="id"))
+
+    assert network.roads["road_key"].tolist() == ["E", "W"]
+    assert network.roads["length_m"].tolist() == pytest.approx([10_659.0, 10_659.0], abs=10.0)
+    assert notes(network) == [
+        ("#3 (X)", "crosses the 180th meridian", "left out; cut it there in a GIS")
+    ]
+    with pytest.raises(BadInput, match="no road line is left to use: crosses the 180th meridian"):
+        read_network(write(roads[2:], tmp_path / "x.gpkg"))
 
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:

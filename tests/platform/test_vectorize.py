@@ -104,6 +104,19 @@ def test_turned_rasters_and_degrees_give_true_metres(
     assert cracks["length_m"].item() == pytest.approx(true_m, rel=0.005)
 
 
+def test_pixels_of_web_mercator_are_said_in_ground_metres(
+    drawn: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """At 49.6 degrees north a metre of ground is 1.54 m in web mercator."""
+    transform = Affine(0.01, 0.0, 1_670_000.0, 0.0, -0.01, 6_379_000.0)
+    path = write(
+        tmp_path / "m.tif", drawn[:, :, None], crs=CRS.from_epsg(3857), transform=transform
+    )
+    found, _ = vectorize_file(path)
+    assert found.gsd_m == pytest.approx(0.01 * np.cos(np.deg2rad(49.6)), rel=0.005)
+    assert found.cracks["width_mean_mm"].item() == pytest.approx(5000 * found.gsd_m, rel=0.01)
+
+
 def test_cells_change_nothing(tmp_path: Path) -> None:
     path = write(tmp_path / "p.tif", random_cracks(600, cracks=6, seed=2)[:, :, None])
     one, _ = found_in(path, cell_px=1024)

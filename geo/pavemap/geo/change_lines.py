@@ -12,7 +12,9 @@ tolerance. What the tolerance makes doubtful is settled along the line:
   than 30 degrees run within the tolerance of each other for less than that.
 
 A line without any match is new (or, seen the other way, gone); of a line that is matched in part the rest
-has grown (or gone: sealed, overlaid, or no longer seen). The rule is the same in both directions, so
+has grown (or gone: sealed, overlaid, or no longer seen). A line ends where its ground does: what goes on
+into the next segment is settled there, so that the outcome doesn't depend on which segments are compared
+together. The rule is the same in both directions, so
 comparing backwards turns what is new and grown into what is gone, and the reverse. Steps partition
 their lines, so the lengths of the classes sum to the length of the lines.
 """
@@ -144,8 +146,8 @@ def compare_lines(
 class _Stretches:
     """Lines of one survey on the ground, cut where a match with the other survey begins or ends.
 
-    in_part: whether another stretch of the same line is matched; other_width_mm: the mean width of
-    the other survey beside it, NaN where none is near.
+    in_part: whether another stretch of the same line is matched on this ground; other_width_mm: the
+    mean width of the other survey beside it, NaN where none is near.
     """
 
     lines: Geometries

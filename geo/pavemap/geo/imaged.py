@@ -29,6 +29,8 @@ MAX_BORDER_PX = 40_000
 STRAY_PX = 1.0
 """How far the outline may stray from the pixels' sides: the staircase of a slanted edge becomes a line."""
 
+POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+
 Objects = NDArray[np.object_]
 
 
@@ -81,6 +83,17 @@ def imaged_ground(
     for member, holes in zip(members, groups, strict=False):
         imaged[member] = shapely.difference(pavements[member], shapely.union_all(holes))
     return imaged
+
+
+def imaged_by_both(one: Objects, other: Objects) -> Objects:
+    """Return what two surveys both imaged of each pavement (N,), from the imaged parts in one CRS.
+
+    Polygons only: where the two parts merely touch there is no ground.
+    """
+    both: Objects = shapely.intersection(one, other)
+    for mixed in np.flatnonzero(~np.isin(shapely.get_type_id(both), POLYGONS)):
+        both[mixed] = _polygonal(both[mixed])
+    return both
 
 
 def _in_blocks(believed: NDArray[np.bool_], block_px: int) -> tuple[NDArray[np.bool_], Affine]:

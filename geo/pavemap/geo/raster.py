@@ -123,9 +123,18 @@ def _band_use(dataset: Dataset, name: str) -> BandUse:
     if alphas > 1 or not (colours in (1, 3) or (colours == 4 and not alphas)):
         raise UnsupportedRaster(
             f"{name} has {dataset.count} bands ({', '.join(use.name for use in meaning)}); gray or "
-            "RGB, with alpha or without, is read: gdal_translate -b 1 -b 2 -b 3"
+            f"RGB, with alpha or without, is read: {_advice_on_bands(dataset.count)}"
         )
     return "gray" if colours == 1 else "rgb"
+
+
+def _advice_on_bands(count: int) -> str:
+    if count == 2:
+        return (
+            "if the second band marks no-data, label it (gdal_edit.py -colorinterp_2 alpha), else leave "
+            "it out (gdal_translate -b 1)"
+        )
+    return "gdal_translate -b 1 -b 2 -b 3"
 
 
 def _crs(dataset: Dataset, name: str) -> CRS:

@@ -17,6 +17,7 @@ How a tile is read so that cutting an image into tiles changes nothing:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,8 @@ class Resampler:
         """Work out scale and rotation at the centre of the photo, for any window to come."""
         self.photo = photo
         self._inverse = ~photo.transform
+        self._turn = _full_turn(photo.crs) if photo.crs.is_geographic else None
+        self._middle_x = mapped(photo.transform, *np.array([photo.width, photo.height]) / 2.0)[0]
         self._crs = crs
         self._pixel_step = self._steps_at_centre()
 
@@ -180,7 +183,14 @@ class Resampler:
             return mapped(self._inverse @ window.transform, column, row)
         way = transformer(self._crs, self.photo.crs)
         x, y = way.transform(*mapped(window.transform, column, row))
-        return mapped(self._inverse, x, y)
+        return mapped(self._inverse, self._on_its_turn(x), y)
+
+    def _on_its_turn(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Write longitudes as the photo's are: -179.9 is 180.1 for one that crosses the 180th meridian."""
+        if self._turn is None:
+            return x
+        with np.errstate(invalid="ignore"):  # what has no place in the photo's CRS is infinite
+            return x + self._turn * np.round((self._middle_x - x) / self._turn)
 
     def _to_read(self, quad: NDArray[np.float64]) -> Box | None:
         """Return the source pixels around four corners, or None if they miss the source."""
@@ -214,6 +224,11 @@ def batches(blocks: Sequence[Block]) -> Iterator[tuple[rasterio.windows.Window, 
         union = wider
     if group:
         yield _window(union), group
+
+
+def _full_turn(crs: CRS) -> float:
+    """Return 360 degrees in the unit of a geographic CRS."""
+    return 2.0 * math.pi / float(crs.axis_info[0].unit_conversion_factor)
 
 
 def _union(one: Box, other: Box) -> Box:

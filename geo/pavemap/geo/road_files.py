@@ -17,7 +17,6 @@ import sqlite3
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -32,11 +31,12 @@ import pyarrow.parquet
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS
-from pyproj.exceptions import CRSError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError, ProjError
 
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
+from pavemap.geo.zips import UNREADABLE
 
 MAX_FEATURES = 1_000_000
 MAX_GEOJSON_BYTES = 128 << 20
@@ -72,7 +72,9 @@ _READ_ERRORS = (
 )
 """What readers raise on broken bytes; anything else is a bug of ours and stays visible."""
 
-_CRS_NAME = re.compile(r"(?:urn:(?:ogc:def|x-ogc:def):crs:)?(EPSG|ESRI|OGC):[\d.]*:?(\w+)", re.I)
+_CRS_NAME = re.compile(
+    r"(?:urn:(?:ogc:def|x-ogc:def):crs:)?(EPSG|ESRI|OGC):(?:[\d.]*:)?(\w+)", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def read_raw_lines(
     features: by default road lines, or pavement polygons.
 
     Raises BadInput when the format is not offered, the bytes are not of it or are broken, the CRS is
-    missing, the layer must be chosen, a column is not there, or there are too many features.
+    missing or a site's own, the layer must be chosen, a column is not there, or there are too many
+    features.
     """
     said = what or ("road lines" if shapes == "line" else "pavement polygons")
     suffix = path.suffix.lower()
@@ -146,6 +149,7 @@ def read_raw_lines(
         raise BadInput(f"'{path.name}' holds no features; export the {said} again")
     if raw.crs.to_authority() == ("OGC", "CRS84"):
         raw = replace(raw, crs=WGS84)  # the same degrees, and x comes first in either here
+    _refuse_placeless(raw.crs, path)
     return raw
 
 
@@ -258,8 +262,8 @@ def _read_zip(path: Path, wanted: Wanted) -> RawLines:
         try:
             with zipfile.ZipFile(path) as archive:
                 _unpack_shapefile(archive, target, wanted.layer)
-        except (zipfile.BadZipFile, zlib.error) as exc:
-            raise BadInput(f"'{path.name}' is not a whole zip file ({exc}); zip it again") from exc
+        except UNREADABLE as exc:
+            raise BadInput(f"'{path.name}' can't be unzipped ({exc}); zip it again") from exc
         shapefile = target / "roads.shp"
         _refuse_other_bytes(shapefile, b"\x00\x00\x27\x0a")
         return _read_ogr(shapefile, replace(wanted, layer=None), driver="ESRI Shapefile")
@@ -363,6 +367,19 @@ def _object_frame(values: dict[str, list[Any]]) -> pd.DataFrame:
 
 def _as_dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _refuse_placeless(crs: CRS, path: Path) -> None:
+    """Refuse a CRS that no way leads out of, such as a drawing's or a building site's own."""
+    try:
+        if not (crs.is_projected or crs.is_geographic):
+            raise CRSError(f"its type is {crs.type_name}")
+        Transformer.from_crs(crs, WGS84)
+    except ProjError as exc:
+        raise BadInput(
+            f"the CRS of '{path.name}', {crs.name}, does not lead to a place on the Earth ({exc}); "
+            "assign the EPSG code of the one that it was drawn in"
+        ) from exc
 
 
 def _refuse_layer(layer: str | None) -> None:

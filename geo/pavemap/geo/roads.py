@@ -184,10 +184,14 @@ def _to_degrees(flat: FlatLines, crs: CRS, table: RoadTable) -> FlatLines:
     corners = shapely.bounds(flat.lines).reshape(-1, 2, 2)
     ends = np.asarray(reproject(shapely.points(corners), crs, WGS84))
     lon, lat = np.asarray(shapely.get_x(ends)), np.asarray(shapely.get_y(ends))
-    inside = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lon) <= 180.0) & (np.abs(lat) <= 90.0)
-    keep = inside.all(axis=1) & (np.abs(lon[:, 1] - lon[:, 0]) < 180.0)
-    table.note(flat.feature[~keep], "coordinates off the Earth in the file's CRS", "left out")
-    if len(flat.lines) and not keep.any():
+    lon[~np.isfinite(lon)] = np.nan
+    on_earth = (np.abs(lat) <= 90.0).all(axis=1)
+    keep = on_earth & (np.abs(lon) <= 180.0).all(axis=1) & (np.abs(lon[:, 1] - lon[:, 0]) < 180.0)
+    torn = on_earth & ~keep & _across_180(lon)
+    off = ~(keep | torn)
+    table.note(flat.feature[off], "coordinates off the Earth in the file's CRS", "left out")
+    table.note(flat.feature[torn], "crosses the 180th meridian", "left out; cut it there in a GIS")
+    if len(flat.lines) and off.all():
         raise BadInput(
             f"no coordinate of the file fits its CRS, {crs.name}; GeoJSON must be in degrees (RFC 7946), "
             "other files need the CRS that they were drawn in"
@@ -206,6 +210,18 @@ def _to_degrees(flat: FlatLines, crs: CRS, table: RoadTable) -> FlatLines:
     short = ~(lengths_m(flat.lines) >= MIN_LENGTH_M)
     table.note(flat.feature[short], "zero length", "left out")
     return flat[~short]
+
+
+def _across_180(lon: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which pairs (N, 2) of longitudes lie on either side of the 180th meridian.
+
+    They go on into another turn (179.9, 180.1) or jump (179.9, -179.9), but not both.
+    """
+    turn = np.floor((lon + 180.0) / 360.0)
+    goes_on = np.abs(turn[:, 1] - turn[:, 0]) == 1.0
+    jumps = np.abs(lon[:, 1] - lon[:, 0]) >= 180.0
+    across: NDArray[np.bool_] = goes_on != jumps
+    return across
 
 
 def _edge_in_units_of(crs: CRS) -> float:

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, gsd_in_crs, reproject, working_crs
+from pavemap.geo.crs import WGS84, ground_gsd, gsd_in_crs, reproject, working_crs
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, halo_for
 from pavemap.geo.mosaic import Mosaic
@@ -57,7 +57,8 @@ class FileSurvey:
 
     model is the version that found it, or the file that was given instead of one.
     segments and pieces are None without roads. density_m_per_m2 is crack length on the surveyed
-    ground by its imaged area, None where nothing was imaged. seconds are those of all threads together.
+    ground by its imaged area, None where nothing was imaged. gsd_m is the pixel of the grid in true
+    ground metres, in the middle of the imagery. seconds are those of all threads together.
     """
 
     model: str
@@ -183,7 +184,7 @@ def survey_mosaic(
     return FileSurvey(
         model=source,
         crs=grid.crs,
-        gsd_m=grid.gsd_m,
+        gsd_m=_ground_gsd_m(grid, mosaic),
         cells=len(cells),
         mpx=network.chips * (grid.cell_px + 2 * grid.halo_px) ** 2 / 1e6,
         imaged_m2=totals.imaged_m2,
@@ -196,6 +197,11 @@ def survey_mosaic(
         seconds={**totals.seconds, "measure": now - finishing},
         wall_s=now - started,
     )
+
+
+def _ground_gsd_m(grid: Grid, mosaic: Ground) -> float:
+    west, south, east, north = shapely.total_bounds(mosaic.footprints)
+    return ground_gsd(grid.gsd_m, grid.crs, (west + east) / 2.0, (south + north) / 2.0)
 
 
 def _laid_out(

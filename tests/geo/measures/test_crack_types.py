@@ -194,6 +194,13 @@ def test_parameters_that_contradict_themselves_are_refused(wrong: dict[str, obje
         MeasureParams.from_dict(wrong)
 
 
+@pytest.mark.parametrize("fine", [{"zeb_cell_m": 0.049}, {"zeb_cell_m": 1e-9}, {"zeb_strips": 21}])
+def test_a_grid_without_end_is_refused(fine: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match=r"0\.05 or more, zeb_strips of 20 or fewer"):
+        MeasureParams.from_dict(fine)
+    assert MeasureParams.from_dict({"zeb_cell_m": 0.05, "zeb_strips": 20}).zeb_strips == 20
+
+
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(BadInput, match="not among the segments"):
         segment_measures(pieces([at(0)], key="elsewhere"), road())

@@ -12,6 +12,7 @@ import shapely
 from sqlalchemy import Connection, Engine, text
 
 import store_scene as scene
+from pavemap.geo.change_lines import default_tolerance_m
 from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.store import cells, changes, measuring, model_versions, surveys
 from pavemap.geo.store.change_summary import change_summary
@@ -229,3 +230,15 @@ def test_what_can_not_be_compared_is_refused(engine: Engine) -> None:
         comparison = compare_surveys(connection, other.id, since=one.id)
         with pytest.raises(BadInput, match="1 to 1000"):
             changes.changes_page(connection, comparison, limit=0)
+
+
+def test_the_tolerance_counts_ground_pixels_in_web_mercator_too(engine: Engine) -> None:
+    """At 52.3 degrees north a pixel of 12.5 mm of web mercator shows 7.6 mm of ground."""
+    mercator = text("UPDATE survey SET crs = 'EPSG:3857', state = 'done'")
+    with database(engine) as connection:
+        one, other = (add_survey(connection, name=name) for name in ("One", "Other"))
+        connection.execute(mercator)
+        comparison = compare_surveys(connection, other.id, since=one.id)
+    ground_m = 0.0125 * math.cos(math.radians(52.34))
+    expected = default_tolerance_m((ground_m, ground_m))
+    assert comparison.tolerance_m == pytest.approx(expected, abs=1e-4)

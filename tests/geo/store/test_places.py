@@ -10,7 +10,7 @@ import shapely
 from pyproj import CRS
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.store.places import box_area, search_area, search_boxes
+from pavemap.geo.store.places import Bbox, box_area, search_area, search_boxes
 from pavemap.geo.store.unseen import main_reasons, shortfall, too_coarse
 
 
@@ -40,6 +40,22 @@ def test_elsewhere_an_area_stays_as_it_is() -> None:
 def test_a_box_round_the_earth_holds_everything() -> None:
     whole = box_area((-180.0, -90.0, 180.0, 90.0))
     assert all(whole.covers(shapely.Point(lon, 0.0)) for lon in (-180.0, 0.0, 180.0, 181.0))
+
+
+@pytest.mark.parametrize(
+    ("bbox", "inside", "outside"),
+    [
+        ((-179.0, -60.0, 179.0, 60.0), [-178.0, 0.0, 13.0, 178.0], [179.5, -179.5, 180.0]),
+        ((-171.0, 20.0, 20.0, 70.0), [-170.0, -75.0, 13.0, 190.0], [30.0, 179.0, -175.0]),
+        ((0.5, 0.0, 359.5, 50.0), [1.0, 180.0, -180.0, -1.0], [0.0, 360.0]),
+    ],
+)
+def test_a_box_wider_than_half_the_earth_is_not_its_complement(
+    bbox: Bbox, inside: list[float], outside: list[float]
+) -> None:
+    area = box_area(bbox)
+    assert all(area.covers(shapely.Point(lon, 45.0)) for lon in inside)
+    assert not any(area.intersects(shapely.Point(lon, 45.0)) for lon in outside)
 
 
 @pytest.mark.parametrize("bad", [(0, 1, 2, 0.5), (0, 0, 1, 91), (0, 0, 1e9, 1), (0, 0, np.inf, 1)])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli_world import Cli
-from pavemap.platform.cli.console import note_warnings, number
+from pavemap.platform.cli.console import note_warnings, number, print_table, progress_bars
 
 PAVEMAP = Path(sys.executable).parent / "pavemap"
 
@@ -105,6 +105,29 @@ def test_models_are_listed_with_the_default_first() -> None:
 def test_figures_that_are_not_there_are_dashes() -> None:
     assert number(None, 2) == "–"
     assert number(1234.5, 1, unit="m") == "1,234.5 m"
+
+
+NAMES = ["Ring [exit 1/2] [/old]", "[bold]", "A:road:B"]
+
+
+def test_a_table_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["road [m]", "m"], [[name, "1"] for name in NAMES])
+
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.rsplit(maxsplit=1)[0] for line in shown if line[-1:] == "1"] == NAMES
+    assert shown[0].startswith("road [m]")
+
+
+def test_progress_shows_file_names_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bars() as bars:
+        for name in NAMES:
+            bars.add_task(name)
+
+    shown = capsys.readouterr().err
+    assert all(name in shown for name in NAMES)
 
 
 def test_a_warning_is_said_once_for_all_files(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,9 @@ from typing import Any, cast
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lanes import LANE_WIDTH_M, WHEEL_PATH_M, WHEEL_SPACING_M
 
+MIN_ZEB_CELL_M, MAX_ZEB_STRIPS = 0.05, 20
+"""A finer grid than 5 cm by a twentieth of a lane says nothing more, and every cell of it costs."""
+
 
 @dataclass(frozen=True)
 class MeasureParams:
@@ -76,6 +79,11 @@ class MeasureParams:
             raise BadInput(f"{', '.join(_SHARES)} are shares, from 0 to 1")
         if not all(getattr(self, name) >= 1 for name in _COUNTS):
             raise BadInput(f"{', '.join(_COUNTS)} must be at least 1")
+        if self.zeb_cell_m < MIN_ZEB_CELL_M or self.zeb_strips > MAX_ZEB_STRIPS:
+            raise BadInput(
+                f"a grid of {self.zeb_strips} strips and cells of {self.zeb_cell_m:g} m is too fine; "
+                f"give zeb_cell_m of {MIN_ZEB_CELL_M:g} or more, zeb_strips of {MAX_ZEB_STRIPS} or fewer"
+            )
         if not 0.0 < low < high:
             raise BadInput("severity_mm needs two widths above 0, the lower one first")
         if not 0.0 <= self.longitudinal_deg < first <= last < 180.0 - self.longitudinal_deg:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pavemap.geo.change_lines import LineChanges, compare_lines
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
+from pavemap.geo.imaged import imaged_by_both
 from pavemap.geo.store.bulk import fetch_columns, from_ewkb
 from pavemap.geo.store.comparison import Comparison
 from pavemap.geo.store.imaged_pavement import imaged_pavement
@@ -32,7 +33,7 @@ def common_ground(
         _imaged(connection, survey, pavements, crs=grid.crs)
         for survey in (comparison.before, comparison.after)
     )
-    ground: NDArray[np.object_] = shapely.intersection(before, after)
+    ground = imaged_by_both(before, after)
     middle = shapely.get_coordinates(shapely.centroid(reproject(pavements, WGS84, grid.crs)))
     return ground, ground_scales(grid.crs, middle[:, 0], middle[:, 1])
 

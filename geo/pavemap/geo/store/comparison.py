@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import shapely
 from sqlalchemy import Connection
 
 from pavemap.geo.change import DetectorAccuracy, density_changes
 from pavemap.geo.change_lines import default_tolerance_m
+from pavemap.geo.crs import WGS84, ground_gsd, reproject
 from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.store.model_versions import get_model
+from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 
 LARGEST_TOLERANCE_M = 5.0
@@ -83,7 +86,8 @@ def compare_surveys(
             )
     if tolerance_m is None:
         tolerance_m = default_tolerance_m(
-            (before.gsd_m, after.gsd_m), (before.position_rmse_m, after.position_rmse_m)
+            (_ground_gsd_m(connection, before), _ground_gsd_m(connection, after)),
+            (before.position_rmse_m, after.position_rmse_m),
         )
     if not 0.0 < tolerance_m <= LARGEST_TOLERANCE_M:
         raise BadInput(
@@ -96,6 +100,17 @@ def compare_surveys(
         tolerance_m=tolerance_m,
         accuracy=(DetectorAccuracy.from_card(models[0]), DetectorAccuracy.from_card(models[1])),
     )
+
+
+def _ground_gsd_m(connection: Connection, survey: SurveyRow) -> float:
+    """Return the pixel of a survey in true metres, at the west end of its network.
+
+    The middle would be on the other side of the Earth for a network on the 180th meridian.
+    """
+    west, south, _, north = get_network(connection, survey.network_id).bounds
+    crs = survey.grid().crs
+    place = reproject(shapely.Point(west, (south + north) / 2.0), WGS84, crs)
+    return ground_gsd(survey.gsd_m, crs, place.x, place.y)
 
 
 def differences(figures: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:

@@ -30,10 +30,7 @@ def search_area(polygon: BaseGeometry) -> BaseGeometry:
     Near the 180th meridian it is repeated 360 degrees further on either side, since what is stored
     there may have been written as 179, 181 or -179.
     """
-    if polygon.is_empty or np.abs(shapely.bounds(polygon)[[0, 2]]).max() < NEAR_THE_MERIDIAN:
-        return polygon
-    whole = _unwrapped(polygon)
-    return shapely.union_all([affinity.translate(whole, turn) for turn in (-360.0, 0.0, 360.0)])
+    return _repeated(_unwrapped(polygon)) if _near_the_meridian(polygon) else polygon
 
 
 def box_area(bbox: Bbox) -> BaseGeometry:
@@ -51,7 +48,9 @@ def box_area(bbox: Bbox) -> BaseGeometry:
         )
     if east - west >= 360.0:
         return shapely.box(-360.0, south, 360.0, north)
-    return search_area(shapely.box(west, south, east + (360.0 if west > east else 0.0), north))
+    # Its sides say which way round it goes, however wide it is, so there is nothing to unwrap.
+    box = shapely.box(west, south, east + (360.0 if west > east else 0.0), north)
+    return _repeated(box) if _near_the_meridian(box) else box
 
 
 def search_boxes(geometries: NDArray[np.object_], crs: CRS) -> NDArray[np.float64]:
@@ -62,6 +61,17 @@ def search_boxes(geometries: NDArray[np.object_], crs: CRS) -> NDArray[np.float6
         boxes.extend(part.bounds for part in getattr(area, "geoms", [area]))
     spread = MARGIN_DEG * np.array([-1.0, -1.0, 1.0, 1.0])
     return np.array(boxes, dtype=np.float64).reshape(-1, 4) + spread
+
+
+def _near_the_meridian(polygon: BaseGeometry) -> bool:
+    if polygon.is_empty:
+        return False
+    return bool(np.abs(shapely.bounds(polygon)[[0, 2]]).max() >= NEAR_THE_MERIDIAN)
+
+
+def _repeated(polygon: BaseGeometry) -> BaseGeometry:
+    """Repeat a polygon a turn further on either side."""
+    return shapely.union_all([affinity.translate(polygon, turn) for turn in (-360.0, 0.0, 360.0)])
 
 
 def _unwrapped(polygon: BaseGeometry) -> BaseGeometry:

@@ -69,7 +69,9 @@ def print_table(
     from rich.table import Table
 
     # In a pipe there is no width to keep to, and a folded cell would break what reads it.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    width = None if sys.stdout.isatty() else 1000
+    # Names are names: [brackets] in them are no markup, and :road: is no picture.
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     cells = {name: [row[index] for row in rows] for index, name in enumerate(columns)}
     for name in spare:
         if _width(cells) > console.width:
@@ -113,7 +115,7 @@ def progress_bars(*, transfer: bool = False, quiet: bool = False) -> Iterator[Pr
 
     amount = (DownloadColumn(), TransferSpeedColumn()) if transfer else (MofNCompleteColumn(),)
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         *amount,

@@ -204,13 +204,21 @@ def _write_change(
         ("changes", "segments"),
         ("crack_changes", "cracks"),
     )
-    with Export(output, layers=[name for name, _ in layers]) as made:
-        for name, layer in layers:
-            task = bars.add_task(layer.capitalize(), total=None)
-            for page in client.change(survey_id, layer=layer, sort="segment", **asked):
-                if page:
-                    made.write(name, gpd.GeoDataFrame.from_features(page, crs=4326))
-                bars.advance(task, len(page))
+
+    def write() -> None:
+        with (
+            Export(output, layers=[name for name, _ in layers]) as made,
+            unchanged(client, survey_id),
+            unchanged(client, asked["since"]),
+        ):
+            for name, layer in layers:
+                task = bars.add_task(layer.capitalize(), total=None)
+                for page in client.change(survey_id, layer=layer, sort="segment", **asked):
+                    if page:
+                        made.write(name, gpd.GeoDataFrame.from_features(page, crs=4326))
+                    bars.advance(task, len(page))
+
+    again_if_changed(write)
 
 
 def _print_change(whole: dict[str, Any], rows: list[dict[str, Any]]) -> None:
