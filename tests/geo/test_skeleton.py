@@ -158,6 +158,14 @@ def test_a_pinhole_is_filled_and_a_larger_hole_is_kept() -> None:
     assert ndimage.label(~np.pad(skeleton.to_mask(), 1))[1] == 2
 
 
+def test_any_number_of_pinholes_is_filled() -> None:
+    mask = np.ones((60, 90), bool)
+    mask[1:-1:2, 1:-1:2] = False
+    skeleton = thin(mask, max_hole_px=1)
+    assert len(skeleton.filled) == (~mask).sum() > 1000
+    assert not mask[tuple(np.column_stack(skeleton.mask.places(skeleton.filled)).T)].any()
+
+
 def test_a_hole_with_two_upper_corners_is_filled_once() -> None:
     holed = picture("""
         ########

@@ -7,6 +7,7 @@ import json
 import math
 import sqlite3
 import xml.etree.ElementTree as ElementTree
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -88,6 +89,8 @@ def test_geojson_holds_a_layer_a_file(tmp_path: Path) -> None:
     assert first["features"][0]["properties"]["crack_count"] == 3
     assert len(second["features"]) == 5
     assert second["features"][0]["geometry"]["coordinates"] == [[0, 0], [0, 1]]
+    (ring,) = first["features"][0]["geometry"]["coordinates"]
+    assert shapely.LinearRing(ring).is_ccw
 
 
 def test_csv_says_where_the_middle_is(tmp_path: Path) -> None:
@@ -98,6 +101,31 @@ def test_csv_says_where_the_middle_is(tmp_path: Path) -> None:
     assert rows[0]["density_m_per_m2"] == "0.25"
     assert rows[1]["density_m_per_m2"] == ""
     assert (rows[1]["lon"], rows[1]["lat"]) == ("1.5", "0.5")
+
+
+def test_a_spreadsheet_works_nothing_out_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "street.csv"
+    names = ["=HYPERLINK(1)", "+1 road", "-12", "@a", "A=B", None]
+    frame = segments().iloc[[0] * len(names)].assign(name=names)
+    with Export(path, layers=["segments"]) as export:
+        export.write("segments", frame)
+    with path.open(newline="") as file:
+        text = file.read()
+    assert text.count("\n") == text.count("\r\n") == len(names) + 1
+    found = [row["name"] for row in csv.DictReader(text.splitlines())]
+    assert found == ["'=HYPERLINK(1)", "'+1 road", "-12", "'@a", "A=B", ""]
+
+
+def test_a_geopackage_that_another_program_has_open_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "street.gpkg"
+    write(path)
+    with closing(sqlite3.connect(path)) as gis:
+        gis.execute("PRAGMA journal_mode = WAL")
+        gis.execute("UPDATE gpkg_contents SET description = 'mine'")
+        gis.commit()
+        with pytest.raises(BadInput, match="open in another program"):
+            write(path)
+    write(path)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])

@@ -29,7 +29,7 @@ def segments() -> gpd.GeoDataFrame:
     boxes = [shapely.box(ORIGIN_X + x, ORIGIN_Y - 3, ORIGIN_X + x + 4, ORIGIN_Y) for x in (0, 4, 8)]
     return gpd.GeoDataFrame(
         {
-            "name": ["Main Street", "Main Street", None],
+            "name": ["Main Street", "Main $\\alpha_$ Street", None],
             "from_m": [0.0, 4.0, 8.0],
             "to_m": [4.0, 8.0, 12.0],
             "density_m_per_m2": [0.1, 0.9, None],
@@ -52,7 +52,7 @@ def drawn(path: Path) -> NDArray[np.float32]:
 
 def test_a_survey_becomes_a_picture(mosaic: Mosaic, tmp_path: Path) -> None:
     path = tmp_path / "map.png"
-    draw_map(path, mosaic=mosaic, cracks=cracks(), segments=segments(), title="Main Street")
+    draw_map(path, mosaic=mosaic, cracks=cracks(), segments=segments(), title="A $x_$ B")
 
     picture = drawn(path)
     assert picture.shape[1] == 1820

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.platform.review_files import (
     BATCH,
     ReviewFile,
+    has_areas,
+    has_lines,
     in_file,
     read_areas,
     read_reviews,
     told_by_file,
+    write_review_file,
 )
 
 LINE = shapely.LineString([(14.0, 50.0), (14.0001, 50.0)])
@@ -27,6 +32,24 @@ OTHER = shapely.LineString([(14.0, 50.1), (14.0001, 50.1)])
 def written(path: Path, geometries: list[Any], **columns: list[Any]) -> Path:
     gpd.GeoDataFrame(columns, geometry=geometries, crs=4326).to_file(path)
     return path
+
+
+def test_what_a_gis_has_saved_counts_while_it_has_the_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "review.gpkg"
+    write_review_file(path, cracks=[], reviews=[], areas=[])
+    assert not has_lines(path)
+    assert not has_areas(path)
+    with closing(sqlite3.connect(path)) as gis:
+        gis.execute("PRAGMA journal_mode = WAL")
+        for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
+            gis.create_function(name, 1, lambda _: 0)  # what its triggers keep an index with
+        for layer, shape in (("cracks", LINE), ("reviewed_areas", LINE.buffer(0.001))):
+            blob = b"GP\x00\x01" + struct.pack("<i", 4326) + shapely.to_wkb(shape, byte_order=1)
+            gis.execute(f"INSERT INTO {layer} (geom) VALUES (?)", (blob,))
+        gis.commit()
+        assert has_lines(path)
+        assert has_areas(path)
+    assert has_lines(path)
 
 
 @pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])

@@ -211,15 +211,20 @@ def _fill_holes(
         if words[i - above]:  # a hole's first pixel in reading order has mask to its north and west
             corners[i] = ~words[i] & words[i - above] & (words[i] << one | words[i - 1] >> top)
     hole = np.empty(limit + 1, np.int64)
-    filled = np.empty(0, np.int64)
+    filled, count = np.empty(64, np.int64), 0
     for corner in pixels_of(corners, bit_numbers):
         if is_set(words, corner) or not _walled(words, stride, corner, limit):
             continue
         size = _flood(words, stride, shape, corner, hole)
         for k in range(size):
             put(words, hole[k])
-        filled = np.concatenate((filled, hole[:size]))
-    return filled
+        if count + size > len(filled):  # doubled, or a mask of much noise would cost its square
+            more = np.empty(2 * len(filled) + size, np.int64)
+            more[:count] = filled[:count]
+            filled = more
+        filled[count : count + size] = hole[:size]
+        count += size
+    return filled[:count].copy()
 
 
 @kernel

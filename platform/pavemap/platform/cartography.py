@@ -16,9 +16,10 @@ from pavemap.platform.styling import NOT_IMAGED_COLOUR, DensityClass
 
 PAPER, GROUND, INK, FAINT = "#fbfaf7", "#efece5", "#22242a", "#6d6f75"
 
-TITLE: dict[str, Any] = {"fontsize": 19, "fontweight": "bold", "color": INK}
-SUBTITLE: dict[str, Any] = {"fontsize": 10.5, "color": FAINT}
-FOOTNOTE: dict[str, Any] = {"fontsize": 7.5, "color": FAINT}
+# Names may hold $, which is no formula in them.
+TITLE: dict[str, Any] = {"fontsize": 19, "fontweight": "bold", "color": INK, "parse_math": False}
+SUBTITLE: dict[str, Any] = {"fontsize": 10.5, "color": FAINT, "parse_math": False}
+FOOTNOTE: dict[str, Any] = {"fontsize": 7.5, "color": FAINT, "parse_math": False}
 
 
 def widened(bounds: Bounds, aspect: float) -> Bounds:
@@ -180,7 +181,7 @@ def bars(
     longest = max(max(values), 1e-9)
     for row, (value, label, colour) in enumerate(zip(values, labels, colours, strict=True)):
         axes.barh(-row, value, height=0.36, color=colour, edgecolor=INK, linewidth=0.4)
-        axes.text(0, -row + 0.28, label, fontsize=9, color=INK, va="bottom")
+        axes.text(0, -row + 0.28, label, fontsize=9, color=INK, va="bottom", parse_math=False)
         axes.text(value + 0.02 * longest, -row, f"{value:.2f}", fontsize=9, color=INK, va="center")
         axes.text(
             -0.075 * longest, -row, str(row + 1), fontsize=9.5, fontweight="bold",

@@ -18,6 +18,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.platform.export_files import CsvFiles, GeoJsonFiles, GeoPackageFile, Sink
 from pavemap.platform.export_layers import LAYERS, Layer, LayerName
+from pavemap.platform.geopackage import has_pending_changes
 
 
 class Export(AbstractContextManager["Export"]):
@@ -38,7 +39,7 @@ class Export(AbstractContextManager["Export"]):
         """Take the file to make, its layers, and the CRS of what will be written.
 
         `descriptions` say what a layer is; only a GeoPackage has room for them. Raises BadInput when
-        the file's suffix or folder won't do.
+        the file's suffix or folder won't do, and for a GeoPackage that another program has open.
         """
         self.path = path
         self.descriptions = dict(descriptions or {})
@@ -47,6 +48,7 @@ class Export(AbstractContextManager["Export"]):
         self._format = format_of(path)
         if not path.parent.is_dir():
             raise BadInput(f"there is no folder {path.parent}; make it first")
+        self._refuse_open()
         self._work = ExitStack()
 
     @property
@@ -82,8 +84,17 @@ class Export(AbstractContextManager["Export"]):
         with self._work:
             self._sink.close()
             if kind is None:
+                self._refuse_open()
                 for file in self.files:
                     (self._folder / file.name).replace(file)
+
+    def _refuse_open(self) -> None:
+        """Another program's changes would be taken for changes to the file that takes its place."""
+        if self._format == "gpkg" and has_pending_changes(self.path):
+            raise BadInput(
+                f"{self.path} is open in another program, or was when that fell; close it there (after a "
+                "fall open it once more, and close it), or name another file"
+            )
 
     def _file_of(self, layer: Layer) -> Path:
         if layer is self.layers[0]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -26,6 +27,10 @@ from pavemap.platform.styling import (
     pci_style,
     segment_style,
 )
+
+CSV_LINE_END = "\r\n"
+FORMULA = re.compile(r"^[=@\t\r]|^[+-](?![\d.]+$)")
+"""How a text begins that spreadsheets take for a formula; a signed number is a number."""
 
 COORDINATE_DIGITS = 9
 """Decimals of a degree in GeoJSON and CSV: a tenth of a millimetre."""
@@ -109,7 +114,7 @@ class GeoJsonFiles:
 
 
 class CsvFiles:
-    """Spreadsheet tables (UTF-8, comma), with the middle of each geometry as lon and lat (or x and y)."""
+    """Spreadsheet tables (RFC 4180, UTF-8); the middle of each geometry is lon and lat (or x and y)."""
 
     def __init__(self, targets: Mapping[LayerName, Path], place: tuple[str, str]) -> None:
         self._place = place
@@ -117,24 +122,37 @@ class CsvFiles:
             name: path.open("w", encoding="utf-8", newline="") for name, path in targets.items()
         }
         for name, file in self._files.items():
-            csv.writer(file).writerow([*LAYERS[name].columns, *place])
+            csv.writer(file, lineterminator=CSV_LINE_END).writerow([*LAYERS[name].columns, *place])
 
     def write(self, layer: Layer, frame: gpd.GeoDataFrame) -> None:
-        table = pd.DataFrame(frame.drop(columns="geometry"))
+        table = _without_formulas(pd.DataFrame(frame.drop(columns="geometry")))
         middle = shapely.point_on_surface(frame.geometry.to_numpy())
         x, y = self._place
         table[x] = np.round(shapely.get_x(middle), COORDINATE_DIGITS)
         table[y] = np.round(shapely.get_y(middle), COORDINATE_DIGITS)
-        table.to_csv(self._files[layer.name], header=False, index=False)
+        table.to_csv(
+            self._files[layer.name], header=False, index=False, lineterminator=CSV_LINE_END
+        )
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
 
 
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would work out: names are other people's."""
+    texts = {
+        name: table[name].str.replace(FORMULA, r"'\g<0>", regex=True)
+        for name in table.columns
+        if isinstance(table[name].dtype, pd.StringDtype)
+    }
+    return table.assign(**texts)
+
+
 def _features(frame: gpd.GeoDataFrame) -> Iterator[dict[str, Any]]:
     rounded = shapely.transform(
-        frame.geometry.to_numpy(), lambda points: np.round(points, COORDINATE_DIGITS)
+        shapely.orient_polygons(frame.geometry.to_numpy()),  # RFC 7946, 3.1.6: counter-clockwise
+        lambda points: np.round(points, COORDINATE_DIGITS),
     )
     properties = pd.DataFrame(frame.drop(columns="geometry")).astype(object)
     rows = properties.where(properties.notna(), None).to_dict("records")

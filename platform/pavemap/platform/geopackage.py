@@ -1,4 +1,4 @@
-"""What a GeoPackage holds beside its layers: styles and descriptions, as QGIS keeps them."""
+"""What belongs to a GeoPackage beside its layers: styles, descriptions, changes that wait."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def add_styles(path: Path, styles: Sequence[tuple[str, str, str, bool]]) -> None
             "VALUES ('', '', ?, 'geom', ?, ?, '', ?, 'made by pavemap', '')",
             styles,
         )
+
+
+def has_pending_changes(path: Path) -> bool:
+    """Tell whether changes wait beside a GeoPackage: a program has it open, or fell while it had."""
+    beside = (Path(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
+    return any(each.exists() and each.stat().st_size > 0 for each in beside)
 
 
 @contextmanager

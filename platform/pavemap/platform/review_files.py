@@ -24,7 +24,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.geo.label_files import read_labels, width_of
 from pavemap.geo.line_digest import line_digests
-from pavemap.platform.geopackage import add_styles
+from pavemap.platform.geopackage import add_styles, has_pending_changes
 from pavemap.platform.styling import area_style, review_style
 
 LINES, AREAS = "cracks", "reviewed_areas"
@@ -255,10 +255,10 @@ def _layer_of(path: Path, name: str) -> str | None:
 
 def _asked(path: Path, question: str) -> list[tuple[Any, ...]]:
     """Ask a GeoPackage without GDAL, which looks into files before their format is checked."""
+    # What a GIS has saved but not yet put into the file itself counts: then the file is not immutable.
+    how = "mode=ro" if has_pending_changes(path) else "mode=ro&immutable=1"
     try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        ) as db:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             return db.execute(question).fetchall()
     except sqlite3.Error:

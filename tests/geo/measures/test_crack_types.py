@@ -46,6 +46,15 @@ def test_directions_of_r85(degrees: float, name: str) -> None:
     assert types([at(degrees)]) == [name]
 
 
+def test_a_ring_has_no_direction_wherever_it_lies() -> None:
+    turn = np.radians(np.arange(0.0, 361.0, 10.0))
+    rings = [
+        crack(list(zip(x + 0.35 * np.cos(turn), 1 + 0.35 * np.sin(turn), strict=True)), 5.0)
+        for x in 5.0 + 0.137 * np.arange(40)
+    ]
+    assert {name for ring in rings for name in types([ring])} == {"diagonal"}
+
+
 def test_a_crack_that_meanders_along_the_road_is_longitudinal() -> None:
     steps = [(5 + 0.2 * k, 1 + 0.1 * (k % 2)) for k in range(30)]
     assert types([crack(steps, 3.0)]) == ["longitudinal"]

@@ -128,6 +128,23 @@ def test_each_segment_says_what_changed_on_the_ground_both_saw(
     assert [row.coverage_before for row in found] == pytest.approx(common, rel=1e-6)
 
 
+def test_ground_that_one_survey_did_not_see_has_no_lengths(engine: Engine) -> None:
+    with database(engine) as connection:
+        before = run(
+            connection,
+            add_survey(connection, name="Spring"),
+            cracked=range(50),
+            unseen=(*range(30, 40),),
+        )
+        after = run(connection, add_survey(connection, name="Autumn"), cracked=range(50))
+        comparison = compare_surveys(connection, after.id, since=before.id)
+    found = page(engine, comparison, sort="segment").segments
+    seen, unseen = found[2], found[3]
+    assert (seen.new_m, seen.gone_m) == (0.0, 0.0)
+    assert unseen.common_m2 == 0.0
+    assert {unseen.new_m, unseen.grown_m, unseen.gone_m, unseen.unchanged_m} == {None}
+
+
 def test_densities_differ_by_what_is_significant(compared: tuple[Engine, Comparison]) -> None:
     """Segment 1: 60 m, then 100 m on 800 m2: +0.05; 1.96 sqrt((61 + 101) 0.19) / 800 = 0.0136."""
     engine, comparison = compared

@@ -131,6 +131,19 @@ def test_a_crack_cut_in_two_has_a_verdict_for_each_part(
         assert len(reviews.unjudged_cracks(connection, survey.id, found)) == 0
 
 
+def test_parts_of_a_crack_judged_whole_before_it_was_measured_again_replace_that_verdict(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    with database(engine) as connection:
+        crack = measure(connection, survey, segments)
+        add_reviews(connection, survey.id, [NewReview(verdict="confirmed", crack_id=crack.id)])
+        again = measure_again(connection, survey, segments)
+        part = NewReview(verdict="rejected", crack_id=again.id, line=ground((200, 5), (500, 5)))
+        added = add_reviews(connection, survey.id, [part])
+        assert (added.added, added.replaced) == (1, 1)
+        assert [each.verdict for each in stored(connection, survey)] == ["rejected"]
+
+
 @pytest.mark.parametrize(
     ("review", "message"),
     [

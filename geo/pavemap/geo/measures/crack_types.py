@@ -28,6 +28,9 @@ from pavemap.geo.measures.severity import SEVERITIES, severity_of
 TYPES = ("longitudinal", "transverse", "diagonal", "alligator", "block")
 LONGITUDINAL, TRANSVERSE, DIAGONAL, ALLIGATOR, BLOCK = range(5)
 ROUNDING_DEG = 1e-6
+ROUND = 0.05
+"""A crack whose second moments along and across its axis differ by less, of their sum, has no direction."""
+ANGLE_OF_ROUND = 45.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,10 @@ def mean_width_mm(bits: Bits, count: int) -> Floats:
 
 
 def _angles(bits: Bits, crack: Integers, count: int) -> Floats:
-    """Return (count,) angles in degrees between cracks' principal axes and the centre-line."""
+    """Return (count,) angles in degrees between cracks' principal axes and the centre-line.
+
+    A ring has no axis, and ANGLE_OF_ROUND.
+    """
 
     def total(values: Floats) -> Floats:
         return sums_by(crack, values, count)
@@ -136,9 +142,10 @@ def _angles(bits: Bits, crack: Integers, count: int) -> Floats:
         for i, j in ((0, 0), (1, 1), (0, 1))
     )
     axis_twice = np.arctan2(2.0 * xy, xx - yy)
+    no_axis = np.hypot(2.0 * xy, xx - yy) < ROUND * (xx + yy)
     road_twice = np.arctan2(
         total(length * np.sin(2.0 * bits.bearing)), total(length * np.cos(2.0 * bits.bearing))
     )
     twice = np.degrees(axis_twice - road_twice)
     angle: Floats = (180.0 - (180.0 - twice) % 360.0) / 2.0
-    return angle
+    return np.where(no_axis, ANGLE_OF_ROUND, angle)

@@ -21,8 +21,7 @@ here.
 
 Beyond the charts: a density above a curve's range counts as its end; below it the deduct falls to 0
 in proportion to density, and none is below 0 (a fit may dip). q above 7 takes the curve of 7, as
-the standard's own example does (q = 8, T = 104.7: 51); a lower q would give a higher CDV, so this
-is on the safe side. T above 200 counts as 200.
+the standard's own example does (q = 8, T = 104.7: 51). T above 200 counts as 200.
 """
 
 from __future__ import annotations

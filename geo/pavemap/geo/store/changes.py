@@ -16,7 +16,7 @@ import pandas as pd
 import shapely
 from sqlalchemy import Connection, Row, text
 
-from pavemap.geo.change_lines import LineChanges
+from pavemap.geo.change_lines import KINDS, LineChanges
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
@@ -28,6 +28,8 @@ from pavemap.geo.store.surveys import survey_version
 
 ChangeSort = Literal["density_change", "segment"]
 
+LENGTHS = [f"{kind}_m" for kind in KINDS]
+
 MAX_SEGMENTS = 1000
 """Segments compared at a time: their cracks in both surveys are in memory together."""
 
@@ -37,7 +39,7 @@ class SegmentChange:
     """A segment in both surveys; densities in m/m2, null where nothing was imaged.
 
     uncertainty: 95 %, see `pavemap.geo.change`. new_m to unchanged_m: metres of crack on `common_m2`, the
-    pavement that both have imaged, see `pavemap.geo.change_lines`.
+    pavement that both have imaged, see `pavemap.geo.change_lines`; null where there is none.
     """
 
     segment_id: int
@@ -57,10 +59,10 @@ class SegmentChange:
     coverage_before: float
     coverage_after: float
     common_m2: float
-    new_m: float
-    grown_m: float
-    gone_m: float
-    unchanged_m: float
+    new_m: float | None
+    grown_m: float | None
+    gone_m: float | None
+    unchanged_m: float | None
     widened_mm: float | None
 
 
@@ -137,6 +139,7 @@ def changes_page(
     lines = compared_lines(connection, comparison, ground, scale=scale, grid=grid)
     sums = lines.by_ground(len(page))
     sums["common_m2"] = shapely.area(ground) / scale**2
+    sums.loc[sums["common_m2"] == 0.0, LENGTHS] = np.nan
     return ChangePage(_segments(page, comparison, sums), lines, grid, following)
 
 

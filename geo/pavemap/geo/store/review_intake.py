@@ -74,12 +74,12 @@ def add_reviews(
     that is none, has no width or lies beside all imagery, and for a crack that is not there.
     """
     lock_survey(connection, survey_id)
-    lines, digests = _about_cracks(connection, survey_id, reviews)
+    lines, digests, of_cracks = _about_cracks(connection, survey_id, reviews)
     _refuse_contradiction(reviews, digests)
     last = {digest: number for number, digest in enumerate(digests)}
     cracks = sorted({each.crack_id for each in reviews if each.crack_id is not None})
     known = connection.execute(
-        _KNOWN, {"survey_id": survey_id, "digests": digests, "cracks": cracks}
+        _KNOWN, {"survey_id": survey_id, "digests": digests + of_cracks, "cracks": cracks}
     ).all()
     widths = _mean_widths(lines)
     same = {
@@ -146,8 +146,11 @@ def add_areas(connection: Connection, survey_id: uuid.UUID, areas: Sequence[NewA
 
 def _about_cracks(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
-) -> tuple[NDArray[np.object_], list[str]]:
-    """Return the lines that reviews are about, with widths, and the digest of each."""
+) -> tuple[NDArray[np.object_], list[str], list[str]]:
+    """Return the lines that reviews are about, with widths, the digest of each, and those of the cracks.
+
+    A crack may have been judged under another number, before it was measured again.
+    """
     wanted = sorted({each.crack_id for each in reviews if each.crack_id is not None})
     rows = connection.execute(_CRACKS, {"survey_id": survey_id, "ids": wanted}).all()
     found = from_ewkb(np.array([row.line for row in rows], dtype=object))
@@ -169,7 +172,7 @@ def _about_cracks(
             continue
         width_mm = review.width_mm or (None if crack is None else crack[2])
         lines[number - 1] = _with_width(line, width_mm, number)
-    return lines, line_digests(lines)
+    return lines, line_digests(lines), [digest for _, digest, _ in cracks.values()]
 
 
 def _nothing_said_of(review: NewReview, number: int) -> str:

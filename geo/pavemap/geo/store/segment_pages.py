@@ -206,7 +206,8 @@ _NAMES = [column.strip()[2:] for column in _PROPERTIES.split(",")]
 _FEATURE_COLUMNS = {  # the server writes as JSON what is long, or is that already
     geometry: _PROPERTIES.replace("c.r85", "CAST(c.r85 AS text)")
     + f", ST_AsGeoJSON({column}, {DIGITS}, 0)"
-    for geometry, column in (("pavement", "s.pavement"), ("line", "s.geom"))
+    # Rings counter-clockwise, as GeoJSON has them (RFC 7946, section 3.1.6).
+    for geometry, column in (("pavement", "ST_ForcePolygonCCW(s.pavement)"), ("line", "s.geom"))
 }
 
 

@@ -73,6 +73,6 @@ def collection(
 
 
 def _written(geometries: Sequence[shapely.Geometry]) -> list[str]:
-    flat = shapely.force_2d(np.array(geometries, dtype=object))
+    flat = shapely.orient_polygons(shapely.force_2d(np.array(geometries, dtype=object)))
     rounded = shapely.transform(flat, lambda points: np.round(points, DIGITS))
     return [str(text) for text in shapely.to_geojson(rounded)]

@@ -29,7 +29,10 @@ EXAMPLE_SUMMARY: JsonDict = {
 
 
 class SegmentChangeProperties(BaseModel):
-    """A segment in both surveys; lengths are of cracks on `common_m2`, the pavement that both imaged."""
+    """A segment in both surveys; lengths are of cracks on `common_m2`, the pavement that both imaged.
+
+    They are null where there is none.
+    """
 
     segment_id: int
     segment_key: str
@@ -49,10 +52,12 @@ class SegmentChangeProperties(BaseModel):
     coverage_before: float
     coverage_after: float
     common_m2: float
-    new_m: float = Field(description="cracks of which nothing was there before")
-    grown_m: float = Field(description="the new part of cracks that were there in part")
-    gone_m: float = Field(description="cracks that are no longer seen: sealed, overlaid or missed")
-    unchanged_m: float
+    new_m: float | None = Field(description="cracks of which nothing was there before")
+    grown_m: float | None = Field(description="the new part of cracks that were there in part")
+    gone_m: float | None = Field(
+        description="cracks that are no longer seen: sealed, overlaid or missed"
+    )
+    unchanged_m: float | None
     widened_mm: float | None = Field(
         description="mean growth in width of what is unchanged in place"
     )
@@ -64,8 +69,8 @@ class CrackChangeProperties(BaseModel):
     segment_id: int
     kind: Literal["new", "grown", "gone", "unchanged"]
     length_m: float
-    width_mean_mm: float
-    width_before_mm: float | None
+    width_mean_mm: float = Field(description="as it is now; of what is gone, as it was")
+    width_before_mm: float | None = Field(description="of what is unchanged in place")
 
 
 class SegmentChangeFeature(BaseModel):
