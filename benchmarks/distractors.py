@@ -64,7 +64,7 @@ class Scores:
 
 def cracks(model: CrackModel, pixels: NDArray[np.uint8]) -> Mask:
     """What the model calls a crack, by its card's threshold."""
-    return model.detect(pixels) >= round(model.card.threshold * 255)
+    return model.detect(pixels) >= model.card.threshold * 255
 
 
 def scored(

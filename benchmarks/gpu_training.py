@@ -14,7 +14,7 @@ import torch
 from rates import wait_for
 from torch import Tensor
 
-from pavemap.training.architectures import build_network, sampler_of
+from pavemap.training.architectures import build_network, network_to_train, sampler_of
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.datasets import LabelledImage
@@ -95,7 +95,7 @@ def drawn_images(count: int, height: int = 320, width: int = 480) -> list[Labell
 def fresh(config: TrainConfig, device: torch.device) -> Progress:
     """A network with its optimizer on a device."""
     torch.manual_seed(config.seed)
-    network = build_network(config.architecture, config.architecture_args)
+    network = network_to_train(config)
     network = channels_last(network, device).train()
     average = None
     if config.average_decay:

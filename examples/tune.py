@@ -1,9 +1,10 @@
 """Searches for better settings with Ray Tune, on a small budget: `python examples/tune.py CONFIG`.
 
-Each trial trains the configuration's network with its own learning rate, weight decay, change of light and
-running average. Now and then it is scored on the configuration's validation images (never on a test list),
-and the worse half of those that got as far is stopped (ASHA). The best settings are written to
-`OUTPUT/best.json`, which `pavemap train` takes: a short search ranks settings, the long training follows.
+Each trial trains the configuration's network, from the model of `start_from` where that is given, with its
+own learning rate, weight decay, change of light and running average. Now and then it is scored on the
+configuration's validation images (never on a test list), and the worse half of those that got as far is
+stopped (ASHA). The best settings are written to `OUTPUT/best.json`, which `pavemap train` takes: a short
+search ranks settings, the long training follows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from torch import nn
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.architectures import build_network, build_sampler
+from pavemap.training.architectures import build_network, build_sampler, network_to_train
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, load_config
 from pavemap.training.datasets import LabelledImage, read_source
@@ -34,6 +35,7 @@ from pavemap.training.experiments.scoring import detector_of
 from pavemap.training.loop import Staged, make_optimizer, train_step
 from pavemap.training.metrics import figures, tally
 from pavemap.training.shares import Share
+from pavemap.training.start import former_weights, start_weights, with_former
 
 SPACE = {
     "learning_rate": tune.loguniform(3e-4, 1e-2),
@@ -61,11 +63,18 @@ def trial(values: dict[str, Any], *, settings: dict[str, Any], score_every: int)
 
 
 def learning(config: TrainConfig, score_every: int) -> Iterator[tuple[int, nn.Module]]:
-    """Train, and yield the network with its averaged weights every so many iterations."""
+    """Train, and yield the network as it would be finished every so many iterations.
+
+    That is with its averaged weights, and with the share of those that it started from.
+    """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if config.use_gpu else "cpu")
-    network = build_network(config.architecture, config.architecture_args)
+    network = network_to_train(config)
+    start = start_weights(config)
+    if start is not None:
+        network.load_state_dict(start)
+    former = former_weights(config)
     network = channels_last(network, device).train()
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     state = Progress(network, make_optimizer(network, config), average)
@@ -76,7 +85,7 @@ def learning(config: TrainConfig, score_every: int) -> Iterator[tuple[int, nn.Mo
         train_step(network, state, Staged.of(batch, device), config, device, whole)
         if state.iteration % score_every == 0 or state.iteration == config.iterations:
             finished = build_network(config.architecture, config.architecture_args)
-            finished.load_state_dict(average)
+            finished.load_state_dict(with_former(average, former, config.start_share))
             yield state.iteration, finished.eval()
 
 
@@ -127,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(options.config)
         if not config.validation:
             raise BadTrainingConfig(f"{options.config} names no [[validation]] set to judge by.")
+        former_weights(config)  # that they are there is better known now than in each trial
     except PavemapError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2

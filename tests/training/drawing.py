@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -67,6 +69,41 @@ def write_set(folder: Path, *, count: int = 4, inverted: bool = False) -> Path:
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write an image; OpenCV's order of colours is BGR."""
     assert cv2.imwrite(str(path), np.ascontiguousarray(pixels))
+
+
+def write_indexed_png(path: Path, indices: NDArray[np.uint8], *colours: tuple[int, ...]) -> None:
+    """Write an image with a palette of RGB colours, which OpenCV can read only."""
+    height, width = indices.shape
+    rows = np.column_stack([np.zeros(height, np.uint8), indices])  # no filter
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0),
+        b"PLTE": bytes(value for colour in colours for value in colour),
+        b"IDAT": zlib.compress(rows.tobytes()),
+        b"IEND": b"",
+    }
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in parts.items())
+    )
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    """A part of a PNG: its length, its name, its data and their CRC."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def turned_file(suffix: str, pixels: NDArray[np.uint8], *, way: int = 6) -> bytes:
+    """A JPEG or PNG with an EXIF tag that says which way the camera was held: 6 is on its side."""
+    done, encoded = cv2.imencode(suffix, pixels)
+    assert done
+    plain = encoded.tobytes()
+    # One entry: tag 0x0112 (orientation), a SHORT, once.
+    tiff = struct.pack("<2sHI HHHIHH I", b"II", 42, 8, 1, 0x0112, 3, 1, way, 0, 0)
+    if suffix == ".png":
+        header = 8 + 25
+        return plain[:header] + png_chunk(b"eXIf", tiff) + plain[header:]
+    exif = b"Exif\x00\x00" + tiff
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    return plain[:2] + segment + plain[2:]
 
 
 def mask_of(*rows: str) -> NDArray[np.bool_]:

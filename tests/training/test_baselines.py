@@ -62,6 +62,24 @@ def test_crackforest_is_the_same_for_the_same_seed() -> None:
     assert not np.array_equal(one, other)
 
 
+def test_noise_of_one_image_alone_and_no_part_at_all_leave_a_penalty_to_choose() -> None:
+    """Where all noise lies in one image, those that judge it have seen none: its parts are kept."""
+    crack = np.eye(32, dtype=bool)
+    image = LabelledImage("drawn", np.zeros((32, 32, 3), np.uint8), crack, np.zeros_like(crack))
+    parts = [[crack] for _ in range(8)]
+    parts[3] = [crack, *[np.ones_like(crack)] * 5]
+    real = np.array([True] * 4 + [False] * 5 + [True] * 4)
+    owner = np.repeat(np.arange(8), [len(some) for some in parts])
+    described = np.random.default_rng(0).random((13, 5))
+    _, f1 = crackforest._best_penalty([image] * 8, parts, described, real, owner)
+    assert 0 < f1 < 1
+    none = np.zeros(0)
+    found = crackforest._best_penalty(
+        [image] * 8, [[]] * 8, none, none.astype(bool), none.astype(int)
+    )
+    assert found == (crackforest.PENALTIES[0], 0.0)
+
+
 @pytest.mark.parametrize("images", [[], [draw_image(0)]])
 def test_too_few_training_images_are_refused(images: Sequence[LabelledImage]) -> None:
     with pytest.raises(BadTrainingData):

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+import torch
 
+from pavemap.training.inference import CrackModel
 from pavemap.training.registry import default_model
+from training.models import write_model_folder
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPT = BENCHMARKS / "gpu.py"
@@ -32,6 +35,32 @@ def test_the_gpu_script_runs_dry() -> None:
     assert all(row["with_copies_mpx_per_s"] > 0 for row in detected)
     assert all(row["share_of_matrix_rate"] > 0 for row in detected)
     assert sum("30,000 iterations" in row for row in rows) == 4
+
+
+def test_distractors_are_cut_at_the_threshold_as_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A threshold of 0.448 is 114.24 of 255."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from distractors import cracks
+
+    folder = write_model_folder(tmp_path / "model", arguments={"width": 4}, threshold=0.448)
+    model = CrackModel.load(folder)
+    seen = np.array([[114, 115]], np.uint8)
+    monkeypatch.setattr(CrackModel, "detect", lambda *_: seen)
+    assert cracks(model, np.zeros((1, 2, 3), np.uint8)).tolist() == [[False, True]]
+
+
+def test_the_gpu_training_leaves_out_as_many_units_as_its_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from gpu_training import fresh, papers_config
+
+    config = papers_config().model_copy(update={"dropout": 0.125})
+    network = fresh(config, torch.device("cpu")).network
+    left_out = {part.p for part in network.modules() if isinstance(part, torch.nn.Dropout)}
+    assert left_out == {0.125}
 
 
 def test_false_length_counts_as_often_as_on_a_road(monkeypatch: pytest.MonkeyPatch) -> None:

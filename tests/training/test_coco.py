@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from pavemap.training.datasets import read_source
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.manifest import Manifest
 from pavemap.training.pair_folder import write_folder
-from training.drawing import write_png
+from training.drawing import turned_file, write_png
 
 Json = dict[str, Any]
 WIDTH, HEIGHT = 9, 7
@@ -90,6 +89,33 @@ def test_outlines_cover_the_pixels_whose_centre_they_hold(masked: Callable[..., 
     bar, stem, dot = [1, 2, 8, 2, 8, 3, 1, 3], [4, 3, 5, 3, 5, 6, 4, 6], [0, 0, 1, 0, 1, 1, 0, 1]
     labels = document({"segmentation": [bar, stem]}, {"segmentation": [dot]})
     assert masked(labels) == TEE
+
+
+def test_an_outline_thinner_than_a_pixel_covers_the_pixels_it_runs_through(
+    masked: Callable[..., list[str]],
+) -> None:
+    """Neither holds a centre: those of the slanted one's pixels are at x + y = 9, it at 9.2 to 9.3."""
+    level = [1.2, 1.6, 7.8, 1.6, 7.8, 1.9, 1.2, 1.9]
+    slanted = [2.3, 6.9, 5.3, 3.9, 5.4, 3.9, 2.4, 6.9]
+    assert masked(document({"segmentation": [level]}, {"segmentation": [slanted]})) == [
+        ".........",
+        ".#######.",
+        ".........",
+        ".....#...",
+        "....#....",
+        "...#.....",
+        "..#......",
+    ]
+
+
+def test_an_outline_thinner_than_a_pixel_is_cut_at_the_image(
+    masked: Callable[..., list[str]],
+) -> None:
+    """Walked along pixel by pixel, this one would take minutes."""
+    far = [-9e8, 3.6, 9e8, 3.6, 9e8, 3.9, -9e8, 3.9]
+    outside = [-50, -50, -40, -50, -40, -49.9]
+    found = masked(document({"segmentation": [far, outside]}))
+    assert found == ["." * 9] * 3 + ["#" * 9] + ["." * 9] * 3
 
 
 def test_runs_are_read_plain_and_compressed(
@@ -197,6 +223,7 @@ RUN = {"size": [HEIGHT, WIDTH]}
         (document(images=image(file_name="fake.png")), "can't be read as an image"),
         (document(images=image(file_name="half.png")), "can't be read as an image"),
         (document(images=image(file_name="turned.jpg")), "save it upright"),
+        (document(images=image(file_name="turned.png")), "save it upright"),
         (document(categories=[{"id": [], "name": "x"}]), "no id or no name"),
         (document({"image_id": []}), "#1 is of an image or a category"),
         (document({"category_id": 7}), "#1 is of an image or a category"),
@@ -223,7 +250,8 @@ def test_labels_that_can_t_be_used_are_refused_and_leave_nothing(
     whole = (images / "road.png").read_bytes()
     (images / "half.png").write_bytes(whole[:40])
     os.mkfifo(images / "pipe.png")
-    (images / "turned.jpg").write_bytes(turned_jpeg())
+    for suffix in (".jpg", ".png"):
+        (images / f"turned{suffix}").write_bytes(turned_file(suffix, pixels()))
     with pytest.raises(BadTrainingData, match=message):
         imported(labels)
     assert not (tmp_path / "set").exists()
@@ -240,15 +268,3 @@ def test_labels_that_are_no_json_or_too_long_are_refused(
     monkeypatch.setattr(coco, "MAX_LABELS_BYTES", 10)
     with pytest.raises(BadTrainingData, match="split the labels"):
         coco_files(path, images)
-
-
-def turned_jpeg() -> bytes:
-    """A JPEG of 9 x 7 pixels with an EXIF tag that says it was taken with the camera on its side."""
-    done, content = cv2.imencode(".jpg", pixels())
-    assert done
-    # One entry: tag 0x0112 (orientation), a SHORT, once, 6 (turned by 90 degrees).
-    tiff = struct.pack("<2sHI HHHIHH I", b"II", 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)
-    exif = b"Exif\x00\x00" + tiff
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    plain = content.tobytes()
-    return plain[:2] + segment + plain[2:]

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from pavemap.training.architectures import network_to_train
-from pavemap.training.config import TrainConfig, load_config, parse_config
+from pavemap.training.config import DataSource, TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
+from pavemap.training.pair_folder import write_folder
+from pavemap.training.pair_import import pair_files
 from pavemap.training.run import check, main, train
 from training.drawing import write_set
 
@@ -112,6 +114,22 @@ def test_parameters_of_the_vectoriser_are_checked_before_a_training(
     )
     with pytest.raises(BadTrainingConfig, match="vectorize can't be used"):
         check(config)
+
+
+def test_a_set_of_pixels_that_the_model_is_not_meant_for_is_refused(tmp_path: Path) -> None:
+    """A card that says 2 mm of a network taught at 8 mm would have imagery read four times too fine."""
+    folder = write_set(tmp_path / "set")
+    write_folder(pair_files(DataSource(folder=folder), gsd_m=0.008), tmp_path / "made")
+
+    def told(**changes: Any) -> TrainConfig:
+        own = settings(data=[{"folder": folder}], output=tmp_path / "out", **changes)
+        return parse_config({**own, "validation": [{"folder": tmp_path / "made"}]})
+
+    with pytest.raises(
+        BadTrainingConfig, match=r"made has 0.008 m .* set gsd_m = 0.008 and a gsd_r"
+    ):
+        check(told())
+    assert check(told(gsd_m=0.008, gsd_range_m=(0.004, 0.016))) == 4
 
 
 def test_the_command_checks_without_training(

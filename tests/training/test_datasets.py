@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, fingerprint, list_pairs, read_pair, read_source
 from pavemap.training.errors import BadTrainingData
-from training.drawing import draw_image, write_png, write_set
+from training.drawing import draw_image, turned_file, write_indexed_png, write_png, write_set
 
 
 @pytest.fixture
@@ -65,6 +66,88 @@ def test_what_is_to_be_ignored_is_no_crack_however_bright_its_value(tmp_path: Pa
     assert image.crack.sum() == 128
     assert image.crack[10].all()
     assert image.ignore.sum() == 4 * 128
+
+
+def indexed(folder: Path) -> Path:
+    """Masks with a palette in place of plain ones: cracks of index 1 in dark red, index 2 in white."""
+    for mask in (folder / "masks").iterdir():
+        indices = np.where(draw_image(int(mask.stem)).crack, 1, 0).astype(np.uint8)
+        indices[0] = 2
+        write_indexed_png(mask, indices, (0, 0, 0), (128, 0, 0), (255, 255, 255))
+    return folder
+
+
+def test_the_values_of_a_mask_with_a_palette_are_its_indices(folder: Path) -> None:
+    drawn = draw_image(0).crack
+    source = DataSource(folder=indexed(folder), crack_values=(1,), ignore_values=(2,))
+    image = read_source(source)[0]
+    assert np.array_equal(image.crack, drawn)
+    assert np.flatnonzero(image.ignore[:, 0]).tolist() == [0]
+
+
+def test_a_mask_with_a_palette_is_read_by_its_brightness_where_no_value_is_named(
+    folder: Path,
+) -> None:
+    for mask in (folder / "masks").iterdir():
+        indices = np.where(draw_image(int(mask.stem)).crack, 0, 1).astype(np.uint8)
+        write_indexed_png(mask, indices, (255, 255, 255), (0, 0, 0))
+    assert check_sources([DataSource(folder=folder)]) == 4
+    assert np.array_equal(read_source(DataSource(folder=folder))[0].crack, draw_image(0).crack)
+
+
+@pytest.mark.parametrize(("value", "named"), [(255, ()), (65535, ()), (1, (1,)), (300, (300,))])
+def test_masks_of_16_bits_keep_their_values(
+    folder: Path, value: int, named: tuple[int, ...]
+) -> None:
+    mask = draw_image(0).crack * np.uint16(value)
+    assert cv2.imwrite(str(folder / "masks" / "000.png"), mask)
+    source = DataSource(folder=folder, crack_values=named)
+    assert np.array_equal(read_source(source)[0].crack, draw_image(0).crack)
+
+
+def test_a_set_without_any_crack_is_refused_by_what_its_masks_hold(folder: Path) -> None:
+    for mask in (folder / "masks").iterdir():
+        write_png(mask, draw_image(0).crack.astype(np.uint8))
+    with pytest.raises(BadTrainingData, match=r"hold 0, 1, .* of 128 or more .* in crack_values"):
+        check_sources([DataSource(folder=folder)])
+    assert check_sources([DataSource(folder=folder, crack_values=(1,))]) == 4
+    with pytest.raises(BadTrainingData, match=r"hold 0, 1, .* a value 3 was looked for"):
+        check_sources([DataSource(folder=folder, crack_values=(3,))])
+    with pytest.raises(BadTrainingData, match=r"hold 0, 1, 2, .* a value 9"):
+        check_sources([DataSource(folder=indexed(folder), crack_values=(9,))])
+
+
+def test_a_set_that_is_sound_altogether_may_be_taught(folder: Path) -> None:
+    for mask in (folder / "masks").iterdir():
+        write_png(mask, np.zeros((96, 128), np.uint8))
+    assert check_sources([DataSource(folder=folder)]) == 4
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("way", [3, 6])
+def test_an_image_that_is_turned_for_show_is_refused(folder: Path, suffix: str, way: int) -> None:
+    """Its mask isn't turned, and which way up that was drawn nobody says."""
+    (folder / "images" / "000.png").unlink()
+    content = turned_file(suffix, draw_image(0).pixels, way=way)
+    (folder / "images" / f"000{suffix}").write_bytes(content)
+    with pytest.raises(BadTrainingData, match=r"EXIF orientation.*save it upright"):
+        check_sources([DataSource(folder=folder)])
+    upright = turned_file(suffix, draw_image(0).pixels, way=1)
+    (folder / "images" / f"000{suffix}").write_bytes(upright)
+    assert check_sources([DataSource(folder=folder)]) == 4
+
+
+def test_the_fingerprint_notices_a_label_that_was_moved_in_a_file_of_the_same_size(
+    folder: Path,
+) -> None:
+    before = fingerprint([DataSource(folder=folder)])
+    mask = folder / "masks" / "000.png"
+    size = mask.stat().st_size
+    content = bytearray(mask.read_bytes())
+    content[-20] ^= 1
+    mask.write_bytes(bytes(content))
+    assert mask.stat().st_size == size
+    assert fingerprint([DataSource(folder=folder)]) != before
 
 
 def test_the_fingerprint_of_a_set_is_of_what_is_in_it_not_of_where_it_lies(folder: Path) -> None:

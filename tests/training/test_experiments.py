@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pavemap.platform.cli.main import app
 from pavemap.training.aiglern import read_aiglern
 from pavemap.training.card import read_card
 from pavemap.training.config import load_config
+from pavemap.training.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.experiments import (
     fitting,
@@ -28,13 +30,19 @@ from pavemap.training.experiments import (
     studies,
     trainings,
 )
-from pavemap.training.experiments.images import folds_of, kept_back
+from pavemap.training.experiments.images import Split, folds_of, kept_back
 from pavemap.training.experiments.ledger import FILE, Ledger, Record
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run, perform
 from pavemap.training.experiments.recipes import Recipe
 from pavemap.training.experiments.registry import EXPERIMENTS, find_experiment
-from pavemap.training.experiments.scoring import scores_of, standardised, turned
+from pavemap.training.experiments.scoring import (
+    best_threshold,
+    scores_of,
+    standardised,
+    steady_threshold,
+    turned,
+)
 from pavemap.training.metrics import THRESHOLDS
 from pavemap.training.network import FanNet
 from pavemap.training.pictures import MISSED, RIGHT, WRONG, judged
@@ -112,7 +120,7 @@ def test_a_line_cut_short_is_run_again(tmp_path: Path) -> None:
 
 
 def test_the_paper_table_of_a_system_and_the_network(options: Options) -> None:
-    only = ("cfd/canny/", "cfd/fan2018/3-iterations/seed-0/split")
+    only = ("cfd/canny/", "cfd/fan2018/3-iterations/seed-0/stride-4/split")
     path = perform(EXPERIMENTS["paper-table"], replace(options, only=only, folds=2))
     text = path.read_text()
     cfd = text.partition("### AigleRN")[0].splitlines()
@@ -131,7 +139,7 @@ def test_studies_run_and_report(options: Options) -> None:
         "output-size": ("s-1/", "s-7/"),
         "ratio": ("R-1/", "natural"),
         "plain-recipe": ("seed-0", "seed-1"),
-        "towards": ("step-0", "step-9/2-iterations/seed-0/fold-1-of"),
+        "towards": ("step-0", "step-9/2-iterations/seed-0/stride-4/fold-1-of"),
     }.items():
         small = replace(options, only=only, iterations=2, folds=10)
         path = perform(find_experiment(name), small)
@@ -139,9 +147,14 @@ def test_studies_run_and_report(options: Options) -> None:
         assert (path.parent / "losses.png").exists()
     records = Ledger(options.output / "towards").records()
     assert (
-        len(records["step-9/2-iterations/seed-0/fold-1-of-10"]["tests"]["cfd"]["f1_by_image"]) == 2
+        len(
+            records["step-9/2-iterations/seed-0/stride-4/fold-1-of-10"]["tests"]["cfd"][
+                "f1_by_image"
+            ]
+        )
+        == 2
     )
-    held = records["step-0/2-iterations/seed-0"]["validation"]
+    held = records["step-0/2-iterations/seed-0/stride-4"]["validation"]
     assert held["images"] == 1
     assert held["threshold"] in THRESHOLDS
 
@@ -275,6 +288,56 @@ def test_folds_refuse_a_start_that_has_seen_their_images(options: Options, tmp_p
     assert [record["split"] for record in done] == ["split"]
 
 
+@pytest.mark.parametrize(
+    ("taught", "split_refused", "folds_refused"),
+    [
+        (["other (3 images)", "cfdx/train (3 images)"], False, False),
+        (["cfd/train (64 images)"], False, True),
+        (["cfd (118 images)"], True, True),
+        (["cfd/test (46 images)"], True, True),
+        (["the weights of {seen}", "mine (20 images)"], True, True),
+        (["the weights of survey-unet", "mine (20 images)"], False, True),
+        (["the weights of {gone}"], True, True),
+        (["the weights of {itself}"], True, True),
+    ],
+)
+def test_what_a_start_knows_is_followed_to_the_first_model(
+    options: Options, tmp_path: Path, taught: list[str], split_refused: bool, folds_refused: bool
+) -> None:
+    places = {name: tmp_path / name for name in ("seen", "gone", "itself")}
+    write_model_folder(places["seen"], arguments={"width": 4}, data=["cfd (118 images)"])
+    told = [entry.format(**places) for entry in taught]
+    start = write_model_folder(places["itself"], arguments={"width": 4}, data=told)
+    config = load_config(small_config(options, tmp_path / "onward.toml", start_from=start))
+    images = [draw_image(seed, height=8, width=8) for seed in range(4)]
+    for split, refused in (
+        (Split("split", images[:3], images[3:]), split_refused),
+        (folds_of(images, 2)[0], folds_refused),
+    ):
+        with pytest.raises(BadTrainingConfig) if refused else nullcontext():
+            paper_table.refuse_a_start_that_knows(config, split)
+
+
+def test_trainings_are_told_apart_by_the_weights_they_start_from(
+    options: Options, tmp_path: Path
+) -> None:
+    one, other = (
+        write_model_folder(tmp_path / name, arguments={"width": 4}, seed=seed)
+        for seed, name in enumerate(("one", "other"))
+    )
+    images = [draw_image(0)]
+
+    def folder(start: Path | None) -> Path:
+        config = load_config(small_config(options, tmp_path / "small.toml", start_from=start))
+        return trainings.Training.of(tmp_path, config, [images]).folder
+
+    first, second = folder(one), folder(other)
+    assert len({first, second, folder(None)}) == 3
+    shutil.rmtree(one)
+    other.rename(one)
+    assert folder(one) == second
+
+
 def test_other_sets_are_learnt_along_with_a_fold_and_tested_in_symmetries(
     options: Options, tmp_path: Path
 ) -> None:
@@ -282,11 +345,11 @@ def test_other_sets_are_learnt_along_with_a_fold_and_tested_in_symmetries(
     both, alone = (small_config(options, tmp_path / f"{name}.toml") for name in ("both", "alone"))
     with both.open("a") as file:
         file.write(f'[[data]]\nfolder = "{tmp_path / "second"}"\nweight = 1e9\n')
-    only = ("symmetries/3-iterations/seed-0/fold-1-",)
+    only = ("symmetries/3-iterations/seed-0/stride-4/fold-1-",)
     asked = replace(options, configs=(both, alone), folds=11, symmetries=4, only=only)
     path = perform(paper_table.EXPERIMENT, asked)
     found = Ledger(path.parent).records()
-    key = "cfd/{}, 4 symmetries/3-iterations/seed-0/fold-1-of-11"
+    key = "cfd/{}, 4 symmetries/3-iterations/seed-0/stride-4/fold-1-of-11"
     assert found[key.format("both")]["losses"] != found[key.format("alone")]["losses"]
     with pytest.raises(BadTrainingConfig, match="1, 4 or 8"):
         replace(options, symmetries=3)
@@ -454,6 +517,31 @@ def test_turning_an_image_turns_what_is_found_back() -> None:
         shapes.clear()
 
 
+def test_a_threshold_leaves_the_papers_only_where_another_is_surely_better() -> None:
+    falsely = _with_rows({10: 0.9, 3: 0.6}, true=10)  # F1 is 2/3 up to 0.6 and 1 from there to 0.9
+    half = _with_rows({10: 0.9}, true=10)
+    half.pixels[10, 10:] = round(0.55 * 255)  # F1 is 1 up to 0.55 and less from there
+    found = {id(image.pixels): image.pixels[:, :, 0] for image in (falsely, half)}
+
+    def detect(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return found[id(pixels)]
+
+    doubtful = [falsely, falsely, half]
+    assert (best_threshold(detect, doubtful), steady_threshold(detect, doubtful)) == (0.65, 0.5)
+    assert steady_threshold(detect, [falsely] * 3) == 0.65
+    assert steady_threshold(detect, [half]) == 0.5
+
+
+def _with_rows(rows: dict[int, float], *, true: int) -> LabelledImage:
+    """A map of probabilities for its own image, with one row of them true."""
+    pixels = np.zeros((20, 20, 1), np.uint8)
+    for row, probability in rows.items():
+        pixels[row] = round(probability * 255)
+    crack = np.zeros((20, 20), bool)
+    crack[true] = True
+    return LabelledImage("drawn", pixels, crack, np.zeros_like(crack))
+
+
 def test_standardised_images_have_one_mean_and_deviation() -> None:
     even = standardised(draw_image(5).pixels).astype(float)
     assert np.allclose(even.mean((0, 1)), 128, atol=2)
@@ -494,7 +582,7 @@ def test_aiglern_rows_run_on_its_data(options: Options, tmp_path: Path) -> None:
     path = perform(EXPERIMENTS["paper-table"], here)
     assert "no data here" not in path.read_text()
     records = Ledger(path.parent).records()
-    assert records["aiglern/fan2018/3-iterations/seed-0/split"]["recipe"]["channels"] == 1
+    assert records["aiglern/fan2018/3-iterations/seed-0/stride-4/split"]["recipe"]["channels"] == 1
     assert records["aiglern/canny/split"]["tests"]["test"]["mean"]["2"]["f1"] > 0.6
 
 

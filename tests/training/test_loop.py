@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +23,17 @@ from pavemap.training.checkpoint import (
 )
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.datasets import fingerprint
+from pavemap.training.deciding import told_apart_by
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.loop import Staged, append_line, learning_rate, make_optimizer, train_step
+from pavemap.training.loop import (
+    Staged,
+    append_line,
+    learning_rate,
+    make_optimizer,
+    refuse_fewer_iterations,
+    train_step,
+)
+from pavemap.training.run import _seconds_trained
 from pavemap.training.shares import Share
 from training.drawing import write_set
 
@@ -107,6 +118,73 @@ def test_a_checkpoint_that_other_images_taught_is_refused(
     of_now().restore(tmp_path / "older", device=CPU)
     with pytest.raises(TrainingFailed, match=r"training sets have changed.*another name"):
         of_now().restore(tmp_path / "saved", device=CPU)
+
+
+def test_a_run_that_has_learnt_for_longer_is_not_taken_for_a_shorter_one(
+    config: TrainConfig,
+) -> None:
+    refuse_fewer_iterations(config, learnt=config.iterations)
+    with pytest.raises(TrainingFailed, match="another name, or more iterations"):
+        refuse_fewer_iterations(config, learnt=config.iterations + 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learning_rate": 0.05, "seed": 7}, "learning_rate, seed"),
+        ({"schedule": "cosine"}, "iterations, schedule"),
+        ({"augmentation": {"flips": True}}, "augmentation"),
+        ({"data": [{"folder": "set", "weight": 2.0}]}, "weights of data"),
+    ],
+)
+def test_a_checkpoint_that_other_settings_made_is_refused(
+    config: TrainConfig, tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    told = config.model_copy(update={"iterations": 50}).model_dump()
+    changed = parse_config({**told, **changes})
+    replace(fresh(config), settings=told_apart_by(config, None)).save(tmp_path / "saved")
+    fresh(config).save(tmp_path / "older")  # a checkpoint that says nothing of its settings
+    now = replace(fresh(changed), settings=told_apart_by(changed, None))
+    now.restore(tmp_path / "older", device=CPU)
+    with pytest.raises(TrainingFailed, match=f"made with another {named}. Give the run another"):
+        now.restore(tmp_path / "saved", device=CPU)
+
+
+def test_a_checkpoint_of_other_weights_to_start_from_is_refused_whatever_their_name(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    def of_now(start: dict[str, torch.Tensor], name: str) -> Progress:
+        onward = config.model_copy(update={"start_from": name})
+        return replace(fresh(onward), settings=told_apart_by(onward, start))
+
+    of_now({"weight": torch.zeros(3)}, "one").save(tmp_path / "saved")
+    of_now({"weight": torch.zeros(3)}, "moved").restore(tmp_path / "saved", device=CPU)
+    with pytest.raises(TrainingFailed, match="another start_from"):
+        of_now({"weight": torch.ones(3)}, "one").restore(tmp_path / "saved", device=CPU)
+
+
+def test_a_run_goes_on_with_more_iterations_other_workers_and_another_text(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    changes = {"iterations": 60_000, "workers": 2, "threads": 3, "notes": "new", "threshold": 0.3}
+    now = config.model_copy(update=changes)
+    replace(fresh(config), settings=told_apart_by(config, None)).save(tmp_path / "saved")
+    state = replace(fresh(now), settings=told_apart_by(now, None))
+    state.restore(tmp_path / "saved", device=CPU)
+
+
+def test_the_time_of_a_run_is_without_that_of_another_in_the_same_output(
+    config: TrainConfig,
+) -> None:
+    """64 samples a second and a step; lines of former versions don't say whose they are."""
+    lines = [
+        {"iteration": 10, "samples_per_s": 64.0},
+        {"run": "other", "iteration": 500, "samples_per_s": 64.0},
+        {"run": "paper", "iteration": 30, "samples_per_s": 64.0},
+    ]
+    for line in lines:
+        append_line(config.output / "progress.jsonl", json.dumps(line))
+    assert _seconds_trained(config) == pytest.approx(30.0)
 
 
 def test_an_interrupted_save_leaves_nothing(

@@ -12,7 +12,7 @@ from pavemap.training.datasets import check_sources, read_source
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.pair_folder import write_folder
 from pavemap.training.pair_import import pair_files
-from training.drawing import draw_image, write_png, write_set
+from training.drawing import draw_image, turned_file, write_png, write_set
 
 
 def test_masks_of_any_coding_become_ours(tmp_path: Path) -> None:
@@ -41,6 +41,26 @@ def test_many_classes_become_three(tmp_path: Path) -> None:
     (image,) = read_source(DataSource(folder=tmp_path / "made"))
     assert np.flatnonzero(image.crack[:, 0]).tolist() == [10]
     assert np.flatnonzero(image.ignore[:, 0]).tolist() == [30]
+
+
+def test_masks_in_which_nothing_is_crack_are_refused_by_what_they_hold(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", count=1)
+    write_png(folder / "masks" / "000.png", draw_image(0).crack.astype(np.uint8))
+    with pytest.raises(BadTrainingData, match=r"hold 0, 1, .*--crack-value"):
+        write_folder(pair_files(DataSource(folder=folder)), tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+    manifest = write_folder(
+        pair_files(DataSource(folder=folder, crack_values=(1,))), tmp_path / "made"
+    )
+    assert manifest.pixels()["crack"] == draw_image(0).crack.sum()
+
+
+def test_an_image_that_is_turned_for_show_is_refused(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", count=1)
+    turned = turned_file(".png", draw_image(0).pixels)
+    (folder / "images" / "000.png").write_bytes(turned)
+    with pytest.raises(BadTrainingData, match="save it upright"):
+        write_folder(pair_files(DataSource(folder=folder)), tmp_path / "made")
 
 
 def test_names_that_would_be_one_are_refused(tmp_path: Path) -> None:

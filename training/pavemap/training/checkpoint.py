@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pavemap.training.deciding import differing
 from pavemap.training.errors import TrainingFailed
 
 WEIGHTS, AVERAGE, OPTIMIZER, STATE = (
@@ -21,6 +22,8 @@ WEIGHTS, AVERAGE, OPTIMIZER, STATE = (
     "optimizer.pt",
     "state.json",
 )
+
+TAUGHT_BY = "contents"  # former checkpoints have "data", of names and sizes, which nothing looks at
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Progress:
     iteration: int = 0
     data: str = ""
     """Fingerprint of the training sets (`datasets.fingerprint`); empty where it is not looked at."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings that decide the weights (`deciding.told_apart_by`); empty where they are not looked at."""
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: into a temporary folder first, then renamed, so it is whole or absent."""
@@ -46,7 +51,11 @@ class Progress:
                 {"optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()},
                 temporary / OPTIMIZER,
             )
-            state = {"iteration": self.iteration, "data": self.data}
+            state = {
+                "iteration": self.iteration,
+                TAUGHT_BY: self.data,
+                "settings": self.settings,
+            }
             (temporary / STATE).write_text(json.dumps(state))
             temporary.replace(folder)
         finally:
@@ -55,13 +64,17 @@ class Progress:
     def restore(self, folder: Path, *, device: torch.device) -> None:
         """Go on from a checkpoint.
 
-        Raises TrainingFailed when it doesn't fit the configuration, or was taught by other images.
+        Raises TrainingFailed when it doesn't fit the configuration, was made with other settings or
+        was taught by other images.
         """
         try:
             state = json.loads((folder / STATE).read_text())
-            taught_by = state.get("data")
+            taught_by = state.get(TAUGHT_BY)
             if taught_by and self.data and taught_by != self.data:
                 raise ValueError("the training sets have changed since it was written")
+            made_with = state.get("settings")
+            if made_with and self.settings and (other := differing(made_with, self.settings)):
+                raise ValueError(f"it was made with another {other}")
             self.network.load_state_dict(load_file(folder / WEIGHTS, device=str(device)))
             saved: dict[str, Any] = torch.load(
                 folder / OPTIMIZER, map_location=device, weights_only=True

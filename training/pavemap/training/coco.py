@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import orjson
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.features import rasterize
@@ -30,6 +31,7 @@ from rasterio.features import rasterize
 from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.datasets import IMAGE_SUFFIXES
 from pavemap.training.errors import BadTrainingData
+from pavemap.training.image_files import driver_of, is_turned
 from pavemap.training.pair_folder import Files, LabelledFile, packed
 
 MAX_LABELS_BYTES = 256 << 20
@@ -37,14 +39,6 @@ MAX_LABELS_BYTES = 256 << 20
 MAX_IMAGE_BYTES = 1 << 30
 MAX_IMAGE_PX = 150_000_000
 """Decoded, with its mask: some 600 MB."""
-
-DRIVERS = {
-    b"\x89PNG": "PNG",
-    b"\xff\xd8": "JPEG",
-    b"BM": "BMP",
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "GTiff"),
-}
-"""GDAL's drivers by the first bytes of a file: no other one ever looks into it."""
 
 Json = dict[str, Any]
 
@@ -234,7 +228,7 @@ def _checked_image(path: Path, image: _Image) -> bytes:
     if path.stat().st_size > MAX_IMAGE_BYTES:
         raise BadTrainingData(f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts.")
     content = path.read_bytes()
-    driver = next((name for magic, name in DRIVERS.items() if content.startswith(magic)), None)
+    driver = driver_of(content)
     if driver is None:
         raise BadTrainingData(f"{path} can't be read as an image; is it complete?")
     try:
@@ -242,14 +236,13 @@ def _checked_image(path: Path, image: _Image) -> bytes:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path, driver=driver) as file:
                 width, height = file.width, file.height
-                turned = file.tags().get("EXIF_Orientation", "1") not in {"0", "1"}
     except RasterioError as exc:
         raise BadTrainingData(f"{path} can't be read as an image; is it complete?") from exc
     if (width, height) != (image.width, image.height):
         raise BadTrainingData(
             f"{path} has {width} x {height} pixels, but the labels say {image.width} x {image.height}."
         )
-    if turned:
+    if is_turned(content):
         raise BadTrainingData(
             f"{path} is to be turned for show (EXIF orientation), so labels may be of either way up; "
             "save it upright, and label that."
@@ -263,7 +256,7 @@ def _painted(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
     """Return (H, W) which pixels any of the outlines or run-length masks covers."""
     shape = (image.height, image.width)
     covered = np.zeros(shape, np.bool_)
-    rings: list[Json] = []
+    rings: list[shapely.Polygon] = []
     for each in annotations:
         segmentation, number = each.get("segmentation"), each["number"]
         if isinstance(segmentation, dict):
@@ -272,12 +265,28 @@ def _painted(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
             rings += [_ring(points, number) for points in segmentation]
         elif segmentation is not None:
             raise BadTrainingData(f"Annotation #{number} has neither outlines nor runs.")
-    if rings:
-        covered |= rasterize(((ring, 1) for ring in rings), out_shape=shape, dtype=np.uint8) > 0
+    shapes = [*rings, *_hairlines(rings, image)]
+    if shapes:
+        covered |= rasterize(((each, 1) for each in shapes), out_shape=shape, dtype=np.uint8) > 0
     return covered
 
 
-def _ring(points: Any, number: int) -> Json:
+def _hairlines(rings: Sequence[shapely.Polygon], image: _Image) -> list[shapely.Geometry]:
+    """Return the boundaries of outlines thinner than a pixel: they may hold no pixel's centre.
+
+    So a crack is one pixel wide at least, as it is drawn from lines. How thin an outline is, is told
+    by the rectangle of its area and perimeter.
+    """
+    polygons = np.array(rings, object)
+    half = shapely.length(polygons) / 2
+    width_px = (half - np.sqrt(np.maximum(half**2 - 4 * shapely.area(polygons), 0))) / 2
+    thin = shapely.boundary(polygons[width_px < 1 - 1e-6])
+    # What lies far outside would be walked along pixel by pixel.
+    seen = shapely.clip_by_rect(thin, -1, -1, image.width + 1, image.height + 1)
+    return [each for each in seen if not each.is_empty]
+
+
+def _ring(points: Any, number: int) -> shapely.Polygon:
     good = isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
     if not good or not all(isinstance(p, int | float) and abs(p) < 1e9 for p in points):
         raise BadTrainingData(
@@ -285,7 +294,7 @@ def _ring(points: Any, number: int) -> Json:
             "more; export the labels again."
         )
     ring = [(float(x), float(y)) for x, y in zip(points[::2], points[1::2], strict=True)]
-    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    return shapely.Polygon(ring)
 
 
 def _decoded(runs: Json, image: _Image, number: int) -> NDArray[np.bool_]:

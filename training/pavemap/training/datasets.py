@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pavemap.training.card import file_digest
 from pavemap.training.config import DataSource
 from pavemap.training.errors import BadTrainingData
+from pavemap.training.image_files import is_turned
 from pavemap.training.manifest import (
     MANIFEST_FILE,
     Example,
@@ -23,6 +25,7 @@ from pavemap.training.manifest import (
     check_file,
     read_manifest,
 )
+from pavemap.training.masks import Values, advice, crack_of, stored_values, values_for
 
 CODING = {"inverted", "crack_values", "ignore_values"}  # of masks, in a DataSource
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
@@ -86,13 +89,11 @@ def list_pairs(source: DataSource) -> list[Pair]:
 def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledImage:
     """Read one image with its mask; `channels` is 3 (RGB) or 1 (grey).
 
-    Raises BadTrainingData when a file can't be decoded, is not the one its manifest tells of, or the
-    sizes differ.
+    Raises BadTrainingData when a file can't be decoded, is to be turned for show, is not the one its
+    manifest tells of, or the sizes differ.
     """
-    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    pixels = _decode(pair.image, flag, pair.told.image if pair.told else None)
-    pixels = pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
-    mask = _decode(pair.mask, cv2.IMREAD_GRAYSCALE, pair.told.mask if pair.told else None)
+    pixels = _pixels(pair, channels)
+    mask = _mask(pair, source)
     if mask.shape != pixels.shape[:2]:
         raise BadTrainingData(
             f"{pair.mask} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is "
@@ -107,31 +108,29 @@ def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledI
     )
 
 
-def crack_of(mask: NDArray[np.uint8], source: DataSource) -> NDArray[np.bool_]:
-    """Where a mask (H, W) says crack, by the coding of its source."""
-    if source.crack_values:
-        return np.isin(mask, source.crack_values)
-    return mask < 128 if source.inverted else mask >= 128
-
-
 def read_source(source: DataSource, *, channels: int = 3) -> list[LabelledImage]:
     """Every labelled image of a source."""
     return [read_pair(pair, source, channels=channels) for pair in list_pairs(source)]
 
 
 def fingerprint(sources: Iterable[DataSource]) -> str:
-    """SHA-256 of what sets are made of: names and sizes of their files, manifests, codings of masks.
+    """SHA-256 of what sets are made of: names and contents of their files, codings of masks.
 
-    Where a set lies is no part of it, nor how often it is drawn from.
+    Where a set lies is no part of it, nor how often it is drawn from. Contents that a manifest tells
+    of are not read again.
     """
     found = sha256()
     for source in sources:
         coding = source.model_dump(mode="json", include=CODING)
         found.update(json.dumps(coding, sort_keys=True).encode())
         for pair in list_pairs(source):
-            sizes = [file.stat().st_size for file in (pair.image, pair.mask)]
-            told = [] if pair.told is None else [pair.told.image.sha256, pair.told.mask.sha256]
-            found.update(json.dumps([pair.name, sizes, told]).encode())
+            told = pair.told
+            files = (
+                [file_digest(pair.image), file_digest(pair.mask)]
+                if told is None
+                else [told.image.sha256, told.mask.sha256]
+            )
+            found.update(json.dumps([pair.name, files]).encode())
     return found.hexdigest()
 
 
@@ -139,7 +138,8 @@ def check_sources(sources: Iterable[DataSource]) -> int:
     """Check that sources are complete before anything starts; the number of images.
 
     Reads one pair of each source, so that an unreadable or mismatched set is found at once; of a set
-    with a manifest every file is checked.
+    with a manifest every file is checked. Raises BadTrainingData, also where masks hold values of which
+    none means crack.
     """
     total = 0
     for source in sources:
@@ -148,8 +148,25 @@ def check_sources(sources: Iterable[DataSource]) -> int:
         if manifest is not None:
             check_all_files(source.folder, manifest)
         read_pair(pairs[0], source)
+        if manifest is None:
+            check_cracks(pairs, source)
         total += len(pairs)
     return total
+
+
+def check_cracks(pairs: Iterable[Pair], source: DataSource) -> None:
+    """Raise BadTrainingData where no pixel is crack, though masks hold values that don't mean sound.
+
+    Masks are read until one has a crack. A set of masks that are sound altogether says what it means.
+    """
+    held: set[float] = set()
+    for pair in pairs:
+        if crack_of(_mask(pair, source), source).any():
+            return
+        stored = stored_values(_content(pair.mask, None))
+        held.update(np.unique(stored).tolist() if stored is not None else ())
+    if held - {255 if source.inverted else 0} - set(source.ignore_values):
+        raise BadTrainingData(advice(held, source))
 
 
 def _told(pair: Pair, source: DataSource, manifest: Manifest) -> Pair:
@@ -194,14 +211,45 @@ def _read_list(folder: Path, name: str) -> list[str]:
     return stems
 
 
-def _decode(path: Path, flag: int, told: FileDigest | None) -> NDArray[np.uint8]:
+def _pixels(pair: Pair, channels: int) -> NDArray[np.uint8]:
+    """The image (H, W, channels)."""
+    content = _upright(pair.image, pair.told.image if pair.told else None)
+    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
+    if decoded is None:
+        raise _unreadable(pair.image)
+    pixels = np.asarray(decoded, dtype=np.uint8)
+    return pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
+
+
+def _mask(pair: Pair, source: DataSource) -> Values:
+    """The values (H, W) by which the source tells crack."""
+    mask = values_for(_upright(pair.mask, pair.told.mask if pair.told else None), source)
+    if mask is None:
+        raise _unreadable(pair.mask)
+    return mask
+
+
+def _upright(path: Path, told: FileDigest | None) -> bytes:
+    """The bytes of an image that is shown as it is stored: of another, who knows which way its mask is."""
+    content = _content(path, told)
+    if is_turned(content):
+        raise BadTrainingData(
+            f"{path} is to be turned for show (EXIF orientation), so its mask may be of either way up; "
+            "save it upright, and label that."
+        )
+    return content
+
+
+def _content(path: Path, told: FileDigest | None) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as exc:
         raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
     if told is not None:
         check_file(path, content, told)
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
-    if decoded is None:
-        raise BadTrainingData(f"{path} can't be read as an image; is it complete?")
-    return np.asarray(decoded, dtype=np.uint8)
+    return content
+
+
+def _unreadable(path: Path) -> BadTrainingData:
+    return BadTrainingData(f"{path} can't be read as an image; is it complete?")

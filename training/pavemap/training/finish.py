@@ -32,6 +32,9 @@ from pavemap.training.metrics import THRESHOLDS, Counts
 from pavemap.training.rewritten import rewritten
 from pavemap.training.start import Weights, with_former
 
+FORMER = "the weights of "
+"""How the card begins its entry of the model that was learnt on from, among what taught it."""
+
 SETTINGS_OF_A_PLACE = frozenset({"output", "ray_address", "mlflow_uri"})
 """What matters where a model was trained only, and is no one else's business."""
 
@@ -96,7 +99,7 @@ def _card(config: TrainConfig, folder: Path, *, iterations: int, seconds: float)
         threshold=config.threshold,
         vectorize=config.vectorize or {},
         data=[
-            *([f"the weights of {config.start_from}"] if config.start_from else []),
+            *([f"{FORMER}{config.start_from}"] if config.start_from else []),
             *(described(source) for source in config.data),
         ],
         licence=config.licence,

@@ -27,7 +27,9 @@ from pavemap.training.architectures import build_sampler, network_to_train, scal
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.datasets import fingerprint
+from pavemap.training.deciding import told_apart_by
 from pavemap.training.device import autocast, channels_last, flush_subnormals
+from pavemap.training.errors import TrainingFailed
 from pavemap.training.losses import loss_of
 from pavemap.training.samples import Batch, Sampler
 from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
@@ -64,12 +66,17 @@ def train_worker(told: dict[str, Any]) -> None:
         else None
     )
     state = Progress(
-        network, make_optimizer(network, config), average, data=fingerprint(config.data)
+        network,
+        make_optimizer(network, config),
+        average,
+        data=fingerprint(config.data),
+        settings=told_apart_by(config, told["start"]),
     )
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             state.restore(Path(folder), device=device)
+    refuse_fewer_iterations(config, learnt=state.iteration)
     model = ray.train.torch.prepare_model(network) if world > 1 else network
     model.train()
 
@@ -197,6 +204,15 @@ def train_step(
     return loss.detach()
 
 
+def refuse_fewer_iterations(config: TrainConfig, *, learnt: int) -> None:
+    """Raise TrainingFailed where a run has learnt for more iterations already than are asked for."""
+    if learnt > config.iterations:
+        raise TrainingFailed(
+            f"{config.name} has learnt for {learnt} iterations already, more than the "
+            f"{config.iterations} asked for. Give the run another name, or more iterations."
+        )
+
+
 def learning_rate(config: TrainConfig, iteration: int) -> float:
     """The rate of an iteration: constant, or warmed up over 2 % and annealed by a half cosine."""
     if config.schedule == "constant":
@@ -228,7 +244,8 @@ def _report(
     state: Progress, metrics: dict[str, Any], config: TrainConfig, *, rank: int, saves: bool
 ) -> None:
     if rank == 0:
-        append_line(config.output / PROGRESS_FILE, json.dumps(metrics))
+        line = {"run": config.name, **metrics}
+        append_line(config.output / PROGRESS_FILE, json.dumps(line))
     if not (rank == 0 and saves):
         ray.train.report(metrics)
         return

@@ -9,7 +9,7 @@ import numpy as np
 
 from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import CODING, Pair, list_pairs, read_pair
+from pavemap.training.datasets import CODING, Pair, check_cracks, list_pairs, read_pair
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.manifest import NAME
 from pavemap.training.pair_folder import Files, LabelledFile, packed
@@ -21,6 +21,7 @@ def pair_files(source: DataSource, *, gsd_m: float | None = None) -> Files:
     `source` says which images, and how its masks are coded. Raises BadTrainingData.
     """
     pairs = list_pairs(source)
+    check_cracks(pairs, source)
     coding = source.model_dump(mode="json", include={"list", *CODING})
     told = {"kind": "pairs", "name": source.label, "masks": coding}
     return packed(_labelled(pairs, source), source=told, gsd_m=gsd_m)

@@ -20,6 +20,7 @@ from pavemap.training.card import check_vectorize, read_card
 from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.datasets import check_sources
 from pavemap.training.errors import BadModel, BadTrainingConfig, TrainingFailed
+from pavemap.training.manifest import read_manifest
 from pavemap.training.registrar import Registrar
 from pavemap.training.tracking import Tracking
 
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from pavemap.training.start import Weights
+
+ROUNDED = 1.01
+"""How much a pixel size may be off by rounding and by the map's scale."""
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 
@@ -139,9 +143,28 @@ def check(config: TrainConfig) -> int:
         raise BadTrainingConfig(str(exc)) from exc
     count = check_sources(config.data)
     check_sources([*config.validation, *config.tests])
+    check_pixel_sizes(config)
     if config.output.exists() and not config.output.is_dir():
         raise BadTrainingConfig(f"output {config.output} is a file; name a folder.")
     return count
+
+
+def check_pixel_sizes(config: TrainConfig) -> None:
+    """Raise BadTrainingConfig where a set's manifest tells of pixels that the model isn't meant for.
+
+    The card says at which pixel size imagery is read, and a network knows cracks as wide as they were
+    in what taught it.
+    """
+    finest, coarsest = config.gsd_range_m
+    for source in (*config.data, *config.validation, *config.tests):
+        manifest = read_manifest(source.folder)
+        gsd_m = None if manifest is None else manifest.gsd_m
+        if gsd_m is not None and not finest / ROUNDED <= gsd_m <= coarsest * ROUNDED:
+            raise BadTrainingConfig(
+                f"{source.label} has {gsd_m:g} m a pixel, and the model is meant for {finest:g} to "
+                f"{coarsest:g}. If that is the imagery it is to read, set gsd_m = {gsd_m:g} and a "
+                "gsd_range_m around it; else export or import the set at another pixel size."
+            )
 
 
 def _fit(config: TrainConfig, start: Weights | None) -> Any:
@@ -187,11 +210,14 @@ def _scaling(config: TrainConfig) -> Any:
 
 
 def _seconds_trained(config: TrainConfig) -> float:
-    """The time spent on iterations, earlier sessions of a resumed run included."""
+    """The time spent on iterations, earlier sessions of a resumed run included.
+
+    The output may hold other runs as well: lines say whose they are, those of former versions don't.
+    """
     seconds, former = 0.0, 0
     for line in (config.output / "progress.jsonl").read_bytes().splitlines():
         told = _told(line)
-        if told is None:
+        if told is None or told.get("run", config.name) != config.name:
             continue
         steps = max(0, int(told["iteration"]) - former)
         seconds += steps * config.batch_size / max(float(told["samples_per_s"]), 1e-9)

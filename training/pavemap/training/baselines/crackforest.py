@@ -103,7 +103,12 @@ def fit(
         [descriptor(one, part) for one, some in zip(found, parts, strict=True) for part in some]
     )
     real = np.array(
-        [_is_crack(part, image) for image, some in zip(images, parts, strict=True) for part in some]
+        [
+            _is_crack(part, image)
+            for image, some in zip(images, parts, strict=True)
+            for part in some
+        ],
+        bool,
     )
     owner = np.repeat(np.arange(len(images)), [len(some) for some in parts])
     penalty, f1 = _best_penalty(images, parts, described, real, owner)
@@ -180,16 +185,10 @@ def _best_penalty(
     owner: NDArray[np.int64],
 ) -> tuple[float, float]:
     """The penalty with the best mean F1 when each image's parts are judged by the others' SVM."""
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-    from sklearn.svm import SVC
-
     best, best_f1 = PENALTIES[0], -1.0
+    ends = np.cumsum([len(some) for some in parts])[:-1]
     for penalty in PENALTIES:
-        kept = np.ones(len(real), bool)
-        if min(np.bincount(real, minlength=2)) >= 4 and len(np.unique(owner)) >= 4:
-            svm = SVC(C=penalty, class_weight="balanced")
-            kept = cross_val_predict(svm, described, real, groups=owner, cv=GroupKFold(4))
-        judged = np.split(kept, np.cumsum([len(some) for some in parts])[:-1])
+        judged = np.split(_kept(penalty, described, real, owner), ends)
         f1 = 0.0
         for image, some, keep in zip(images, parts, judged, strict=True):
             whole = [part for part, wanted in zip(some, keep, strict=True) if wanted]
@@ -197,6 +196,26 @@ def _best_penalty(
         if f1 / len(images) > best_f1:
             best, best_f1 = penalty, f1 / len(images)
     return best, best_f1
+
+
+def _kept(
+    penalty: float,
+    described: NDArray[np.float64],
+    real: NDArray[np.bool_],
+    owner: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Which parts SVMs keep that haven't seen their images; all, where the others are of one class."""
+    from sklearn.model_selection import GroupKFold
+    from sklearn.svm import SVC
+
+    kept = np.ones(len(real), bool)
+    if np.bincount(real, minlength=2).min() < 4 or len(np.unique(owner)) < 4:
+        return kept
+    for seen, unseen in GroupKFold(4).split(described, real, owner):
+        if len(np.unique(real[seen])) == 2:
+            svm = SVC(C=penalty, class_weight="balanced").fit(described[seen], real[seen])
+            kept[unseen] = svm.predict(described[unseen])
+    return kept
 
 
 def _samples(

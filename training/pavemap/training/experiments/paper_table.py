@@ -13,7 +13,7 @@ from pavemap.training.baselines.systems import SYSTEMS
 from pavemap.training.card import read_card
 from pavemap.training.config import DataSource, TrainConfig, load_config
 from pavemap.training.datasets import read_source
-from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.errors import BadModel, BadTrainingConfig
 from pavemap.training.experiments.figures import (
     OTHER_COLUMNS,
     f1_of,
@@ -34,7 +34,7 @@ from pavemap.training.experiments.recipes import (
     scored_run,
 )
 from pavemap.training.experiments.scoring import detector_of, scores_of, turned
-from pavemap.training.finish import write_model
+from pavemap.training.finish import FORMER, write_model
 from pavemap.training.inference import CrackModel
 from pavemap.training.registry import find_model
 from pavemap.training.start import former_weights
@@ -116,7 +116,8 @@ def _network_run(
         )
         return {**_named(data, "fan2018", split), **found}
 
-    return Run(f"{data}/fan2018/{number}-iterations/seed-{seed}/{split.name}", perform)
+    key = f"{data}/fan2018/{number}-iterations/seed-{seed}{options.tested}/{split.name}"
+    return Run(key, perform)
 
 
 def _model_run(model: str, split: Split, options: Options) -> Run:
@@ -132,7 +133,7 @@ def _model_run(model: str, split: Split, options: Options) -> Run:
         scores = scores_of(loaded.detect, split.test, threshold=loaded.card.threshold)
         return {**_named("cfd", loaded.card.model_id, split), "tests": {"test": scores}}
 
-    return Run(f"cfd/{loaded.card.model_id}/{split.name}", perform)
+    return Run(f"cfd/{loaded.card.model_id}{options.tested}/{split.name}", perform)
 
 
 def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
@@ -143,8 +144,7 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
     config = as_asked(load_config(path), options, seed)
 
     def perform() -> Record:
-        if split.name != "split":
-            _refuse_a_start_that_knows(config, "cfd")
+        refuse_a_start_that_knows(config, split)
         train, validation = kept_back(split.train)
         sets = [train if set_of(one) == "cfd" else read_source(one) for one in config.data]
         return {
@@ -154,7 +154,8 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
 
     seen = f", {options.symmetries} symmetries" if options.symmetries > 1 else ""
     system = config.name + seen
-    key = f"cfd/{system}/{config.iterations}-iterations/seed-{seed}/{split.name}"
+    made = f"{config.iterations}-iterations/seed-{seed}{options.tested}"
+    key = f"cfd/{system}/{made}/{split.name}"
     return Run(key, perform)
 
 
@@ -200,16 +201,50 @@ def config_run(
     return record
 
 
-def _refuse_a_start_that_knows(config: TrainConfig, name: str) -> None:
-    """Folds test on every image, so none may have been in what the weights come from."""
+def refuse_a_start_that_knows(config: TrainConfig, split: Split) -> None:
+    """Raise BadTrainingConfig where the weights to start from were taught what is tested on.
+
+    Folds test on every image of CFD, so none may have been among them; the split's training images may.
+    """
     if config.start_from is None:
         return
-    card = read_card(find_model(config.start_from))
-    if any(entry.startswith(f"{name}/") for entry in card.data):
+    allowed = {"cfd/train"} if split.name == "split" else set()
+    known = {entry.split(" (")[0] for entry in taught_by(config.start_from)}
+    if any(label.split("/")[0] == "cfd" for label in known - allowed):
+        tested = "the split tests on a part" if allowed else "folds test on all"
         raise BadTrainingConfig(
-            f"{config.name} starts from {card.model_id}, which was trained on {name}, and folds test "
-            f"on all of it. Start from a model of `pavemap experiment leave-one-out --only without-{name}`."
+            f"{config.name} starts from {config.start_from}, which was trained on cfd, and {tested} "
+            "of it. Start from a model of `pavemap experiment leave-one-out --only without-cfd`."
         )
+
+
+def taught_by(model: str) -> list[str]:
+    """The sets that a model's card names, and those of the models that it learnt on from.
+
+    Raises BadTrainingConfig where one of these can't be found.
+    """
+    found: list[str] = []
+    seen: set[Path] = set()
+    name: str | None = model
+    while name is not None:
+        folder = _folder_of(name, seen)
+        seen.add(folder)
+        data = read_card(folder).data
+        found += [entry for entry in data if not entry.startswith(FORMER)]
+        name = next((e.removeprefix(FORMER) for e in data if e.startswith(FORMER)), None)
+    return found
+
+
+def _folder_of(name: str, seen: set[Path]) -> Path:
+    try:
+        folder = find_model(name).resolve()
+    except BadModel as exc:
+        raise BadTrainingConfig(f"What taught {name} can't be known: {exc}") from exc
+    if folder in seen:  # a model took the place of the one that it learnt on from
+        raise BadTrainingConfig(
+            f"What taught {name} can't be known: it was replaced since. Start from another model."
+        )
+    return folder
 
 
 def _aiglern_split(images: Images) -> Split:

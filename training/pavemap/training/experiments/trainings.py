@@ -14,43 +14,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from pavemap.training.card import read_card
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig
+from pavemap.training.deciding import deciding
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw
+from pavemap.training.registry import find_model
 
 KEPT_EVERY = 10_000
-# What decides nothing about the weights: names, texts, what is done with them, how the work is shared.
-BESIDE = {
-    "name",
-    "version",
-    "output",
-    "licence",
-    "intended_use",
-    "notes",
-    "start_share",
-    "threshold",
-    "vectorize",
-    "gsd_m",
-    "gsd_range_m",
-    "data",
-    "validation",
-    "tests",
-    "threads",
-    "workers",
-    "workers_min",
-    "resize_every_s",
-    "use_gpu",
-    "checkpoint_every",
-    "report_every",
-    "max_failures",
-    "mlflow_uri",
-    "mlflow_experiment",
-    "ray_address",
-}
 
 Losses = list[tuple[int, float]]  # iteration, mean loss since the last one
 
@@ -66,16 +42,16 @@ class Training:
         cls, folder: Path, config: TrainConfig, sets: Sequence[Images], draw: Draw | None = None
     ) -> Training:
         """The training of these settings on these images, among those kept in `folder`."""
-        # What is left at its default is not said: options added later change no training kept before.
-        settings = config.model_dump(mode="json", exclude=BESIDE, exclude_defaults=True)
-        if config.schedule == "constant":
-            settings.pop("iterations", None)
-        made_of = {
+        settings = deciding(config)
+        start = settings.pop("start_from", None)
+        made_of: dict[str, Any] = {
             "settings": settings,
             "draw": None if draw is None else asdict(draw),
             "sets": [[image.digest() for image in images] for images in sets],
             "weights": [source.weight for source in config.data],
         }
+        if start is not None:  # the same path may name other weights tomorrow
+            made_of["start"] = read_card(find_model(start)).digest
         name = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
         return cls(folder / f"{config.architecture}-{name}")
 

@@ -1,0 +1,78 @@
+"""What OpenCV doesn't tell of an image file: its format, its orientation, its palette's indices."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+
+TIFF_STARTS = (b"II*\0", b"MM\0*")
+DRIVERS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"BM": "BMP",
+    **dict.fromkeys((*TIFF_STARTS, b"II+\0", b"MM\0+"), "GTiff"),
+}
+"""GDAL's drivers by the first bytes of a file: no other one ever looks into it."""
+
+ORIENTATION = 0x0112  # the tag's number, in EXIF and in TIFF
+
+
+def driver_of(content: bytes) -> str | None:
+    """GDAL's driver of a file's format; None where it is none that is read here."""
+    return next((name for start, name in DRIVERS.items() if content.startswith(start)), None)
+
+
+def is_turned(content: bytes) -> bool:
+    """Whether an image says that it is to be turned or mirrored for show (EXIF orientation)."""
+    block = _tags(content)
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        return False
+    try:
+        (first,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, first)
+        for entry in range(count):
+            place = first + 2 + 12 * entry
+            (tag,) = struct.unpack_from(f"{order}H", block, place)
+            if tag == ORIENTATION:
+                (way,) = struct.unpack_from(f"{order}H", block, place + 8)
+                return way in range(2, 9)
+    except struct.error:  # cut short: it says nothing
+        return False
+    return False
+
+
+def palette_indices(content: bytes) -> NDArray[np.uint8] | None:
+    """The numbers (H, W) that an image with a palette holds, not the colours that they stand for.
+
+    None where an image has no palette, or can't be read.
+    """
+    driver = driver_of(content)
+    if driver is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with MemoryFile(content) as file, file.open(driver=driver) as image:
+                if image.colorinterp[0].name != "palette":
+                    return None
+                indices: NDArray[np.uint8] = image.read(1)
+    except RasterioError:
+        return None
+    return indices
+
+
+def _tags(content: bytes) -> bytes:
+    """The block of tags, laid out as a TIFF's: that of a JPEG, of a PNG, or a TIFF itself."""
+    if content.startswith(TIFF_STARTS):
+        return content
+    for start, marker in ((b"\xff\xd8", b"Exif\0\0"), (b"\x89PNG", b"eXIf")):
+        place = content.find(marker) + len(marker)
+        if content.startswith(start) and place >= len(marker):
+            return content[place : place + 65536]
+    return b""
