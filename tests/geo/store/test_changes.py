@@ -228,7 +228,9 @@ def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine:
         comparison = compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
         found = changes.changes_page(connection, comparison).segments
         whole = change_summary(connection, comparison)
-    assert [row.gone_m * scene.SCALE for row in found] == pytest.approx([100.0] * 5, abs=1e-3)
+    assert [(row.gone_m or 0.0) * scene.SCALE for row in found] == pytest.approx(
+        [100.0] * 5, abs=1e-3
+    )
     assert (whole.worse, whole.better) == (0, 5)
 
 

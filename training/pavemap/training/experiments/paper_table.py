@@ -283,11 +283,7 @@ def _table(
     systems: dict[str, list[Record]] = {}
     for record in records.values():
         if record["data"] == data:
-            name = record["system"]
-            steps = record.get("iterations")
-            systems.setdefault(name + (f", {steps:,} iterations" if steps else ""), []).append(
-                record
-            )
+            systems.setdefault(_row_of(record), []).append(record)
     rows, shown = [], {}
     for name, some in systems.items():
         split = [record for record in some if record["split"] == "split"]
@@ -313,6 +309,14 @@ def _table(
         "F1 over folds (how many)",
     ]
     return markdown([*columns, "fitting s", "s per Mpx"], rows), shown
+
+
+def _row_of(record: Record) -> str:
+    """What a row is called: runs of other lengths, or tested on coarser grids, have rows of their own."""
+    steps, stride = record.get("iterations"), record.get("stride") or 1
+    made = f", {steps:,} iterations" if steps else ""
+    tested = f", tested every {stride} px" if stride > 1 else ""
+    return f"{record['system']}{made}{tested}"
 
 
 def _said(parameters: Mapping[str, object]) -> str:
