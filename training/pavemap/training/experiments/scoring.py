@@ -49,9 +49,8 @@ def scores_of(detect: Detect, images: Images, *, threshold: float = 0.5) -> Reco
 
 def best_threshold(detect: Detect, images: Images) -> float:
     """The threshold with the best mean F1 on images kept back from training."""
-    tallies = [tally(detect(image.pixels), image.crack, ignore=image.ignore) for image in images]
-    best = figures(tallies).ods
-    return 0.5 if best is None else best.threshold
+    best = figures(_tallied(detect, images)).ods
+    return PAPERS_THRESHOLD if best is None else best.threshold
 
 
 def steady_threshold(detect: Detect, images: Images) -> float:
@@ -60,17 +59,16 @@ def steady_threshold(detect: Detect, images: Images) -> float:
     Few images choose a best threshold by chance. Not surely worse: the mean of what its F1 lacks, image by
     image, is within one standard error of that mean (the rule of Breiman et al. 1984 for trees).
     """
-    f1 = _f1_by_threshold(detect, images)
+    tallies = _tallied(detect, images)
+    f1 = np.array([[counts.score.f1 for counts in one.curve] for one in tallies])
     lacking = f1[:, [int(f1.mean(0).argmax())]] - f1
     errors = lacking.std(0, ddof=1) / len(images) ** 0.5 if len(images) > 1 else 0.0
     as_good = lacking.mean(0) <= errors
     return min(compress(THRESHOLDS, as_good), key=lambda one: abs(one - PAPERS_THRESHOLD))
 
 
-def _f1_by_threshold(detect: Detect, images: Images) -> NDArray[np.float64]:
-    """F1 of each image (rows) by each threshold."""
-    tallies = (tally(detect(image.pixels), image.crack, ignore=image.ignore) for image in images)
-    return np.array([[counts.score.f1 for counts in one.curve] for one in tallies])
+def _tallied(detect: Detect, images: Images) -> list[Tally]:
+    return [tally(detect(image.pixels), image.crack, ignore=image.ignore) for image in images]
 
 
 def detector_of(network: nn.Module, config: TrainConfig, *, device: str, stride: int) -> Detect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pavemap.training.experiments.figures import (
@@ -36,6 +37,9 @@ Records = Mapping[str, Record]
 
 SIZES = (1, 3, 5, 7)
 RATIOS: tuple[float | None, ...] = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, None)
+ON_CROPS = Recipe(schedule="cosine", even_light=True, average_decay=0.999, maps=True)
+TURNED = replace(ON_CROPS, turned_tests=True)
+WHOLE = replace(TURNED, dropout=0.0)
 # Each step keeps the former ones (crops have no patches to draw): a row tells what one change brings.
 STEPS: Mapping[str, Recipe] = {
     "the paper's recipe": Recipe(),
@@ -54,36 +58,12 @@ STEPS: Mapping[str, Recipe] = {
         even_light=True,
         average_decay=0.999,
     ),
-    "+ taught on crops by the tolerant loss": Recipe(
-        schedule="cosine", even_light=True, average_decay=0.999, maps=True
-    ),
-    "+ images tested in eight symmetries": Recipe(
-        schedule="cosine", even_light=True, average_decay=0.999, maps=True, turned_tests=True
-    ),
-    "+ taught on other roads too": Recipe(
-        schedule="cosine",
-        even_light=True,
-        average_decay=0.999,
-        maps=True,
-        turned_tests=True,
-        other_roads=True,
-    ),
-    "as with eight symmetries, and no units left out": Recipe(
-        schedule="cosine",
-        even_light=True,
-        average_decay=0.999,
-        maps=True,
-        turned_tests=True,
-        dropout=0.0,
-    ),
-    "+ the paper's threshold unless another is surely better": Recipe(
-        schedule="cosine",
-        even_light=True,
-        average_decay=0.999,
-        maps=True,
-        turned_tests=True,
-        dropout=0.0,
-        steady_threshold=True,
+    "+ taught on crops by the tolerant loss": ON_CROPS,
+    "+ images tested in eight symmetries": TURNED,
+    "+ taught on other roads too": replace(TURNED, other_roads=True),
+    "as with eight symmetries, and no units left out": WHOLE,
+    "+ the paper's threshold unless another is surely better": replace(
+        WHOLE, steady_threshold=True
     ),
 }
 
