@@ -17,7 +17,6 @@ import asyncio
 import json
 import math
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from pavemap.geo.store import boxes, queries, segment_pages, tiles
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform.private_postgres import PrivatePostgres
+from pavemap.serving.listening import free_port
 
 SERVER = {"shared_buffers": "6GB", "max_wal_size": "8GB", "maintenance_work_mem": "512MB"}
 """PostgreSQL's settings beyond its defaults (a quarter of the memory); durability is its own."""
@@ -152,7 +152,7 @@ def measure(port: int, scene: Scene, *, seconds: float, per_second: float) -> di
 @contextmanager
 def api(url: str, home: Path) -> Iterator[int]:
     """Run the API in a process of its own, as `pavemap up` does; yield its port."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", "pavemap.platform.api.main:create_app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     environment = {**os.environ, "PAVEMAP_HOME": str(home), "PAVEMAP_DATABASE_URL": url}
@@ -282,12 +282,6 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.HTTPError:
             time.sleep(0.2)
     raise SystemExit(f"the API did not start: {log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from torch import nn
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.architectures import build_network, build_sampler, network_to_train
+from pavemap.training.architectures import build_network, build_sampler
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, load_config
 from pavemap.training.datasets import LabelledImage, read_source
@@ -35,7 +35,7 @@ from pavemap.training.experiments.scoring import detector_of
 from pavemap.training.loop import Staged, make_optimizer, train_step
 from pavemap.training.metrics import figures, tally
 from pavemap.training.shares import Share
-from pavemap.training.start import former_weights, start_weights, with_former
+from pavemap.training.start import former_weights, starting_network, with_former
 
 SPACE = {
     "learning_rate": tune.loguniform(3e-4, 1e-2),
@@ -68,14 +68,9 @@ def learning(config: TrainConfig, score_every: int) -> Iterator[tuple[int, nn.Mo
     That is with its averaged weights, and with the share of those that it started from.
     """
     torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
     device = torch.device("cuda" if config.use_gpu else "cpu")
-    network = network_to_train(config)
-    start = start_weights(config)
-    if start is not None:
-        network.load_state_dict(start)
+    network = channels_last(starting_network(config), device).train()
     former = former_weights(config)
-    network = channels_last(network, device).train()
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     state = Progress(network, make_optimizer(network, config), average)
     sampler = build_sampler(config, network)

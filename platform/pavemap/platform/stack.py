@@ -24,9 +24,9 @@ import httpx
 from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
-from pavemap.platform.listening import free_port, is_free, reachable
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
+from pavemap.serving.listening import free_port, is_free, reachable
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from pydantic import SecretStr, ValidationError
 from pavemap.geo.errors import BadInput
 from pavemap.geo.logs import configure_logs
 from pavemap.serving.args import DATABASE_VARIABLE, ServingArgs
+from pavemap.serving.listening import free_port
 from pavemap.serving.ray_home import RayHome, ray_defaults
 
 log = logging.getLogger("pavemap.serving.local")  # __name__ is __main__ here
@@ -86,7 +86,7 @@ def _run(args: ServingArgs, options: argparse.Namespace, home: RayHome, signals:
         else:
             context = ray.init(address="local", **_own_ray(args, options, home))
         signals.catch()  # Ray has put its own handlers in place of ours
-        port = options.port or _free_port()
+        port = options.port or free_port()
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": options.host, "port": port},
@@ -174,8 +174,8 @@ def _own_ray(args: ServingArgs, options: argparse.Namespace, home: RayHome) -> d
     # On one machine CPUs are only Ray's book-keeping: what serving books must leave the cores to
     # a training job, which would otherwise wait for ever.
     cpus = options.num_cpus or int((os.cpu_count() or 1) + booked + 0.5)
-    _give_agent_a_port(_free_port())
-    dashboard = {"dashboard_port": options.dashboard_port or _free_port()}
+    _give_agent_a_port(free_port())
+    dashboard = {"dashboard_port": options.dashboard_port or free_port()}
     return {
         "num_cpus": cpus,
         "object_store_memory": options.object_store_mb * 1_000_000,
@@ -261,12 +261,6 @@ def _announce(line: dict[str, object]) -> None:
 
 def _url(address: str | None) -> str | None:
     return f"http://{address}" if address else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

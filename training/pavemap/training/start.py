@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.architectures import build_network
+from pavemap.training.architectures import build_network, network_to_train
 from pavemap.training.card import checked_weights, read_card
 from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadModel, BadTrainingConfig
@@ -19,6 +19,16 @@ from pavemap.training.registry import find_model
 Weights = dict[str, Tensor]
 # A level that a network may be given later; its last layer is zero then, so that it changes nothing yet.
 ADDED, ADDED_LAST = "wide.", "wide.4."
+
+
+def starting_network(config: TrainConfig) -> nn.Module:
+    """A configuration's network as its training begins: with the weights that it starts from."""
+    torch.manual_seed(config.seed)
+    network = network_to_train(config)
+    start = start_weights(config)
+    if start is not None:
+        network.load_state_dict(start)
+    return network
 
 
 def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> Weights | None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pavemap.training.architectures import network_to_train, sampler_of, scaled
+from pavemap.training.architectures import sampler_of, scaled
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.device import autocast, channels_last, flush_subnormals
@@ -25,7 +25,7 @@ from pavemap.training.loop import learning_rate, make_optimizer
 from pavemap.training.losses import loss_of
 from pavemap.training.network import FanNet
 from pavemap.training.samples import Batch, Sampler
-from pavemap.training.start import former_weights, start_weights, with_former
+from pavemap.training.start import former_weights, starting_network, with_former
 
 Next = Callable[[], tuple[Tensor, Tensor, Tensor | None]]  # pixels, labels, weights
 SAVED_EVERY = 1000
@@ -47,7 +47,7 @@ def fit_patches(
     config: TrainConfig, draw: Draw, images: Images, *, device: torch.device, trainings: Path
 ) -> Trained:
     """Train the paper's network on patches of `images`; goes on from what `trainings` keeps of it."""
-    network = _fresh(config, device)
+    network = channels_last(starting_network(config), device).train()
     assert isinstance(network, FanNet)
     patches = PatchesOnDevice(images, network, draw, device=device)
 
@@ -63,7 +63,7 @@ def fit_batches(
     config: TrainConfig, sets: Sequence[Images], *, device: torch.device, trainings: Path
 ) -> Trained:
     """Train any network of a configuration on image sets, weighted as its sources."""
-    network = _fresh(config, device)
+    network = channels_last(starting_network(config), device).train()
     sampler = sampler_of(config, network, sets)
     with ThreadPoolExecutor(max(1, config.threads)) as pool:
 
@@ -83,15 +83,6 @@ def fit_batches(
 
         training = Training.of(trainings, config, sets)
         return _fit(config, network, batches, device, training)
-
-
-def _fresh(config: TrainConfig, device: torch.device) -> nn.Module:
-    torch.manual_seed(config.seed)
-    network = network_to_train(config)
-    start = start_weights(config)
-    if start is not None:
-        network.load_state_dict(start)
-    return channels_last(network, device).train()
 
 
 def _ahead(

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pavemap.platform.listening import is_free, reachable
+from pavemap.serving.listening import is_free, reachable
 
 
 @pytest.mark.parametrize(
