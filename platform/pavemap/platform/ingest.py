@@ -13,6 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,21 @@ class _Reader:
         self._child: subprocess.Popen[bytes] | None = None
 
     def ask(self, job: dict[str, str]) -> dict[str, Any]:
+        kept, latest = self._child is not None, time.monotonic() + self.limit_s
+        line = self._line(job)
+        if not line and kept and time.monotonic() < latest:
+            line = self._line(job)  # the system may have killed it since its last job
+        if not line:
+            log.error("the reader of %s died", job["path"])
+            raise ReaderCrashed(
+                "the file stopped the program that reads it; write it anew with gdal_translate "
+                f"(a file that needs more than {self.limit_s:g} s is best cut into tiles)"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _line(self, job: dict[str, str]) -> bytes:
+        """Return the child's answer; nothing when it died, or had to be killed."""
         child = self._alive()
         assert child.stdin is not None
         assert child.stdout is not None
@@ -99,13 +115,7 @@ class _Reader:
             guard.cancel()
         if not line:
             self.close()
-            log.error("the reader of %s died", job["path"])
-            raise ReaderCrashed(
-                "the file stopped the program that reads it; write it anew with gdal_translate "
-                f"(a file that needs more than {self.limit_s:g} s is best cut into tiles)"
-            )
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return line
 
     def close(self) -> None:
         if self._child is not None:

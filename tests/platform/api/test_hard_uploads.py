@@ -22,6 +22,7 @@ import rasterio
 from affine import Affine
 
 from api_world import Server, World, serving, serving_process, tile
+from pavemap.platform.ingest import Readers
 from pavemap.platform.settings import Settings
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, write_tile
 
@@ -268,6 +269,20 @@ def test_a_reader_that_dies_costs_its_own_upload_only(
             os.kill(reader, signal.SIGKILL)
         assert world.put("two.tif", tile(tmp_path, seed=2)).status_code == 201
     assert not children_named("pavemap.platform.ingest"), "a reader outlived its server"
+
+
+def test_a_reader_that_is_seen_to_be_dead_too_late_costs_no_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process goes a moment after the signal: the next job may still be given to it."""
+    path = tmp_path / "t.tif"
+    path.write_bytes(tile(tmp_path))
+    with Readers(1, limit_s=60) as readers:
+        assert readers.inspect(path, name="t.tif").width > 0
+        monkeypatch.setattr(subprocess.Popen, "poll", lambda _: None)
+        for reader in children_named("pavemap.platform.ingest"):
+            os.kill(reader, signal.SIGKILL)
+        assert readers.inspect(path, name="t.tif").width > 0
 
 
 def test_a_file_that_takes_its_reader_too_long_is_refused(
