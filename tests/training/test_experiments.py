@@ -37,11 +37,13 @@ from pavemap.training.experiments.plan import Experiment, Options, Report, Run, 
 from pavemap.training.experiments.recipes import Recipe
 from pavemap.training.experiments.registry import EXPERIMENTS, find_experiment
 from pavemap.training.experiments.scoring import (
+    best_speck_area,
     best_threshold,
     scores_of,
     standardised,
     steady_threshold,
     turned,
+    without_specks,
 )
 from pavemap.training.metrics import THRESHOLDS
 from pavemap.training.network import FanNet
@@ -139,7 +141,7 @@ def test_studies_run_and_report(options: Options) -> None:
         "output-size": ("s-1/", "s-7/"),
         "ratio": ("R-1/", "natural"),
         "plain-recipe": ("seed-0", "seed-1"),
-        "towards": ("step-0", "step-9/2-iterations/seed-0/stride-4/fold-1-of"),
+        "towards": ("step-0", "step-12/2-iterations/seed-0/stride-4/fold-1-of"),
     }.items():
         small = replace(options, only=only, iterations=2, folds=10)
         path = perform(find_experiment(name), small)
@@ -148,7 +150,7 @@ def test_studies_run_and_report(options: Options) -> None:
     records = Ledger(options.output / "towards").records()
     assert (
         len(
-            records["step-9/2-iterations/seed-0/stride-4/fold-1-of-10"]["tests"]["cfd"][
+            records["step-12/2-iterations/seed-0/stride-4/fold-1-of-10"]["tests"]["cfd"][
                 "f1_by_image"
             ]
         )
@@ -530,6 +532,21 @@ def test_a_threshold_leaves_the_papers_only_where_another_is_surely_better() -> 
     assert (best_threshold(detect, doubtful), steady_threshold(detect, doubtful)) == (0.65, 0.5)
     assert steady_threshold(detect, [falsely] * 3) == 0.65
     assert steady_threshold(detect, [half]) == 0.5
+
+
+def test_specks_go_at_every_threshold_where_images_kept_back_say_so() -> None:
+    image = _with_rows({10: 0.9, 3: 0.95}, true=10)
+    image.pixels[3, 8:] = 0  # eight false pixels, surer than the crack
+    crack = image.pixels[:, :, 0] * (np.arange(20) == 10)[:, None]
+
+    def detect(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return pixels[:, :, 0]
+
+    area_px = best_speck_area(detect, [image])
+    assert area_px == 10
+    assert np.array_equal(without_specks(detect, area_px)(image.pixels), crack)
+    image.crack[3, :8] = True
+    assert best_speck_area(detect, [image]) == 0
 
 
 def _with_rows(rows: dict[int, float], *, true: int) -> LabelledImage:

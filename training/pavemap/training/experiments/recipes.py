@@ -19,12 +19,14 @@ from pavemap.training.experiments.plan import Options
 from pavemap.training.experiments.scoring import (
     ChooseThreshold,
     Detect,
+    best_speck_area,
     best_threshold,
     detector_of,
     scores_of,
     standardised,
     steady_threshold,
     turned,
+    without_specks,
 )
 
 PAPERS_ITERATIONS = 30_000
@@ -60,6 +62,7 @@ class Recipe:
     maps: bool = False  # the context form, taught on crops by the tolerant loss in place of patches
     turned_tests: bool = False  # the mean over the image's eight symmetries
     steady_threshold: bool = False  # the paper's, where another isn't surely better
+    specks_removed: bool = False  # smaller than what images kept back choose
     other_roads: bool = False  # taught on the training images of the other sets at hand too
 
     def config(self, options: Options, *, iterations: int, seed: int) -> TrainConfig:
@@ -106,12 +109,18 @@ def run_recipe(
         if recipe.maps
         else fit_patches(config, recipe.draw, sets[0], **where)
     )
-    detect = detector_of(trained.network, config, device=device, stride=options.stride)
+    detect = _as_tested(
+        detector_of(trained.network, config, device=device, stride=options.stride), recipe
+    )
+    speck_px = best_speck_area(detect, validation) if recipe.specks_removed and validation else 0
+    if speck_px:
+        detect = without_specks(detect, speck_px)
     choose = steady_threshold if recipe.steady_threshold else best_threshold
     return {
         "recipe": asdict(recipe),
         "stride": options.stride,
-        **scored_run(_as_tested(detect, recipe), trained, config, tests, validation, choose=choose),
+        "speck_px": speck_px,
+        **scored_run(detect, trained, config, tests, validation, choose=choose),
     }
 
 
