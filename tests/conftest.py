@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Nor do they wait for workers that nothing has asked for yet.
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+# Nor two seconds until it is seen that a training has ended.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 # Nor do they fail where a node takes longer than 30 s to start.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 
@@ -125,7 +127,8 @@ def _cache() -> Path:
 
 
 def _create(url: str, name: str, *, template: str | None = None) -> None:
-    copy = f' TEMPLATE "{template}"' if template else ""
+    # By files: half the time of a copy by way of the log.
+    copy = f' TEMPLATE "{template}" STRATEGY file_copy' if template else ""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"{copy}')
 

@@ -13,6 +13,7 @@ import pytest
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError, StorageFull, Unavailable
 from pavemap.platform.client import Client, file_digest
+from ray_cluster import free_port
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -149,3 +150,44 @@ def test_waiting_bears_a_server_that_is_away_for_a_while() -> None:
 
     assert heard == ["running", "measuring", "done"]
     assert done["state"] == "done"
+
+
+def test_a_redirect_or_a_page_is_no_answer() -> None:
+    """As from an ingress that wants https, or a proxy that shows its login."""
+    client = answering(lambda _: httpx.Response(301, headers={"Location": "https://roads.test/x"}))
+    with pytest.raises(BadInput, match=r"points to https://roads\.test/x; give --server"):
+        client.delete_network("Ring")
+    client = answering(lambda _: httpx.Response(200, html="<form>"))
+    with pytest.raises(BadInput, match="is it a pavemap server"):
+        client.networks()
+    with pytest.raises(BadInput, match="no address of a server"):
+        Client("http://host:80x")
+
+
+def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
+    port = free_port()
+    for server in (f"http://127.0.0.1:{port}", f"http://localhost:{port}"):
+        with Client(server) as client, pytest.raises(Unavailable, match="no pavemap answers at"):
+            client.networks()
+    with (
+        Client("http://roads.test") as client,
+        pytest.raises(Unavailable),  # the proxy is nowhere
+    ):
+        client.networks()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        httpx.Response(408, json={"detail": "the client stopped sending"}),
+        httpx.Response(422, json={"type": "urn:pavemap:problem:upload-damaged", "detail": "again"}),
+    ],
+    ids=["stalled", "damaged"],
+)
+def test_a_file_that_came_badly_is_sent_again(tmp_path: Path, refusal: httpx.Response) -> None:
+    path = tmp_path / "t.tif"
+    path.write_bytes(b"tile")
+    client = answering(failing_at_first(2, lambda _: refusal))
+    sha256 = file_digest(path)
+    assert client.upload("spring", path, name="t.tif", sha256=sha256)["sha256"] == sha256

@@ -96,7 +96,7 @@ def test_geojson_holds_a_layer_a_file(tmp_path: Path) -> None:
 def test_csv_says_where_the_middle_is(tmp_path: Path) -> None:
     write(tmp_path / "street.csv")
 
-    with (tmp_path / "street.csv").open(newline="") as file:
+    with (tmp_path / "street.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["density_m_per_m2"] == "0.25"
     assert rows[1]["density_m_per_m2"] == ""
@@ -109,7 +109,8 @@ def test_a_spreadsheet_works_nothing_out_of_names(tmp_path: Path) -> None:
     frame = segments().iloc[[0] * len(names)].assign(name=names)
     with Export(path, layers=["segments"]) as export:
         export.write("segments", frame)
-    with path.open(newline="") as file:
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf"), "Excel takes it for another encoding"
+    with path.open(newline="", encoding="utf-8-sig") as file:
         text = file.read()
     assert text.count("\n") == text.count("\r\n") == len(names) + 1
     found = [row["name"] for row in csv.DictReader(text.splitlines())]
@@ -128,6 +129,29 @@ def test_a_geopackage_that_another_program_has_open_is_not_replaced(tmp_path: Pa
     write(path)
 
 
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("ALTER TABLE cracks ADD COLUMN verdict TEXT", "cracks.verdict"),
+        ("UPDATE gpkg_contents SET table_name = 'areas' WHERE table_name = 'cracks'", "areas"),
+        ("CREATE TABLE qgis_projects (name TEXT)", "qgis_projects"),
+    ],
+)
+def test_a_geopackage_with_someones_work_in_it_is_not_replaced(
+    tmp_path: Path, statement: str, named: str
+) -> None:
+    path = tmp_path / "street.gpkg"
+    write(path)
+    write(path)  # as we wrote it, it may be replaced
+    with closing(sqlite3.connect(path)) as gis, gis:
+        gis.execute("PRAGMA foreign_keys = OFF")
+        gis.execute(statement)
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match=rf"someone added \({named}\)"):
+        write(path)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])
 def test_layers_without_rows_are_there(tmp_path: Path, suffix: str) -> None:
     with Export(tmp_path / f"empty.{suffix}", layers=["cracks"]):
@@ -135,7 +159,7 @@ def test_layers_without_rows_are_there(tmp_path: Path, suffix: str) -> None:
 
     path = tmp_path / f"empty.{suffix}"
     if suffix == "csv":
-        assert path.read_text().startswith("crack_id,length_m")
+        assert path.read_text("utf-8-sig").startswith("crack_id,length_m")
     else:
         assert len(gpd.read_file(path, layer="cracks")) == 0
 

@@ -51,6 +51,10 @@ def test_a_file_of_variables_is_read_and_the_environment_overrules_it(
     assert load_settings().api_port == 8123
     assert os.environ["AWS_ENDPOINT_URL"] == "http://minio"
     assert "127.0.0.1:9;" in Cli().fails("survey", "list").err
+    (tmp_path / ".env").write_bytes("PAVEMAP_HOME=Stra\u00dfe".encode("cp1252"))
+    with pytest.raises(BadInput, match="is no UTF-8; save it so"):
+        load_settings()
+    (tmp_path / ".env").unlink()
     monkeypatch.setenv("PAVEMAP_API_PORT", "8124")
     assert load_settings().api_port == 8124
 

@@ -125,14 +125,17 @@ def test_a_run_ends_in_a_model_folder_with_a_validated_threshold(
 def test_a_killed_worker_resumes_from_its_checkpoint_and_ends_the_same(
     data: Path, tmp_path: Path, undisturbed: Run
 ) -> None:
+    """The progress file begins with a torn line, as a full disk leaves one: it is passed over."""
     config = tiny(data, tmp_path / "killed")
+    config.output.mkdir()
+    (config.output / "progress.jsonl").write_text('{"iteration": 1')
     killed: list[int] = []
     killer = threading.Thread(target=_kill_after_checkpoint, args=(config.output, killed))
     killer.start()
     resumed = run(config)
     killer.join()
     assert killed, "the worker was gone before it could be killed"
-    assert resumed.iterations[-1] == 30
+    assert (resumed.iterations[0], resumed.iterations[-1]) == (5, 30)
     expected = undisturbed.weights
     assert all(torch.equal(value, expected[name]) for name, value in resumed.weights.items())
 
@@ -141,14 +144,6 @@ def test_the_same_run_again_is_done_at_once(data: Path, undisturbed: Run) -> Non
     again = run(tiny(data, undisturbed.result.model.parent))
     assert again.progress == []
     assert again.result.model_id == undisturbed.result.model_id
-
-
-def test_a_torn_line_of_progress_is_passed_over(data: Path, tmp_path: Path) -> None:
-    """As a full disk leaves one; what comes behind it is followed, and the run is finished."""
-    config = tiny(data, tmp_path / "torn", iterations=10)
-    config.output.mkdir()
-    (config.output / "progress.jsonl").write_text('{"iteration": 1')
-    assert run(config).iterations == [5, 10]
 
 
 def test_the_command_with_two_workers_learns_what_one_does_at_the_same_global_batch(

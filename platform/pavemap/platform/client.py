@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -124,7 +125,8 @@ class Client:
         try:
             return self.survey(id_or_name)
         except NotFound:
-            named = [each for each in self.surveys() if each["name"] == id_or_name]
+            wanted = unicodedata.normalize("NFC", id_or_name.strip())
+            named = [each for each in self.surveys() if each["name"] == wanted]
         if len(named) > 1:
             raise Conflict(
                 f"{len(named)} surveys are called '{id_or_name}'; give the id of one, the latest is "

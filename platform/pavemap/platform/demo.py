@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import pyogrio
+from pydantic import SecretStr
 
 from pavemap.geo.crs import parse_metric_crs
 from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.store.engine import beside
 from pavemap.platform.client import Client
 from pavemap.platform.detect import read_orthophotos
 from pavemap.platform.export import Export
@@ -48,6 +50,26 @@ class DemoResult:
     geopackage: Path
     seconds: dict[str, float]
     """By step, in the order of the steps."""
+
+
+def of_its_own(given: Settings) -> Settings:
+    """Return settings that share no home, port, storage, Ray or database with real surveys.
+
+    Workers of the demo would do the cells of surveys that wait, whose imagery is not in its storage.
+    Raises BadInput when the named server lets no database be made, Unavailable when it is away.
+    """
+    url = given.database_url
+    changes: dict[str, Any] = {
+        "home": given.home / "demo",
+        "api_port": 0,
+        "serve_port": 0,
+        "storage_url": None,
+        "ray_address": None,
+        "ray_token_file": None,
+        "database_url_file": None,
+        "database_url": None if url is None else SecretStr(beside(url.get_secret_value(), "_demo")),
+    }
+    return given.model_copy(update=changes)
 
 
 def run_demo(

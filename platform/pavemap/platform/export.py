@@ -18,7 +18,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.platform.export_files import CsvFiles, GeoJsonFiles, GeoPackageFile, Sink
 from pavemap.platform.export_layers import LAYERS, Layer, LayerName
-from pavemap.platform.geopackage import has_pending_changes
+from pavemap.platform.geopackage import added_by_others, has_pending_changes
 
 
 class Export(AbstractContextManager["Export"]):
@@ -39,7 +39,8 @@ class Export(AbstractContextManager["Export"]):
         """Take the file to make, its layers, and the CRS of what will be written.
 
         `descriptions` say what a layer is; only a GeoPackage has room for them. Raises BadInput when
-        the file's suffix or folder won't do, and for a GeoPackage that another program has open.
+        the file's suffix or folder won't do, and for a GeoPackage that another program has open or that
+        holds what someone added: verdicts on cracks, layers, QGIS projects.
         """
         self.path = path
         self.descriptions = dict(descriptions or {})
@@ -49,6 +50,7 @@ class Export(AbstractContextManager["Export"]):
         if not path.parent.is_dir():
             raise BadInput(f"there is no folder {path.parent}; make it first")
         self._refuse_open()
+        self._refuse_loss()
         self._work = ExitStack()
 
     @property
@@ -94,6 +96,14 @@ class Export(AbstractContextManager["Export"]):
             raise BadInput(
                 f"{self.path} is open in another program, or was when that fell; close it there (after a "
                 "fall open it once more, and close it), or name another file"
+            )
+
+    def _refuse_loss(self) -> None:
+        known = {layer.name: layer.columns for layer in LAYERS.values()}
+        if self._format == "gpkg" and (added := added_by_others(self.path, known)):
+            raise BadInput(
+                f"{self.path} holds what someone added ({', '.join(added[:5])}), which would be lost; name "
+                "another file, or move that one away"
             )
 
     def _file_of(self, layer: Layer) -> Path:

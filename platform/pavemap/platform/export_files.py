@@ -114,12 +114,15 @@ class GeoJsonFiles:
 
 
 class CsvFiles:
-    """Spreadsheet tables (RFC 4180, UTF-8); the middle of each geometry is lon and lat (or x and y)."""
+    """Spreadsheet tables (RFC 4180, UTF-8 with the mark that Excel knows it by).
+
+    The middle of each geometry is lon and lat (or x and y).
+    """
 
     def __init__(self, targets: Mapping[LayerName, Path], place: tuple[str, str]) -> None:
         self._place = place
         self._files: dict[LayerName, IO[str]] = {
-            name: path.open("w", encoding="utf-8", newline="") for name, path in targets.items()
+            name: path.open("w", encoding="utf-8-sig", newline="") for name, path in targets.items()
         }
         for name, file in self._files.items():
             csv.writer(file, lineterminator=CSV_LINE_END).writerow([*LAYERS[name].columns, *place])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +46,33 @@ def has_pending_changes(path: Path) -> bool:
     """Tell whether changes wait beside a GeoPackage: a program has it open, or fell while it had."""
     beside = (Path(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
     return any(each.exists() and each.stat().st_size > 0 for each in beside)
+
+
+def added_by_others(path: Path, known: Mapping[str, Iterable[str]]) -> list[str]:
+    """Name what an existing GeoPackage holds beyond known layers (their columns by name): someone's work.
+
+    Those are further layers, further columns as `layer.column`, and QGIS projects. Styles don't count.
+    """
+    if not path.exists():
+        return []
+    try:
+        with _transaction(path) as connection:
+            listed = connection.execute("SELECT table_name FROM gpkg_contents").fetchall()
+            tables = {str(name) for (name,) in listed} - {"layer_styles"}
+            columns = {
+                (name, str(column))
+                for name in tables & set(known)
+                for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", [name])
+            }
+            projects = connection.execute(
+                "SELECT name FROM sqlite_master WHERE name = 'qgis_projects'"
+            ).fetchall()
+    except sqlite3.DatabaseError:
+        return []  # no GeoPackage
+    ours = {(name, column) for name, some in known.items() for column in ("fid", "geom", *some)}
+    found = sorted(tables - set(known))
+    found += sorted(f"{name}.{column}" for name, column in columns - ours)
+    return found + [str(name) for (name,) in projects]
 
 
 @contextmanager

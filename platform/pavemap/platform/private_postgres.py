@@ -16,8 +16,9 @@ import secrets
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -33,6 +34,8 @@ INSTALL_ADVICE = (
     "install PostgreSQL with PostGIS (Debian, Ubuntu: apt-get install postgresql-postgis)"
 )
 START_TIMEOUT_S = 60
+PORT_LINE = 3
+"""Of postmaster.pid, from 0."""
 
 
 class PrivatePostgres:
@@ -50,7 +53,7 @@ class PrivatePostgres:
         Raises Unavailable when PostgreSQL is not installed or does not start.
         """
         with self._lock():
-            if not self.running():
+            if not self._answers_soon():
                 if not (self.data / "PG_VERSION").exists():
                     self._initialise()
                 self._launch()
@@ -60,7 +63,7 @@ class PrivatePostgres:
     def stop(self) -> None:
         """Stop the server if it runs; sessions are cut off and roll back."""
         with self._lock():
-            if self.running():
+            if self.alive():
                 self._run(
                     [self._program("pg_ctl"), "-D", str(self.data), "-m", "fast", "-w", "stop"]
                 )
@@ -78,18 +81,27 @@ class PrivatePostgres:
     def alive(self) -> bool:
         """Tell whether the server's process is there, answering or not; cheap enough to ask often."""
         try:
-            os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), 0)
+            number = int((self.data / "postmaster.pid").read_text().split()[0])
+            os.kill(number, 0)
         except PermissionError:
             return True
         except (OSError, ValueError, IndexError):
             return False
-        return True
+        return _is_postgres(number)  # after a crash of the machine another may have its number
 
     def url(self, database: str = "pavemap") -> str:
         """Return the URL of a database of this cluster."""
         password = (self.folder / "password").read_text().strip()
-        port = (self.folder / "port").read_text().strip()
-        return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
+        return f"postgresql://{ROLE}:{password}@127.0.0.1:{self._last_port()}/{database}"
+
+    def _answers_soon(self) -> bool:
+        """Wait while the server lives but takes no connection: it recovers, or all its places are taken."""
+        end = time.monotonic() + START_TIMEOUT_S
+        while not self.running():
+            if not self.alive() or time.monotonic() > end:
+                return False
+            time.sleep(0.5)
+        return True
 
     def _initialise(self) -> None:
         log.info("making a private PostgreSQL cluster in %s", self.data)
@@ -100,18 +112,18 @@ class PrivatePostgres:
         password_file.touch(mode=0o600)
         password_file.write_text(secrets.token_hex(16))
         (self.folder / "log").touch(mode=0o600)
+        program = self._program("initdb")
         if os.geteuid() == 0:
             server = pwd.getpwnam(SERVER_USER)
             for path in (self.data, password_file, self.folder / "log"):
                 os.chown(path, server.pw_uid, server.pw_gid)
         self._run(
-            [self._program("initdb"), "-D", str(self.data), "-U", ROLE, "--encoding=UTF8"]
+            [program, "-D", str(self.data), "-U", ROLE, "--encoding=UTF8"]
             + ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}"]
         )
 
     def _launch(self) -> None:
         port = _free_port(self._last_port())
-        (self.folder / "port").write_text(str(port))
         settings = {
             "port": str(port),
             "listen_addresses": "127.0.0.1",
@@ -123,13 +135,15 @@ class PrivatePostgres:
             [self._program("pg_ctl"), "-D", str(self.data), "-l", str(self.folder / "log")]
             + ["-t", str(START_TIMEOUT_S), "-w", "-o", flags, "start"]
         )
+        (self.folder / "port").write_text(str(port))
 
     def _last_port(self) -> int:
-        """Return the port of the last start, 0 before the first: clients outlive a restart."""
-        try:
+        """Return the server's port, else that of its last start, which clients know; 0 before the first."""
+        with suppress(OSError, ValueError, IndexError):
+            return int((self.data / "postmaster.pid").read_text().splitlines()[PORT_LINE])
+        with suppress(OSError, ValueError):
             return int((self.folder / "port").read_text())
-        except (OSError, ValueError):
-            return 0
+        return 0
 
     def _ensure_database(self, database: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -166,9 +180,11 @@ class PrivatePostgres:
         return prefix
 
     def _program(self, name: str) -> str:
+        version = self.data / "PG_VERSION"  # a cluster's files are those of one version
+        made_by = version.read_text().strip() if version.exists() else ""
         candidates = sorted(
             Path("/usr/lib/postgresql").glob(f"*/bin/{name}"),
-            key=lambda path: float(path.parts[-3]),
+            key=lambda path: (path.parts[-3] == made_by, float(path.parts[-3])),
             reverse=True,
         )
         found = str(candidates[0]) if candidates else shutil.which(name)
@@ -182,6 +198,11 @@ class PrivatePostgres:
         with (self.folder / "lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _is_postgres(number: int) -> bool:
+    name = Path(f"/proc/{number}/comm")
+    return not name.exists() or "postgres" in name.read_text()
 
 
 def _free_port(preferred: int) -> int:

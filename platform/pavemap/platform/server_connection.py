@@ -31,8 +31,12 @@ CHUNK_BYTES = 1 << 20
 PAGE = 2000
 ATTEMPTS = 4
 
+DIRECT: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""What a proxy is never asked for, whatever HTTP_PROXY says: the proxy's own machine is another one."""
+
 ERRORS: Mapping[int, type[PavemapError]] = {
     404: NotFound,
+    408: Unavailable,  # the connection stood still: sent again it may come through
     409: Conflict,
     502: Unavailable,
     503: Unavailable,
@@ -52,7 +56,12 @@ class ServerConnection:
         self.server = server.rstrip("/")
         if urlsplit(self.server).scheme not in {"http", "https"}:
             raise BadInput(f"'{server}' is no address of a server; give one like {DEFAULT_SERVER}")
-        self._http = httpx.Client(base_url=self.server, timeout=TIMEOUT, transport=transport)
+        try:
+            self._http = httpx.Client(
+                base_url=self.server, timeout=TIMEOUT, transport=transport, mounts=DIRECT
+            )
+        except httpx.InvalidURL as exc:
+            raise BadInput(f"'{server}' is no address of a server: {exc}") from exc
 
     def close(self) -> None:
         """Close what is open to the server."""
@@ -62,18 +71,18 @@ class ServerConnection:
         """Return the answer to one request. Raises what its status or its absence means."""
         with self._translated():
             answer = self._http.request(method, API + path, **options)
-        if answer.is_error:
+        if not answer.is_success:
             raise _problem(answer)
         return answer
 
     def document(self, method: str, path: str, **options: Any) -> Json:
         """Return an answer that is one document."""
-        answer: Json = self.request(method, path, **options).json()
+        answer: Json = _read(self.request(method, path, **options))
         return answer
 
     def documents(self, path: str) -> list[Json]:
         """Return an answer that is a list of documents."""
-        answer: list[Json] = self.request("GET", path).json()
+        answer: list[Json] = _read(self.request("GET", path))
         return answer
 
     def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[list[Json]]:
@@ -105,7 +114,7 @@ class ServerConnection:
             self._translated(),
             self._http.stream("GET", API + path, params=query, timeout=PATIENT) as answer,
         ):
-            if answer.is_error:
+            if not answer.is_success:
                 answer.read()
                 raise _problem(answer)
             yield answer
@@ -151,14 +160,32 @@ def chunks(path: Path, on_bytes: Callable[[int], None] | None) -> Iterator[bytes
                 on_bytes(sent)
 
 
+def _read(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError as exc:
+        raise BadInput(_not_ours(answer)) from exc
+
+
 def _problem(answer: httpx.Response) -> PavemapError:
     """Make an error of a problem document (RFC 9457), or of whatever else a proxy may answer."""
     try:
-        detail = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        detail = (
-            f"the server answered {answer.status_code} {answer.reason_phrase} to "
-            f"{answer.request.method} {answer.request.url}; is it a pavemap server?"
-        )
+        problem = answer.json()
+        kind, detail = str(problem.get("type")), str(problem["detail"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        kind, detail = "", _not_ours(answer)
+    if kind == "urn:pavemap:problem:upload-damaged":
+        return Unavailable(detail)
     fallback = PavemapError if answer.is_server_error else BadInput
     return ERRORS.get(answer.status_code, fallback)(detail)
+
+
+def _not_ours(answer: httpx.Response) -> str:
+    said = f"the server answered {answer.status_code} {answer.reason_phrase} to "
+    said += f"{answer.request.method} {answer.request.url}"
+    elsewhere = answer.headers.get("location")
+    if answer.is_redirect and elsewhere:
+        return (
+            f"{said}, which points to {elsewhere}; give --server the address that this begins with"
+        )
+    return f"{said}; is it a pavemap server?"

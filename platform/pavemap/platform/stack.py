@@ -154,6 +154,7 @@ class Stack(AbstractContextManager["Stack"]):
         )
         environment = {
             **os.environ,
+            **_no_proxy_here(),
             "PAVEMAP_LOG_FORMAT": self.settings.log_format,
             "PAVEMAP_LOG_LEVEL": self.settings.log_level,
             "PAVEMAP_HOME": str(home),
@@ -315,7 +316,7 @@ def _end(process: subprocess.Popen[bytes], *, by: float) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2.0).is_success
+        return httpx.get(url, timeout=2.0, trust_env=False).is_success  # ours, by no proxy
     except httpx.HTTPError:
         return False
 
@@ -327,6 +328,13 @@ def _last_words(log_file: Path) -> str:
         said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     last = next((line for line in reversed(said) if line), "no word")
     return f"{last}; see {log_file}"
+
+
+def _no_proxy_here() -> Mapping[str, str]:
+    """Return the variables by which no part asks a proxy for what listens on this machine."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    value = ",".join(each for each in (given, "127.0.0.1", "localhost", "::1") if each)
+    return {"no_proxy": value, "NO_PROXY": value}
 
 
 def _dies_with_parent() -> Sequence[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from unicodedata import normalize
 
 from pavemap.geo.errors import BadInput, Conflict, PavemapError
 
@@ -53,30 +54,52 @@ class Outcome:
 def find_rasters(places: Sequence[str]) -> list[Path]:
     """Return the files that files, folders (searched through) and glob patterns name, sorted.
 
-    Raises BadInput for a place where there is nothing.
+    Hidden files of a folder are left out: macOS puts a `._name.tif` beside each on other systems' disks.
+    Raises BadInput for a place where there is nothing, and for names that no text can hold.
     """
     found: set[Path] = set()
     for place in places:
         path = Path(place).expanduser()
+        if not place.strip():
+            raise BadInput(
+                "the name of a place is empty; name files, folders (. is this one) or a pattern"
+            )
         if path.is_file():
             matches = {path}
         elif path.is_dir():
-            matches = {each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES}
+            matches = {each for each in path.rglob("*") if _is_raster(each)}
         else:
             pattern = path.relative_to(path.anchor)
             matches = {each for each in Path(path.anchor).glob(str(pattern)) if each.is_file()}
         if not matches:
             raise BadInput(f"there is no GeoTIFF at {place}; name files, folders or a pattern")
         found |= {each.resolve() for each in matches}
+    for each in found:
+        _refuse_unwritable(each.name)
     return sorted(found)
 
 
-def labelled(paths: Sequence[Path]) -> list[Upload]:
+def _is_raster(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _refuse_unwritable(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as exc:
+        shown = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise BadInput(
+            f"the name of {shown} is no UTF-8, so that nothing can show it; rename it"
+        ) from exc
+
+
+def labelled(paths: Sequence[Path], *, held: Container[str] = ()) -> list[Upload]:
     """Give each file its name as label; those that share one get their folder's name before it.
 
-    Where no folder tells them apart, a digest of the path does.
+    Where no folder tells them apart, a digest of the path does. A file whose label with its folder is
+    `held` already, by an earlier command of several folders, keeps that one.
     """
-    labels = {path: path.name for path in paths}
+    labels = {path: normalize("NFC", path.name) for path in paths}  # as the server stores it
     parents = 0
     while len(set(labels.values())) < len(labels):
         counts = Counter(labels.values())
@@ -86,7 +109,18 @@ def labelled(paths: Sequence[Path]) -> list[Upload]:
                 labels[path] = f"{path.parts[-1 - parents]}_{label}"
             elif counts[label] > 1:
                 labels[path] = f"{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{label}"
-    return [Upload(path, labels[path]) for path in paths]
+    return [Upload(path, _kept(path, labels[path], held)) for path in paths]
+
+
+def _kept(path: Path, label: str, held: Container[str]) -> str:
+    folders = path.parts[1:-1]
+    longer = ("_".join([*folders[-count:], path.name]) for count in range(1, len(folders) + 1))
+    return label if label in held else next((one for one in longer if one in held), label)
+
+
+def held_labels(survey: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of a survey's orthophotos by their labels."""
+    return {name: each["sha256"] for each in survey["orthophotos"] for name in each["names"]}
 
 
 def upload_all(
@@ -97,18 +131,20 @@ def upload_all(
     parallel: int,
     bars: Progress,
     again: bool = False,
+    replace: bool = False,
 ) -> Outcome:
     """Send files, `parallel` at a time; one that fails does not stop the others.
 
-    What the server has is left out, unless another of these files may take the place of it there, its
-    name stands for something else there, or it shall be sent `again`.
+    What the server has is left out, unless another of these files may take the place of it there, or it
+    shall be sent `again`. A file whose label stands for another image there fails, unless it shall
+    `replace` that: cameras number their files from the start each day.
     """
     from pavemap.platform.client import file_digest
 
     stopping = threading.Event()
     there = () if again else survey["orthophotos"]
     known = {each["sha256"]: set(each["names"]) for each in there}
-    held = {name: each["sha256"] for each in there for name in each["names"]}
+    held = held_labels(survey)
     labels = {each.label for each in uploads}
     outcome = Outcome()
     total = bars.add_task("All files", total=sum(each.path.stat().st_size for each in uploads))
@@ -125,7 +161,13 @@ def upload_all(
         try:
             sha256 = file_digest(upload.path)
             stays = known.get(sha256, set()) - (labels - {upload.label})
-            if stays and held.get(upload.label, sha256) == sha256:
+            former = held.get(upload.label, sha256)
+            if former != sha256 and not replace:
+                raise Conflict(
+                    f"the survey holds another image as {upload.label}: add --replace to put this one in "
+                    "its place, or name both files' folders in one command to keep both"
+                )
+            if stays and former == sha256:
                 return None
             bars.start_task(task)
             return client.upload(
@@ -196,7 +238,7 @@ def copy_layer(
 def _record(future: Future[dict[str, Any] | None], upload: Upload, outcome: Outcome) -> None:
     try:
         answer = future.result()
-    except (PavemapError, OSError) as exc:
+    except (PavemapError, OSError, ValueError) as exc:
         outcome.failed[str(upload.path)] = str(exc)
     else:
         if answer is None:

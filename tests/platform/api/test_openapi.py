@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,18 @@ def document(module_settings: Any) -> dict[str, Any]:
     assert answer.status_code == 200
     described: dict[str, Any] = answer.json()
     return described
+
+
+def test_the_page_of_the_api_loads_nothing_from_elsewhere(module_settings: Any) -> None:
+    from api_world import serving
+
+    with serving(module_settings) as client:
+        page = client.get("/docs").text
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(loaded) >= 2
+        for path in loaded:
+            assert path.startswith("/static")
+            assert client.get(path).status_code == 200
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -50,14 +50,24 @@ def test_a_misspelt_filter_is_refused_not_left_out(client: httpx.Client) -> None
     assert problem["detail"].startswith("netwrok: not known here; check its spelling")
 
 
+def test_head_is_answered_as_get_without_the_body(client: httpx.Client) -> None:
+    for path, status in ((f"{API}/surveys", 200), ("/nowhere", 404)):
+        got, asked = client.get(path), client.head(path)
+        assert asked.status_code == got.status_code == status
+        assert asked.content == b""
+        for name in ("content-type", "content-length"):
+            assert asked.headers[name] == got.headers[name]
+    assert client.get(f"{API}/surveys").json() is not None, "the connection is still in step"
+
+
 def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.Client) -> None:
     check(client.get("/nowhere"), 404)
     check(client.get(f"{API}/nowhere"), 404)
     answer = client.delete(f"{API}/surveys")
     detail = check(answer, 405)["detail"]
     assert "does not take DELETE" in str(detail)
-    assert answer.headers["allow"] == "GET, POST"
-    assert "it takes GET, POST" in str(detail)
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert "it takes GET, HEAD, POST" in str(detail)
 
 
 def test_a_body_that_is_no_json_is_a_problem(client: httpx.Client) -> None:

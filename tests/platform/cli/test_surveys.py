@@ -67,7 +67,10 @@ def test_files_that_moved_on_by_a_name_are_all_there_afterwards(
     cli("survey", "upload", survey, folder)
     for name, content in (("1.tif", third), ("2.tif", first), ("3.tif", second)):
         (folder / name).write_bytes(content.read_bytes())
-    cli("survey", "upload", survey, folder, "--parallel", 1)
+    said = cli.fails("survey", "upload", survey, folder, "--parallel", 1, "--json")
+    assert [Path(each["file"]).name for each in said.json["failed"]] == ["1.tif", "2.tif"]
+    assert "add --replace" in said.err
+    cli("survey", "upload", survey, folder, "--parallel", 1, "--replace")
 
     there = cli("survey", "status", survey, "--json").json["orthophotos"]
     assert {each["sha256"] for each in there} == {file_digest(each) for each in tiles.iterdir()}
@@ -77,9 +80,10 @@ def test_files_that_moved_on_by_a_name_are_all_there_afterwards(
     (folder / "2.tif").replace(
         folder / "1.tif"
     )  # content that is there, under a name that is not its
-    assert len(cli("survey", "upload", survey, folder / "1.tif", "--json").json["uploaded"]) == 1
+    replaced = cli("survey", "upload", survey, folder / "1.tif", "--replace", "--json").json
+    assert len(replaced["uploaded"]) == 1
     (folder / "2.tif").write_bytes(third.read_bytes())
-    cli("survey", "upload", survey, folder / "2.tif")
+    cli("survey", "upload", survey, folder / "2.tif", "--replace")
     again = cli("survey", "upload", survey, folder, "--again", "--json").json
     assert (len(again["uploaded"]), again["skipped"]) == (3, [])
 
@@ -144,7 +148,7 @@ def test_exports_hold_what_the_server_says(cli: Cli, surveyed: str, tmp_path: Pa
     assert len(json.loads((tmp_path / "out_cracks.geojson").read_text())["features"]) == len(cracks)
 
     cli("export", surveyed, "-o", tmp_path / "out.csv", "--layer", "segments")
-    with (tmp_path / "out.csv").open(newline="") as file:
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8-sig") as file:
         assert len(list(csv.DictReader(file))) == len(segments)
 
 

@@ -58,6 +58,45 @@ def test_files_that_no_folder_tells_apart_have_names_of_their_own_all_the_same()
     assert labels == [upload.label for upload in labelled(paths)]
 
 
+def test_hidden_files_and_nameless_places_are_no_imagery(tmp_path: Path) -> None:
+    tile, beside = tmp_path / "a.tif", tmp_path / "._a.tif"  # as macOS leaves one
+    for path in (tile, beside):
+        touch(path)
+    (tmp_path / "folder.tif").mkdir()
+    assert find_rasters([str(tmp_path)]) == [tile]
+    with pytest.raises(BadInput, match="is empty; name files"):
+        find_rasters([""])
+    touch(tmp_path / "Stra\udcdfe.tif")  # of another system's ZIP
+    with pytest.raises(BadInput, match="is no UTF-8"):
+        find_rasters([str(tmp_path)])
+
+
+def test_a_file_keeps_the_label_that_an_earlier_command_of_several_folders_gave_it() -> None:
+    path = Path("/media/day1/0001.tif")
+    for held, label in (
+        ((), "0001.tif"),
+        (("day1_0001.tif", "day2_0001.tif"), "day1_0001.tif"),
+        (("media_day1_0001.tif",), "media_day1_0001.tif"),
+        (("0001.tif", "day1_0001.tif"), "0001.tif"),
+        (("day2_0001.tif",), "0001.tif"),
+    ):
+        assert [each.label for each in labelled([path], held=held)] == [label]
+
+
+def test_another_image_of_the_same_name_is_not_replaced_unasked(tmp_path: Path) -> None:
+    touch(tmp_path / "0001.tif")
+    survey = {"id": "spring", "orthophotos": [{"sha256": "0" * 64, "names": ["0001.tif"]}]}
+    client, files = (
+        Mock(upload=Mock(return_value={"name": "0001.tif"})),
+        labelled([tmp_path / "0001.tif"]),
+    )
+    outcome = upload_all(client, survey, files, parallel=1, bars=Mock())
+    assert "add --replace" in outcome.failed[str(tmp_path / "0001.tif")]
+    assert not client.upload.called
+    upload_all(client, survey, files, parallel=1, bars=Mock(), replace=True)
+    assert client.upload.called
+
+
 def test_an_interruption_stops_files_on_their_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

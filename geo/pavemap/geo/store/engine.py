@@ -116,6 +116,30 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
+def beside(url: str, ending: str) -> str:
+    """Return the URL of a database on the same server, whose name has an ending; made when missing.
+
+    Raises BadInput when the role may make none, Unavailable when the server is away.
+    """
+    given = _psycopg_url(url)
+    name = f"{given.database or given.username}{ending}"
+    engine = make_engine(url)
+    try:
+        with reading(engine) as connection:
+            known = text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if connection.scalar(known, {"name": name}) is None:
+                quoted = engine.dialect.identifier_preparer.quote_identifier(name)
+                connection.execute(text(f"CREATE DATABASE {quoted}"))
+    except DBAPIError as exc:
+        raise BadInput(
+            f"no database {name} can be made ({exc.orig}); make it (createdb {name}), or name no "
+            "database, so that a private one is started"
+        ) from exc
+    finally:
+        engine.dispose()
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise a database's errors as what they mean to a user, where they mean anything to one."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from unicodedata import normalize
 
 import geopandas
 import numpy as np
@@ -109,7 +110,9 @@ def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkR
     if key is not None:
         found = connection.execute(query.where(Network.id == key)).one_or_none()
     if found is None:
-        found = connection.execute(query.where(Network.name == str(id_or_name))).one_or_none()
+        found = connection.execute(
+            query.where(Network.name == normalize("NFC", str(id_or_name)))
+        ).one_or_none()
     if found is None:
         raise NotFound(f"there is no network '{id_or_name}'; import it first, or list the networks")
     return _network_row(found)

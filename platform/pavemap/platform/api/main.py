@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 
 from pavemap.geo.logs import configure_logs
 from pavemap.platform.api import (
@@ -25,6 +26,7 @@ from pavemap.platform.api import (
     tiles,
     training_jobs,
 )
+from pavemap.platform.api.heads import Heads
 from pavemap.platform.api.observe import Observed, note_path_ids
 from pavemap.platform.api.schemas.changes import CrackChangePage, SegmentChangePage
 from pavemap.platform.api.schemas.common import Problem
@@ -77,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         services.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs loads nothing from elsewhere
         title="pavemap",
         version=version("pavemap"),
         summary="Orthophoto tiles of roads in, crack density per road segment out.",
@@ -109,8 +111,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics.router)
     below = app.build_middleware_stack
     # Outside of all else, so that a fault's line and answer bear the request's id too.
-    app.build_middleware_stack = lambda: Observed(  # type: ignore[method-assign]
-        below(), metrics=app.state.metrics
+    app.build_middleware_stack = lambda: Heads(  # type: ignore[method-assign]
+        Observed(below(), metrics=app.state.metrics)
     )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

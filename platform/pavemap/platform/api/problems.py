@@ -216,10 +216,9 @@ def install(app: FastAPI) -> None:
 def _methods(request: Request) -> list[str]:
     """Return all methods that the path of a request takes (RFC 9110, section 10.2.1)."""
     routes = request.app.router.routes
-    return [
-        method
-        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
-        )
-    ]
+
+    def taken(method: str) -> bool:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return [each for each in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT") if taken(each)]

@@ -32,15 +32,13 @@ def demo(
 ) -> None:
     """Survey the example street through the production parts: upload, Ray Serve, network, PostGIS.
 
-    Everything is started for it, on free ports and in a home of its own, and ended again.
+    Everything is started for it, on free ports and in a home of its own, and ended again. On a server
+    that PAVEMAP_DATABASE_URL names it makes a database beside that one, its name with _demo behind.
     """
-    from pavemap.platform.demo import run_demo
+    from pavemap.platform.demo import of_its_own, run_demo
     from pavemap.platform.settings import load_settings
 
-    given = load_settings()
-    settings = given.model_copy(
-        update={"home": given.home / "demo", "api_port": 0, "serve_port": 0, "storage_url": None}
-    )
+    settings = of_its_own(load_settings())
     with progress_bars(transfer=False, quiet=as_json) as bars:
         result = run_demo(
             examples=examples, output=output, settings=settings, report=note, bars=bars

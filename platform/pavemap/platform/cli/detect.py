@@ -82,6 +82,8 @@ def detect(
 
     if picture is not None and picture.suffix.lower() != ".png":
         raise BadInput(f"the map '{picture.name}' is a PNG; end its name in .png")
+    if picture is not None and not picture.parent.is_dir():
+        raise BadInput(f"there is no folder {picture.parent} for the map; make it first")
     options = DetectOptions(
         gsd_m=gsd, threshold=threshold, crs=parse_metric_crs(crs) if crs else None
     )

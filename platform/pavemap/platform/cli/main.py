@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -36,22 +38,30 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take `--debug` out of the arguments wherever it stands."""
-        read_env_file()
         if "--debug" in args:
             os.environ[DEBUG_VARIABLE] = "1"
+        with _in_one_sentence():
+            read_env_file()
         return super().parse_args(ctx, [arg for arg in args if arg != "--debug"])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a pavemap error is one sentence on stderr and exit code 1."""
-        try:
+        with _in_one_sentence():
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.TyperException):
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """End an error of the block as one sentence and exit code 1, but under `--debug`."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.TyperException):
+        raise
+    except Exception as exc:
+        if os.environ.get(DEBUG_VARIABLE):
             raise
-        except Exception as exc:
-            if os.environ.get(DEBUG_VARIABLE):
-                raise
-            console.fail(_sentence(exc))
-            raise typer.Exit(1) from exc
+        console.fail(_sentence(exc))
+        raise typer.Exit(1) from exc
 
 
 def _print_version(wanted: bool) -> None:

@@ -109,16 +109,23 @@ def upload(
         bool,
         typer.Option("--again", help="Send also what the server has, as when it lost the file."),
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Put files in the place of other images of their names."),
+    ] = False,
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
     """Send imagery to a survey; run again after an interruption it sends only what is missing."""
-    from pavemap.platform.transfer import find_rasters, labelled, upload_all
+    from pavemap.platform.transfer import find_rasters, held_labels, labelled, upload_all
 
-    uploads = labelled(find_rasters(files))
+    paths = find_rasters(files)
     with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:
         target = client.find_survey(survey)
-        outcome = upload_all(client, target, uploads, parallel=parallel, bars=bars, again=again)
+        uploads = labelled(paths, held=held_labels(target))
+        outcome = upload_all(
+            client, target, uploads, parallel=parallel, bars=bars, again=again, replace=replace
+        )
     if as_json:
         print_json(
             {

@@ -80,9 +80,9 @@ class RayJobs:
                 known = self._find(client, name)
                 if known is not None and known.state not in TO_BE_STARTED_AGAIN:
                     return known, False
-                if known is not None:
-                    client.delete_job(name)
                 try:
+                    if known is not None:
+                        client.delete_job(name)
                     client.submit_job(
                         entrypoint=self._entrypoint(config),
                         submission_id=name,
@@ -141,7 +141,12 @@ class RayJobs:
     def _client(self) -> JobSubmissionClient:
         headers = self._headers()
         try:
-            answer = httpx.get(f"{self.url}/api/version", headers=headers, timeout=ANSWER_S)
+            answer = httpx.get(
+                f"{self.url}/api/version",
+                headers=headers,
+                timeout=ANSWER_S,
+                trust_env=not _is_loopback(self.url),  # no proxy's own machine is meant
+            )
             if answer.status_code in {401, 403}:
                 raise ClusterAway(
                     f"Ray at {self.url} wants another token; name the file that holds its token in "
@@ -175,6 +180,10 @@ class RayJobs:
             yield
         except OSError as exc:  # requests' and urllib3's errors derive from it
             raise ClusterAway(_away(self.url)) from exc
+        except (
+            RuntimeError
+        ) as exc:  # whatever status Ray answers with, as where an agent of it is away
+            raise ClusterAway(f"Ray at {self.url} can't do that now: {first_line(exc)}") from exc
 
     def _find(self, client: JobSubmissionClient, name: str) -> JobReport | None:
         try:

@@ -14,10 +14,13 @@ UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def printable(text: str) -> str:
-    """Return a text that can be stored and shown on one line. Raises ValueError."""
+    """Return a text that can be stored and shown on one line, in Unicode's form C. Raises ValueError.
+
+    macOS writes umlauts as two characters in names of files: the same name is to be one wherever typed.
+    """
     if any(unicodedata.category(character) in UNPRINTABLE for character in text):
         raise ValueError("control characters are not taken; use letters, digits and spaces")
-    return text
+    return unicodedata.normalize("NFC", text)
 
 
 Printable = Annotated[str, AfterValidator(printable)]
