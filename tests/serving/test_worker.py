@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
 from drawn_surveys import Figures, figures, lay_survey, progress, state
-from pavemap.geo.errors import Unavailable
+from pavemap.geo.errors import StorageFull, Unavailable
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import cells
+from pavemap.geo.store import cells, measuring
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.surveys import SurveyRow
+from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.serving.worker import CellWorker, WorkRules
 from scenes import Scene
 
@@ -43,8 +43,11 @@ def make_worker(engine: Engine, storage: Storage) -> Callable[..., CellWorker]:
         name: str = "one",
         lease_s: float = 60.0,
         model_id: str | None = None,
+        retry_after_s: float = 0.0,
     ) -> CellWorker:
-        rules = WorkRules(model_id=model_id, lease_s=lease_s, max_attempts=3, retry_after_s=0.0)
+        rules = WorkRules(
+            model_id=model_id, lease_s=lease_s, max_attempts=3, retry_after_s=retry_after_s
+        )
         return CellWorker(
             engine, storage=storage, detect_with=lambda _: detect, name=name, rules=rules
         )
@@ -144,6 +147,70 @@ def test_a_detector_that_is_away_costs_no_attempt(
     assert (after.waiting, after.retries) == (after.cells_total, 0)
     work_off(make_worker())
     assert progress(engine, survey).done == after.cells_total
+
+
+def test_one_thing_that_is_away_holds_up_no_other_cell(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    poisoned: list[Array] = []
+
+    def partly(chip: Array) -> Array:
+        if not poisoned:
+            poisoned.append(chip.copy())
+        if np.array_equal(chip, poisoned[0]):
+            raise Unavailable("tile 7 is in an archive")
+        return dark(chip)
+
+    worker = make_worker(partly, retry_after_s=600.0)
+    with pytest.raises(Unavailable):
+        worker.run_once()
+    work_off(worker)
+    after = progress(engine, survey)
+    assert (after.waiting, after.done) == (1, after.cells_total - 1)
+    assert after.held_up == {"Unavailable: tile 7 is in an archive": 1}
+
+
+def test_a_survey_is_measured_before_others_have_their_cells_done(
+    engine: Engine,
+    storage: Storage,
+    survey: SurveyRow,
+    small_scene: Scene,
+    make_worker: Callable[..., CellWorker],
+    tmp_path: Path,
+) -> None:
+    worker = make_worker()
+    for _ in range(progress(engine, survey).cells_total):
+        assert worker.run_once()
+    later = lay_survey(engine, storage=storage, scene=small_scene, folder=tmp_path / "later")
+    assert worker.run_once()
+    assert state(engine, survey) == "done"
+    assert progress(engine, later).done == 0
+
+
+def test_a_measuring_that_the_full_disk_ends_rests_and_says_why(
+    engine: Engine,
+    survey: SurveyRow,
+    make_worker: Callable[..., CellWorker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = make_worker(retry_after_s=600.0)
+    for _ in range(progress(engine, survey).cells_total):
+        assert worker.run_once()
+    full = Mock(side_effect=StorageFull("the database has no room left on its disk"))
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "measure_survey", full)
+        with pytest.raises(StorageFull):
+            worker.run_once()
+    assert not worker.run_once(), "it rests"
+    with database(engine) as conn:
+        row = get_survey(conn, survey.id)
+        assert (row.state, row.measuring_attempts) == ("running", 0)
+        assert row.error.endswith("no room left on its disk")
+        conn.execute(text("UPDATE survey SET lease_until = now() - interval '1 s'"))
+    assert worker.run_once()
+    with database(engine) as conn:
+        row = get_survey(conn, survey.id)
+    assert (row.state, row.error) == ("done", "")
 
 
 def test_a_cell_that_could_not_be_given_back_is_before_another_is_claimed(

@@ -133,6 +133,11 @@ def translated(
             raise Unavailable(
                 f"{label} can't be reached ({reason}); check the object storage"
             ) from exc
+        if remote and broken is DamagedRaster:  # read whole when it was uploaded
+            raise Unavailable(
+                f"{label} can't be read from the object storage ({reason}); check that, and if the file is "
+                "damaged there send it again"
+            ) from exc
         if broken is NotAGeoTiff:
             raise NotAGeoTiff(f"{label} can't be read as a GeoTIFF ({reason}); {_ADVICE}") from exc
         raise broken(f"{label} is damaged ({reason}); send it again, or export it anew") from exc

@@ -167,6 +167,11 @@ class _OpenFiles(threading.local):
         self._open.move_to_end(key)
         return self._open[key]
 
+    def close(self) -> None:
+        """Close them all."""
+        while self._open:
+            self._open.popitem()[1].close()
+
 
 def _version(photo: Orthophoto) -> tuple[int, int]:
     """Return what changes when a local file is replaced; a key in a bucket names its content."""
@@ -182,3 +187,8 @@ def _version(photo: Orthophoto) -> tuple[int, int]:
 
 
 _files = _OpenFiles()
+
+
+def close_files() -> None:
+    """Close what the calling thread has open: a deleted file keeps its room on the disk until then."""
+    _files.close()

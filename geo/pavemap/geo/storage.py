@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 """No user text is ever a key, so this may be narrow: no leading dot, no empty part, no '..'."""
 
+ORTHOPHOTOS = "orthophotos"
+"""Below it lies all imagery."""
+
 _BUCKET_FULL = re.compile(r"No space left|StorageFull|QuotaExceeded|status: 507")
 """What folders and S3 look-alikes answer when they are full; obstore has no error of its own for it."""
 
@@ -32,7 +35,7 @@ OUT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def orthophoto_key(survey_id: uuid.UUID, sha256: str) -> str:
     """Return the key of an orthophoto, made of ids alone: no name that a user chose is in it."""
-    return f"orthophotos/{survey_id}/{sha256}.tif"
+    return f"{ORTHOPHOTOS}/{survey_id}/{sha256}.tif"
 
 
 class Storage:

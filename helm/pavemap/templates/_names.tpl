@@ -20,10 +20,19 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* What stays the same from release to release, and so may stand in selectors and in pods of Ray. */}}
+{{/* What stays the same from release to release, and so may stand in selectors. */}}
 {{- define "pavemap.selector" -}}
 app.kubernetes.io/name: pavemap
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+The same for pods of Ray. Their app.kubernetes.io/name is left to KubeRay: it selects by its own value where it
+makes the head Service of a RayService.
+*/}}
+{{- define "pavemap.raySelector" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: ray
 {{- end }}
 
 {{/* An image by digest, or by tag, or by the version of the program. Takes root and image. */}}

@@ -20,8 +20,7 @@ and gpus with resourceName.
 {{- end -}}
 metadata:
   labels:
-    {{- include "pavemap.selector" $root | nindent 4 }}
-    app.kubernetes.io/component: ray
+    {{- include "pavemap.raySelector" $root | nindent 4 }}
     pavemap.io/cluster: {{ .cluster }}
   annotations:
     pavemap.io/generation: {{ $root.Values.serving.generation | quote }}

@@ -99,7 +99,7 @@ class Export(AbstractContextManager["Export"]):
             )
 
     def _refuse_loss(self) -> None:
-        known = {layer.name: layer.columns for layer in LAYERS.values()}
+        known = {str(layer.name): layer.columns for layer in LAYERS.values()}
         if self._format == "gpkg" and (added := added_by_others(self.path, known)):
             raise BadInput(
                 f"{self.path} holds what someone added ({', '.join(added[:5])}), which would be lost; name "

@@ -16,6 +16,7 @@ from ray import serve
 from pavemap.geo.logs import about, configure_logs
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.batches import Chips, check_chip, predict_batch
+from pavemap.serving.device_health import DeviceHealth
 from pavemap.serving.metrics import DetectorMetrics
 from pavemap.serving.model_in_use import ModelInUse
 from pavemap.serving.shelf import ModelShelf
@@ -48,6 +49,7 @@ class Detector:
             find=in_use.folder if in_use else find_model,
         )
         self._metrics = DetectorMetrics()
+        self._health = DeviceHealth()
         batching: Any = self._batch
         batching.set_max_batch_size(args.chips_per_detector(on_gpu=on_gpu)[0])
         batching.set_batch_wait_timeout_s(args.batch_wait_s)
@@ -85,6 +87,10 @@ class Detector:
             log.debug("detected a chip of %s", chip.shape)
         return result
 
+    async def check_health(self) -> None:
+        """Asked by Serve every few seconds. Raises RuntimeError when this replica is of no use any more."""
+        self._health.check()
+
     async def model_id(self) -> str:
         """Return the id of the model version that chips which name none are detected by."""
         return self._shelf.default_id
@@ -106,5 +112,8 @@ class Detector:
                 results.update(dict.fromkeys(members, exc))
             else:
                 found = predict_batch(predict, [asked[index][0] for index in members])
-                results.update(zip(members, found, strict=True))
+                blamed = [
+                    self._health.blamed(one) if isinstance(one, Exception) else one for one in found
+                ]
+                results.update(zip(members, blamed, strict=True))
         return [results[index] for index in range(len(asked))]

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine
 
 from pavemap.geo.errors import NotFound, StorageFull, Unavailable
 from pavemap.geo.logs import about, note_ids
-from pavemap.geo.storage import Storage
+from pavemap.geo.mosaic import close_files
+from pavemap.geo.storage import ORTHOPHOTOS, Storage
 from pavemap.geo.store import cells, measuring, surveys
 from pavemap.geo.store.cells import ClaimedCell
 from pavemap.geo.store.engine import database
@@ -48,7 +49,10 @@ class WorkRules:
     max_attempts: int = 3
     """Errors after which a cell is failed."""
     retry_after_s: float = 10.0
-    """How long a cell rests after its first error, before another worker tries; doubled after each."""
+    """How long a cell rests after its first error, before another worker tries; doubled after each.
+
+    So long rests as well what could not be done because something was away.
+    """
 
 
 class CellWorker:
@@ -94,6 +98,15 @@ class CellWorker:
         try:
             if self._owes:
                 self.give_back()
+            # First, or a survey would wait for its figures until all others are surveyed.
+            with database(self._engine) as conn:
+                survey = surveys.claim_measuring(
+                    conn, worker=self.name, lease_s=self._rules.lease_s
+                )
+            if survey is not None:
+                with about(survey_id=str(survey.id)):
+                    self._measure(survey)
+                return True
             with database(self._engine) as conn:
                 claimed = cells.claim(
                     conn,
@@ -107,14 +120,7 @@ class CellWorker:
                 with about(survey_id=str(claimed[0].survey_id), cell=cell):
                     self._survey(claimed[0])
                 return True
-            with database(self._engine) as conn:
-                survey = surveys.claim_measuring(
-                    conn, worker=self.name, lease_s=self._rules.lease_s
-                )
-            if survey is not None:
-                with about(survey_id=str(survey.id)):
-                    self._measure(survey)
-                return True
+            close_files()
             return False
         except AWAY:
             self._owes = True  # as when a claim was stored, but its acknowledgement never came
@@ -171,8 +177,8 @@ class CellWorker:
         try:
             with database(self._engine) as conn:
                 measuring.measure_survey(conn, survey, on_progress=self._note_progress)
-        except AWAY:
-            self._give_back_if_possible()
+        except AWAY as exc:
+            self._give_back_if_possible(exc)
             raise
         except Exception as exc:
             log.exception("the survey can't be measured")
@@ -219,9 +225,14 @@ class CellWorker:
                 if self._stop.wait(pause_s):
                     raise
 
-    def _give_back_if_possible(self) -> None:
+    def _give_back_if_possible(self, because: Exception) -> None:
+        """Free what this worker holds, at no charge; it rests, so that one thing away holds up no other."""
+        rest_s = 0.0 if self._stop.is_set() else self._rules.retry_after_s
+        error = "" if self._stop.is_set() else _sentence(because)
         try:
-            self.give_back()
+            with database(self._engine) as conn:
+                cells.release(conn, self.name, rest_s=rest_s, error=error)
+            self._owes = False
         except AWAY:
             log.info("%s could not give its lease back; it does before it claims again", self.name)
 
@@ -233,11 +244,11 @@ class CellWorker:
         """
         try:
             folder = self._storage.folder
-            if folder is not None and not folder.is_dir():
+            if folder is not None and names and not (folder / ORTHOPHOTOS).is_dir():
                 raise Unavailable(f"the storage folder {folder} is gone; is its disk mounted?")
             lost = [name for key, name in names.items() if not self._storage.exists(key)]
         except Unavailable as exc:
-            self._give_back_if_possible()
+            self._give_back_if_possible(exc)
             raise exc from error
         if lost:
             return NotFound(
@@ -245,7 +256,7 @@ class CellWorker:
                 "(pavemap survey upload --again)"
             )
         if isinstance(error, AWAY):
-            self._give_back_if_possible()
+            self._give_back_if_possible(error)
             raise error
         return error
 

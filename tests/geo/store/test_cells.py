@@ -344,6 +344,32 @@ def test_a_cell_that_kills_its_workers_is_given_up(engine: Engine, survey: Surve
     assert failed.error.endswith("victim")
 
 
+def test_workers_that_died_at_a_cell_are_no_errors_of_it(engine: Engine, survey: SurveyRow) -> None:
+    for _ in range(3):
+        claim_one(engine, "victim")
+        expire(engine)
+    claimed = claim_one(engine)
+    with database(engine) as connection:
+        assert cells.fail(connection, claimed=claimed, worker="w", error="once", max_attempts=2)
+        assert surveys.progress(connection, survey.id).failed == 0
+    claimed = claim_one(engine)
+    with database(engine) as connection:
+        assert cells.fail(connection, claimed=claimed, worker="w", error="twice", max_attempts=2)
+        assert surveys.progress(connection, survey.id).errors == {"twice": 1}
+
+
+def test_what_could_not_be_done_rests_and_says_why(engine: Engine, survey: SurveyRow) -> None:
+    first = claim_one(engine)
+    with database(engine) as connection:
+        assert cells.release(connection, "w", rest_s=60.0, error="tile 7 is away") == 1
+        assert surveys.progress(connection, survey.id).held_up == {"tile 7 is away": 1}
+    assert claim_one(engine).cell.col == scene.COL + 1, "other work goes first"
+    with database(engine) as connection:
+        connection.execute(text("UPDATE cell SET lease_until = now() WHERE state = 'waiting'"))
+    again = claim_one(engine)
+    assert (again.cell, again.attempt) == (first.cell, 1)
+
+
 def test_a_worker_that_stops_gives_back_what_it_holds(engine: Engine, survey: SurveyRow) -> None:
     first = claim_one(engine)
     with database(engine) as connection:

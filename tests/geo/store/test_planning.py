@@ -141,6 +141,27 @@ def test_imagery_that_only_reaches_the_halo_counts(
         assert cells.plan_cells(connection, survey).redone == 12
 
 
+def test_imagery_that_was_another_while_cells_were_done_sends_them_back(
+    engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
+) -> None:
+    """Its digest is that of the plan again; what was found meanwhile is not of it."""
+    with database(engine) as connection:
+        (under_way,) = cells.claim(connection, worker="early", limit=1)
+        scene.add_imagery(connection, survey.id, to_m=200.0, content="a mistake")
+    with database(engine) as connection:
+        result = scene.found_in(under_way.cell, segments)
+        assert not cells.complete(connection, claimed=under_way, result=result, worker="early")
+    finish(engine, survey, segments)
+    with database(engine) as connection:
+        scene.add_imagery(connection, survey.id)
+        report = cells.plan_cells(connection, survey)
+    assert report == PlanReport(total=50, added=0, redone=50, dropped=0)
+    finish(engine, survey, segments)
+    with database(engine) as connection:
+        scene.add_imagery(connection, survey.id, name="a second name", content="all.tif")
+        assert not cells.plan_cells(connection, survey).changed
+
+
 def test_imagery_taken_away_drops_its_cells_with_what_they_found(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:

@@ -127,7 +127,7 @@ def fail(
     max_attempts: int = MAX_ATTEMPTS,
     retry_after_s: float = 0.0,
 ) -> bool:
-    """Note an error at a cell: it waits for another attempt, or is failed after `max_attempts`.
+    """Note an error at a cell: it waits for another attempt, or is failed after `max_attempts` errors.
 
     `retry_after_s` keeps it from being claimed again at once. False when the claim no longer holds.
     """
@@ -225,10 +225,10 @@ _DONE = text(f"""
 """)
 
 _FAIL = text(f"""
-    UPDATE cell SET error = :error, lease_owner = NULL,
-        state = CASE WHEN attempts >= :max_attempts THEN 'failed' ELSE 'waiting' END,
-        finished_at = CASE WHEN attempts >= :max_attempts THEN clock_timestamp() END,
-        lease_until = CASE WHEN attempts < :max_attempts AND :pause_s > 0
+    UPDATE cell SET error = :error, lease_owner = NULL, errors = errors + 1,
+        state = CASE WHEN errors + 1 >= :max_attempts THEN 'failed' ELSE 'waiting' END,
+        finished_at = CASE WHEN errors + 1 >= :max_attempts THEN clock_timestamp() END,
+        lease_until = CASE WHEN errors + 1 < :max_attempts AND :pause_s > 0
                       THEN clock_timestamp() + make_interval(secs => :pause_s) END
     WHERE {_HELD}
 """)
@@ -248,6 +248,6 @@ _PAGE = text(f'{_CELLS_FROM} ORDER BY col, "row" LIMIT :limit')
 _PAGE_OF_STATE = text(f'{_CELLS_FROM} AND state = :state ORDER BY col, "row" LIMIT :limit')
 
 _RETRY = text("""
-    UPDATE cell SET state = 'waiting', attempts = 0, error = '', finished_at = NULL
+    UPDATE cell SET state = 'waiting', attempts = 0, errors = 0, error = '', finished_at = NULL
     WHERE survey_id = :survey_id AND state = 'failed'
 """)

@@ -15,6 +15,7 @@ from pavemap.geo.grid import Cell
 from pavemap.geo.store.bulk import driver
 from pavemap.geo.store.engine import translated
 from pavemap.geo.store.planning import WORK_CHANNEL, wake_workers
+from pavemap.geo.store.surveys import clean
 from pavemap.geo.store.workers import note_alive, note_seen, strike_off
 
 MAX_DEATHS = 5
@@ -71,11 +72,16 @@ def heartbeat(connection: Connection, *, worker: str, lease_s: float = 60.0) -> 
     return cells + connection.execute(_PROLONG_MEASURING, parameters).rowcount
 
 
-def release(connection: Connection, worker: str) -> int:
-    """Give back all that a worker holds, as a worker that stops in good order does; not an attempt."""
+def release(connection: Connection, worker: str, *, rest_s: float = 0.0, error: str = "") -> int:
+    """Give back all that a worker holds, as a worker that stops in good order does; not an attempt.
+
+    What it could not do because something is away rests for `rest_s` seconds, so that other work goes
+    first, and bears the `error` meanwhile.
+    """
     strike_off(connection, worker)
-    cells = connection.execute(_RELEASE_CELLS, {"worker": worker}).rowcount
-    surveys = connection.execute(_RELEASE_MEASURING, {"worker": worker}).rowcount
+    parameters = {"worker": worker, "rest_s": rest_s, "error": clean(error)}
+    cells = connection.execute(_RELEASE_CELLS, parameters).rowcount
+    surveys = connection.execute(_RELEASE_MEASURING, parameters).rowcount
     if cells or surveys:
         wake_workers(connection)
     return cells + surveys
@@ -149,14 +155,16 @@ _PROLONG_MEASURING = text("""
 """)
 
 _RELEASE_CELLS = text("""
-    UPDATE cell SET state = 'waiting', lease_owner = NULL, lease_until = NULL,
-        attempts = greatest(attempts - 1, 0)
+    UPDATE cell SET state = 'waiting', lease_owner = NULL, attempts = greatest(attempts - 1, 0),
+        error = CASE WHEN :error = '' THEN error ELSE :error END,
+        lease_until = CASE WHEN :rest_s > 0 THEN clock_timestamp() + make_interval(secs => :rest_s) END
     WHERE state = 'leased' AND lease_owner = :worker
 """)
 
 _RELEASE_MEASURING = text("""
-    UPDATE survey SET state = 'running', lease_owner = NULL, lease_until = NULL, epoch = epoch + 1,
-        measuring_attempts = greatest(measuring_attempts - 1, 0)
+    UPDATE survey SET state = 'running', lease_owner = NULL, epoch = epoch + 1, error = :error,
+        measuring_attempts = greatest(measuring_attempts - 1, 0),
+        lease_until = CASE WHEN :rest_s > 0 THEN clock_timestamp() + make_interval(secs => :rest_s) END
     WHERE state = 'measuring' AND lease_owner = :worker
 """)
 

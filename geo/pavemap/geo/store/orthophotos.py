@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import (
     ARRAY,
@@ -26,15 +27,31 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    text,
 )
 
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.grid import Cell
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.places import search_area
-from pavemap.geo.store.surveys import lock_survey
+from pavemap.geo.store.surveys import SurveyRow, lock_survey
 
 _TABLE = tables.Orthophoto
+
+_CELLS_NEAR = text("""
+    SELECT col, "row" FROM cell
+    WHERE survey_id = :survey_id AND ST_Intersects(geom, CAST(:area AS geometry))
+""")
+_UNSETTLE = text("""
+    UPDATE cell AS target SET inputs_digest = '',
+        lease_owner = CASE WHEN state = 'leased' THEN NULL ELSE lease_owner END,
+        lease_until = CASE WHEN state = 'leased' THEN NULL ELSE lease_until END,
+        state = CASE WHEN state = 'leased' THEN 'waiting' ELSE state END
+    FROM unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[])) AS these(col, "row")
+    WHERE survey_id = :survey_id AND target.col = these.col AND target."row" = these."row"
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +92,13 @@ def add_orthophoto(
 
     Raises NotFound for an unknown survey.
     """
-    lock_survey(connection, survey_id)
+    survey = lock_survey(connection, survey_id)
     known = find_orthophoto(connection, survey_id, sha256=sha256)
     if known is not None and name in known.names:
         return known, False
+    former = _with_name(connection, survey_id, name)
+    leaving = [file.info.footprint for file in former if file.names == (name,)]
+    unsettle(connection, survey, leaving if known is not None else [*leaving, info.footprint])
     connection.execute(delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name))
     connection.execute(
         insert(_TABLE).values(
@@ -95,6 +115,27 @@ def add_orthophoto(
     )
     (file,) = _with_content(connection, survey_id, sha256)
     return file, known is None
+
+
+def unsettle(connection: Connection, survey: SurveyRow, footprints: Sequence[BaseGeometry]) -> None:
+    """Void what cells that see these places (in degrees) were, or are being, computed from.
+
+    A worker reads what is stored when it begins: else a cell planned with one image could be done with
+    another, and be taken for done when the first one comes back.
+    """
+    grid = survey.grid()
+    for footprint in footprints:
+        seen = reproject(footprint, WGS84, grid.crs)
+        near = reproject(seen.buffer(2.0 * grid.halo_m), grid.crs, WGS84)
+        area = geometry_value(search_area(near))
+        cells = connection.execute(_CELLS_NEAR, {"survey_id": survey.id, "area": area}).all()
+        windows = [grid.window(Cell(cell.col, cell.row)).box() for cell in cells]
+        shapely.prepare(seen)
+        seeing = [
+            cell for cell, window in zip(cells, windows, strict=True) if seen.intersects(window)
+        ]
+        places = {"col": [cell.col for cell in seeing], "row": [cell.row for cell in seeing]}
+        connection.execute(_UNSETTLE, {"survey_id": survey.id, **places})
 
 
 def find_orthophoto(
@@ -137,6 +178,13 @@ def orthophotos_meeting(
 def _with_content(connection: Connection, survey_id: uuid.UUID, sha256: str) -> list[OrthophotoRow]:
     """The one file of this content, or none."""
     return _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
+
+
+def _with_name(connection: Connection, survey_id: uuid.UUID, name: str) -> list[OrthophotoRow]:
+    """The one file that a name stands for, or none."""
+    named = select(_TABLE.sha256).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
+    query = _select(survey_id).where(_TABLE.sha256 == named.scalar_subquery())
+    return _files(connection.execute(query))
 
 
 def _select(survey_id: uuid.UUID) -> Select[Any]:

@@ -263,7 +263,8 @@ _FORGET_SEGMENTS = text(f"DELETE FROM cell_segment AS target USING {_THESE} WHER
 _REDO = text(f"""
     UPDATE cell AS target
     SET inputs_digest = these.digest, state = 'waiting', lease_owner = NULL, lease_until = NULL,
-        attempts = 0, error = '', imaged_m2 = 0, imaged_part = NULL, seconds = '{{}}', finished_at = NULL
+        attempts = 0, errors = 0, error = '', imaged_m2 = 0, imaged_part = NULL, seconds = '{{}}',
+        finished_at = NULL
     FROM unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[]), CAST(:digest AS text[]))
          AS these(col, "row", digest)
     WHERE {_AMONG_THESE}

@@ -47,7 +47,7 @@ class NewSurvey:
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyRow:
-    """A survey as it is stored; `error` says why it is failed.
+    """A survey as it is stored; `error` says why it is failed, or why its measuring rests.
 
     `epoch` is raised whenever cells change or a measuring begins, so that what an older measuring
     writes late is refused.
@@ -102,6 +102,8 @@ class Progress:
     seconds: Mapping[str, float]
     errors: Mapping[str, int]
     """Messages of failed cells with their number, the most frequent five."""
+    held_up: Mapping[str, int]
+    """The same of cells that wait for what was away, or for another attempt."""
 
 
 def create_survey(connection: Connection, survey: NewSurvey) -> SurveyRow:
@@ -278,7 +280,11 @@ _PROGRESS = text("""
            (SELECT coalesce(jsonb_object_agg(error, times), '{}') FROM (
                SELECT error, count(*) AS times FROM cell
                WHERE survey_id = :survey_id AND state = 'failed'
-               GROUP BY error ORDER BY count(*) DESC, error LIMIT 5) AS reasons) AS errors
+               GROUP BY error ORDER BY count(*) DESC, error LIMIT 5) AS reasons) AS errors,
+           (SELECT coalesce(jsonb_object_agg(error, times), '{}') FROM (
+               SELECT error, count(*) AS times FROM cell
+               WHERE survey_id = :survey_id AND state = 'waiting' AND error <> ''
+               GROUP BY error ORDER BY count(*) DESC, error LIMIT 5) AS reasons) AS held_up
     FROM survey s LEFT JOIN cell c ON c.survey_id = s.id
     WHERE s.id = :survey_id GROUP BY s.id
 """)
@@ -290,7 +296,7 @@ _NOTHING_OPEN = """NOT EXISTS (
 _MEASURABLE = text(f"""
     SELECT id FROM survey
     WHERE state IN ('running', 'measuring')
-      AND (state = 'running' OR lease_until IS NULL OR lease_until < clock_timestamp())
+      AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (state = 'measuring' OR {_NOTHING_OPEN})
     ORDER BY started_at, id LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
@@ -300,7 +306,7 @@ _MEASURABLE = text(f"""
 _TAKE_MEASURING = text(f"""
     UPDATE survey SET state = 'measuring', epoch = epoch + 1, lease_owner = :worker,
         lease_until = clock_timestamp() + make_interval(secs => :lease_s),
-        measuring_attempts = measuring_attempts + 1
+        error = '', measuring_attempts = measuring_attempts + 1
     WHERE id = :id AND {_NOTHING_OPEN}
     RETURNING {", ".join(column.name for column in Survey.__table__.columns)}
 """)

@@ -180,11 +180,15 @@ def _described(connection: Connection, row: store.SurveyRow, network: NetworkRow
 
 def _attention(connection: Connection, row: store.SurveyRow, progress: store.Progress) -> str:
     """Say what keeps a survey from going on; '' where nothing does."""
-    if row.state != "running" or not progress.waiting:
+    if row.state != "running":
         return ""
+    if not progress.waiting:
+        return f"its figures wait: {row.error}" if row.error else ""
     present = workers.present_workers(connection)
     if present.serves(row.model_id):
-        return ""
+        held_up = max(progress.held_up, key=lambda said: progress.held_up[said], default="")
+        count = progress.held_up.get(held_up, 0)
+        return f"{count:,} cells are tried again after: {held_up}" if held_up else ""
     if not present.by_model:
         return (
             f"no Surveyor is at work, so {progress.waiting:,} cells wait; start one (`pavemap up`), or "

@@ -46,6 +46,9 @@ class Cell(Base):
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
+    """Claims, those whose worker died included."""
+    errors: Mapped[int] = mapped_column(server_default="0")
+    """Attempts that ended in an error of the cell."""
     error: Mapped[str] = mapped_column(server_default="")
     imaged_m2: Mapped[float] = mapped_column(server_default="0")
     imaged_part: Mapped[WKBElement | None] = mapped_column(geometry("MULTIPOLYGON"))
