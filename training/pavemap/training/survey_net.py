@@ -15,7 +15,7 @@ class SurveyNet(nn.Module):
     Nothing in it looks at the whole chip (no global pooling, no squeeze-excite, batch statistics
     are frozen at inference), so a chip's phase matters only modulo `alignment_px` pixels and a
     pixel's probability depends on nothing farther than `reach_px` pixels away: tiling can't change
-    a crack. `context` adds a level below the bottleneck, which sees twice as far for a twentieth
+    a crack. `context` adds a level below the bottleneck, which sees twice as far for 6 %
     more arithmetic; at its start it adds nothing, so that a network without it can learn on with it.
     """
 
