@@ -32,7 +32,6 @@ makes the head Service of a RayService.
 */}}
 {{- define "pavemap.raySelector" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: ray
 {{- end }}
 
 {{/* An image by digest, or by tag, or by the version of the program. Takes root and image. */}}

@@ -21,6 +21,7 @@ and gpus with resourceName.
 metadata:
   labels:
     {{- include "pavemap.raySelector" $root | nindent 4 }}
+    app.kubernetes.io/component: ray
     pavemap.io/cluster: {{ .cluster }}
   annotations:
     pavemap.io/generation: {{ $root.Values.serving.generation | quote }}
