@@ -499,6 +499,24 @@ def test_where_tiles_overlap_the_finer_then_the_first_by_name_is_shown(tmp_path:
     assert set(seen[0][201:299]) == {130}
 
 
+@pytest.mark.parametrize("finer", [(4.001, 3.998), (5.0, 1.0)])
+def test_blocks_of_other_sizes_leave_what_lies_above_them_as_it_is(
+    tmp_path: Path, finer: tuple[float, float]
+) -> None:
+    """Tiles nearly alike may be read in blocks of 512 and of 256 pixels, the finest laid first."""
+    gsd = 0.005
+    left, top = 512 * 195313 * gsd, 512 * 2_000_000 * gsd
+    tiles = []
+    for number, (times, across_m) in enumerate(zip(finer, (1.6, 4.0), strict=True)):
+        size = round(across_m * times / gsd)
+        placed = Affine(gsd / times, 0, left - 0.05, 0, -gsd / times, top + 0.05)
+        image = np.full((size, size, 3), 150, np.uint8)
+        tiles.append(inspect(write(tmp_path / f"{number}.tif", image, transform=placed)))
+    chip = Mosaic(tiles, UTM).read(Window(UTM, left, top, gsd, 512, 512))
+    assert chip.valid.all()
+    assert chip.pixels.min() == 150
+
+
 def test_a_hole_is_filled_from_the_tile_below(tmp_path: Path) -> None:
     image = GROUND.copy()
     image[200:400, 200:400] = 0

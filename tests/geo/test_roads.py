@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from pyproj import CRS, Geod
@@ -14,6 +15,7 @@ from pyproj import CRS, Geod
 from drawn_roads import feature, line, write_geojson
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.road_fields import LengthUnit, read_measures
 from pavemap.geo.road_files import read_raw_lines
 from pavemap.geo.roads import FieldMap, ImportNote, Network, read_network
 from pavemap.geo.segments import segment_network
@@ -479,6 +481,35 @@ def test_measures_that_say_nothing_are_ignored(tmp_path: Path) -> None:
         ("#1 (flat)", "measures that don't change along the line", "ignored"),
         ("#2 (open)", "a measure that is no number", "ignored"),
     }
+
+
+@pytest.mark.parametrize(
+    ("cells", "unit", "expected"),
+    [
+        (["950", "1,200"], "m", [950.0, np.nan]),
+        (["950,5", "1,200"], "m", [950.5, 1.2]),
+        (["0,350", "1,200"], "m", [0.35, 1.2]),
+        (["0", "1,200"], "km", [0.0, 1200.0]),
+        (["7 ft", "12,400 ft"], "ft", [2.1336, np.nan]),
+        (["1,234,567"], "m", [np.nan]),
+    ],
+)
+def test_a_comma_in_a_measure_may_part_thousands(
+    cells: list[str], unit: LengthUnit, expected: list[float]
+) -> None:
+    read = read_measures(pd.Series(cells), unit=unit)
+    assert read.values == pytest.approx(expected, nan_ok=True)
+    assert read.unreadable.tolist() == np.isnan(expected).tolist()
+
+
+def test_a_stray_vertex_at_the_end_adds_no_pavement(tmp_path: Path) -> None:
+    x, y = 500_000.0, 5_500_000.0
+    named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    areas = []
+    for end in ([], [(x + 20.001, y)], [(x + 20.0, y + 0.001)]):
+        path = geojson(tmp_path, feature(line([(x, y), *end, (x + 20.0, y)])), crs=named)
+        areas.append(float(segment_network(read_network(path))["pavement_m2"].sum()))
+    assert areas == pytest.approx([areas[0]] * 3, rel=1e-3)
 
 
 def test_geojson_is_in_degrees_unless_it_names_another_crs(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -164,17 +166,30 @@ def test_a_redirect_or_a_page_is_no_answer() -> None:
         Client("http://host:80x")
 
 
+class NoNetworks(BaseHTTPRequestHandler):
+    """A proxy that answers whatever it is asked for itself."""
+
+    def do_GET(self) -> None:
+        """Answer with an empty list."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
-    port = free_port()
-    for server in (f"http://127.0.0.1:{port}", f"http://localhost:{port}"):
-        with Client(server) as client, pytest.raises(Unavailable, match="no pavemap answers at"):
-            client.networks()
-    with (
-        Client("http://roads.test") as client,
-        pytest.raises(Unavailable),  # the proxy is nowhere
-    ):
-        client.networks()
+    with HTTPServer(("127.0.0.1", 0), NoNetworks) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_port}")
+        port = free_port()
+        for server in (f"http://127.0.0.1:{port}", f"http://localhost:{port}"):
+            with Client(server) as here, pytest.raises(Unavailable, match="no pavemap answers"):
+                here.networks()
+        with Client("http://roads.test") as elsewhere:
+            assert elsewhere.networks() == []
+        proxy.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ import geopandas as gpd
 import matplotlib.image
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
+from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import inspect
+from pavemap.platform.cartography import overview
 from pavemap.platform.map_picture import _densest, draw_map
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut
 
@@ -58,6 +62,40 @@ def test_a_survey_becomes_a_picture(mosaic: Mosaic, tmp_path: Path) -> None:
     assert picture.shape[1] == 1820
     red = (picture[..., 0] > 0.8) & (picture[..., 1] < 0.2)
     assert red.sum() > 300  # the crack, in the panel that looks at the worst segment
+
+
+@pytest.mark.parametrize(("apart_m", "shows"), [(2_000.0, True), (20_000.0, False)])
+def test_a_long_survey_is_a_picture_too(tmp_path: Path, apart_m: float, shows: bool) -> None:
+    """Imagery is shown up to some kilometre across at 2 mm, and where it lies beyond."""
+    tiles = []
+    for number, place_m in enumerate((0.0, apart_m)):
+        scene = Scene(asphalt(400, 400), gsd_m=0.01)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (path,) = cut(scene, folder, columns=1, rows=1)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.transform = Affine.translation(place_m, 0.0) @ dataset.transform
+        tiles.append(inspect(path))
+    mosaic = Mosaic(tiles, UTM)
+    near = gpd.GeoSeries(
+        [
+            shapely.LineString([(ORIGIN_X + x, ORIGIN_Y - 2), (ORIGIN_X + x + 1, ORIGIN_Y - 1)])
+            for x in (1.0, apart_m + 1.0)
+        ],
+        crs=UTM,
+    )
+    draw_map(
+        tmp_path / "map.png",
+        mosaic=mosaic,
+        cracks=gpd.GeoDataFrame(geometry=near).to_crs(4326),
+        title="Ring road",
+    )
+    assert drawn(tmp_path / "map.png").std() > 0.05
+    window = Window(UTM, ORIGIN_X - 5.0, ORIGIN_Y + 5.0, apart_m / 1700, 1722, 8)
+    seen = overview(mosaic, window)
+    assert (seen is not None) == shows
+    if seen is not None:
+        assert 0 < (seen[..., 3] > 0).sum() <= 32
 
 
 def test_without_roads_it_shows_imagery_and_cracks(mosaic: Mosaic, tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ def test_a_server_with_all_places_taken_keeps_its_port_and_can_be_stopped(
         leaving.start()
         assert cluster.start() == url.replace("/postgres", "/pavemap")
         leaving.join()
-        sessions.enter_context(closing(psycopg.connect(url)))
         cluster.stop()
         assert not cluster.alive()
 

@@ -10,14 +10,16 @@ import cv2
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Geod, Transformer
 
 from cli_world import Cli
 from drawn_cracks import random_cracks
-from pavemap.geo.crs import ground_scale
+from pavemap.geo.crs import ground_scale, unevenness
+from pavemap.geo.errors import UnsupportedRaster
 from pavemap.platform.vectorize import VectorizeOptions, vectorize_file
 from rasters import LEFT, NORTH_UP, TOP, UTM, write
 
@@ -70,6 +72,39 @@ def test_grey_values_are_probabilities(drawn: NDArray[np.uint8], tmp_path: Path)
     assert (read_as, len(cracks)) == ("probability", 1)
     cracks, read_as = found_in(path, values="mask")
     assert (read_as, len(cracks)) == ("mask", 2)
+
+
+def test_a_scale_that_the_file_declares_is_not_overruled(
+    drawn: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    packed = (drawn.astype(np.float32) * (10_000 / 255) + 1).astype(np.uint16)[:, :, None]
+    path = write(tmp_path / "packed.tif", packed)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (0.0001,)
+    with pytest.raises(UnsupportedRaster, match="gdal_translate -unscale"):
+        found_in(path, values="probability")
+
+
+def test_lengths_of_an_equal_area_grid_are_true_metres(
+    drawn: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Portugal in EPSG:3035, where 100 m are 98.7 to 101.3 m by direction; pixels are oblong there."""
+    laea = CRS.from_epsg(3035)
+    assert unevenness(laea, 2_670_000.0, 1_950_000.0) > 1.02
+    placed = Affine(GSD, 0, 2_670_000.0, 0, -GSD, 1_950_000.0)
+    across = write(tmp_path / "across.tif", drawn[:, :, None], transform=placed, crs=laea)
+    down = write(
+        tmp_path / "down.tif",
+        np.ascontiguousarray(drawn.T)[:, :, None],
+        transform=placed,
+        crs=laea,
+    )
+    for path, heading in ((across, (1.0, 0.0)), (down, (0.0, 1.0))):
+        (length,) = found_in(path)[0]["length_m"]
+        ends = np.array([[2_670_000.0, 1_950_000.0]]) + np.outer([0.0, 3.0], heading)
+        lon, lat = Transformer.from_crs(laea, 4326, always_xy=True).transform(*ends.T)
+        true = Geod(ellps="GRS80").line_length(lon, lat)
+        assert length == pytest.approx(true, rel=0.004)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.0031])

@@ -161,10 +161,11 @@ def test_one_thing_that_is_away_holds_up_no_other_cell(
             raise Unavailable("tile 7 is in an archive")
         return dark(chip)
 
-    worker = make_worker(partly, retry_after_s=600.0)
-    with pytest.raises(Unavailable):
-        worker.run_once()
-    work_off(worker)
+    worker = make_worker(partly, retry_after_s=0.001)  # what rests is free again at once
+    for _ in range(progress(engine, survey).cells_total - 1):
+        with pytest.raises(Unavailable):
+            worker.run_once()
+        assert worker.run_once()
     after = progress(engine, survey)
     assert (after.waiting, after.done) == (1, after.cells_total - 1)
     assert after.held_up == {"Unavailable: tile 7 is in an archive": 1}

@@ -18,6 +18,9 @@ Geometries = TypeVar("Geometries", bound=Any)
 
 WGS84 = CRS.from_epsg(4326)
 
+MOST_UNEVEN = 1.002
+"""Beyond, lengths in two directions would differ by more than a fifth of a percent."""
+
 SCALE_THAT_MATTERS = 0.01
 """A hundredth: the scale of a UTM zone stays within it, that of web mercator does not."""
 
@@ -100,10 +103,28 @@ def ground_scales(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> N
 def gsd_in_crs(gsd_m: float, crs: CRS, x: float, y: float) -> float:
     """Return the pixel, in metres of a metric CRS, that shows about `gsd_m` true metres at a point.
 
+    Raises BadInput for a CRS that stretches directions unequally there: no scale makes its lengths true.
+
     Where the CRS's metres are ground metres to within SCALE_THAT_MATTERS it is `gsd_m` itself, so that
     imagery on the same pixel grid needs no resampling.
     """
+    if unevenness(crs, x, y) > MOST_UNEVEN:
+        raise BadInput(
+            f"{crs.name} stretches some directions more than others here, so that lengths would be wrong; "
+            "take a conformal CRS such as a UTM zone, or leave it out to have one chosen"
+        )
     return gsd_m * _scale_that_matters(crs, x, y)
+
+
+def unevenness(crs: CRS, x: float, y: float) -> float:
+    """Return by how much a metric CRS stretches one direction more than another at a point; 1: conformal.
+
+    The ratio of the axes of Tissot's ellipse (Snyder 1987, chapter 4): 1 in UTM zones, web mercator and
+    Lambert's conformal conic, 1.02 at the rim of Europe in its equal-area grid (EPSG:3035).
+    """
+    projection = _projection(crs)
+    factors = projection.get_factors(*projection(x, y, inverse=True))
+    return float(factors.tissot_semimajor / factors.tissot_semiminor)
 
 
 def ground_gsd(gsd_m: float, crs: CRS, x: float, y: float) -> float:

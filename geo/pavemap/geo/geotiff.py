@@ -67,7 +67,10 @@ _OTHER_MAGIC = (
 _REMOTE_ERRORS = tuple(
     error for name, error in vars(_err).items() if name.startswith(("CPLE_AWS", "CPLE_Http"))
 )
-_NETWORK = re.compile(r"curl|HTTP (error|response)|timed? ?out|resolve host|connect", re.IGNORECASE)
+_NETWORK = re.compile(
+    r"curl|HTTP (error|response)|timed? ?out|resolve host|connect|got \d+ bytes", re.IGNORECASE
+)
+"""The last of a read that was cut short: files are whole when they are stored."""
 
 
 def environment(options: Mapping[str, str] | None = None) -> rasterio.Env:
@@ -132,11 +135,6 @@ def translated(
         if remote and (isinstance(cause, _REMOTE_ERRORS) or _NETWORK.search(reason)):
             raise Unavailable(
                 f"{label} can't be reached ({reason}); check the object storage"
-            ) from exc
-        if remote and broken is DamagedRaster:  # read whole when it was uploaded
-            raise Unavailable(
-                f"{label} can't be read from the object storage ({reason}); check that, and if the file is "
-                "damaged there send it again"
             ) from exc
         if broken is NotAGeoTiff:
             raise NotAGeoTiff(f"{label} can't be read as a GeoTIFF ({reason}); {_ADVICE}") from exc

@@ -113,6 +113,12 @@ class Grid:
         """Return a cell without its halo as a polygon."""
         return shapely.box(*self.bounds(cell))
 
+    def boxes(self, cells: NDArray[np.int64], *, margin_m: float = 0.0) -> NDArray[np.object_]:
+        """Return the squares of (N, 2) columns and rows, wider by a margin on every side."""
+        low, high = cells * self.cell_m - margin_m, (cells + 1) * self.cell_m + margin_m
+        boxes: NDArray[np.object_] = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+        return boxes
+
     def window(self, cell: Cell) -> Window:
         """Return the pixels to read for a cell: its own and a halo on every side."""
         size = self.cell_px + 2 * self.halo_px

@@ -213,6 +213,11 @@ def _coding(dataset: Dataset, values: Values, name: str) -> Coding:
         raise UnsupportedRaster(
             f"{name} has {dtype} pixels; uint8, uint16 and float32 are read: gdal_translate -ot Byte"
         )
+    if (dataset.scales[0], dataset.offsets[0]) != (1.0, 0.0) and values != "mask":
+        raise UnsupportedRaster(
+            f"{name} declares a scale of {dataset.scales[0]:g} and an offset of {dataset.offsets[0]:g}; "
+            "plain probabilities are read: gdal_translate -unscale -ot Float32"
+        )
     # Where 0 is declared no-data it is background all the same: a mask of cracks alone.
     nodata = dataset.nodata if dataset.nodata else None
     if nodata is not None and not np.isfinite(nodata):

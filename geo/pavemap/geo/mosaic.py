@@ -130,7 +130,7 @@ class _Canvas:
         weight = self._weight[at]
         if layer.dtype == np.uint8 and not weight.any():
             self._pixels[at] = cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB)
-            weight[...] = 1.0  # so that nothing is laid here again, and colour may stay as it is
+            weight[...] = 1.0  # so that nothing is taken here again, and colour may stay as it is
             return
         colour = self._colour[at]
         alpha = layer[..., 3] * np.float32(1.0 / OPAQUE)
@@ -139,7 +139,8 @@ class _Canvas:
         colour += layer[..., :3] * share[..., None]
         weight += taken
         mean = colour / np.maximum(weight, NOTHING)[..., None]
-        self._pixels[at] = cv2.convertScaleAbs(mean)  # rounds and clips
+        # Rounds and clips; what was laid whole before has no colour to make a mean of.
+        np.copyto(self._pixels[at], cv2.convertScaleAbs(mean), where=(taken > 0.0)[..., None])
 
     def chip(self) -> Chip:
         valid = self._weight >= VALID

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,8 @@ _SPELLINGS = {
 _QUANTITY = re.compile(
     r"([-+]?\d+(?:[.,]\d+)?)\s*([a-z][a-z-]*|')?(?:\s*(\d+(?:[.,]\d+)?)\s*\")?", re.I
 )
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}(?!\d).*")
+_DECIMAL_COMMA = re.compile(r"\d{4},|,\d{1,2}(?!\d)|,\d{4}|\b0,\d")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 MAX_TEXT = 200
 
@@ -50,6 +52,24 @@ class Quantities:
 def read_lengths(cells: pd.Series, *, unit: LengthUnit) -> Quantities:
     """Read cells as lengths in metres; `unit` is meant where a cell names none."""
     return _read(cells, METRES[unit])
+
+
+def read_measures(cells: pd.Series, *, unit: LengthUnit) -> Quantities:
+    """Read cells as measures along a road, in metres.
+
+    1,200 m may be a thousand or one, and is neither; but where other commas of the column can only be
+    decimal ones, or measures are in kilometres or miles, it is decimal as well.
+    """
+    read, texts = read_lengths(cells, unit=unit), [_clean(cell) for cell in _plain(cells)]
+    if unit in {"km", "mi"} or any(_DECIMAL_COMMA.search(text) for text in texts):
+        return read
+    grouped = np.array([bool(_GROUPED.fullmatch(text)) for text in texts], bool)
+    return replace(
+        read,
+        values=np.where(grouped, math.nan, read.values),
+        unreadable=read.unreadable | grouped,
+        several=read.several & ~grouped,
+    )
 
 
 def read_counts(cells: pd.Series) -> Quantities:

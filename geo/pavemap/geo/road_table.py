@@ -19,6 +19,7 @@ from pavemap.geo.road_fields import (
     read_counts,
     read_flags,
     read_lengths,
+    read_measures,
     read_texts,
 )
 from pavemap.geo.road_files import RawLines
@@ -260,7 +261,7 @@ class RoadTable:
     def _measured_by(self, name: str | None, unit: LengthUnit) -> Floats:
         if name is None:
             return np.full(self.count, np.nan)
-        read = read_lengths(self.raw.columns[name], unit=unit)
+        read = read_measures(self.raw.columns[name], unit=unit)
         self.note(np.flatnonzero(read.unreadable), "a measure that is no number", "ignored")
         return read.values
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from pavemap.geo.mosaic import Mosaic
 from pavemap.platform.styling import NOT_IMAGED_COLOUR, DensityClass
 
 PAPER, GROUND, INK, FAINT = "#fbfaf7", "#efece5", "#22242a", "#6d6f75"
+
+FINEST = 60
+"""Pixels of imagery across one of a picture, at most, that are read at once."""
+MOST_SHRUNK = 8
+STRIP_PX = 4_000_000
 
 # Names may hold $, which is no formula in them.
 TITLE: dict[str, Any] = {"fontsize": 19, "fontweight": "bold", "color": INK, "parse_math": False}
@@ -37,14 +43,40 @@ def backdrop(axes: Any, mosaic: Mosaic, bounds: Bounds) -> None:
     pixels_wide = axes.get_window_extent().width
     gsd = (xmax - xmin) / pixels_wide
     height = math.ceil((ymax - ymin) / gsd)
-    chip = mosaic.read(Window(mosaic.crs, xmin, ymax, gsd, math.ceil(pixels_wide), height))
-    shown = np.dstack([chip.pixels, np.where(chip.valid, 255, 0).astype(np.uint8)])
-    extent = (xmin, xmin + chip.pixels.shape[1] * gsd, ymax - height * gsd, ymax)
+    window = Window(mosaic.crs, xmin, ymax, gsd, math.ceil(pixels_wide), height)
     axes.set_facecolor(GROUND)
-    axes.imshow(shown, extent=extent, interpolation="nearest", zorder=0)
+    shown = overview(mosaic, window)
+    if shown is None:
+        areas(axes, mosaic.footprints, [FAINT] * len(mosaic.footprints))
+    else:
+        extent = (xmin, xmin + window.width * gsd, ymax - height * gsd, ymax)
+        axes.imshow(shown, extent=extent, interpolation="nearest", zorder=0)
     axes.set(xlim=(xmin, xmax), ylim=(ymin, ymax), xticks=[], yticks=[], aspect="equal")
     for spine in axes.spines.values():
         spine.set(color="#c9c5bc", linewidth=0.8)
+
+
+def overview(mosaic: Mosaic, window: Window) -> NDArray[np.uint8] | None:
+    """Return imagery (H, W, 4) at a pixel of any size, None where a lane would be a hair's breadth.
+
+    A mosaic is read at no more than FINEST times its own pixel: beyond that in strips, which are shrunk.
+    """
+    finest = min(photo.gsd_m for photo in mosaic.orthophotos)
+    times = math.ceil(window.gsd_m / (finest * FINEST))
+    if times > MOST_SHRUNK:
+        return None
+    shown = np.zeros((window.height, window.width, 4), np.uint8)
+    step = max(1, STRIP_PX // (window.width * times**2))
+    for top in range(0, window.height, step):
+        rows = min(step, window.height - top)
+        size = (window.width * times, rows * times)
+        upper = window.top - top * window.gsd_m
+        chip = mosaic.read(Window(window.crs, window.left, upper, window.gsd_m / times, *size))
+        rgba = np.dstack([chip.pixels, np.where(chip.valid, 255, 0).astype(np.uint8)])
+        shown[top : top + rows] = cv2.resize(
+            rgba, (window.width, rows), interpolation=cv2.INTER_AREA
+        )
+    return shown
 
 
 def areas(

@@ -126,7 +126,11 @@ class Client:
             return self.survey(id_or_name)
         except NotFound:
             wanted = unicodedata.normalize("NFC", id_or_name.strip())
-            named = [each for each in self.surveys() if each["name"] == wanted]
+            named = [
+                each
+                for each in self.surveys()
+                if unicodedata.normalize("NFC", each["name"]) == wanted
+            ]
         if len(named) > 1:
             raise Conflict(
                 f"{len(named)} surveys are called '{id_or_name}'; give the id of one, the latest is "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from pavemap.geo.errors import BadInput
 
 
 def describe(path: Path, layers: Iterable[tuple[str, str]]) -> None:
@@ -67,8 +70,12 @@ def added_by_others(path: Path, known: Mapping[str, Iterable[str]]) -> list[str]
             projects = connection.execute(
                 "SELECT name FROM sqlite_master WHERE name = 'qgis_projects'"
             ).fetchall()
-    except sqlite3.DatabaseError:
-        return []  # no GeoPackage
+    except sqlite3.DatabaseError as exc:
+        if re.search("no such table|not a database", str(exc)):
+            return []  # no GeoPackage
+        raise BadInput(
+            f"{path} can't be read ({exc}); close it elsewhere, or name another file"
+        ) from exc
     ours = {(name, column) for name, some in known.items() for column in ("fid", "geom", *some)}
     found = sorted(tables - set(known))
     found += sorted(f"{name}.{column}" for name, column in columns - ours)

@@ -206,14 +206,15 @@ def _densest(points: NDArray[np.float64], side: float, ground: BaseGeometry) -> 
     """
     step, low = side / 4, points.min(axis=0)
     cells = np.floor((points - low) / step).astype(int)
-    counts = np.zeros(cells.max(axis=0) + 4)
-    np.add.at(counts, tuple(cells.T), 1)
-    held = np.lib.stride_tricks.sliding_window_view(counts, (4, 4)).sum(axis=(2, 3))
-    best = np.argsort(-held, axis=None, kind="stable")[:CANDIDATES]
-    centres: NDArray[np.float64] = low + (np.stack(np.unravel_index(best, held.shape)).T + 2) * step
+    # Each point counts in the 16 squares that hold it, named by their lower left cell.
+    offsets = np.stack(np.meshgrid(range(4), range(4)), axis=-1).reshape(-1, 2)
+    corners = (cells[:, None] - offsets).reshape(-1, 2)
+    firsts, held = np.unique(corners[(corners >= 0).all(axis=1)], axis=0, return_counts=True)
+    best = np.argsort(-held, kind="stable")[:CANDIDATES]
+    centres: NDArray[np.float64] = low + (firsts[best] + 2) * step
     squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
     share = shapely.area(shapely.intersection(squares, ground)) / side**2
-    chosen: NDArray[np.float64] = centres[int((held.ravel()[best] * share**2).argmax())]
+    chosen: NDArray[np.float64] = centres[int((held[best] * share**2).argmax())]
     return chosen
 
 

@@ -34,6 +34,7 @@ INSTALL_ADVICE = (
     "install PostgreSQL with PostGIS (Debian, Ubuntu: apt-get install postgresql-postgis)"
 )
 START_TIMEOUT_S = 60
+CONNECT_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 PORT_LINE = 3
 """Of postmaster.pid, from 0."""
 
@@ -146,10 +147,18 @@ class PrivatePostgres:
         return 0
 
     def _ensure_database(self, database: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with self._connected() as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
             if known.fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+
+    def _connected(self) -> psycopg.Connection:
+        """Connect, again where another session was faster to take the last place. Raises Unavailable."""
+        for pause_s in CONNECT_PAUSES_S:
+            with suppress(psycopg.OperationalError):
+                return psycopg.connect(self.url("postgres"), autocommit=True)
+            time.sleep(pause_s)
+        raise Unavailable(f"the private PostgreSQL takes no connection; see {self.folder / 'log'}")
 
     def _run(self, command: Sequence[str]) -> None:
         command = [*self._as_server_user(), *command]

@@ -152,8 +152,10 @@ class Stack(AbstractContextManager["Stack"]):
             database=url.rpartition("@")[2],
             logs=logs,
         )
+        # Ray's own variable would have parts join a cluster that the settings don't name.
+        inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         environment = {
-            **os.environ,
+            **inherited,
             **_no_proxy_here(),
             "PAVEMAP_LOG_FORMAT": self.settings.log_format,
             "PAVEMAP_LOG_LEVEL": self.settings.log_level,
@@ -333,7 +335,8 @@ def _last_words(log_file: Path) -> str:
 def _no_proxy_here() -> Mapping[str, str]:
     """Return the variables by which no part asks a proxy for what listens on this machine."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    value = ",".join(each for each in (given, "127.0.0.1", "localhost", "::1") if each)
+    here = () if given.strip() == "*" else ("127.0.0.1", "localhost", "::1")
+    value = ",".join(each for each in (given, *here) if each)
     return {"no_proxy": value, "NO_PROXY": value}
 
 

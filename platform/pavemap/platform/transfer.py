@@ -109,7 +109,9 @@ def labelled(paths: Sequence[Path], *, held: Container[str] = ()) -> list[Upload
                 labels[path] = f"{path.parts[-1 - parents]}_{label}"
             elif counts[label] > 1:
                 labels[path] = f"{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{label}"
-    return [Upload(path, _kept(path, labels[path], held)) for path in paths]
+    kept = {path: _kept(path, label, held) for path, label in labels.items()}
+    counts = Counter(kept.values())
+    return [Upload(path, kept[path] if counts[kept[path]] == 1 else labels[path]) for path in paths]
 
 
 def _kept(path: Path, label: str, held: Container[str]) -> str:

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import ground_scale, working_crs
+from pavemap.geo.crs import MOST_UNEVEN, ground_scale, unevenness, working_crs
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Grid
 from pavemap.geo.mask_raster import (
@@ -151,10 +151,12 @@ def _as_it_is(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _metric(photo: Orthophoto) -> CRS:
-    """Return the raster's own CRS where that is metric, else the UTM zone of its middle."""
+    """Return the raster's own CRS where that is metric and conformal, else the UTM zone of its middle."""
     metres = all(math.isclose(axis.unit_conversion_factor, 1.0) for axis in photo.crs.axis_info[:2])
     if photo.crs.is_projected and metres:
-        return photo.crs
+        x, y = shapely.get_coordinates(photo.outline(photo.crs).centroid)[0]
+        if unevenness(photo.crs, float(x), float(y)) <= MOST_UNEVEN:
+            return photo.crs
     middle = photo.footprint.centroid
     return working_crs((middle.x + 180.0) % 360.0 - 180.0, middle.y)
 

@@ -109,7 +109,7 @@ class Detector:
             try:
                 predict = self._shelf.get(wanted).predict
             except Exception as exc:
-                results.update(dict.fromkeys(members, exc))
+                results.update(dict.fromkeys(members, self._health.blamed(exc)))
             else:
                 found = predict_batch(predict, [asked[index][0] for index in members])
                 blamed = [

@@ -19,7 +19,7 @@ from pavemap.geo.errors import NotFound, StorageFull, Unavailable
 from pavemap.geo.logs import about, note_ids
 from pavemap.geo.mosaic import close_files
 from pavemap.geo.storage import ORTHOPHOTOS, Storage
-from pavemap.geo.store import cells, measuring, surveys
+from pavemap.geo.store import cells, measuring, surveys, workers
 from pavemap.geo.store.cells import ClaimedCell
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
@@ -81,6 +81,7 @@ class CellWorker:
         self._observe = observe
         self._stop = stop or threading.Event()
         self._progress_at: float | None = None
+        self._balked = False  # what was tried last could not be done for now
         self._owes = False  # maybe a lease that it doesn't know of: nothing may keep that alive
 
     @property
@@ -98,35 +99,49 @@ class CellWorker:
         try:
             if self._owes:
                 self.give_back()
-            # First, or a survey would wait for its figures until all others are surveyed.
-            with database(self._engine) as conn:
-                survey = surveys.claim_measuring(
-                    conn, worker=self.name, lease_s=self._rules.lease_s
-                )
-            if survey is not None:
-                with about(survey_id=str(survey.id)):
-                    self._measure(survey)
-                return True
-            with database(self._engine) as conn:
-                claimed = cells.claim(
-                    conn,
-                    worker=self.name,
-                    lease_s=self._rules.lease_s,
-                    limit=1,
-                    model_id=self._rules.model_id,
-                )
-            if claimed:
-                cell = f"{claimed[0].cell.col},{claimed[0].cell.row}"
-                with about(survey_id=str(claimed[0].survey_id), cell=cell):
-                    self._survey(claimed[0])
-                return True
-            close_files()
-            return False
+            worked = self._work_once()
+            self._balked = False
+            return worked
         except AWAY:
+            self._balked = True
             self._owes = True  # as when a claim was stored, but its acknowledgement never came
             raise
         finally:
             self._progress_at = None
+
+    def _work_once(self) -> bool:
+        """Measure first, or a survey would wait for its figures until all others are surveyed.
+
+        But after what could not be done comes a cell that nothing is known against, if there is one.
+        """
+        if self._balked and self._survey_next(fresh=True):
+            return True
+        with database(self._engine) as conn:
+            workers.note_seen(conn, self.name, model_id=self._rules.model_id)
+            survey = surveys.claim_measuring(conn, worker=self.name, lease_s=self._rules.lease_s)
+        if survey is not None:
+            with about(survey_id=str(survey.id)):
+                self._measure(survey)
+            return True
+        if self._survey_next():
+            return True
+        close_files()
+        return False
+
+    def _survey_next(self, *, fresh: bool = False) -> bool:
+        with database(self._engine) as conn:
+            claimed = cells.claim(
+                conn,
+                worker=self.name,
+                lease_s=self._rules.lease_s,
+                limit=1,
+                model_id=self._rules.model_id,
+                fresh=fresh,
+            )
+        for one in claimed:
+            with about(survey_id=str(one.survey_id), cell=f"{one.cell.col},{one.cell.row}"):
+                self._survey(one)
+        return bool(claimed)
 
     def keep_lease(self) -> None:
         """Keep alive the lease on whatever this worker is at. Raises Unavailable."""
@@ -206,7 +221,7 @@ class CellWorker:
                 worker=self.name,
                 error=_sentence(error),
                 max_attempts=self._rules.max_attempts,
-                retry_after_s=self._rules.retry_after_s * 2.0 ** (claimed.attempt - 1),
+                retry_after_s=self._rules.retry_after_s,
             )
         )
 

@@ -83,6 +83,12 @@ def test_a_file_keeps_the_label_that_an_earlier_command_of_several_folders_gave_
         assert [each.label for each in labelled([path], held=held)] == [label]
 
 
+def test_labels_of_one_command_stay_apart_whatever_is_held() -> None:
+    paths = [Path(f"/{card}/day1/0001.tif") for card in ("a", "b")]
+    labels = {each.label for each in labelled(paths, held=("day1_0001.tif",))}
+    assert labels == {"a_day1_0001.tif", "b_day1_0001.tif"}
+
+
 def test_another_image_of_the_same_name_is_not_replaced_unasked(tmp_path: Path) -> None:
     touch(tmp_path / "0001.tif")
     survey = {"id": "spring", "orthophotos": [{"sha256": "0" * 64, "names": ["0001.tif"]}]}

@@ -129,7 +129,8 @@ def fail(
 ) -> bool:
     """Note an error at a cell: it waits for another attempt, or is failed after `max_attempts` errors.
 
-    `retry_after_s` keeps it from being claimed again at once. False when the claim no longer holds.
+    `retry_after_s`, doubled after each further error, keeps it from being claimed again at once. False
+    when the claim no longer holds.
     """
     noted = connection.execute(
         _FAIL,
@@ -229,7 +230,7 @@ _FAIL = text(f"""
         state = CASE WHEN errors + 1 >= :max_attempts THEN 'failed' ELSE 'waiting' END,
         finished_at = CASE WHEN errors + 1 >= :max_attempts THEN clock_timestamp() END,
         lease_until = CASE WHEN errors + 1 < :max_attempts AND :pause_s > 0
-                      THEN clock_timestamp() + make_interval(secs => :pause_s) END
+                      THEN clock_timestamp() + make_interval(secs => :pause_s * power(2, errors)) END
     WHERE {_HELD}
 """)
 

@@ -27,7 +27,6 @@ from pavemap.geo.store.bulk import copy_frame, driver, from_ewkb
 from pavemap.geo.store.imaged_pavement import imaged_pavement
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.orthophotos import list_orthophotos
-from pavemap.geo.store.planning import cell_boxes
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.store.tables import Condition, Piece
 from pavemap.geo.store.unseen import Shortfall, shortfall, too_coarse
@@ -124,7 +123,7 @@ class _Ground:
         return cls(
             reproject(outlines, WGS84, grid.crs),
             too_coarse([tile.gsd_m for tile in tiles], coarsest_m=coarsest_m(card)),
-            cell_boxes(failed, grid=grid),
+            grid.boxes(failed),
         )
 
     def shortfall(self, pavements: NDArray[np.object_], coverage: NDArray[np.float64]) -> Shortfall:

@@ -40,17 +40,26 @@ def claim(
     limit: int = 1,
     max_deaths: int = MAX_DEATHS,
     model_id: str | None = None,
+    fresh: bool = False,
 ) -> list[ClaimedCell]:
     """Take up to `limit` cells that wait, or whose lease ran out, for `lease_s` seconds.
 
     Surveys are served in the order they were started, cells in the order of the grid, so that
     workers read neighbouring imagery. A cell at which `max_deaths` leases ran out is failed. With a
-    `model_id`, only surveys of that model version are served.
+    `model_id`, only surveys of that model version are served; `fresh` leaves out cells that have rested
+    after an error, or while something was away.
     """
     note_seen(connection, worker, model_id=model_id)
     connection.execute(_BURY, {"max_deaths": max_deaths})
     rows = connection.execute(
-        _CLAIM, {"worker": worker, "lease_s": lease_s, "limit": limit, "model_id": model_id}
+        _CLAIM,
+        {
+            "worker": worker,
+            "lease_s": lease_s,
+            "limit": limit,
+            "model_id": model_id,
+            "fresh": fresh,
+        },
     )
     claimed = [
         ClaimedCell(
@@ -120,6 +129,7 @@ _CLAIM = text(f"""
         CROSS JOIN LATERAL (
             SELECT c.survey_id, c.col, c."row" FROM cell c
             WHERE c.survey_id = s.id AND {_FREE}
+                AND (c.state = 'leased' OR c.lease_until IS NULL OR NOT :fresh)
             ORDER BY c.col, c."row" LIMIT :limit
             FOR NO KEY UPDATE SKIP LOCKED) AS c
         LIMIT :limit)

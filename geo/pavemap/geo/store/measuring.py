@@ -30,7 +30,6 @@ from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
-from pavemap.geo.store.planning import cell_boxes
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
 from pavemap.geo.store.tables import Crack
 from pavemap.geo.trust import Trust
@@ -174,7 +173,7 @@ def _surveyed_segments(
     ids, pavements = pavements_in(connection, survey.network_id, search_boxes(areas, grid.crs))
     pavements = reproject(pavements, WGS84, grid.crs)
     shapely.prepare(pavements)
-    within = cell_boxes(places, grid=grid, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
+    within = grid.boxes(places, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
     pavement, _ = shapely.STRtree(within).query(pavements, predicate="intersects")
     surveyed = np.unique(pavement)
     return ids[surveyed], pavements[surveyed]

@@ -111,7 +111,7 @@ def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkR
         found = connection.execute(query.where(Network.id == key)).one_or_none()
     if found is None:
         found = connection.execute(
-            query.where(Network.name == normalize("NFC", str(id_or_name)))
+            query.where(func.normalize(Network.name) == normalize("NFC", str(id_or_name)))
         ).one_or_none()
     if found is None:
         raise NotFound(f"there is no network '{id_or_name}'; import it first, or list the networks")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import (
@@ -31,7 +32,6 @@ from sqlalchemy import (
 )
 
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.grid import Cell
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
@@ -43,11 +43,13 @@ _TABLE = tables.Orthophoto
 _CELLS_NEAR = text("""
     SELECT col, "row" FROM cell
     WHERE survey_id = :survey_id AND ST_Intersects(geom, CAST(:area AS geometry))
+        AND (inputs_digest <> '' OR state = 'leased')
 """)
 _UNSETTLE = text("""
     UPDATE cell AS target SET inputs_digest = '',
         lease_owner = CASE WHEN state = 'leased' THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN state = 'leased' THEN NULL ELSE lease_until END,
+        attempts = CASE WHEN state = 'leased' THEN greatest(attempts - 1, 0) ELSE attempts END,
         state = CASE WHEN state = 'leased' THEN 'waiting' ELSE state END
     FROM unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[])) AS these(col, "row")
     WHERE survey_id = :survey_id AND target.col = these.col AND target."row" = these."row"
@@ -96,9 +98,13 @@ def add_orthophoto(
     known = find_orthophoto(connection, survey_id, sha256=sha256)
     if known is not None and name in known.names:
         return known, False
-    former = _with_name(connection, survey_id, name)
-    leaving = [file.info.footprint for file in former if file.names == (name,)]
-    unsettle(connection, survey, leaving if known is not None else [*leaving, info.footprint])
+    # The first of a file's names places it among others.
+    moved = [
+        file.info.footprint for file in _with_name(connection, survey_id, name) if file.name == name
+    ]
+    if known is None or name < known.name:
+        moved.append(info.footprint)
+    unsettle(connection, survey, moved)
     connection.execute(delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name))
     connection.execute(
         insert(_TABLE).values(
@@ -128,13 +134,11 @@ def unsettle(connection: Connection, survey: SurveyRow, footprints: Sequence[Bas
         seen = reproject(footprint, WGS84, grid.crs)
         near = reproject(seen.buffer(2.0 * grid.halo_m), grid.crs, WGS84)
         area = geometry_value(search_area(near))
-        cells = connection.execute(_CELLS_NEAR, {"survey_id": survey.id, "area": area}).all()
-        windows = [grid.window(Cell(cell.col, cell.row)).box() for cell in cells]
+        found = connection.execute(_CELLS_NEAR, {"survey_id": survey.id, "area": area}).all()
+        cells = np.array([tuple(cell) for cell in found], np.int64).reshape(-1, 2)
         shapely.prepare(seen)
-        seeing = [
-            cell for cell, window in zip(cells, windows, strict=True) if seen.intersects(window)
-        ]
-        places = {"col": [cell.col for cell in seeing], "row": [cell.row for cell in seeing]}
+        seeing = cells[shapely.intersects(seen, grid.boxes(cells, margin_m=grid.halo_m))]
+        places = {"col": seeing[:, 0].tolist(), "row": seeing[:, 1].tolist()}
         connection.execute(_UNSETTLE, {"survey_id": survey.id, **places})
 
 

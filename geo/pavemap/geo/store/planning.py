@@ -156,7 +156,7 @@ def _input_digests(
         *([] if stretch is None else [stretch]),
     ]
     common = json.dumps(settings, sort_keys=True, default=dict)
-    windows = cell_boxes(cells, grid=grid, margin_m=grid.halo_m)
+    windows = grid.boxes(cells, margin_m=grid.halo_m)
     cell, tile = shapely.STRtree(footprints).query(windows, predicate="intersects")
     order = np.lexsort((tile, cell))
     groups = np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(cells))))
@@ -180,15 +180,6 @@ def _store_stretch(
             text("UPDATE survey SET stretch = CAST(:stretch AS jsonb) WHERE id = :id"),
             {"id": survey.id, "stretch": None if stretch is None else json.dumps(stretch)},
         )
-
-
-def cell_boxes(
-    cells: NDArray[np.int64], *, grid: Grid, margin_m: float = 0.0
-) -> NDArray[np.object_]:
-    """Return the squares of (N, 2) cells in the grid's CRS, wider by a margin on every side."""
-    low, high = cells * grid.cell_m - margin_m, (cells + 1) * grid.cell_m + margin_m
-    boxes: NDArray[np.object_] = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
-    return boxes
 
 
 def _store_plan(
@@ -241,7 +232,7 @@ def _add_cells(
             "col": cells[:, 0],
             "row": cells[:, 1],
             "inputs_digest": added["planned"].to_numpy(object),
-            "geom": reproject(cell_boxes(cells, grid=grid), grid.crs, WGS84),
+            "geom": reproject(grid.boxes(cells), grid.crs, WGS84),
         },
     )
     connection.execute(text("ANALYZE cell"))

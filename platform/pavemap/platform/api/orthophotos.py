@@ -194,6 +194,8 @@ def _register(
     with _kept_only_with(services, key), database(services.engine) as connection:
         surveys.lock_survey(connection, survey_id)  # no other upload comes between
         former = store.find_key(connection, survey_id, name=label)
+        if not services.storage.exists(key):  # removed as unused before the survey was locked here
+            raise Unavailable("this very file was just being removed; send it again")
         registered = store.add_orthophoto(
             connection,
             survey_id=survey_id,
@@ -204,8 +206,6 @@ def _register(
             info=photo,
             warnings=photo.warnings(target.model_gsd_m),
         )
-        if not services.storage.exists(key):  # removed as unused before the survey was locked here
-            raise Unavailable("this very file was just being removed; send it again")
     if former not in (None, key):
         _remove_replaced(services, survey_id, former)
     return registered

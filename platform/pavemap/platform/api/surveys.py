@@ -187,8 +187,7 @@ def _attention(connection: Connection, row: store.SurveyRow, progress: store.Pro
     present = workers.present_workers(connection)
     if present.serves(row.model_id):
         held_up = max(progress.held_up, key=lambda said: progress.held_up[said], default="")
-        count = progress.held_up.get(held_up, 0)
-        return f"{count:,} cells are tried again after: {held_up}" if held_up else ""
+        return f"some cells are tried again after: {held_up}" if held_up else ""
     if not present.by_model:
         return (
             f"no Surveyor is at work, so {progress.waiting:,} cells wait; start one (`pavemap up`), or "
