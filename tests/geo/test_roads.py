@@ -512,6 +512,16 @@ def test_a_stray_vertex_at_the_end_adds_no_pavement(tmp_path: Path) -> None:
     assert areas == pytest.approx([areas[0]] * 3, rel=1e-3)
 
 
+def test_a_loop_of_millimetres_is_left_out(tmp_path: Path) -> None:
+    x, y = 500_000.0, 5_500_000.0
+    named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    loop = line([(x, y), (x + 0.004, y), (x, y)])
+    road = line([(x, y + 10.0), (x + 20.0, y + 10.0)])
+    network = read_network(geojson(tmp_path, feature(loop), feature(road), crs=named))
+    assert len(network.roads) == 1
+    assert notes(network)[0][1:] == ("zero length", "left out")
+
+
 def test_geojson_is_in_degrees_unless_it_names_another_crs(tmp_path: Path) -> None:
     swiss = [(2_600_000.0, 1_200_000.0), (2_600_100.0, 1_200_000.0)]
     named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::2056"}}

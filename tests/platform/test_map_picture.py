@@ -13,11 +13,13 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from pavemap.geo.crs import WGS84
 from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import inspect
 from pavemap.platform.cartography import overview
 from pavemap.platform.map_picture import _densest, draw_map
+from rasters import write
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut
 
 
@@ -95,7 +97,22 @@ def test_a_long_survey_is_a_picture_too(tmp_path: Path, apart_m: float, shows: b
     seen = overview(mosaic, window)
     assert (seen is not None) == shows
     if seen is not None:
-        assert 0 < (seen[..., 3] > 0).sum() <= 32
+        grey = seen[..., 0][seen[..., 3] > 0]
+        assert 0 < grey.size <= 32
+        assert abs(int(grey.min()) - int(grey.max())) < 30, "no darker where it ends"
+
+
+def test_oblong_pixels_of_degrees_are_shown_too(tmp_path: Path) -> None:
+    """At 60° N a square pixel of degrees is half as wide as high on the ground."""
+    degrees = Affine(2e-8, 0, 15.0, 0, -2e-8, 60.0)
+    image = np.full((800, 800, 3), 120, np.uint8)
+    photo = inspect(write(tmp_path / "t.tif", image, transform=degrees, crs=WGS84))
+    mosaic = Mosaic([photo], UTM)
+    x, y = shapely.get_coordinates(photo.outline(UTM).centroid)[0]
+    for gsd in (0.05, 0.1, 0.13, 0.2):
+        seen = overview(mosaic, Window(UTM, x - 20 * gsd, y + 20 * gsd, gsd, 40, 40))
+        assert seen is not None
+        assert seen[..., 3].max() == 255
 
 
 def test_without_roads_it_shows_imagery_and_cracks(mosaic: Mosaic, tmp_path: Path) -> None:

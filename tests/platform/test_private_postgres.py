@@ -25,7 +25,7 @@ def cluster(tmp_path: Path) -> Iterator[PrivatePostgres]:
     cluster.stop()
 
 
-def test_a_server_with_all_places_taken_keeps_its_port_and_can_be_stopped(
+def test_a_server_with_all_places_taken_is_waited_for_and_keeps_its_port(
     cluster: PrivatePostgres,
 ) -> None:
     url = cluster.url("postgres")

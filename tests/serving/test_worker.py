@@ -270,6 +270,29 @@ def test_imagery_that_is_lost_fails_its_cells_and_says_so(
     assert state(engine, survey) == "done"
 
 
+def test_imagery_that_was_another_while_cells_were_done_sends_them_back(
+    engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    """By the time it is as planned again, its digest is that of the plan; what was found is not of it."""
+    another = {"id": survey.id, "sha256": "0" * 64}
+    swap = text(
+        "UPDATE orthophoto SET sha256 = :sha256 WHERE survey_id = :id AND name = "
+        "(SELECT min(name) FROM orthophoto WHERE survey_id = :id) "
+        "RETURNING (SELECT sha256 FROM orthophoto WHERE survey_id = :id ORDER BY name LIMIT 1)"
+    )
+    worker = make_worker()
+    with database(engine) as conn:
+        planned = conn.scalar(swap, another)
+    work_off(worker)
+    with database(engine) as conn:
+        conn.execute(swap, another | {"sha256": planned})
+        report = cells.plan_cells(conn, survey)
+    assert 0 < report.redone < report.total
+    work_off(worker)
+    with database(engine) as conn:
+        assert not cells.plan_cells(conn, survey).changed
+
+
 def test_a_result_that_comes_after_the_lease_is_dropped(
     engine: Engine, survey: SurveyRow, make_worker: Callable[..., CellWorker]
 ) -> None:

@@ -119,8 +119,9 @@ def gsd_in_crs(gsd_m: float, crs: CRS, x: float, y: float) -> float:
 def unevenness(crs: CRS, x: float, y: float) -> float:
     """Return by how much a metric CRS stretches one direction more than another at a point; 1: conformal.
 
-    The ratio of the axes of Tissot's ellipse (Snyder 1987, chapter 4): 1 in UTM zones, web mercator and
-    Lambert's conformal conic, 1.02 at the rim of Europe in its equal-area grid (EPSG:3035).
+    The ratio of the axes of Tissot's ellipse (Snyder 1987, chapter 4): 1 in UTM zones and in Lambert's
+    conformal conic, 1.02 at the rim of Europe in its equal-area grid (EPSG:3035). Web mercator, which maps
+    the ellipsoid as if it were a sphere, counts as 1; it is up to 1.007 at the equator.
     """
     projection = _projection(crs)
     factors = projection.get_factors(*projection(x, y, inverse=True))

@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from pavemap.geo.crs import crs_text
+from pavemap.geo.crs import MOST_UNEVEN, crs_text, unevenness, working_crs
 
 BandUse = Literal["gray", "rgb"]
 MaskKind = Literal["none", "nodata", "alpha", "mask"]
@@ -147,6 +147,17 @@ def common_stretch(photos: Iterable[Orthophoto]) -> tuple[float, float] | None:
     top = octave * math.ceil(STRETCH_STEPS * highest / octave) / STRETCH_STEPS
     step = top / (2 * STRETCH_STEPS)
     return step * math.floor(min(low for low, _ in ends) / step), top
+
+
+def metric_crs(photo: Orthophoto) -> CRS:
+    """Return the imagery's own CRS where that is metric and conformal, else the UTM zone of its middle."""
+    metres = all(math.isclose(axis.unit_conversion_factor, 1.0) for axis in photo.crs.axis_info[:2])
+    if photo.crs.is_projected and metres:
+        x, y = shapely.get_coordinates(photo.outline(photo.crs).centroid)[0]
+        if unevenness(photo.crs, float(x), float(y)) <= MOST_UNEVEN:
+            return photo.crs
+    middle = photo.footprint.centroid
+    return working_crs((middle.x + 180.0) % 360.0 - 180.0, middle.y)
 
 
 def _mm(metres: float) -> str:

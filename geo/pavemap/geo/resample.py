@@ -93,13 +93,17 @@ class Resampler:
         self._crs = crs
         self._pixel_step = self._steps_at_centre()
 
+    def reduction(self, gsd_m: float) -> float:
+        """Return how many source pixels, at most, lie across a pixel of this size in the window's CRS."""
+        return max(self._pixel_step) * gsd_m
+
     def blocks(self, window: Window) -> list[Block]:
         """Cut a window into world-fixed blocks; return those that the photo's frame touches.
 
         Raises BadInput for a photo that is finer than the window beyond reason.
         """
         step = np.array(self._pixel_step) * window.gsd_m
-        if step.max() > MAX_REDUCTION:
+        if self.reduction(window.gsd_m) > MAX_REDUCTION:
             raise BadInput(
                 f"{self.photo.name} has pixels of {self.photo.gsd_m * 1000:.2g} mm, over {MAX_REDUCTION} "
                 "times finer than the survey's; check its CRS, or resample it: gdalwarp -tr"

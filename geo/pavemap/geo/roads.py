@@ -45,9 +45,9 @@ __all__ = ["FieldMap", "ImportNote", "Network", "read_network"]
 log = logging.getLogger(__name__)
 
 MAX_EDGE_M = 500.0
-STRAY_M = 0.01
-"""Vertices nearer to another than this are left out; ends stay."""
 """A straight edge this long in a projection leaves the geodesic by about a centimetre."""
+STRAY_M = 0.01
+"""Vertices nearer than this to the one before are left out; ends stay."""
 MAX_VERTICES = 10_000_000
 """Some five million kilometres of road: more is a wrong CRS or an attack."""
 MIN_LENGTH_M = 0.01
@@ -199,12 +199,14 @@ def _to_degrees(flat: FlatLines, crs: CRS, table: RoadTable) -> FlatLines:
             "other files need the CRS that they were drawn in"
         )
     flat = flat[keep]
+    step = _edge_in_units_of(crs)
+    # A vertex within a hair of the end would turn the road's last edge, and its strip's end, about.
+    clear = shapely.remove_repeated_points(flat.lines, step * STRAY_M / MAX_EDGE_M)
+    flat = replace(flat, lines=np.asarray(clear))
     still = shapely.length(flat.lines) == 0.0  # GEOS can't densify a line that stays where it is
     table.note(flat.feature[still], "zero length", "left out")
     flat = flat[~still]
-    step = _edge_in_units_of(crs)
-    # A vertex within a hair of the end would turn the road's last edge, and its strip's end, about.
-    lines = shapely.remove_repeated_points(flat.lines, step * STRAY_M / MAX_EDGE_M)
+    lines = flat.lines
     if shapely.length(lines).sum() / step + shapely.get_num_coordinates(lines).sum() > MAX_VERTICES:
         raise BadInput(
             f"the roads are too long or too detailed to be true in {crs.name}; check the CRS"

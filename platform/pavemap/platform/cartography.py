@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from pavemap.geo.grid import Bounds, Window
 from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.resample import MAX_REDUCTION, Resampler
 from pavemap.platform.styling import NOT_IMAGED_COLOUR, DensityClass
 
 PAPER, GROUND, INK, FAINT = "#fbfaf7", "#efece5", "#22242a", "#6d6f75"
 
-FINEST = 60
-"""Pixels of imagery across one of a picture, at most, that are read at once."""
+FINEST = MAX_REDUCTION - 4
+"""Pixels of imagery across one of a picture that are read at once: a mosaic takes no more."""
 MOST_SHRUNK = 8
+"""How often that is read for a pixel of the picture, each way; beyond, a lane has less than two of them."""
 STRIP_PX = 4_000_000
+"""Pixels read at a time, which bounds memory."""
 
 # Names may hold $, which is no formula in them.
 TITLE: dict[str, Any] = {"fontsize": 19, "fontweight": "bold", "color": INK, "parse_math": False}
@@ -59,10 +62,10 @@ def backdrop(axes: Any, mosaic: Mosaic, bounds: Bounds) -> None:
 def overview(mosaic: Mosaic, window: Window) -> NDArray[np.uint8] | None:
     """Return imagery (H, W, 4) at a pixel of any size, None where a lane would be a hair's breadth.
 
-    A mosaic is read at no more than FINEST times its own pixel: beyond that in strips, which are shrunk.
+    A mosaic is read as coarsely as it can be, at FINEST; beyond that in strips, which are shrunk.
     """
-    finest = min(photo.gsd_m for photo in mosaic.orthophotos)
-    times = math.ceil(window.gsd_m / (finest * FINEST))
+    read_as = (Resampler(photo, mosaic.crs).reduction(window.gsd_m) for photo in mosaic.orthophotos)
+    times = math.ceil(max(read_as) / FINEST)
     if times > MOST_SHRUNK:
         return None
     shown = np.zeros((window.height, window.width, 4), np.uint8)
@@ -73,9 +76,10 @@ def overview(mosaic: Mosaic, window: Window) -> NDArray[np.uint8] | None:
         upper = window.top - top * window.gsd_m
         chip = mosaic.read(Window(window.crs, window.left, upper, window.gsd_m / times, *size))
         rgba = np.dstack([chip.pixels, np.where(chip.valid, 255, 0).astype(np.uint8)])
-        shown[top : top + rows] = cv2.resize(
-            rgba, (window.width, rows), interpolation=cv2.INTER_AREA
-        )
+        small = cv2.resize(rgba, (window.width, rows), interpolation=cv2.INTER_AREA)
+        seen = np.maximum(small[..., 3:], 1) / np.float32(255.0)  # what wasn't seen is black
+        small[..., :3] = np.clip(np.rint(small[..., :3] / seen), 0, 255)
+        shown[top : top + rows] = small
     return shown
 
 

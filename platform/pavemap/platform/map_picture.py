@@ -205,13 +205,19 @@ def _densest(points: NDArray[np.float64], side: float, ground: BaseGeometry) -> 
     Squares are tried at steps of a quarter of their side.
     """
     step, low = side / 4, points.min(axis=0)
-    cells = np.floor((points - low) / step).astype(int)
-    # Each point counts in the 16 squares that hold it, named by their lower left cell.
-    offsets = np.stack(np.meshgrid(range(4), range(4)), axis=-1).reshape(-1, 2)
-    corners = (cells[:, None] - offsets).reshape(-1, 2)
-    firsts, held = np.unique(corners[(corners >= 0).all(axis=1)], axis=0, return_counts=True)
+    cells = np.floor((points - low) / step).astype(np.int64)
+    columns = int(cells[:, 0].max()) + 1
+    filled, points_in = np.unique(cells[:, 1] * columns + cells[:, 0], return_counts=True)
+    # A cell counts in the 16 squares that hold it, named by their lower left one.
+    across, up = np.meshgrid(range(4), range(4))
+    left = (filled % columns)[:, None] - across.ravel()
+    bottom = (filled // columns)[:, None] - up.ravel()
+    inside = (left >= 0) & (bottom >= 0)
+    firsts, square = np.unique((bottom * columns + left)[inside], return_inverse=True)
+    held = np.bincount(square, np.broadcast_to(points_in[:, None], inside.shape)[inside])
     best = np.argsort(-held, kind="stable")[:CANDIDATES]
-    centres: NDArray[np.float64] = low + (firsts[best] + 2) * step
+    corners = np.stack([firsts[best] % columns, firsts[best] // columns], axis=-1)
+    centres: NDArray[np.float64] = low + (corners + 2) * step
     squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
     share = shapely.area(shapely.intersection(squares, ground)) / side**2
     chosen: NDArray[np.float64] = centres[int((held[best] * share**2).argmax())]

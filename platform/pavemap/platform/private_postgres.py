@@ -34,7 +34,7 @@ INSTALL_ADVICE = (
     "install PostgreSQL with PostGIS (Debian, Ubuntu: apt-get install postgresql-postgis)"
 )
 START_TIMEOUT_S = 60
-CONNECT_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+CONNECT_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 PORT_LINE = 3
 """Of postmaster.pid, from 0."""
 
@@ -158,7 +158,12 @@ class PrivatePostgres:
             with suppress(psycopg.OperationalError):
                 return psycopg.connect(self.url("postgres"), autocommit=True)
             time.sleep(pause_s)
-        raise Unavailable(f"the private PostgreSQL takes no connection; see {self.folder / 'log'}")
+        try:
+            return psycopg.connect(self.url("postgres"), autocommit=True)
+        except psycopg.OperationalError as exc:
+            raise Unavailable(
+                f"the private PostgreSQL takes no connection ({exc}); see {self.folder / 'log'}"
+            ) from exc
 
     def _run(self, command: Sequence[str]) -> None:
         command = [*self._as_server_user(), *command]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import MOST_UNEVEN, ground_scale, unevenness, working_crs
+from pavemap.geo.crs import ground_scale
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Grid
 from pavemap.geo.mask_raster import (
@@ -25,7 +24,7 @@ from pavemap.geo.mask_raster import (
     read_picture,
     snapped,
 )
-from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.orthophoto import Orthophoto, metric_crs
 from pavemap.geo.vectorize import VectorizeParams
 from pavemap.platform.detect import FileSurvey, Ground, survey_mosaic
 
@@ -88,7 +87,7 @@ def vectorize_file(
     if not place_of(path, gsd_m=options.gsd_m, with_roads=segments is not None):
         return _vectorize_picture(path, options, on_cell)
     photo, coding = inspect_mask(path, values=options.values)
-    crs = _metric(photo)
+    crs = metric_crs(photo)
     on_grid = snapped(photo, crs)
     photo, shift = on_grid or (photo, (0.0, 0.0))
     found = _surveyed(
@@ -148,17 +147,6 @@ def _surveyed(
 def _as_it_is(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Stand for a network: what is read is the probability already."""
     return np.ascontiguousarray(chip[:, :, 0])
-
-
-def _metric(photo: Orthophoto) -> CRS:
-    """Return the raster's own CRS where that is metric and conformal, else the UTM zone of its middle."""
-    metres = all(math.isclose(axis.unit_conversion_factor, 1.0) for axis in photo.crs.axis_info[:2])
-    if photo.crs.is_projected and metres:
-        x, y = shapely.get_coordinates(photo.outline(photo.crs).centroid)[0]
-        if unevenness(photo.crs, float(x), float(y)) <= MOST_UNEVEN:
-            return photo.crs
-    middle = photo.footprint.centroid
-    return working_crs((middle.x + 180.0) % 360.0 - 180.0, middle.y)
 
 
 def _finer(photo: Orthophoto, crs: CRS) -> float:

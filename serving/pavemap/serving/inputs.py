@@ -14,6 +14,7 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, surveys
 from pavemap.geo.store.cells import ClaimedCell
 from pavemap.geo.store.pavements import segments_meeting
+from pavemap.geo.store.planning import inputs_digest
 from pavemap.geo.vectorize import VectorizeParams
 
 
@@ -33,6 +34,8 @@ class CellInputs:
     """Storage keys of the imagery."""
     names: tuple[str, ...]
     """What people call it."""
+    digest: str
+    """Of all that the result depends on; imagery may have changed since the plan."""
 
 
 def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> CellInputs:
@@ -56,4 +59,5 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
         model_id=survey.model_id,
         keys=tuple(tile.key for tile in tiles),
         names=tuple(tile.name for tile in tiles),
+        digest=inputs_digest(survey, claimed.cell, tiles),
     )

@@ -172,7 +172,7 @@ class CellWorker:
                 params=inputs.params,
             )
             computed = time.monotonic()
-            stored = self._complete(claimed, result)
+            stored = self._complete(claimed, result, made_of=inputs.digest)
             seconds = {**result.seconds, "store": time.monotonic() - computed}
         except Exception as exc:
             self._fail(claimed, self._diagnosed(exc, names))
@@ -207,9 +207,11 @@ class CellWorker:
     def _note_progress(self) -> None:
         self._progress_at = time.monotonic()
 
-    def _complete(self, claimed: ClaimedCell, result: CellResult) -> bool:
+    def _complete(self, claimed: ClaimedCell, result: CellResult, *, made_of: str) -> bool:
         return self._insist(
-            lambda conn: cells.complete(conn, claimed=claimed, result=result, worker=self.name)
+            lambda conn: cells.complete(
+                conn, claimed=claimed, result=result, worker=self.name, made_of=made_of
+            )
         )
 
     def _fail(self, claimed: ClaimedCell, error: Exception) -> None:

@@ -433,7 +433,9 @@ def test_a_wait_for_work_ends_as_unavailable_when_the_database_goes(
 def test_a_claim_walks_the_index_of_open_cells(engine: Engine, survey: SurveyRow) -> None:
     """However many cells are done, a claim reads those that are left, in order, and stops."""
     plan = explain(
-        engine, leases._CLAIM.text, {"worker": "w", "lease_s": 60, "limit": 1, "model_id": None}
+        engine,
+        leases._CLAIM.text,
+        {"worker": "w", "lease_s": 60, "limit": 1, "model_id": None, "fresh": False},
     )
     assert "Index Scan using ix_cell_open" in plan
     assert "Seq Scan on cell" not in plan

@@ -141,25 +141,19 @@ def test_imagery_that_only_reaches_the_halo_counts(
         assert cells.plan_cells(connection, survey).redone == 12
 
 
-def test_imagery_that_was_another_while_cells_were_done_sends_them_back(
+def test_what_was_computed_from_other_imagery_than_planned_is_due_again(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
-    """Its digest is that of the plan again; what was found meanwhile is not of it."""
     with database(engine) as connection:
-        (under_way,) = cells.claim(connection, worker="early", limit=1)
-        scene.add_imagery(connection, survey.id, to_m=200.0, content="a mistake")
-    with database(engine) as connection:
-        result = scene.found_in(under_way.cell, segments)
-        assert not cells.complete(connection, claimed=under_way, result=result, worker="early")
-    finish(engine, survey, segments)
-    with database(engine) as connection:
-        scene.add_imagery(connection, survey.id)
+        for claimed in cells.claim(connection, worker="w", limit=3):
+            result = scene.found_in(claimed.cell, segments)
+            made_of = "of a mistake" if claimed.cell.col == scene.COL else None
+            assert cells.complete(
+                connection, claimed=claimed, result=result, worker="w", made_of=made_of
+            )
         report = cells.plan_cells(connection, survey)
-    assert report == PlanReport(total=50, added=0, redone=50, dropped=0)
-    finish(engine, survey, segments)
-    with database(engine) as connection:
-        scene.add_imagery(connection, survey.id, name="a second name", content="all.tif")
-        assert not cells.plan_cells(connection, survey).changed
+    assert report == PlanReport(total=50, added=0, redone=1, dropped=0)
+    assert cells_in(engine, "waiting")[0] == Cell(scene.COL, scene.ROW)
 
 
 def test_imagery_taken_away_drops_its_cells_with_what_they_found(

@@ -18,14 +18,14 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import crs_text, ground_scale, gsd_in_crs, working_crs
+from pavemap.geo.crs import crs_text, ground_scale, gsd_in_crs
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
 from pavemap.geo.ground_labels import GroundLabels, Layer
 from pavemap.geo.label_files import LabelFile, read_labels, width_of
 from pavemap.geo.labelled_chips import CHIP_PX, chip_grid, cut_chips
 from pavemap.geo.mosaic import Mosaic
-from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.orthophoto import Orthophoto, metric_crs
 from pavemap.geo.raster import inspect
 from pavemap.training.pair_folder import Files, LabelledFile, packed
 
@@ -64,7 +64,7 @@ def gis_files(what: GisLabels, tiles: Sequence[Path]) -> Files:
     if not tiles:
         raise BadInput("there is no imagery; name GeoTIFFs that the labels lie on")
     photos = [inspect(path) for path in tiles]
-    crs = _metric(photos[0])
+    crs = metric_crs(photos[0])
     named = (what.width_field,) if what.width_field else ()
     file = read_labels(
         what.labels,
@@ -166,15 +166,6 @@ def _pixel(
     if gsd_m is None and upright and math.isclose(along, across):
         return along  # so that nothing is resampled but, at most, shifted
     return gsd_in_crs(gsd_m or finest.gsd_m, crs, middle.x, middle.y)
-
-
-def _metric(photo: Orthophoto) -> CRS:
-    """Return the imagery's own CRS where that is metric, else the UTM zone of its middle."""
-    metres = all(math.isclose(axis.unit_conversion_factor, 1.0) for axis in photo.crs.axis_info[:2])
-    if photo.crs.is_projected and metres:
-        return photo.crs
-    middle = photo.footprint.centroid
-    return working_crs((middle.x + 180.0) % 360.0 - 180.0, middle.y)
 
 
 def _named(path: Path) -> dict[str, str]:

@@ -68,16 +68,27 @@ class CellRow:
 
 
 def complete(
-    connection: Connection, *, claimed: ClaimedCell, result: CellResult, worker: str
+    connection: Connection,
+    *,
+    claimed: ClaimedCell,
+    result: CellResult,
+    worker: str,
+    made_of: str | None = None,
 ) -> bool:
     """Store a cell's result in place of any former one, and mark the cell done.
 
-    All in the caller's transaction. False, with nothing written, when the claim no longer holds.
+    `made_of` is the digest of what it was computed from, where that may have changed since the plan: the
+    next plan compares with it. All in the caller's transaction. False, with nothing written, when the claim
+    no longer holds.
     """
     stored = connection.execute(
         _DONE,
         _claim_parameters(claimed, worker)
-        | {"imaged_m2": float(result.imaged_m2), "seconds": Jsonb(_floats(result.seconds))},
+        | {
+            "made_of": claimed.inputs_digest if made_of is None else made_of,
+            "imaged_m2": float(result.imaged_m2),
+            "seconds": Jsonb(_floats(result.seconds)),
+        },
     ).one_or_none()
     if stored is None:
         return False
@@ -220,7 +231,7 @@ _HELD = """state = 'leased' AND survey_id = :survey_id AND col = :col AND "row" 
 
 _DONE = text(f"""
     UPDATE cell SET state = 'done', lease_owner = NULL, lease_until = NULL, error = '',
-        imaged_m2 = :imaged_m2, imaged_part = NULL, seconds = :seconds,
+        inputs_digest = :made_of, imaged_m2 = :imaged_m2, imaged_part = NULL, seconds = :seconds,
         finished_at = clock_timestamp()
     WHERE {_HELD} RETURNING (SELECT crs FROM survey WHERE id = survey_id) AS crs
 """)

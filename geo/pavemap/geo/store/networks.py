@@ -110,9 +110,11 @@ def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkR
     if key is not None:
         found = connection.execute(query.where(Network.id == key)).one_or_none()
     if found is None:
-        found = connection.execute(
-            query.where(func.normalize(Network.name) == normalize("NFC", str(id_or_name)))
-        ).one_or_none()
+        name = normalize("NFC", str(id_or_name))
+        named = query.where(
+            func.normalize(Network.name) == name
+        )  # older versions stored others too
+        found = connection.execute(named.order_by((Network.name == name).desc()).limit(1)).first()
     if found is None:
         raise NotFound(f"there is no network '{id_or_name}'; import it first, or list the networks")
     return _network_row(found)

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import (
     ARRAY,
@@ -28,32 +26,15 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    text,
 )
 
-from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.places import search_area
-from pavemap.geo.store.surveys import SurveyRow, lock_survey
+from pavemap.geo.store.surveys import lock_survey
 
 _TABLE = tables.Orthophoto
-
-_CELLS_NEAR = text("""
-    SELECT col, "row" FROM cell
-    WHERE survey_id = :survey_id AND ST_Intersects(geom, CAST(:area AS geometry))
-        AND (inputs_digest <> '' OR state = 'leased')
-""")
-_UNSETTLE = text("""
-    UPDATE cell AS target SET inputs_digest = '',
-        lease_owner = CASE WHEN state = 'leased' THEN NULL ELSE lease_owner END,
-        lease_until = CASE WHEN state = 'leased' THEN NULL ELSE lease_until END,
-        attempts = CASE WHEN state = 'leased' THEN greatest(attempts - 1, 0) ELSE attempts END,
-        state = CASE WHEN state = 'leased' THEN 'waiting' ELSE state END
-    FROM unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[])) AS these(col, "row")
-    WHERE survey_id = :survey_id AND target.col = these.col AND target."row" = these."row"
-""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,17 +75,10 @@ def add_orthophoto(
 
     Raises NotFound for an unknown survey.
     """
-    survey = lock_survey(connection, survey_id)
+    lock_survey(connection, survey_id)
     known = find_orthophoto(connection, survey_id, sha256=sha256)
     if known is not None and name in known.names:
         return known, False
-    # The first of a file's names places it among others.
-    moved = [
-        file.info.footprint for file in _with_name(connection, survey_id, name) if file.name == name
-    ]
-    if known is None or name < known.name:
-        moved.append(info.footprint)
-    unsettle(connection, survey, moved)
     connection.execute(delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name))
     connection.execute(
         insert(_TABLE).values(
@@ -121,25 +95,6 @@ def add_orthophoto(
     )
     (file,) = _with_content(connection, survey_id, sha256)
     return file, known is None
-
-
-def unsettle(connection: Connection, survey: SurveyRow, footprints: Sequence[BaseGeometry]) -> None:
-    """Void what cells that see these places (in degrees) were, or are being, computed from.
-
-    A worker reads what is stored when it begins: else a cell planned with one image could be done with
-    another, and be taken for done when the first one comes back.
-    """
-    grid = survey.grid()
-    for footprint in footprints:
-        seen = reproject(footprint, WGS84, grid.crs)
-        near = reproject(seen.buffer(2.0 * grid.halo_m), grid.crs, WGS84)
-        area = geometry_value(search_area(near))
-        found = connection.execute(_CELLS_NEAR, {"survey_id": survey.id, "area": area}).all()
-        cells = np.array([tuple(cell) for cell in found], np.int64).reshape(-1, 2)
-        shapely.prepare(seen)
-        seeing = cells[shapely.intersects(seen, grid.boxes(cells, margin_m=grid.halo_m))]
-        places = {"col": seeing[:, 0].tolist(), "row": seeing[:, 1].tolist()}
-        connection.execute(_UNSETTLE, {"survey_id": survey.id, **places})
 
 
 def find_orthophoto(
@@ -182,13 +137,6 @@ def orthophotos_meeting(
 def _with_content(connection: Connection, survey_id: uuid.UUID, sha256: str) -> list[OrthophotoRow]:
     """The one file of this content, or none."""
     return _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
-
-
-def _with_name(connection: Connection, survey_id: uuid.UUID, name: str) -> list[OrthophotoRow]:
-    """The one file that a name stands for, or none."""
-    named = select(_TABLE.sha256).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
-    query = _select(survey_id).where(_TABLE.sha256 == named.scalar_subquery())
-    return _files(connection.execute(query))
 
 
 def _select(survey_id: uuid.UUID) -> Select[Any]:

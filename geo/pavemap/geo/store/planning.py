@@ -2,9 +2,9 @@
 
 A cell is planned where pavement and imagery meet. The digest of its inputs (the files that reach its
 window in the order they are laid, the model, the parameters, the grid) tells whether what a done cell
-found still holds: the same digest leaves it alone, another one sends it back to waiting, and cells that
-no imagery reaches any more are dropped. Planning twice therefore changes nothing, and a new file costs
-its own cells.
+found still holds; a done cell has that of what it was computed from. The same digest leaves it alone,
+another one sends it back to waiting, and cells that no imagery reaches any more are dropped. Planning
+twice therefore changes nothing, and a new file costs its own cells.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import Cell as GridCell
 from pavemap.geo.grid import Grid
 from pavemap.geo.orthophoto import common_stretch
 from pavemap.geo.store.bulk import copy_frame
@@ -72,9 +73,7 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
         raise BadInput(
             f"survey '{survey.name}' has no imagery yet; upload orthophotos, then run it"
         )
-    footprints = reproject(
-        np.array([tile.info.footprint for tile in orthophotos], dtype=object), WGS84, grid.crs
-    )
+    footprints = _footprints(orthophotos, grid)
     cells = covered_cells(connection, survey.network_id, footprints, grid=grid)
     if not len(cells):
         network = get_network(connection, survey.network_id)
@@ -130,6 +129,26 @@ def covered_cells(
     partly = ~np.isin(pavement, whole_pavement)
     cut = shapely.intersection(footprints[tile[partly]], pavements[pavement[partly]])
     return grid.indices_meeting(np.concatenate([pavements[whole_pavement], cut]))
+
+
+def inputs_digest(survey: SurveyRow, cell: GridCell, orthophotos: list[OrthophotoRow]) -> str:
+    """Return the digest of what one cell is computed from, of those orthophotos that reach its window."""
+    grid = survey.grid()
+    (digest,) = _input_digests(
+        survey,
+        np.array([[cell.col, cell.row]], np.int64),
+        _footprints(orthophotos, grid),
+        orthophotos,
+        grid=grid,
+        stretch=survey.stretch_ends,
+    )
+    return str(digest)
+
+
+def _footprints(orthophotos: list[OrthophotoRow], grid: Grid) -> NDArray[np.object_]:
+    in_degrees = np.array([tile.info.footprint for tile in orthophotos], dtype=object)
+    moved: NDArray[np.object_] = reproject(in_degrees, WGS84, grid.crs)
+    return moved
 
 
 def _input_digests(
