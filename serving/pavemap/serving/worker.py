@@ -117,8 +117,9 @@ class CellWorker:
         if self._balked and self._survey_next(fresh=True):
             return True
         with database(self._engine) as conn:
-            workers.note_seen(conn, self.name, model_id=self._rules.model_id)
             survey = surveys.claim_measuring(conn, worker=self.name, lease_s=self._rules.lease_s)
+            if survey is not None:  # a claim of cells notes it by itself
+                workers.note_seen(conn, self.name, model_id=self._rules.model_id)
         if survey is not None:
             with about(survey_id=str(survey.id)):
                 self._measure(survey)
@@ -149,10 +150,10 @@ class CellWorker:
             with database(self._engine) as conn:
                 cells.heartbeat(conn, worker=self.name, lease_s=self._rules.lease_s)
 
-    def give_back(self) -> None:
-        """Free everything this worker holds, at no charge. Raises Unavailable."""
+    def give_back(self, *, rest_s: float = 0.0, error: str = "") -> None:
+        """Free everything this worker holds, at no charge, to rest for a while. Raises Unavailable."""
         with database(self._engine) as conn:
-            cells.release(conn, self.name)
+            cells.release(conn, self.name, rest_s=rest_s, error=error)
         self._owes = False
 
     def _survey(self, claimed: ClaimedCell) -> None:
@@ -244,12 +245,11 @@ class CellWorker:
 
     def _give_back_if_possible(self, because: Exception) -> None:
         """Free what this worker holds, at no charge; it rests, so that one thing away holds up no other."""
-        rest_s = 0.0 if self._stop.is_set() else self._rules.retry_after_s
-        error = "" if self._stop.is_set() else _sentence(because)
         try:
-            with database(self._engine) as conn:
-                cells.release(conn, self.name, rest_s=rest_s, error=error)
-            self._owes = False
+            if self._stop.is_set():
+                self.give_back()
+            else:
+                self.give_back(rest_s=self._rules.retry_after_s, error=_sentence(because))
         except AWAY:
             log.info("%s could not give its lease back; it does before it claims again", self.name)
 
