@@ -65,6 +65,13 @@ def test_a_setting_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         load_settings()
 
 
+@pytest.mark.parametrize("origin", ["maps.example.org", "https://a.org/", "https://*.org", "null"])
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("PAVEMAP_CORS_ORIGINS", f"https://maps.example.org,{origin}")
+    with pytest.raises(BadInput, match=r"PAVEMAP_CORS_ORIGINS .*is no origin"):
+        load_settings()
+
+
 def test_a_changed_password_is_taken_up_by_new_connections(engine: Engine, tmp_path: Path) -> None:
     with database(engine) as connection:
         connection.execute(text("CREATE ROLE changing LOGIN PASSWORD 'first'"))

@@ -136,6 +136,12 @@ class Storage:
             if each["last_modified"] <= latest
         ]
 
+    def has_any(self, prefix: str) -> bool:
+        """Tell whether any key begins with `prefix` and '/'; stops at the first one."""
+        _check(prefix)
+        with _translated("could not be listed", prefix):
+            return any(len(block) for block in obstore.list(self._store, prefix, chunk_size=1))
+
     def delete(self, key: str) -> None:
         """Remove what is stored under a key, if anything is."""
         _check(key)

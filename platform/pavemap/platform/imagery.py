@@ -1,4 +1,4 @@
-"""Removes imagery that no survey refers to: what other content took the place of, what a crash left."""
+"""Whether imagery is where the database has it; removes what no survey refers to any more."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import uuid
 
 from sqlalchemy import Engine
 
-from pavemap.geo.storage import Storage
+from pavemap.geo.errors import Unavailable
+from pavemap.geo.storage import ORTHOPHOTOS, Storage
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.orthophotos import keys_in_use
+from pavemap.geo.store.orthophotos import any_orthophoto, keys_in_use
 from pavemap.geo.store.surveys import delete_survey, lock_survey, set_state
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,25 @@ BEING_DELETED = "this survey is being deleted; delete it again if it stays"
 
 LEFT_S = 24 * 3600.0
 """Bytes without a row that lie there for so long belong to no upload that is still going on."""
+
+
+def check_storage(engine: Engine, storage: Storage) -> None:
+    """See that the storage can be written and is the one that the database's imagery lies in.
+
+    A disk that is not mounted leaves an empty folder, in which all imagery would be missing and new
+    imagery be lost to sight once it is mounted. Raises Unavailable or StorageFull.
+    """
+    storage.check_writable()
+    if storage.has_any(ORTHOPHOTOS):
+        return
+    with database(engine) as connection:
+        known = any_orthophoto(connection)
+    if known:
+        raise Unavailable(
+            f"the storage {storage.location} has none of the imagery that the database knows of: see that "
+            "its disk is mounted and that PAVEMAP_STORAGE_URL is right (if all imagery was removed on "
+            f"purpose, put any file into {ORTHOPHOTOS} there)"
+        )
 
 
 def remove_unused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pavemap.geo.errors import BadInput
 from pavemap.geo.secrets import read_secret
 from pavemap.platform.env_file import read_env_file
+
+ORIGIN = re.compile(r"https?://[^/\s*]+")
+"""RFC 6454, section 6.2: no path, not even a slash at the end."""
 
 
 class Settings(BaseSettings):
@@ -38,6 +42,11 @@ class Settings(BaseSettings):
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     api_port: int = Field(
         default=8000, ge=0, le=65535, description="Port of the API; 0 picks a free one."
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Web pages that may read from the API in a browser: their origins with commas "
+        "between, as https://maps.example.org, or *.",
     )
     ray_address: str | None = Field(
         default=None, description="Ray's GCS (host:6379) to join; none starts Ray on this machine."
@@ -107,10 +116,25 @@ class Settings(BaseSettings):
             return {**given, "database_url": read_secret(Path(file))}
         return given
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, given: str) -> str:
+        wrong = [each for each in _listed(given) if each != "*" and not ORIGIN.fullmatch(each)]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no origin; write scheme://host or scheme://host:port"
+            )
+        return given
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
+
+    @property
+    def web_origins(self) -> list[str]:
+        """The origins whose pages may read from the API."""
+        return _listed(self.cors_origins)
 
     @property
     def storage_location(self) -> str:
@@ -130,6 +154,10 @@ class Settings(BaseSettings):
     def with_database(self, url: str) -> Settings:
         """Return the same settings pointing at a database, as when the private one has started."""
         return self.model_copy(update={"database_url": SecretStr(url)})
+
+
+def _listed(given: str) -> list[str]:
+    return [each.strip() for each in given.split(",") if each.strip()]
 
 
 def load_settings() -> Settings:

@@ -22,8 +22,10 @@ from typing import Any, Self
 import httpx
 
 from pavemap.geo.errors import Conflict, Unavailable
+from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
+from pavemap.platform.imagery import check_storage
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
 from pavemap.serving.listening import free_port, is_free, reachable
@@ -140,6 +142,9 @@ class Stack(AbstractContextManager["Stack"]):
         engine = make_engine(url)
         try:
             upgrade(engine)
+            storage = Storage(self.settings.storage_location)
+            if storage.folder is not None:  # a bucket that is away comes back by itself
+                check_storage(engine, storage)
         finally:
             engine.dispose()
         ports = self._ports()

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from api_world import API, World, import_street, serving, tile
 from pavemap.geo import errors as ground
-from pavemap.geo.errors import BadInput, NotAGeoTiff, PavemapError
+from pavemap.geo.errors import BadInput, NotAGeoTiff, PavemapError, Unavailable
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform import api, errors
@@ -25,6 +25,7 @@ from pavemap.platform.api.main import create_app
 from pavemap.platform.api.problems import STATUS, status_of
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
+from pavemap.platform.stack import Stack
 from ray_cluster import free_port
 
 
@@ -166,6 +167,25 @@ def test_it_is_alive_and_ready(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_pages_of_named_origins_may_read_and_change_nothing(settings: Settings) -> None:
+    open_to = settings.model_copy(update={"cors_origins": "https://maps.org, http://b.org:8080"})
+    with serving(open_to) as client:
+        for origin, allowed in [
+            ("http://b.org:8080", "http://b.org:8080"),
+            ("https://c.org", None),
+        ]:
+            headers = {"Origin": origin}
+            answers = [client.get(f"{API}/surveys", headers=headers)]
+            answers.append(client.get(f"{API}/nowhere", headers=headers))
+            for answer in answers:
+                assert answer.headers.get("access-control-allow-origin") == allowed
+            headers["Access-Control-Request-Method"] = "DELETE"
+            assert client.options(f"{API}/surveys/1", headers=headers).status_code == 400
+    with serving(settings) as client:
+        answer = client.get(f"{API}/surveys", headers={"Origin": "https://maps.org"})
+        assert "access-control-allow-origin" not in answer.headers
+
+
 def test_it_is_not_ready_on_an_empty_schema(tmp_path: Path, empty_database_url: str) -> None:
     settings = Settings(home=tmp_path, database_url=SecretStr(empty_database_url))
     with serving(settings) as client:
@@ -184,6 +204,22 @@ def test_it_is_not_ready_where_storage_can_t_be_written(
     probe.write_text("a file where a folder must be")
     document = check(client.get("/readyz"), 503)
     assert "not writable" in str(document["detail"])
+
+
+def test_it_is_not_ready_where_all_known_imagery_is_gone(
+    client: httpx.Client, settings: Settings, tmp_path: Path
+) -> None:
+    """As where the storage's disk is not mounted: nothing starts on the empty folder beneath."""
+    world = World.make(client, tmp_path)
+    assert world.put("tile.tif", tile(tmp_path)).status_code == 201
+    assert client.get("/readyz").status_code == 200
+    mounted = Path(settings.storage_location) / "orthophotos"
+    mounted.rename(tmp_path / "away")
+    assert "mounted" in str(check(client.get("/readyz"), 503)["detail"])
+    with pytest.raises(Unavailable, match="PAVEMAP_STORAGE_URL"):
+        Stack(settings).__enter__()
+    (tmp_path / "away").rename(mounted)
+    assert client.get("/readyz").status_code == 200
 
 
 def test_with_the_database_away_it_says_so_and_recovers(tmp_path: Path) -> None:

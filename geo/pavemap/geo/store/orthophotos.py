@@ -120,6 +120,11 @@ def keys_in_use(
     return frozenset(connection.execute(query).scalars())
 
 
+def any_orthophoto(connection: Connection) -> bool:
+    """Tell whether the database knows of any imagery at all."""
+    return connection.execute(select(_TABLE.key).limit(1)).first() is not None
+
+
 def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[OrthophotoRow]:
     """Return a survey's files, each once, in the order they are laid: finest first, then by name."""
     return _files(connection.execute(_select(survey_id)))

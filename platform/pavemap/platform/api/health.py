@@ -12,6 +12,7 @@ from pavemap.geo.store.schema import is_current
 from pavemap.platform.api.probe import Probe
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.services import PROBE_S, Services
+from pavemap.platform.imagery import check_storage
 
 router = APIRouter(tags=["health"])
 
@@ -43,7 +44,9 @@ class Readiness:
             lambda: is_current(services.probes), subject="the database", limit_s=PROBE_S
         )
         self._storage = Probe(
-            services.storage.check_writable, subject="the storage", limit_s=PROBE_S
+            lambda: check_storage(services.probes, services.storage),
+            subject="the storage",
+            limit_s=PROBE_S,
         )
 
     def check(self) -> None:
@@ -58,7 +61,7 @@ class Readiness:
 
 @router.get("/readyz", responses=answers(507), summary="Whether requests can be served")
 def readyz(request: Request) -> Ready:
-    """Check that the schema is this version's and that the storage can be written."""
+    """Check that the schema is this version's, and that the storage is the right one and can be written."""
     readiness: Readiness = request.app.state.readiness
     readiness.check()
     return Ready()

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
@@ -91,6 +92,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.readiness = health.Readiness(services)
     app.state.metrics = metrics.ApiMetrics(services)
     problems.install(app)
+    if settings.web_origins:  # to read: nothing that changes anything is open to other pages
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.web_origins, allow_methods=["GET", "HEAD"]
+        )
     api = APIRouter(prefix=PREFIX)
     for part in (
         networks,
