@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import shapely
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, gsd_in_crs, reproject
+from pavemap.geo.crs import WGS84, ground_scale, gsd_in_crs, reproject
 from pavemap.geo.errors import BadInput
 
 
@@ -34,3 +35,28 @@ def test_those_that_stretch_directions_unequally_are_refused(
     crs = CRS.from_epsg(epsg)
     with pytest.raises(BadInput, match="conformal CRS such as a UTM zone"):
         gsd_in_crs(0.002, crs, *at(crs, lon, lat))
+
+
+@pytest.mark.parametrize(
+    ("code", "lon", "lat", "within"),
+    [
+        ("EPSG:32633", 13.0, 50.0, 1e-6),
+        ("EPSG:2154", 3.0, 46.5, 1e-6),
+        ("EPSG:3857", 36.8, -1.3, 4e-3),  # Nairobi: its directions differ by 0.7 %
+        ("EPSG:3857", 9.2, 45.5, 2e-3),
+        ("ESRI:102100", 10.8, 59.9, 1e-3),
+    ],
+)
+def test_ground_metres_are_those_of_the_geodesic(
+    code: str, lon: float, lat: float, within: float
+) -> None:
+    crs = CRS.from_user_input(code)
+    x, y = at(crs, lon, lat)
+    ellipsoid, area = crs.get_geod(), 1.0
+    assert ellipsoid is not None
+    for azimuth in (0.0, 90.0):
+        there = ellipsoid.fwd(lon, lat, azimuth, 100.0)
+        projected = np.hypot(*np.subtract(at(crs, there[0], there[1]), (x, y)))
+        assert projected / ground_scale(crs, x, y) == pytest.approx(100.0, rel=within)
+        area *= projected / ground_scale(crs, x, y) / 100.0
+    assert area == pytest.approx(1.0, abs=2e-5)
