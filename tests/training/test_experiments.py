@@ -191,7 +191,7 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
         for record in Ledger(path.parent).records().values()
     }
     assert tested == {"cfd": {"cfd/train": 10}, "second": {"second/test": 1}}
-    kept = read_card(path.parent / "models" / "without-cfd-2-iterations")
+    kept = read_card(path.parent / "models" / "drawn-without-cfd-2-iterations")
     assert [entry.split(" ")[0] for entry in kept.data] == ["second/train"]
     left = leave_one_out.without(load_config(config), "cfd")
     assert left.start_from is None

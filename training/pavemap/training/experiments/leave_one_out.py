@@ -68,12 +68,12 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
         tests = {s.label: read_source(s) for s in tests_of(whole, name)}
         held = [image for source in config.validation for image in read_source(source)]
         sets = [read_source(source) for source in config.data]
-        folder = f"without-{name}-{config.iterations}-iterations"
+        folder = f"{whole.name}-without-{name}-{config.iterations}-iterations"
         model = options.output / EXPERIMENT.name / "models" / folder
         found = config_run(config, sets, tests, held, options, model=model)
         return {"left_out": name, "config": whole.name, **found}
 
-    return Run(f"without-{name}/{config.iterations}-iterations/seed-{seed}", perform)
+    return Run(f"{whole.name}/without-{name}/{config.iterations}-iterations/seed-{seed}", perform)
 
 
 def report(records: Mapping[str, Record]) -> Report:
