@@ -235,6 +235,24 @@ def test_a_cell_that_could_not_be_given_back_is_before_another_is_claimed(
     assert (after.leased, after.retries) == (0, 0)
 
 
+def test_a_fault_while_storing_leaves_no_lease_that_its_worker_keeps_alive(
+    engine: Engine,
+    survey: SurveyRow,
+    make_worker: Callable[..., CellWorker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = make_worker(retry_after_s=600.0)
+    with monkeypatch.context() as patch:
+        for step in ("complete", "fail"):
+            patch.setattr(cells, step, Mock(side_effect=RuntimeError("no such column")))
+        with pytest.raises(RuntimeError):
+            worker.run_once()
+    after = progress(engine, survey)
+    assert (after.leased, after.held_up) == (0, {"RuntimeError: no such column": 1})
+    work_off(worker)
+    assert progress(engine, survey).done == after.cells_total - 1
+
+
 def test_storage_that_is_away_costs_no_attempt_and_is_waited_for(
     engine: Engine, storage: Storage, survey: SurveyRow, make_worker: Callable[..., CellWorker]
 ) -> None:

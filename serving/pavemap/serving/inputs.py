@@ -14,7 +14,7 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, surveys
 from pavemap.geo.store.cells import ClaimedCell
 from pavemap.geo.store.pavements import segments_meeting
-from pavemap.geo.store.planning import inputs_digest
+from pavemap.geo.store.planning import imagery_of
 from pavemap.geo.vectorize import VectorizeParams
 
 
@@ -43,7 +43,8 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
     survey = surveys.get_survey(conn, claimed.survey_id)
     grid = survey.grid()
     window = reproject(grid.window(claimed.cell).box(), grid.crs, WGS84)
-    tiles = orthophotos.orthophotos_meeting(conn, claimed.survey_id, window)
+    near = orthophotos.orthophotos_near(conn, claimed.survey_id, window)
+    tiles, digest = imagery_of(survey, claimed.cell, near)
     segments = segments_meeting(conn, claimed.survey_id, window)
     photos = [tile.info.at(storage.gdal_path(tile.key)) for tile in tiles]
     return CellInputs(
@@ -59,5 +60,5 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
         model_id=survey.model_id,
         keys=tuple(tile.key for tile in tiles),
         names=tuple(tile.name for tile in tiles),
-        digest=inputs_digest(survey, claimed.cell, tiles),
+        digest=digest,
     )

@@ -106,6 +106,11 @@ class CellWorker:
             self._balked = True
             self._owes = True  # as when a claim was stored, but its acknowledgement never came
             raise
+        except Exception as exc:  # a fault of ours: what it struck rests too, and bears its name
+            self._balked = True
+            self._owes = True
+            self._give_back_if_possible(exc)
+            raise
         finally:
             self._progress_at = None
 

@@ -334,6 +334,10 @@ def test_a_pause_after_an_error_is_kept(engine: Engine, survey: SurveyRow) -> No
 
 
 def test_a_cell_that_kills_its_workers_is_given_up(engine: Engine, survey: SurveyRow) -> None:
+    """An error is no death."""
+    with database(engine) as connection:
+        (first,) = cells.claim(connection, worker="w")
+        cells.fail(connection, claimed=first, worker="w", error="busy", retry_after_s=0.0)
     for _ in range(5):
         assert claim_one(engine, "victim").cell.col == scene.COL
         expire(engine)

@@ -179,7 +179,7 @@ def test_only_imagery_that_meets_a_place_is_read(engine: Engine, bare: SurveyRow
         scene.add_imagery(connection, bare.id, from_m=110.0, name="east.tif")
         here = shapely.box(scene.X + 80.0, scene.Y, scene.X + 100.0, scene.Y + 10.0)
         degrees = reproject(here, scene.UTM, WGS84)
-        found = orthophotos.orthophotos_meeting(connection, bare.id, degrees)
+        found = orthophotos.orthophotos_near(connection, bare.id, degrees)
     assert [row.name for row in found] == ["west.tif"]
 
 

@@ -17,6 +17,7 @@ from pavemap.geo.grid import Cell
 from pavemap.geo.store import cells, orthophotos, surveys
 from pavemap.geo.store.cells import PlanReport
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.planning import imagery_of
 from pavemap.geo.store.surveys import SurveyRow
 
 
@@ -238,11 +239,31 @@ def test_the_pavement_that_a_window_meets(
     degrees = reproject(window, scene.UTM, WGS84)
     with database(engine) as connection:
         found = cells.segments_meeting(connection, survey.id, degrees)
-        tiles = orthophotos.orthophotos_meeting(connection, survey.id, degrees)
+        tiles = orthophotos.orthophotos_near(connection, survey.id, degrees)
     assert [segment for segment, _ in found] == segments[:2].tolist()
     area = reproject(found[0][1], WGS84, scene.UTM).area
     assert area == pytest.approx(800.0, rel=1e-9)
     assert [tile.name for tile in tiles] == ["all.tif"]
+
+
+def test_a_cell_is_made_of_what_was_planned_where_edges_coincide(engine: Engine) -> None:
+    """Tiles that end where windows do meet them in one CRS and miss them by rounding in another."""
+    halo_m = scene.GRID.halo_m
+    with database(engine) as connection:
+        survey = scene.add_survey(connection)
+        for start in range(0, 500, 10):
+            ends = {"from_m": start + halo_m, "to_m": start + scene.CELL_M - halo_m}
+            scene.add_imagery(connection, survey.id, name=f"{start}.tif", **ends)
+        cells.plan_cells(connection, survey)
+        survey = surveys.get_survey(connection, survey.id)
+        planned = connection.execute(text('SELECT col, "row", inputs_digest FROM cell')).all()
+        assert len(planned) == 50
+        for col, row, digest in planned:
+            cell = Cell(col, row)
+            window = reproject(scene.GRID.window(cell).box(), scene.UTM, WGS84)
+            near = orthophotos.orthophotos_near(connection, survey.id, window)
+            tiles, made_of = imagery_of(survey, cell, near)
+            assert made_of == digest, (cell, [tile.name for tile in tiles])
 
 
 def test_ten_thousand_segments_are_planned_in_seconds(engine: Engine) -> None:

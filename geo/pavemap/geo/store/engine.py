@@ -164,6 +164,13 @@ def translate(error: Exception) -> PavemapError | None:
         return Unavailable("the database took too long to answer; try again, or ask for less")
     if isinstance(cause, pg.DeadlockDetected | pg.SerializationFailure):
         return Unavailable("another session changed the same rows; try again")
+    if isinstance(cause, pg.ReadOnlySqlTransaction):
+        return Unavailable(
+            "the database takes no changes now (it is read-only, as a standby is, or a server whose disk "
+            "is full); try again in a moment"
+        )
+    if isinstance(cause, pg.IdleInTransactionSessionTimeout):
+        return Unavailable("the database ended a session that was idle for too long; try again")
     if isinstance(cause, pg.UndefinedTable | pg.UndefinedColumn):
         return Unavailable(
             "the database's tables are not those of this version; run its migrations "

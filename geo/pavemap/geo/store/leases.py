@@ -143,10 +143,10 @@ _BURY = text("""
     UPDATE cell SET state = 'failed', lease_owner = NULL, lease_until = NULL,
         finished_at = clock_timestamp(),
         error = format('%s workers died at this cell or lost the database; the last was %s',
-                       attempts, lease_owner)
+                       attempts - errors, lease_owner)
     WHERE (survey_id, col, "row") IN (
         SELECT survey_id, col, "row" FROM cell
-        WHERE state = 'leased' AND lease_until < clock_timestamp() AND attempts >= :max_deaths
+        WHERE state = 'leased' AND lease_until < clock_timestamp() AND attempts - errors >= :max_deaths
         FOR NO KEY UPDATE SKIP LOCKED)
 """)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import (
     ARRAY,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
-from pavemap.geo.store.places import search_area
+from pavemap.geo.store.places import MARGIN_DEG, search_area
 from pavemap.geo.store.surveys import lock_survey
 
 _TABLE = tables.Orthophoto
@@ -130,11 +131,15 @@ def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[Ortho
     return _files(connection.execute(_select(survey_id)))
 
 
-def orthophotos_meeting(
+def orthophotos_near(
     connection: Connection, survey_id: uuid.UUID, polygon: BaseGeometry
 ) -> list[OrthophotoRow]:
-    """Return the files of a survey that meet a polygon in degrees, in the order they are laid."""
-    area = geometry_value(search_area(polygon))
+    """Return the files of a survey within about a metre of a polygon in degrees, as they are laid.
+
+    Edges that coincide in one CRS may miss each other by rounding in another, so none is left out here
+    that might meet it elsewhere.
+    """
+    area = geometry_value(shapely.buffer(search_area(polygon), MARGIN_DEG))
     query = _select(survey_id).where(func.ST_Intersects(_TABLE.footprint, func.geometry(area)))
     return _files(connection.execute(query))
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,18 +132,18 @@ def covered_cells(
     return grid.indices_meeting(np.concatenate([pavements[whole_pavement], cut]))
 
 
-def inputs_digest(survey: SurveyRow, cell: GridCell, orthophotos: list[OrthophotoRow]) -> str:
-    """Return the digest of what one cell is computed from, of those orthophotos that reach its window."""
-    grid = survey.grid()
-    (digest,) = _input_digests(
-        survey,
-        np.array([[cell.col, cell.row]], np.int64),
-        _footprints(orthophotos, grid),
-        orthophotos,
-        grid=grid,
-        stretch=survey.stretch_ends,
-    )
-    return str(digest)
+def imagery_of(
+    survey: SurveyRow, cell: GridCell, near: list[OrthophotoRow]
+) -> tuple[list[OrthophotoRow], str]:
+    """Return those orthophotos of a cell's neighbourhood that it is computed from, and its inputs' digest.
+
+    They are told by the very comparison that the plan makes, so both digests are one as long as the
+    imagery is.
+    """
+    grid, this = survey.grid(), np.array([[cell.col, cell.row]], np.int64)
+    (reaching,) = _reaching(this, _footprints(near, grid), grid=grid)
+    tiles = [near[index] for index in reaching.tolist()]
+    return tiles, _digest(_settings(survey, survey.stretch_ends), tiles)
 
 
 def _footprints(orthophotos: list[OrthophotoRow], grid: Grid) -> NDArray[np.object_]:
@@ -165,6 +166,28 @@ def _input_digests(
     `orthophotos` come in the order they are laid, which other names may change. Neighbouring cells
     mostly see the same files, so each set of files is digested once.
     """
+    common = _settings(survey, stretch)
+    known: dict[bytes, str] = {}
+    digests = np.empty(len(cells), dtype=object)
+    for at, tiles in enumerate(_reaching(cells, footprints, grid=grid)):
+        key = tiles.tobytes()
+        if key not in known:
+            known[key] = _digest(common, [orthophotos[index] for index in tiles.tolist()])
+        digests[at] = known[key]
+    return digests
+
+
+def _reaching(
+    cells: NDArray[np.int64], footprints: NDArray[np.object_], *, grid: Grid
+) -> list[NDArray[np.intp]]:
+    """Return for each cell the indices of the footprints (grid CRS) that meet its window, ascending."""
+    windows = grid.boxes(cells, margin_m=grid.halo_m)
+    cell, tile = shapely.STRtree(footprints).query(windows, predicate="intersects")
+    order = np.lexsort((tile, cell))
+    return np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(cells))))
+
+
+def _settings(survey: SurveyRow, stretch: tuple[float, float] | None) -> str:
     settings = [
         survey.model_id,
         survey.crs,
@@ -174,21 +197,12 @@ def _input_digests(
         survey.params,
         *([] if stretch is None else [stretch]),
     ]
-    common = json.dumps(settings, sort_keys=True, default=dict)
-    windows = grid.boxes(cells, margin_m=grid.halo_m)
-    cell, tile = shapely.STRtree(footprints).query(windows, predicate="intersects")
-    order = np.lexsort((tile, cell))
-    groups = np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(cells))))
-    known: dict[bytes, str] = {}
-    digests = np.empty(len(cells), dtype=object)
-    for at, tiles in enumerate(groups):
-        key = tiles.tobytes()
-        if key not in known:
-            files = [orthophotos[index].sha256 for index in tiles.tolist()]
-            whole = "\n".join([common, *files])
-            known[key] = hashlib.sha256(whole.encode()).hexdigest()
-        digests[at] = known[key]
-    return digests
+    return json.dumps(settings, sort_keys=True, default=dict)
+
+
+def _digest(settings: str, orthophotos: Iterable[OrthophotoRow]) -> str:
+    whole = "\n".join([settings, *(tile.sha256 for tile in orthophotos)])
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _store_stretch(
