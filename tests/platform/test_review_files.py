@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import shapely
 
 from pavemap.geo.errors import BadInput, Unavailable
+from pavemap.geo.line_digest import line_digests
 from pavemap.platform.review_files import (
     BATCH,
     ReviewFile,
@@ -85,6 +87,32 @@ def test_other_systems_are_brought_to_degrees_and_many_parts_are_many_lines(tmp_
     lines = [shapely.geometry.shape(each["geometry"]) for each in read.features]
     assert all(a.equals_exact(b, 1e-8) for a, b in zip(lines, [LINE, OTHER], strict=True))
     assert [each["properties"]["width_mm"] for each in read.features] == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("number", [7, 9])
+def test_parts_of_a_crack_stand_for_it_under_its_number_of_now(tmp_path: Path, number: int) -> None:
+    """It was number 7 when it was cut in two and judged."""
+    course = [(13.0, 52.0), (13.001, 52.0), (13.002, 52.001)]
+    (digest,) = line_digests(np.array([shapely.LineString(course)], dtype=object))
+
+    def line(points: list[tuple[float, float]], **properties: Any) -> dict[str, Any]:
+        geometry = {"type": "LineString", "coordinates": points}
+        return {"type": "Feature", "id": number, "geometry": geometry, "properties": properties}
+
+    said = {"crack_id": 7, "crack_digest": digest, "width_mm": 4.0}
+    path = tmp_path / "review.gpkg"
+    write_review_file(
+        path,
+        cracks=[line(course, width_mean_mm=4.0, length_m=90.0, model="m")],
+        reviews=[
+            line(course[:2], verdict="confirmed", **said),
+            line(course[1:], verdict="rejected", **said),
+        ],
+        areas=[],
+    )
+    found = gpd.read_file(path, layer="cracks")
+    assert found["verdict"].tolist() == ["confirmed", "rejected"]
+    assert found["crack_id"].tolist() == [number, number]
 
 
 def test_parts_of_a_crack_are_never_sent_apart() -> None:

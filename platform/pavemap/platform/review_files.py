@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -211,13 +211,23 @@ def _joined(cracks: Sequence[Feature], reviews: Sequence[Feature]) -> list[Featu
     """Return every crack with its verdict, and the reviewed lines that are no crack as it is now."""
     digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
     numbers = {each["properties"]["crack_id"] for each in reviews}
+    courses = {each["properties"].get("crack_digest") for each in reviews}
+    now: dict[str, int] = {}
     joined: list[Feature] = []
     for crack, digest in zip(cracks, line_digests(_shapes(cracks)), strict=True):
         review = digests.pop(digest, None)
-        if review is None and crack["id"] in numbers:
-            continue  # its line was changed: the changed one stands for it
+        if review is None and (crack["id"] in numbers or digest in courses):
+            now[digest] = crack["id"]
+            continue  # its line was changed, or cut: what it was changed to stands for it
         joined.append(_with_verdict(crack, review))
-    return joined + list(digests.values())
+    return joined + [_renumbered(review, now) for review in digests.values()]
+
+
+def _renumbered(review: Feature, now: Mapping[str, int]) -> Feature:
+    """Return a review with the number that its crack has since the survey was measured again."""
+    said = review["properties"]
+    number = now.get(said.get("crack_digest") or "", said["crack_id"])
+    return {**review, "properties": {**said, "crack_id": number}}
 
 
 def _with_verdict(crack: Feature, review: Feature | None) -> Feature:

@@ -212,9 +212,10 @@ def test_a_model_is_registered_once_and_never_replaced(engine: Engine) -> None:
 
 def test_a_database_that_takes_no_changes_is_away(engine: Engine) -> None:
     """As a standby, or a server that went read-only because its disk is full."""
-    with pytest.raises(Unavailable, match="read-only"), database(engine) as connection:
+    with engine.connect() as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
-        model_versions.add_model(connection, name="fan", digest="ab" * 8, card={}, uri="fan/")
+        with pytest.raises(Unavailable, match="read-only"), translated():
+            model_versions.add_model(connection, name="fan", digest="ab" * 8, card={}, uri="fan/")
 
 
 def test_who_registers_the_same_model_waits_until_the_first_is_done(engine: Engine) -> None:

@@ -144,6 +144,35 @@ def test_parts_of_a_crack_judged_whole_before_it_was_measured_again_replace_that
         assert [each.verdict for each in stored(connection, survey)] == ["rejected"]
 
 
+def test_parts_of_a_crack_are_known_when_it_is_measured_again(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    west, east = ground((0, 5), (200, 5)), ground((200, 5), (500, 5))
+
+    def parts(number: int, *verdicts: reviews.Verdict) -> list[NewReview]:
+        halves = zip(verdicts, (west, east), strict=True)
+        return [NewReview(verdict=v, crack_id=number, line=x, width_mm=4.0) for v, x in halves]
+
+    with database(engine) as connection:
+        first = measure(connection, survey, segments).id
+        add_areas(connection, survey.id, [NewArea(area=square(0, 0, 40, 10))])
+        add_reviews(connection, survey.id, parts(first, "confirmed", "rejected"))
+        measure_again(connection, survey, segments)
+        found = stored(connection, survey)
+        assert len(reviews.unjudged_cracks(connection, survey.id, found)) == 0
+
+        # A file from before, with the former number.
+        added = add_reviews(connection, survey.id, parts(first, "rejected", "rejected"))
+        assert (added.added, added.replaced, added.unchanged) == (1, 1, 1)
+        found = stored(connection, survey)
+        assert len(reviews.unjudged_cracks(connection, survey.id, found)) == 0
+
+        third = measure_again(connection, survey, segments).id
+        said = NewReview(verdict="confirmed", crack_id=third)
+        assert add_reviews(connection, survey.id, [said]).replaced == 2
+        assert [each.verdict for each in stored(connection, survey)] == ["confirmed"]
+
+
 @pytest.mark.parametrize(
     ("review", "message"),
     [

@@ -74,13 +74,22 @@ def add_reviews(
     that is none, has no width or lies beside all imagery, and for a crack that is not there.
     """
     lock_survey(connection, survey_id)
-    lines, digests, of_cracks = _about_cracks(connection, survey_id, reviews)
+    lines, digests, courses = _about_cracks(connection, survey_id, reviews)
     _refuse_contradiction(reviews, digests)
     last = {digest: number for number, digest in enumerate(digests)}
     cracks = sorted({each.crack_id for each in reviews if each.crack_id is not None})
+    of_cracks = list(courses.values())
     known = connection.execute(
-        _KNOWN, {"survey_id": survey_id, "digests": digests + of_cracks, "cracks": cracks}
+        _KNOWN,
+        {
+            "survey_id": survey_id,
+            "digests": digests + of_cracks,
+            "cracks": cracks,
+            "of_cracks": of_cracks,
+        },
     ).all()
+    # What a crack was that is gone by now, earlier reviews of it know.
+    courses = {row.crack_id: row.crack_digest for row in known if row.crack_digest} | courses
     widths = _mean_widths(lines)
     same = {
         row.digest: int(row.id)
@@ -101,6 +110,9 @@ def add_reviews(
             "geom": lines[fresh],
             "width_mm": widths[fresh],
             "digest": [digests[number] for number in fresh],
+            "crack_digest": [
+                None if each.crack_id is None else courses.get(each.crack_id) for each in chosen
+            ],
             "reviewer": [each.reviewer for each in chosen],
             "note": [each.note for each in chosen],
         }
@@ -146,8 +158,8 @@ def add_areas(connection: Connection, survey_id: uuid.UUID, areas: Sequence[NewA
 
 def _about_cracks(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
-) -> tuple[NDArray[np.object_], list[str], list[str]]:
-    """Return the lines that reviews are about, with widths, the digest of each, and those of the cracks.
+) -> tuple[NDArray[np.object_], list[str], dict[int, str]]:
+    """Return the lines that reviews are about, with widths, the digest of each, and the cracks' by number.
 
     A crack may have been judged under another number, before it was measured again.
     """
@@ -172,7 +184,8 @@ def _about_cracks(
             continue
         width_mm = review.width_mm or (None if crack is None else crack[2])
         lines[number - 1] = _with_width(line, width_mm, number)
-    return lines, line_digests(lines), [digest for _, digest, _ in cracks.values()]
+    courses = {number: digest for number, (_, digest, _) in cracks.items()}
+    return lines, line_digests(lines), courses
 
 
 def _nothing_said_of(review: NewReview, number: int) -> str:
@@ -285,8 +298,9 @@ _CRACKS = text("""
 """)
 
 _KNOWN = text("""
-    SELECT id, digest, verdict, crack_id, width_mm, reviewer, note FROM review
-    WHERE survey_id = :survey_id AND (digest = ANY(:digests) OR crack_id = ANY(:cracks))
+    SELECT id, digest, verdict, crack_id, crack_digest, width_mm, reviewer, note FROM review
+    WHERE survey_id = :survey_id AND (digest = ANY(:digests) OR crack_id = ANY(:cracks)
+                                      OR crack_digest = ANY(:of_cracks))
 """)
 
 # Imagery across the 180th meridian is stored as 179, 181 or -179.

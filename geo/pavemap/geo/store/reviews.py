@@ -37,6 +37,8 @@ class ReviewRow:
     line: shapely.LineString
     width_mm: float
     digest: str
+    crack_digest: str | None
+    """Of the course of the crack as it was then, of which the line may be a part."""
     reviewer: str
     note: str
     reviewed_at: datetime
@@ -118,7 +120,7 @@ def unjudged_cracks(
     parameters = {"survey_id": survey_id, "reach_deg": REACH_DEG}
     rows = connection.execute(_IN_AREAS, parameters).all()
     lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
-    judged = {each.digest for each in reviews}
+    judged = {digest for each in reviews for digest in (each.digest, each.crack_digest)}
     numbers = {each.crack_id for each in reviews}
     found = zip(rows, line_digests(lines), strict=True)
     return lines[[row.id not in numbers and digest not in judged for row, digest in found]]
@@ -185,7 +187,10 @@ def _area_rows(rows: Sequence[Row[Any]]) -> list[AreaRow]:
 
 
 _COMMON = "id, ST_AsBinary(geom) AS shape, digest, reviewer, note, reviewed_at"
-_COLUMNS = {"review": f"{_COMMON}, verdict, crack_id, width_mm", "reviewed_area": _COMMON}
+_COLUMNS = {
+    "review": f"{_COMMON}, verdict, crack_id, crack_digest, width_mm",
+    "reviewed_area": _COMMON,
+}
 
 _ALL_REVIEWS = text(
     f"SELECT {_COLUMNS['review']} FROM review WHERE survey_id = :survey_id ORDER BY id"

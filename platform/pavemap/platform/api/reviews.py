@@ -96,7 +96,7 @@ def list_reviews(
             limit=limit,
             after=after,
         )
-    names = ("verdict", "crack_id", "width_mm", "reviewer", "note", "reviewed_at")
+    names = ("verdict", "crack_id", "crack_digest", "width_mm", "reviewer", "note", "reviewed_at")
     return geojson.page(
         request,
         ids=[row.id for row in rows],

@@ -15,7 +15,7 @@ class Review(Base):
     """A reviewer's word on one line, with a copy of it: cracks are replaced when a survey is measured.
 
     `crack_id` says which crack it was. Numbers of cracks are never used twice, so that of a crack that
-    is gone names no other one; the same line, found again, is known by `digest`.
+    is gone names no other one; the same crack, found again, is known by `crack_digest`.
     """
 
     __tablename__ = "review"
@@ -23,6 +23,7 @@ class Review(Base):
         CheckConstraint("verdict IN ('confirmed', 'rejected', 'drawn')", name="verdict"),
         UniqueConstraint("survey_id", "digest"),
         Index("ix_review_crack_id", "survey_id", "crack_id"),
+        Index("ix_review_crack_digest", "survey_id", "crack_digest"),
         Index("ix_review_geom", "geom", postgresql_using="gist"),
     )
 
@@ -38,6 +39,8 @@ class Review(Base):
     """Mean along the line."""
     digest: Mapped[str]
     """Of the line's course, without widths: `pavemap.geo.line_digest`."""
+    crack_digest: Mapped[str | None]
+    """Of the course of the crack as it was then; the line may be moved from it, or a part of it."""
     reviewer: Mapped[str] = mapped_column(server_default="")
     note: Mapped[str] = mapped_column(server_default="")
     reviewed_at: Mapped[Created]

@@ -247,6 +247,9 @@ class ReviewProperties(BaseModel):
     crack_id: int | None = Field(
         description="the crack as it was numbered then; measuring the survey again numbers them anew"
     )
+    crack_digest: str | None = Field(
+        description="SHA-256 of that crack's course; the line may be moved from it, or a part of it"
+    )
     width_mm: float = Field(description="mean along the line")
     reviewer: str
     note: str
