@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,6 +75,26 @@ def test_an_upgrade_waits_for_the_one_at_work(empty: Engine) -> None:
                 waiting.result(timeout=1.0)
         waiting.result(timeout=60.0)
     assert schema.is_current(empty)
+
+
+def test_an_upgrade_lets_others_work_while_a_table_is_in_use(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As while it is backed up: a change that waited would have everybody wait behind it."""
+    schema.downgrade(engine, revision="0010")
+    with ThreadPoolExecutor(1) as pool:
+        with database(engine) as backup:
+            backup.execute(text("SELECT count(*) FROM review"))
+            upgrade = pool.submit(schema.upgrade, engine)
+            while not caplog.records:
+                with database(engine) as reader:
+                    reader.execute(text("SET LOCAL statement_timeout = '4s'"))
+                    reader.execute(text("SELECT count(*) FROM review"))
+                    time.sleep(0.1)
+            assert not upgrade.done()
+        upgrade.result(timeout=60.0)
+    assert "a table is in use (pavemap" in caplog.messages[0]
+    assert schema.is_current(engine)
 
 
 def test_alembic_finds_no_difference_between_models_and_migrations(engine: Engine) -> None:

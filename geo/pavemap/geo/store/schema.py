@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import time
 from importlib import resources
@@ -12,13 +13,16 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import errors as pg
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.store.engine import database
 
+log = logging.getLogger(__name__)
+
 CONNECT_PAUSE_S = 1.0
+LOCK_PAUSE_S = 3.0
 
 _ALEMBIC = threading.Lock()
 """Alembic keeps the run at hand in a module: one at a time in a process."""
@@ -28,13 +32,27 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
     """Bring the schema to a revision, in one transaction; PostGIS is installed where it is missing.
 
     Any number of processes may call this at once: an advisory lock (see the migrations' env.py)
-    lets one work and the others find the work done.
+    lets one work and the others find the work done. Where a table that is to be changed is in use for
+    longer, as by a backup or while a survey is measured, it is tried again and again: nobody else waits.
 
     Raises Unavailable when the database is away, or has no PostGIS and this role can't install it.
     """
+    while not _upgraded(engine, revision):
+        log.warning("a table is in use (%s); trying again to change it", _at_work(engine))
+        time.sleep(LOCK_PAUSE_S)
+
+
+def _upgraded(engine: Engine, revision: str) -> bool:
+    """Upgrade; False where somebody holds a table that is to be changed."""
     try:
         with _ALEMBIC, database(engine) as connection:
             command.upgrade(_config(connection=connection), revision)
+    except Unavailable as exc:
+        if isinstance(exc.__cause__, DBAPIError) and isinstance(
+            exc.__cause__.orig, pg.LockNotAvailable
+        ):
+            return False
+        raise
     except DBAPIError as exc:
         if isinstance(exc.orig, pg.InsufficientPrivilege):
             raise Unavailable(
@@ -48,6 +66,14 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
                 "(Debian, Ubuntu: apt-get install postgresql-postgis)"
             ) from exc
         raise
+    return True
+
+
+def _at_work(engine: Engine) -> str:
+    """Name the sessions of this database whose transactions are the oldest."""
+    with database(engine) as connection:
+        rows = connection.execute(_OLDEST).all()
+    return ", ".join(f"{name or 'no name'}, since {since:%H:%M:%S} UTC" for name, since in rows)
 
 
 def wait_for_database(engine: Engine, *, limit_s: float) -> None:
@@ -83,6 +109,13 @@ def is_current(engine: Engine) -> bool:
 def _heads() -> frozenset[str]:
     """Return the revisions of this version; reading them takes longer than asking the database."""
     return frozenset(ScriptDirectory.from_config(_config()).get_heads())
+
+
+_OLDEST = text("""
+    SELECT application_name, xact_start AT TIME ZONE 'UTC' FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+    ORDER BY xact_start LIMIT 3
+""")
 
 
 def _config(**attributes: object) -> Config:
