@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ from pavemap.geo.store.engine import database
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
 from pavemap.platform.errors import ClusterAway
-from pavemap.platform.jobs import OVER, RayJobs, TrainingJobs, job_id
+from pavemap.platform.jobs import OVER, JobReport, RayJobs, TrainingJobs, job_id
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import DataSource, TrainConfig, parse_config
 from pavemap.training.model_store import ModelStore
 from pavemap.training.registry import default_card
 from ray_cluster import Cluster, free_port, ray_cluster
@@ -63,6 +64,68 @@ def test_the_same_configuration_has_the_same_id(tmp_path: Path) -> None:
     assert job_id(one) == job_id(other)
     assert job_id(one) == job_id(one.model_copy(update={"ray_address": "10.0.0.1:6379"}))
     assert job_id(one) != job_id(one.model_copy(update={"seed": 1}))
+
+
+def test_what_is_left_at_its_default_has_no_part_in_the_id(tmp_path: Path) -> None:
+    """So a version with more options starts no job twice."""
+    plain = config_of(tmp_path)
+    assert job_id(plain) == job_id(parse_config(plain.model_dump(mode="json")))
+    said = parse_config({**plain.model_dump(mode="json", exclude_defaults=True), "notes": ""})
+    assert job_id(said) == job_id(plain)
+
+
+class Deaf(RayJobs):
+    """A cluster that takes every job, and whose answers to that are lost."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.jobs: dict[str, JobReport] = {}
+
+    def start(self, config: TrainConfig) -> tuple[JobReport, bool]:
+        self.jobs[job_id(config)] = JobReport(
+            id=job_id(config),
+            state="running",
+            message="",
+            config=config.model_dump(mode="json"),
+            submitted_at=None,
+            finished_at=None,
+        )
+        raise ClusterAway("no answer")
+
+    def find(self, job_id: str) -> JobReport | None:
+        return self.jobs.get(job_id)
+
+    def stop(self, job_id: str) -> JobReport | None:
+        self.jobs[job_id] = replace(self.jobs[job_id], state="stopped")
+        return self.jobs[job_id]
+
+
+def test_a_job_that_was_sent_again_is_asked_for_though_the_answer_was_lost(
+    engine: Engine, tmp_path: Path
+) -> None:
+    jobs, config = TrainingJobs(engine, Deaf()), config_of(tmp_path)
+    name = job_id(config)
+    with database(engine) as connection:
+        record_job(
+            connection,
+            id=name,
+            backend="ray",
+            config=config.model_dump(mode="json"),
+            state="failed",
+            message="",
+            submitted_at=None,
+            finished_at=None,
+        )
+    with pytest.raises(ClusterAway):
+        jobs.submit(config)
+    assert jobs.get(name).state == "running"
+    assert jobs.get(name).submissions == 2
+    other = config.model_copy(update={"notes": "mended"})
+    with pytest.raises(Conflict, match=f"{name} is at work in .*; cancel it"):
+        jobs.submit(other)
+    assert jobs.cancel(name).state == "stopped"
+    with pytest.raises(ClusterAway):
+        jobs.submit(other)
 
 
 def test_a_cluster_that_is_away_is_told_with_advice(engine: Engine, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 
 from pavemap.training.card import read_card
 from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.errors import TrainingFailed
 from pavemap.training.evaluate import evaluate
 from pavemap.training.inference import CrackModel
 from pavemap.training.run import TrainResult, main, train
@@ -157,6 +159,18 @@ def test_the_command_with_two_workers_learns_what_one_does_at_the_same_global_ba
     assert losses == pytest.approx(undisturbed.losses, rel=2e-3)
     assert {line["workers"] for line in lines[:-1]} == {2}
     assert CrackModel.load(Path(lines[-1]["model"])).card.model_id == lines[-1]["model_id"]
+
+
+def test_a_folder_in_which_another_training_is_at_work_is_left_alone(
+    data: Path, tmp_path: Path
+) -> None:
+    config = tiny(data, tmp_path / "taken")
+    config.output.mkdir()
+    with (config.output / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(TrainingFailed, match="Another training is at work"):
+            train(config)
+    assert [path.name for path in config.output.iterdir()] == [".lock"]
 
 
 def _kill_after_checkpoint(output: Path, killed: list[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import fcntl
 import json
 import logging
 import sys
@@ -78,7 +79,7 @@ def train(
         if on_progress is not None:
             on_progress(values)
 
-    with tracking:
+    with _alone_in(config.output), tracking:
         found = _train(config, former, tell, registrar)
         tracking.finished(read_card(found.model))
     return found
@@ -232,6 +233,26 @@ def _told(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return told if isinstance(told, dict) else None
+
+
+@contextlib.contextmanager
+def _alone_in(output: Path) -> Iterator[None]:
+    """Hold the output folder: two runs at once would mix their checkpoints, progress and models.
+
+    Raises TrainingFailed where another process holds it. A file system without locks is trusted.
+    """
+    with (output / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise TrainingFailed(
+                f"Another training is at work in {output}; wait for its end, or name another output."
+            ) from exc
+        except OSError as exc:
+            logger.warning(
+                "%s can't be locked (%s); see that nothing else trains there", output, exc
+            )
+        yield
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ PREFIX = "train-"
 OVER = frozenset({"succeeded", "failed", "stopped"})
 """States that a cluster leaves only when the job is handed to it again."""
 
+AT_WORK = frozenset({"pending", "running"})
+
 TO_BE_STARTED_AGAIN = frozenset({"failed", "stopped"})
 
 
@@ -67,18 +69,26 @@ class JobBackend(Protocol):
 
 
 def job_id(config: TrainConfig) -> str:
-    """Return the id of a configuration's job: the same configuration has the same id, always."""
-    return PREFIX + hashlib.sha256(canonical(joining(config)).encode()).hexdigest()[:16]
+    """Return the id of a configuration's job: the same configuration has the same id, always.
+
+    What is left at its default is not said, so that a version with more options has the same ids.
+    """
+    said = joining(config).model_dump(mode="json", exclude_defaults=True)
+    return PREFIX + hashlib.sha256(_as_text(said).encode()).hexdigest()[:16]
 
 
 def canonical(config: TrainConfig) -> str:
     """Return a configuration as the one JSON text that stands for it."""
-    return json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return _as_text(config.model_dump(mode="json"))
 
 
 def joining(config: TrainConfig) -> TrainConfig:
     """Let the run join the cluster that runs the job; without an address it would start its own."""
     return config.model_copy(update={"ray_address": "auto"})
+
+
+def _as_text(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 def first_line(error: Exception) -> str:

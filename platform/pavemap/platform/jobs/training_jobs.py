@@ -20,7 +20,15 @@ from pavemap.geo.store import training_jobs as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.training_jobs import TrainingJobRow
 from pavemap.platform.errors import ClusterAway
-from pavemap.platform.jobs.job import OVER, PREFIX, JobBackend, JobReport, job_id
+from pavemap.platform.jobs.job import (
+    AT_WORK,
+    OVER,
+    PREFIX,
+    TO_BE_STARTED_AGAIN,
+    JobBackend,
+    JobReport,
+    job_id,
+)
 from pavemap.platform.jobs.kubernetes_jobs import KubernetesJobs
 from pavemap.platform.jobs.ray_jobs import RayJobs
 from pavemap.platform.settings import Settings
@@ -65,15 +73,20 @@ class TrainingJobs:
 
         A configuration whose job is waiting, running or has succeeded is not started again; one
         that failed, was stopped or got lost is, and goes on from its last checkpoint. Raises
-        ClusterAway.
+        ClusterAway, and Conflict where another job that is not over writes to the same folder.
         """
         known = self._known(job_id(config))
         if known is not None and known.state == "succeeded":
             return replace(known, message=TRAINED_ALREADY), False
+        self._refuse_same_output(config)
+        again = known is not None and known.state in {*TO_BE_STARTED_AGAIN, "lost"}
+        if known is not None and again:
+            # Before it is sent: should the answer get lost, the cluster is asked for the job's fate.
+            known = self._pending(known)
         report, started = self.backend.start(config)
         if started:
             log.info("submitted training job %s", report.id, extra={"job_id": report.id})
-        return self._record(report, after=known, started=started), started
+        return self._record(report, after=known, started=started and not again), started
 
     def get(self, name: str) -> TrainingJobRow:
         """Return a job; while the cluster is away, as it was last seen. Raises NotFound or ClusterAway."""
@@ -194,6 +207,37 @@ class TrainingJobs:
                 finished_at=report.finished_at,
                 after=after,
                 started=started,
+            )
+
+    def _refuse_same_output(self, config: TrainConfig) -> None:
+        """Two trainings at once would mix their checkpoints and their progress in one folder."""
+        own, output = job_id(config), config.model_dump(mode="json")["output"]
+        with database(self.engine) as connection:
+            rows = store.list_jobs(connection)
+        for row in rows:
+            there = row.backend == self.backend.kind and row.config.get("output") == output
+            if row.id == own or not there or row.state not in AT_WORK:
+                continue
+            report = self.backend.find(row.id)
+            if report is not None and report.state in AT_WORK:
+                raise Conflict(
+                    f"training job {row.id} is at work in {output}; cancel it, wait for its end, or give "
+                    "this configuration another output"
+                )
+
+    def _pending(self, row: TrainingJobRow) -> TrainingJobRow:
+        with database(self.engine) as connection:
+            return store.record_job(
+                connection,
+                id=row.id,
+                backend=self.backend.kind,
+                config=row.config,
+                state="pending",
+                message="handed to the cluster again",
+                submitted_at=row.submitted_at,
+                finished_at=None,
+                after=row,
+                started=True,
             )
 
     def _lost(self, row: TrainingJobRow) -> TrainingJobRow:
