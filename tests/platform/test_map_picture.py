@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import matplotlib.image
@@ -17,6 +18,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import inspect
+from pavemap.platform import cartography
 from pavemap.platform.cartography import overview
 from pavemap.platform.map_picture import _densest, draw_map
 from rasters import write
@@ -64,6 +66,38 @@ def test_a_survey_becomes_a_picture(mosaic: Mosaic, tmp_path: Path) -> None:
     assert picture.shape[1] == 1820
     red = (picture[..., 0] > 0.8) & (picture[..., 1] < 0.2)
     assert red.sum() > 300  # the crack, in the panel that looks at the worst segment
+
+
+def test_what_was_not_seen_of_a_segment_is_hatched_and_too_little_of_it_is_said(
+    mosaic: Mosaic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled: dict[bool, float] = {False: 0.0, True: 0.0}
+    said: list[str] = []
+    areas, bars = cartography.areas, cartography.bars
+
+    def noted(axes: Any, polygons: Any, colours: Any, *, hatched: bool = False) -> None:
+        filled[hatched] += float(shapely.area(polygons).sum())
+        areas(axes, polygons, colours, hatched=hatched)
+
+    def heard(axes: Any, values: Any, labels: Any, colours: Any, *, title: str) -> None:
+        said.extend(labels)
+        bars(axes, values, labels, colours, title=title)
+
+    monkeypatch.setattr(cartography, "areas", noted)
+    monkeypatch.setattr(cartography, "bars", heard)
+    half_seen = segments().assign(density_m_per_m2=[0.0, 0.9, 0.9], confident=[True, True, False])
+    half_seen.geometry = gpd.GeoSeries(
+        [
+            shapely.box(ORIGIN_X + x, ORIGIN_Y - 3, ORIGIN_X + x + 4, ORIGIN_Y)
+            for x in (-2.0, 2.0, 6.0)
+        ],
+        crs=UTM,
+    ).to_crs(4326)
+    draw_map(tmp_path / "map.png", mosaic=mosaic, cracks=cracks(), segments=half_seen, title="Half")
+    assert filled[False] == pytest.approx(24.0, rel=0.01)
+    assert filled[True] == pytest.approx(12.0, rel=0.01)
+    assert said[1].startswith("Road, 8")
+    assert [label.endswith("(too little of it was seen)") for label in said] == [False, True]
 
 
 @pytest.mark.parametrize(("apart_m", "shows"), [(2_000.0, True), (20_000.0, False)])

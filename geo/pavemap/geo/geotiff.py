@@ -55,11 +55,13 @@ RETILE = "gdal_translate -of COG -co COMPRESS=ZSTD in.tif out.tif"
 MAX_BLOCKS_CHECKED = 50_000
 """Where so many blocks lie in a file is looked up in a tenth of a second."""
 
+FROM_WORLD_FILE = " (with a world file: gdal_translate -a_srs EPSG:<its CRS> in.jpg out.tif)"
+
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER_MAGIC = (
     (b"<VRTDataset", "a GDAL virtual raster; write the pixels out: gdal_translate -of COG"),
-    (b"\x89PNG", "a PNG image; a GeoTIFF with coordinates is needed"),
-    (b"\xff\xd8\xff", "a JPEG image; a GeoTIFF with coordinates is needed"),
+    (b"\x89PNG", "a PNG image; a GeoTIFF with coordinates is needed" + FROM_WORLD_FILE),
+    (b"\xff\xd8\xff", "a JPEG image; a GeoTIFF with coordinates is needed" + FROM_WORLD_FILE),
     (b"PK\x03\x04", "a zip archive; unpack it and send the GeoTIFF in it"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image; convert it: gdal_translate -of COG"),
     (b"\x89HDF", "an HDF5 file; convert it: gdal_translate -of COG"),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from pavemap.geo.crs import MOST_UNEVEN, crs_text, unevenness, working_crs
+from pavemap.geo.errors import BadInput
 
 BandUse = Literal["gray", "rgb"]
 MaskKind = Literal["none", "nodata", "alpha", "mask"]
@@ -23,6 +24,9 @@ Stretch = tuple[tuple[float, float], ...]
 
 FAR_GSD = 1.5
 """Beyond this ratio between the imagery's and the model's pixel, a warning says what can be seen."""
+
+BLIND_GSD = 16.0
+"""Pixels so many times coarser than a survey's show no crack: what is two of them wide is none."""
 
 STRETCH_STEPS = 8
 """A common stretch ends at eighths of an octave, so that another file seldom moves it."""
@@ -84,6 +88,16 @@ class Orthophoto:
                 "(gdal_edit.py -colorinterp_4 alpha) or the empty border counts as imaged"
             )
         return found
+
+    def check_pixels(self, gsd_m: float) -> None:
+        """Raise BadInput where a survey with pixels of `gsd_m` (ground metres) would see no crack here."""
+        ratio = self.gsd_m / gsd_m
+        if ratio > BLIND_GSD:
+            raise BadInput(
+                f"{self.name} has pixels of {_mm(self.gsd_m)}, {ratio:,.0f} times those of the survey "
+                f"({_mm(gsd_m)}): no crack can be seen in them, and its ground would pass for sound; take "
+                f"imagery of at most {_mm(BLIND_GSD * gsd_m)}, and check the file's CRS"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the path as JSON-safe values; `from_dict` is the inverse."""

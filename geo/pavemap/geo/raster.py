@@ -156,7 +156,7 @@ def _crs(dataset: Dataset, name: str) -> CRS:
         crs = CRS.from_wkt(wkt)
         crs = crs.sub_crs_list[0] if crs.is_compound else crs.to_2d()
         if not (crs.is_projected or crs.is_geographic):
-            raise CRSError(f"it is a {crs.type_name.lower()}")
+            raise CRSError(f"it is of the kind '{crs.type_name}'")
         transformer(crs, WGS84)
     except (CRSError, ProjError) as exc:
         raise NotGeoreferenced(

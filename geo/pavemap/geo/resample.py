@@ -106,7 +106,8 @@ class Resampler:
         if self.reduction(window.gsd_m) > MAX_REDUCTION:
             raise BadInput(
                 f"{self.photo.name} has pixels of {self.photo.gsd_m * 1000:.2g} mm, over {MAX_REDUCTION} "
-                "times finer than the survey's; check its CRS, or resample it: gdalwarp -tr"
+                "times finer than the survey's; check the survey's pixel size (--gsd, gsd_m: metres) and "
+                "the file's CRS"
             )
         across, down = np.maximum(np.ceil(step / SAMPLE_SPACING_PX), 1).astype(int)
         side = BLOCK_PX

@@ -25,6 +25,11 @@ MOST_SHRUNK = 8
 STRIP_PX = 4_000_000
 """Pixels read at a time, which bounds memory."""
 
+Place = tuple[float, float]
+
+LEGEND_CORNERS = ("lower right", "upper right", "lower center", "upper center")
+BADGE_PX = 14.0
+
 # Names may hold $, which is no formula in them.
 TITLE: dict[str, Any] = {"fontsize": 19, "fontweight": "bold", "color": INK, "parse_math": False}
 SUBTITLE: dict[str, Any] = {"fontsize": 10.5, "color": FAINT, "parse_math": False}
@@ -91,7 +96,11 @@ def areas(
     from matplotlib.colors import to_rgba
     from matplotlib.path import Path
 
-    parts, index = shapely.get_parts(polygons, return_index=True)
+    pieces, owner = shapely.get_parts(polygons, return_index=True)
+    parts, piece = shapely.get_parts(pieces, return_index=True)
+    index = owner[piece]
+    filled = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON  # cuts may leave lines
+    parts, index = parts[filled], index[filled]
     paths = [Path.make_compound_path(*(Path(ring) for ring in _rings(part))) for part in parts]
     chosen = [colours[number] for number in index]
     collection = PathCollection(
@@ -179,8 +188,8 @@ def north_arrow(axes: Any) -> None:
     _haloed(axes, x, top - 1.1 * height, "N", ha="center", va="top", fontsize=10)
 
 
-def legend(axes: Any, classes: Sequence[DensityClass]) -> None:
-    """Explain the classes, what was not imaged, and the cracks."""
+def legend(axes: Any, classes: Sequence[DensityClass], *, clear_of: Sequence[Place]) -> None:
+    """Explain the classes, what was not imaged, and the cracks, in a corner that hides few places."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -193,11 +202,19 @@ def legend(axes: Any, classes: Sequence[DensityClass]) -> None:
     )
     marks.append(Line2D([], [], color="white", linewidth=1.6, label="crack"))
     made = axes.legend(
-        handles=marks, loc="lower right", title="Crack density, m/m²", fontsize=8.5,
+        handles=marks, loc=LEGEND_CORNERS[0], title="Crack density, m/m²", fontsize=8.5,
         title_fontsize=9, frameon=True, facecolor="#dedad1", edgecolor="#c9c5bc", framealpha=0.95,
         borderpad=0.8, handlelength=1.6,
     )  # fmt: skip
     made.set_zorder(8)
+    points = axes.transData.transform(np.reshape(clear_of, (-1, 2)))
+
+    def hidden(corner: str) -> int:
+        made.set_loc(corner)
+        box = made.get_window_extent(axes.figure.canvas.get_renderer()).padded(BADGE_PX)
+        return sum(box.contains(x, y) for x, y in points)
+
+    made.set_loc(min(LEGEND_CORNERS, key=hidden))
 
 
 def caption(axes: Any, text: str) -> None:

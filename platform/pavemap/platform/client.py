@@ -105,6 +105,10 @@ class Client:
         """List the networks."""
         return self._to.documents("/networks")
 
+    def network(self, id_or_name: str) -> Json:
+        """Return a network by its id or name. Raises NotFound."""
+        return self._to.document("GET", f"/networks/{quote(id_or_name, safe='')}")
+
     def delete_network(self, id_or_name: str) -> None:
         """Remove a network that no survey is of."""
         self._to.request("DELETE", f"/networks/{quote(id_or_name, safe='')}", timeout=PATIENT)
@@ -118,6 +122,13 @@ class Client:
         """List the surveys, the latest first."""
         return self._to.documents("/surveys")
 
+    def surveys_called(self, name: str) -> list[Json]:
+        """Return the surveys of a name, the latest first."""
+        wanted = unicodedata.normalize("NFC", name.strip())
+        return [
+            each for each in self.surveys() if unicodedata.normalize("NFC", each["name"]) == wanted
+        ]
+
     def find_survey(self, id_or_name: str) -> Json:
         """Return a survey by id, or by a name that only one survey has. BadInput, NotFound, Conflict."""
         if not id_or_name.strip():
@@ -125,12 +136,7 @@ class Client:
         try:
             return self.survey(id_or_name)
         except NotFound:
-            wanted = unicodedata.normalize("NFC", id_or_name.strip())
-            named = [
-                each
-                for each in self.surveys()
-                if unicodedata.normalize("NFC", each["name"]) == wanted
-            ]
+            named = self.surveys_called(id_or_name)
         if len(named) > 1:
             raise Conflict(
                 f"{len(named)} surveys are called '{id_or_name}'; give the id of one, the latest is "
@@ -146,6 +152,11 @@ class Client:
         """Remove a survey for good."""
         path = f"/surveys/{quote(survey_id, safe='')}"
         self._to.request("DELETE", path, timeout=PATIENT)
+
+    def delete_orthophoto(self, survey_id: str, name: str) -> None:
+        """Take a file out of a survey."""
+        path = f"/surveys/{quote(survey_id, safe='')}/orthophotos/{quote(name, safe='')}"
+        self._to.request("DELETE", path)
 
     def survey(self, survey_id: str) -> Json:
         """Return a survey with its progress."""

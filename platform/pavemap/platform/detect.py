@@ -214,6 +214,8 @@ def _laid_out(
     crs = options.crs or working_crs((lon + 180.0) % 360.0 - 180.0, lat)
     x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
     gsd_m = card.gsd_m if options.gsd_m is None else options.gsd_m
+    for photo in photos:
+        photo.check_pixels(gsd_m)
     grid = Grid(
         crs,
         gsd_in_crs(gsd_m, crs, float(x), float(y)),

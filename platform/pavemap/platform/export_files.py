@@ -113,6 +113,10 @@ class GeoJsonFiles:
             file.close()
 
 
+CSV_NUMBERS = "%.12g"
+"""Digits that say something: of a kilometre a nanometre, and no 0.30000000000000004."""
+
+
 class CsvFiles:
     """Spreadsheet tables (RFC 4180, UTF-8 with the mark that Excel knows it by).
 
@@ -134,7 +138,11 @@ class CsvFiles:
         table[x] = np.round(shapely.get_x(middle), COORDINATE_DIGITS)
         table[y] = np.round(shapely.get_y(middle), COORDINATE_DIGITS)
         table.to_csv(
-            self._files[layer.name], header=False, index=False, lineterminator=CSV_LINE_END
+            self._files[layer.name],
+            header=False,
+            index=False,
+            lineterminator=CSV_LINE_END,
+            float_format=CSV_NUMBERS,
         )
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -42,6 +43,9 @@ RANKED = 6
 """How many of the worst segments are numbered and listed."""
 
 
+UNSURE = " (too little of it was seen)"
+
+
 @dataclass(frozen=True)
 class Scene:
     """What the picture shows, all of it in one metric CRS."""
@@ -51,13 +55,15 @@ class Scene:
     segments: NDArray[np.object_]
     densities: NDArray[np.float64]
     """NaN where nothing was imaged."""
+    confident: NDArray[np.bool_]
+    """Whether enough of a segment was imaged, finely enough."""
     labels: list[str]
     cracks: NDArray[np.object_]
 
     @property
     def ranking(self) -> list[int]:
-        """Segments that have a density, the worst first."""
-        known = np.flatnonzero(np.isfinite(self.densities))
+        """Segments with cracks, the worst first."""
+        known = np.flatnonzero(self.densities > 0.0)
         return [int(index) for index in known[np.argsort(-self.densities[known], kind="stable")]]
 
 
@@ -74,7 +80,8 @@ def draw_map(
     """Write a PNG of a survey; `mosaic` gives the imagery and the CRS to draw in.
 
     `cracks` and `segments` are in EPSG:4326; segments have `density_m_per_m2` (null where nothing was
-    imaged), `name`, `from_m` and `to_m`. Without segments the picture shows imagery and cracks.
+    imaged), `name`, `from_m` and `to_m`, and may have `confident`: where that is false, they are marked.
+    Without segments the picture shows imagery and cracks.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -115,14 +122,16 @@ def _scene(mosaic: Mosaic, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame 
     crs = mosaic.crs
     lines = reproject(shapely.force_2d(cracks.geometry.to_numpy()), WGS84, crs)
     if segments is None:
-        return Scene(crs, mosaic, np.empty(0, object), np.empty(0), [], lines)
+        return Scene(crs, mosaic, np.empty(0, object), np.empty(0), np.empty(0, bool), [], lines)
     polygons = reproject(shapely.force_2d(segments.geometry.to_numpy()), WGS84, crs)
     densities = segments[DENSITY].to_numpy(float, na_value=math.nan)
     labels = [
-        f"{name or 'Road'}, {start:.0f}–{stop:.0f} m"
+        f"{name if isinstance(name, str) and name else 'Road'}, {start:.0f}–{stop:.0f} m"
         for name, start, stop in zip(segments.name, segments.from_m, segments.to_m, strict=True)
     ]
-    return Scene(crs, mosaic, polygons, densities, labels, lines)
+    sure = segments["confident"] if "confident" in segments else pd.Series(True, segments.index)
+    confident = np.asarray(sure.fillna(False), bool)
+    return Scene(crs, mosaic, polygons, densities, confident, labels, lines)
 
 
 def _focus(scene: Scene) -> Bounds:
@@ -139,21 +148,24 @@ def _focus(scene: Scene) -> Bounds:
 def _draw_overview(axes: Any, scene: Scene, focus: Bounds, classes: Sequence[DensityClass]) -> None:
     carto.backdrop(axes, scene.mosaic, focus)
     known = np.isfinite(scene.densities)
-    carto.areas(
-        axes, scene.segments[~known], [NOT_IMAGED_COLOUR] * int((~known).sum()), hatched=True
-    )
     colours = [colour_of(density, classes) for density in scene.densities[known]]
-    carto.areas(axes, scene.segments[known], colours)
+    footprints = shapely.union_all(scene.mosaic.footprints)
+    unseen = np.concatenate(
+        [scene.segments[~known], shapely.difference(scene.segments[known], footprints)]
+    )
+    carto.areas(axes, unseen, [NOT_IMAGED_COLOUR] * len(unseen), hatched=True)
+    carto.areas(axes, shapely.intersection(scene.segments[known], footprints), colours)
     carto.lines(axes, _within(scene.cracks, focus), colour="white", width=0.7)
-    for rank, index in enumerate(scene.ranking[:RANKED], start=1):
-        point = shapely.point_on_surface(scene.segments[index])
+    worst = shapely.intersection(scene.segments[scene.ranking[:RANKED]], footprints)
+    badges = shapely.point_on_surface(worst)
+    for rank, (index, point) in enumerate(zip(scene.ranking, badges, strict=False), start=1):
         carto.badge(
             axes, point.x, point.y, str(rank), colours=_badge_colours(scene, index, classes)
         )
     carto.scale_bar(axes, focus, _scale(scene, focus))
     carto.north_arrow(axes)
     if len(scene.segments):
-        carto.legend(axes, classes)
+        carto.legend(axes, classes, clear_of=[(point.x, point.y) for point in badges])
 
 
 def _draw_detail(axes: Any, scene: Scene, place: Bounds, *, caption: str, cracks: bool) -> None:
@@ -169,7 +181,7 @@ def _draw_ranking(axes: Any, scene: Scene, classes: Sequence[DensityClass]) -> N
     carto.bars(
         axes,
         [float(scene.densities[index]) for index in worst],
-        [scene.labels[index] for index in worst],
+        [scene.labels[index] + ("" if scene.confident[index] else UNSURE) for index in worst],
         [colour_of(scene.densities[index], classes) for index in worst],
         title="Worst segments, m of crack per m²",
     )

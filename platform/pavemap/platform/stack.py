@@ -129,6 +129,7 @@ class Stack(AbstractContextManager["Stack"]):
         logs = home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         work.enter_context(_only_one(home / "up.lock"))
+        ports = self._ports()
         if self._fresh:
             PrivatePostgres(self.settings.postgres_folder).stop()
             for folder in (
@@ -147,7 +148,6 @@ class Stack(AbstractContextManager["Stack"]):
                 check_storage(engine, storage)
         finally:
             engine.dispose()
-        ports = self._ports()
         self._addresses = Addresses(
             api=f"http://{reachable(self.settings.api_host)}:{ports['api']}",
             detector=f"http://127.0.0.1:{ports['serve']}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from cli_world import Cli
+from pavemap.platform.cli.remote import connect
 from pavemap.platform.client import file_digest
 from pavemap.platform.settings import Settings
 from pavemap.training.registry import default_card
@@ -164,9 +166,32 @@ def test_a_box_limits_what_is_listed(cli: Cli, surveyed: str) -> None:
 
 def test_unknown_and_ambiguous_surveys_are_told(cli: Cli, survey: str) -> None:
     assert "there is no survey 'Autumn'" in cli.fails("survey", "status", "Autumn").err
-    cli("survey", "create", "Spring", "--network", "town")
+    said = cli.fails("survey", "create", "Spring", "--network", "town").err
+    assert f"a survey is called 'Spring' already ({survey}, created)" in said
+    with connect(os.environ["PAVEMAP_SERVER"]) as client:
+        client.create_survey({"name": "Spring", "network": "town"})
     assert "2 surveys are called 'Spring'" in cli.fails("survey", "status", "Spring").err
     assert "Spring" in cli("survey", "list").out
+
+
+def test_a_date_is_written_as_iso_8601_has_it(cli: Cli) -> None:
+    said = cli.fails("survey", "create", "May", "--network", "town", "--date", "12.05.2026").err
+    assert "--date '12.05.2026' is no date; write it as YYYY-MM-DD" in said
+
+
+def test_a_file_is_removed_and_its_ground_is_not_surveyed_any_more(
+    cli: Cli, surveyed: str, settings: Settings
+) -> None:
+    before = cli("survey", "status", surveyed, "--json").json
+    name = before["orthophotos"][0]["name"]
+    assert "no orthophoto 'other.tif'" in cli.fails("survey", "remove", surveyed, "other.tif").err
+    cli("survey", "remove", surveyed, name)
+    after = cli("survey", "run", surveyed, "--wait", "--json").json
+    assert name not in [photo["name"] for photo in after["orthophotos"]]
+    assert len(after["orthophotos"]) == len(before["orthophotos"]) - 1
+    assert 0.0 < after["imaged_m2"] < before["imaged_m2"]
+    stored = list(Path(settings.storage_location, "orthophotos").rglob("*.tif"))
+    assert len(stored) == len(after["orthophotos"])
 
 
 def test_a_survey_without_imagery_does_not_run(cli: Cli, survey: str) -> None:

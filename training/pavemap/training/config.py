@@ -251,7 +251,9 @@ def load_config(path: Path) -> TrainConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise BadTrainingConfig(f"Can't read the training configuration {path}: {exc}.") from exc
+        raise BadTrainingConfig(
+            f"Can't read the training configuration {path}: {(exc.strerror or str(exc)).lower()}."
+        ) from exc
     config = read_config(text, toml=path.suffix == ".toml", name=str(path))
     home = path.resolve().parent
     return config.model_copy(

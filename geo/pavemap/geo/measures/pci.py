@@ -159,7 +159,7 @@ def section_pci(units: Floats, area_m2: Floats, section: NDArray[np.int64], coun
     total = np.bincount(section, units * area_m2, minlength=count)
     index: Floats = np.full(count, np.nan)
     np.divide(total, area, out=index, where=area > 0.0)
-    return index
+    return np.clip(index, 0.0, 100.0)  # a mean of hundreds may be rounded to more
 
 
 def pci_rating(index: Floats) -> NDArray[np.object_]:

@@ -243,7 +243,8 @@ def _same_network(
     what = "way to cut this network" if stored.digest == asked[0] else "network"
     raise Conflict(
         f"another {what} is stored under the name '{stored.name}' (imported on "
-        f"{stored.created_at:%Y-%m-%d}); surveys rest on it, so give this one another name"
+        f"{stored.created_at:%Y-%m-%d}); give this one another name, or delete "
+        "that one first if no survey is of it"
     )
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
 )
 
+from pavemap.geo.errors import NotFound
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
@@ -96,6 +97,19 @@ def add_orthophoto(
     )
     (file,) = _with_content(connection, survey_id, sha256)
     return file, known is None
+
+
+def remove_orthophoto(connection: Connection, survey_id: uuid.UUID, *, name: str) -> str:
+    """Forget what stands under a name; return the key of its bytes, which other names may still need.
+
+    Raises NotFound for an unknown survey or name.
+    """
+    lock_survey(connection, survey_id)
+    gone = delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
+    key = connection.execute(gone.returning(_TABLE.key)).scalar_one_or_none()
+    if key is None:
+        raise NotFound(f"the survey has no orthophoto '{name}'; its description lists those it has")
+    return key
 
 
 def find_orthophoto(

@@ -82,6 +82,8 @@ class Summary:
     pavement_m2: float
     imaged_m2: float
     coverage: float
+    too_coarse_m2: float
+    """Pavement that was seen only in imagery coarser than the model is meant for."""
     crack_count: int | None
     crack_length_m: float | None
     cracked_area_m2: float | None
@@ -163,6 +165,7 @@ _SUMMARY = text("""
         coalesce(sum(pavement_m2), 0) AS pavement_m2,
         coalesce(sum(imaged_m2), 0) AS imaged_m2,
         least(1, coalesce(sum(imaged_m2) / nullif(sum(pavement_m2), 0), 0)) AS coverage,
+        coalesce(sum(too_coarse * pavement_m2), 0) AS too_coarse_m2,
         CASE WHEN sum(imaged_m2) > 0
              THEN (SELECT count(*) FROM crack WHERE survey_id = :survey_id) END AS crack_count,
         sum(crack_length_m) FILTER (WHERE imaged_m2 > 0) AS crack_length_m,

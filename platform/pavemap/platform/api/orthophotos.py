@@ -141,6 +141,23 @@ async def put_orthophoto(
     return OrthophotoOut.of(row)
 
 
+@router.delete(
+    f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
+    status_code=204,
+    responses=answers(404),
+    summary="Remove an orthophoto",
+)
+def delete_orthophoto(survey_id: SurveyId, name: Name, services: ServicesOf) -> None:
+    """Take a file out of a survey, and its bytes out of storage unless another name stands for them.
+
+    What was found in it stays until the survey is run again.
+    """
+    survey = survey_id_of(survey_id)
+    with database(services.engine) as connection:
+        key = store.remove_orthophoto(connection, survey, name=checked_name(name))
+    _remove_replaced(services, survey, key)
+
+
 def checked_name(name: str) -> str:
     """Return a label of a file. Raises BadName for what looks like a path or can't be shown."""
     try:
@@ -187,6 +204,7 @@ def _register(
     photo = _known(services, target, file.sha256)
     if photo is None:
         photo = services.readers.inspect(file.path, name=label)
+        photo.check_pixels(target.survey.gsd_m)
         _require_overlap(services, target, photo)
         cog = file.path.with_name("cog.tif")
         photo = services.readers.to_cog(file.path, cog, name=label)

@@ -170,6 +170,7 @@ def _described(connection: Connection, row: store.SurveyRow, network: NetworkRow
     return SurveyOut.of(
         row,
         ground_gsd_m=_ground_gsd_m(row, network),
+        finest_m=min((tile.gsd_m for tile in tiles), default=0.0),
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
         attention=_attention(connection, row, progress),

@@ -132,5 +132,13 @@ def number(value: float | None, digits: int, *, unit: str = "") -> str:
     return "–" if value is None else f"{value:,.{digits}f}{unit and ' ' + unit}"
 
 
+def too_coarse(area_m2: float) -> dict[str, str]:
+    """Return the fact that some of what was imaged can show no fine crack; nothing where there is none."""
+    if area_m2 < 0.05:
+        return {}
+    said = "of it in pixels coarser than the model's range: fine cracks are missing there"
+    return {"too coarse": f"{number(area_m2, 1, unit='m²')} {said}"}
+
+
 def _is_number(cell: str) -> bool:
     return cell[:1].isdigit() or cell[:1] in "-–"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pavemap.platform.cli.console import note, number, print_facts, print_json
+from pavemap.platform.cli.console import note, number, print_facts, print_json, too_coarse
 from pavemap.platform.cli.results import print_segments
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def report(
         {
             **{name: str(fact) for name, fact in (more or {}).items()},
             ground: number(found.imaged_m2, 1, unit="m²"),
+            **too_coarse(_too_coarse_m2(found)),
             "cracks": f"{len(found.cracks):,}",
             "crack length": number(found.crack_length_m, 1, unit="m"),
             "density": number(found.density_m_per_m2, 3, unit="m/m²"),
@@ -99,6 +100,11 @@ def report(
     )
     if ranked:
         print_segments(ranked[:WORST])
+
+
+def _too_coarse_m2(found: FileSurvey) -> float:
+    table = found.segments
+    return 0.0 if table is None else float((table["too_coarse"] * table["pavement_m2"]).sum())
 
 
 def _ranked(found: FileSurvey) -> list[dict[str, Any]]:

@@ -155,6 +155,7 @@ def delete(
 ) -> None:
     """Remove a network that no survey is of."""
     with connect(server) as client:
-        confirmed(f"Delete network '{network}'?", yes=yes)
-        client.delete_network(network)
-    note(f"{network} is deleted")
+        found = client.network(network)
+        confirmed(f"Delete network '{found['name']}'?", yes=yes)
+        client.delete_network(found["id"])
+    note(f"{found['name']} is deleted")

@@ -62,8 +62,9 @@ def segments(
 ) -> None:
     """List segments with their figures, the worst first; --json prints GeoJSON."""
     with connect(server) as client:
+        state, survey_id = (client.find_survey(survey)[each] for each in ("state", "id"))
         pages = client.segments(
-            client.find_survey(survey)["id"],
+            survey_id,
             bbox=bbox,
             min_density=min_density,
             confident=confident,
@@ -74,6 +75,8 @@ def segments(
         found = list(islice(_flat(pages), limit))
     if as_json:
         print_json({"type": "FeatureCollection", "features": found})
+    elif not found and state != "done":
+        note(f"the survey is {state}: it has no figures yet (pavemap survey run)")
     else:
         print_segments([feature["properties"] for feature in found])
 
@@ -154,6 +157,8 @@ def export(
         return
     for name in layers:
         note(f"{counts.get(name, 0):,} {name}")
+    if bbox is not None and not any(counts.values()):
+        note(f"nothing of the survey lies in {bbox}: is that west,south,east,north in degrees?")
     for file in files:
         say(file)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pavemap.geo.errors import BadInput, PavemapError
+from pavemap.geo.errors import BadInput, Conflict, PavemapError
 from pavemap.platform.cli.console import (
     Json,
     Yes,
@@ -23,6 +24,7 @@ from pavemap.platform.cli.console import (
     print_json,
     print_table,
     progress_bars,
+    too_coarse,
 )
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
@@ -71,7 +73,14 @@ def create(
         "measures": None if measures is None else _read_object(measures),
         "position_rmse_m": position_error,
     }
+    _check_date(captured_on)
     with connect(server) as client:
+        known = client.surveys_called(name)
+        if known:
+            raise Conflict(
+                f"a survey is called '{name}' already ({known[0]['id']}, {known[0]['state']}); go on with "
+                "it, or give this one another name"
+            )
         survey = client.create_survey(values)
     if as_json:
         print_json(survey)
@@ -82,7 +91,7 @@ def create(
             "id": survey["id"],
             "model": survey["model"],
             "pixel": f"{survey['ground_gsd_m'] * 1000:g} mm",
-            "narrowest": f"{survey['smallest_width_mm']:g} mm wide cracks are told from wider ones",
+            "narrowest": f"{survey['smallest_width_mm']:.3g} mm wide cracks are told from wider ones",
             "CRS": survey["crs"],
         }
     )
@@ -96,8 +105,11 @@ def list_surveys(server: Server = HERE, as_json: Json = False) -> None:
     if as_json:
         print_json(surveys)
         return
-    rows = [[each["name"], each["state"], each["model"], each["id"]] for each in surveys]
-    print_table(["survey", "state", "model", "id"], rows)
+    rows = [
+        [each["name"], each["captured_on"] or "–", each["state"], each["model"], each["id"]]
+        for each in surveys
+    ]
+    print_table(["survey", "date", "state", "model", "id"], rows, spare=("model",))
 
 
 @app.command("upload")
@@ -149,6 +161,20 @@ def upload(
         fail(f"{file}: {why}")
     if outcome.failed:
         raise typer.Exit(1)
+
+
+@app.command("remove")
+def remove(
+    survey: SurveyName,
+    names: Annotated[list[str], typer.Argument(help="Names of files, as they were uploaded.")],
+    server: Server = HERE,
+) -> None:
+    """Take files out of a survey; run it again for figures without them."""
+    with connect(server) as client:
+        found = client.find_survey(survey)
+        for name in names:
+            client.delete_orthophoto(found["id"], name)
+            note(f"{name} is removed")
 
 
 @app.command("delete")
@@ -204,6 +230,13 @@ def status(
             with _cell_bar(quiet=as_json) as show:
                 found = client.wait(found["id"], on_progress=show)
         _report(found, client.summary(found["id"]), as_json=as_json)
+
+
+def _check_date(given: str | None) -> None:
+    try:
+        date.fromisoformat(given or "2026-01-01")
+    except ValueError as exc:
+        raise BadInput(f"--date '{given}' is no date; write it as YYYY-MM-DD") from exc
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -269,8 +302,9 @@ def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
                 "state": survey["state"],
                 "tiles": f"{len(survey['orthophotos']):,}",
                 "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
-                "narrowest": f"{survey['smallest_width_mm']:g} mm wide cracks are told from wider ones",
+                "narrowest": f"{survey['smallest_width_mm']:.3g} mm wide cracks are told from wider ones",
                 "imaged": number(summary["imaged_m2"], 1, unit="m²"),
+                **too_coarse(summary["too_coarse_m2"]),
                 "cracks": number(summary["crack_count"], 0),
                 "crack length": number(summary["crack_length_m"], 1, unit="m"),
                 "density": number(summary["density_m_per_m2"], 3, unit="m/m²"),

@@ -270,6 +270,10 @@ class SummaryOut(BaseModel):
     pavement_m2: float
     imaged_m2: float
     coverage: float
+    too_coarse_m2: float = Field(
+        description="pavement seen only in imagery coarser than the model is meant for: fine cracks are "
+        "missing there"
+    )
     crack_count: int | None
     crack_length_m: float | None
     cracked_area_m2: float | None

@@ -81,7 +81,8 @@ class SurveySummary(BaseModel):
         description="pixel of its grid, in true ground metres in the middle of its network"
     )
     smallest_width_mm: float = Field(
-        description="narrowest crack whose width its pixels can show; narrower ones may be found, but "
+        description="narrowest crack whose width its pixels can show, of the finest imagery where that is "
+        "known and coarser than the grid; narrower ones may be found, but "
         "look as wide"
     )
     measures: dict[str, Any] = Field(description="parameters of its measures")
@@ -91,13 +92,13 @@ class SurveySummary(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, row: SurveyRow, *, ground_gsd_m: float, **more: Any) -> Self:
-        """Describe a stored survey."""
+    def of(cls, row: SurveyRow, *, ground_gsd_m: float, finest_m: float = 0.0, **more: Any) -> Self:
+        """Describe a stored survey; `finest_m` is the smallest pixel of its imagery."""
         values = asdict(row)
         return cls(
             model=row.model_id,
             ground_gsd_m=ground_gsd_m,
-            smallest_width_mm=round(smallest_width_mm(ground_gsd_m), 6),
+            smallest_width_mm=round(smallest_width_mm(max(ground_gsd_m, finest_m)), 6),
             **{name: values[name] for name in cls.model_fields if name in values},
             **more,
         )
