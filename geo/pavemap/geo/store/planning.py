@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Cell as GridCell
 from pavemap.geo.grid import Grid
 from pavemap.geo.orthophoto import common_stretch
-from pavemap.geo.store.bulk import copy_frame
+from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.orthophotos import OrthophotoRow, list_orthophotos
@@ -38,6 +38,9 @@ from pavemap.geo.store.surveys import SurveyRow, lock_survey
 from pavemap.geo.store.tables import Cell
 
 log = logging.getLogger(__name__)
+
+BLOCK_CELLS = 50_000
+"""Cells turned into shapes at a time, which bounds memory."""
 
 WORK_CHANNEL = "pavemap_cells"
 """Workers listen here."""
@@ -179,12 +182,19 @@ def _input_digests(
 
 def _reaching(
     cells: NDArray[np.int64], footprints: NDArray[np.object_], *, grid: Grid
-) -> list[NDArray[np.intp]]:
-    """Return for each cell the indices of the footprints (grid CRS) that meet its window, ascending."""
-    windows = grid.boxes(cells, margin_m=grid.halo_m)
-    cell, tile = shapely.STRtree(footprints).query(windows, predicate="intersects")
-    order = np.lexsort((tile, cell))
-    return np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(cells))))
+) -> Iterator[NDArray[np.intp]]:
+    """Yield for each cell the indices of the footprints (grid CRS) that meet its window, ascending."""
+    tree = shapely.STRtree(footprints)
+    for some in _in_blocks(cells):
+        windows = grid.boxes(some, margin_m=grid.halo_m)
+        cell, tile = tree.query(windows, predicate="intersects")
+        order = np.lexsort((tile, cell))
+        yield from np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(some))))
+
+
+def _in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(values), BLOCK_CELLS):
+        yield values[start : start + BLOCK_CELLS]
 
 
 def _settings(survey: SurveyRow, stretch: tuple[float, float] | None) -> str:
@@ -223,40 +233,50 @@ def _store_plan(
     *,
     grid: Grid,
 ) -> PlanReport:
-    """Compare with the stored cells, which only their states can leave meanwhile, and write the rest."""
-    planned = pd.DataFrame({"col": cells[:, 0], "row": cells[:, 1], "planned": digests})
-    both = planned.merge(_stored_digests(connection, survey_id), how="outer", on=["col", "row"])
-    added = both[both["stored"].isna()]
-    dropped = both[both["planned"].isna()]
-    redone = both[both["stored"].notna() & both["planned"].notna()]
-    redone = redone[redone["stored"] != redone["planned"]]
-    if len(dropped):
-        connection.execute(_DROP, _cell_parameters(survey_id, dropped))
-    if len(redone):
-        parameters = _cell_parameters(survey_id, redone)
-        # The cells first: a worker that is storing one of them ends, and what it wrote is then seen.
-        connection.execute(_REDO, parameters | {"digest": redone["planned"].tolist()})
-        connection.execute(_FORGET_FRAGMENTS, parameters)
-        connection.execute(_FORGET_SEGMENTS, parameters)
+    """Compare with the stored cells, which only their states can leave meanwhile, and write the rest.
+
+    The database compares: of a country there are more cells than a server should hold in memory.
+    """
+    _copy_plan(connection, cells, digests)
+    of_survey = {"id": survey_id}
+    dropped = connection.execute(_DROP, of_survey).rowcount
+    # The cells first: a worker that is storing one of them ends, and what it wrote is then seen.
+    redone = connection.execute(_REDO, of_survey).rowcount
+    if redone:
+        connection.execute(_FORGET_FRAGMENTS, of_survey)
+        connection.execute(_FORGET_SEGMENTS, of_survey)
+    found = fetch_columns(connection, _ADDED, of_survey)
+    added = np.concatenate([np.empty(0, np.int64), *(numbers for (numbers,) in found)])
+    for numbers in _in_blocks(added):
+        _add_cells(connection, survey_id, cells[numbers], digests[numbers], grid=grid)
     if len(added):
-        _add_cells(connection, survey_id, added, grid=grid)
-    return PlanReport(
-        total=len(planned), added=len(added), redone=len(redone), dropped=len(dropped)
-    )
+        connection.execute(text("ANALYZE cell"))
+    return PlanReport(total=len(cells), added=len(added), redone=redone, dropped=dropped)
 
 
-def _stored_digests(connection: Connection, survey_id: uuid.UUID) -> pd.DataFrame:
-    stored = connection.execute(
-        text('SELECT col, "row", inputs_digest FROM cell WHERE survey_id = :id'), {"id": survey_id}
-    ).all()
-    frame = pd.DataFrame(stored, columns=["col", "row", "stored"])
-    return frame.astype({"col": np.int64, "row": np.int64, "stored": object})
+def _copy_plan(
+    connection: Connection, cells: NDArray[np.int64], digests: NDArray[np.object_]
+) -> None:
+    """Bring the plan, numbered, into a table of this transaction."""
+    connection.execute(_PLAN)
+    with (
+        driver(connection).cursor() as cursor,
+        cursor.copy("COPY plan FROM STDIN (FORMAT csv)") as copy,
+    ):
+        for numbers in _in_blocks(np.arange(len(cells))):
+            frame = pd.DataFrame(cells[numbers], index=numbers).assign(digest=digests[numbers])
+            copy.write(frame.to_csv(header=False))
+    connection.execute(text("ANALYZE plan"))
 
 
 def _add_cells(
-    connection: Connection, survey_id: uuid.UUID, added: pd.DataFrame, *, grid: Grid
+    connection: Connection,
+    survey_id: uuid.UUID,
+    cells: NDArray[np.int64],
+    digests: NDArray[np.object_],
+    *,
+    grid: Grid,
 ) -> None:
-    cells = added[["col", "row"]].to_numpy(np.int64)
     copy_frame(
         connection,
         Cell,
@@ -264,32 +284,49 @@ def _add_cells(
             "survey_id": survey_id,
             "col": cells[:, 0],
             "row": cells[:, 1],
-            "inputs_digest": added["planned"].to_numpy(object),
+            "inputs_digest": digests,
             "geom": reproject(grid.boxes(cells), grid.crs, WGS84),
         },
     )
-    connection.execute(text("ANALYZE cell"))
 
 
-def _cell_parameters(survey_id: uuid.UUID, cells: pd.DataFrame) -> dict[str, Any]:
-    return {"id": survey_id, "col": cells["col"].tolist(), "row": cells["row"].tolist()}
+_PLAN = text("""
+    DROP TABLE IF EXISTS pg_temp.plan, pg_temp.redone;
+    CREATE TEMPORARY TABLE plan (number bigint, col bigint, "row" bigint, digest text)
+        ON COMMIT DROP;
+    CREATE TEMPORARY TABLE redone (col bigint, "row" bigint) ON COMMIT DROP
+""")
 
+_THIS_CELL = 'target.survey_id = :id AND target.col = {0}.col AND target."row" = {0}."row"'
 
-_THESE = 'unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[])) AS these(col, "row")'
-_AMONG_THESE = 'survey_id = :id AND target.col = these.col AND target."row" = these."row"'
+_ADDED = """
+    SELECT number FROM plan WHERE NOT EXISTS (
+        SELECT FROM cell WHERE cell.survey_id = %(id)s
+            AND cell.col = plan.col AND cell."row" = plan."row")
+    ORDER BY number
+"""
 
-_DROP = text(f"DELETE FROM cell AS target USING {_THESE} WHERE {_AMONG_THESE}")
-
-_FORGET_FRAGMENTS = text(f"DELETE FROM fragment AS target USING {_THESE} WHERE {_AMONG_THESE}")
-
-_FORGET_SEGMENTS = text(f"DELETE FROM cell_segment AS target USING {_THESE} WHERE {_AMONG_THESE}")
+_DROP = text("""
+    DELETE FROM cell WHERE survey_id = :id AND NOT EXISTS (
+        SELECT FROM plan WHERE plan.col = cell.col AND plan."row" = cell."row")
+""")
 
 _REDO = text(f"""
-    UPDATE cell AS target
-    SET inputs_digest = these.digest, state = 'waiting', lease_owner = NULL, lease_until = NULL,
-        attempts = 0, errors = 0, error = '', imaged_m2 = 0, imaged_part = NULL, seconds = '{{}}',
-        finished_at = NULL
-    FROM unnest(CAST(:col AS bigint[]), CAST(:row AS bigint[]), CAST(:digest AS text[]))
-         AS these(col, "row", digest)
-    WHERE {_AMONG_THESE}
+    WITH changed AS (
+        UPDATE cell AS target
+        SET inputs_digest = plan.digest, state = 'waiting', lease_owner = NULL, lease_until = NULL,
+            attempts = 0, errors = 0, error = '', imaged_m2 = 0, imaged_part = NULL,
+            seconds = '{{}}', finished_at = NULL
+        FROM plan
+        WHERE {_THIS_CELL.format("plan")} AND target.inputs_digest <> plan.digest
+        RETURNING target.col, target."row")
+    INSERT INTO redone SELECT col, "row" FROM changed
 """)
+
+_FORGET_FRAGMENTS = text(
+    f"DELETE FROM fragment AS target USING redone WHERE {_THIS_CELL.format('redone')}"
+)
+
+_FORGET_SEGMENTS = text(
+    f"DELETE FROM cell_segment AS target USING redone WHERE {_THIS_CELL.format('redone')}"
+)

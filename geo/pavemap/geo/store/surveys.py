@@ -89,7 +89,7 @@ class SurveyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a survey is: its cells by state, the ground seen, and the seconds spent by step."""
+    """How far a survey is: its cells by state, and the ground seen."""
 
     cells_total: int
     waiting: int
@@ -99,7 +99,6 @@ class Progress:
     retries: int
     """Attempts beyond the first, over all cells."""
     imaged_m2: float
-    seconds: Mapping[str, float]
     errors: Mapping[str, int]
     """Messages of failed cells with their number, the most frequent five."""
     held_up: Mapping[str, int]
@@ -273,10 +272,6 @@ _PROGRESS = text("""
            count(*) FILTER (WHERE c.state = 'failed') AS failed,
            coalesce(sum(greatest(c.attempts - 1, 0)), 0) AS retries,
            coalesce(sum(c.imaged_m2) FILTER (WHERE c.state = 'done'), 0) AS imaged_m2,
-           (SELECT coalesce(jsonb_object_agg(step, total), '{}') FROM (
-               SELECT step, sum(spent::float8) AS total
-               FROM cell, jsonb_each_text(cell.seconds) AS each(step, spent)
-               WHERE cell.survey_id = :survey_id GROUP BY step) AS steps) AS seconds,
            (SELECT coalesce(jsonb_object_agg(error, times), '{}') FROM (
                SELECT error, count(*) AS times FROM cell
                WHERE survey_id = :survey_id AND state = 'failed'
