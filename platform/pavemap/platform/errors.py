@@ -33,6 +33,10 @@ class UploadDamaged(BadInput):
     """What arrived is not what the client says it sent."""
 
 
+class FromElsewhere(PavemapError):
+    """A web page of another server asked for a change (HTTP 403)."""
+
+
 class NoOverlap(BadInput):
     """Imagery lies nowhere on the survey's road network."""
 

@@ -186,6 +186,19 @@ def test_pages_of_named_origins_may_read_and_change_nothing(settings: Settings) 
         assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("cross-site", 403), ("same-site", 403), ("same-origin", 404), ("none", 404), (None, 404)],
+)
+def test_a_page_of_another_server_changes_nothing(
+    client: httpx.Client, site: str | None, status: int
+) -> None:
+    headers = {} if site is None else {"Sec-Fetch-Site": site}
+    url = f"{API}/surveys/00000000-0000-0000-0000-000000000000/run"
+    check(client.post(url, headers=headers), status)
+    assert client.get(f"{API}/surveys", headers=headers).status_code == 200
+
+
 def test_it_is_not_ready_on_an_empty_schema(tmp_path: Path, empty_database_url: str) -> None:
     settings = Settings(home=tmp_path, database_url=SecretStr(empty_database_url))
     with serving(settings) as client:

@@ -29,6 +29,7 @@ from pavemap.platform.api import (
 )
 from pavemap.platform.api.heads import Heads
 from pavemap.platform.api.observe import Observed, note_path_ids
+from pavemap.platform.api.pages import no_changes_by_other_pages
 from pavemap.platform.api.schemas.changes import CrackChangePage, SegmentChangePage
 from pavemap.platform.api.schemas.common import Problem
 from pavemap.platform.api.schemas.results import CrackPage, SegmentPage
@@ -110,7 +111,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         api.include_router(part.router)
     app.include_router(
-        api, dependencies=[Depends(note_path_ids), Depends(problems.no_unknown_queries)]
+        api,
+        dependencies=[
+            Depends(note_path_ids),
+            Depends(no_changes_by_other_pages),
+            Depends(problems.no_unknown_queries),
+        ],
     )
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -35,6 +35,7 @@ STATUS: dict[type[ground.PavemapError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
     errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.FromElsewhere: HTTPStatus.FORBIDDEN,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 """A class that is not here has the status of its nearest base that is."""

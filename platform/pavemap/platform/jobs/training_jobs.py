@@ -122,6 +122,8 @@ class TrainingJobs:
             if row.state in OVER or row.backend != self.backend.kind:
                 continue
             told = reports.get(name)
+            if told is None and row.state == "lost":
+                continue  # the cluster last told of it when it was seen last
             rows[name] = self._lost(row) if told is None else self._record(told, after=row)
         return sorted(rows.values(), key=lambda row: row.submitted_at or row.created_at)[::-1]
 
