@@ -162,6 +162,12 @@ def test_without_a_database_the_app_says_which_setting_it_lacks(tmp_path: Path) 
         create_app(Settings(home=tmp_path, database_url=None))
 
 
+def test_the_bare_address_leads_to_the_description(client: httpx.Client) -> None:
+    answer = client.get("/", follow_redirects=True)
+    assert answer.status_code == 200
+    assert answer.url.path == "/docs"
+
+
 def test_it_is_alive_and_ready(client: httpx.Client) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from pavemap.geo.logs import configure_logs
@@ -119,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
     )
     app.include_router(health.router)
+    app.add_api_route("/", _start, include_in_schema=False)
     app.include_router(metrics.router)
     below = app.build_middleware_stack
     # Outside of all else, so that a fault's line and answer bear the request's id too.
@@ -127,6 +129,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+async def _start() -> RedirectResponse:
+    """Send who opens the address itself to the API's own description."""
+    return RedirectResponse("docs")
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
