@@ -108,6 +108,12 @@ def test_too_coarse_imagery_is_not_trusted(segments: gpd.GeoDataFrame, tmp_path:
     assert found.segments["reason"].tolist()[0] == "too coarse"
 
 
+def test_imagery_in_which_no_crack_could_be_seen_is_refused(tmp_path: Path) -> None:
+    blind = Scene(asphalt(40, 40), gsd_m=0.034)
+    with pytest.raises(BadInput, match=r"34 mm, 17 times .* of at most 32 mm"):
+        survey(cut(blind, tmp_path, columns=1, rows=1))
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "overlap_px", "cell_px"),
     [(3, 2, 30, 2048), (1, 1, 0, 256), (4, 1, 10, 192)],

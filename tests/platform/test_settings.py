@@ -65,7 +65,9 @@ def test_a_setting_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         load_settings()
 
 
-@pytest.mark.parametrize("origin", ["maps.example.org", "https://a.org/", "https://*.org", "null"])
+@pytest.mark.parametrize(
+    "origin", ["maps.example.org", "https://a.org/", "https://*.org", "null", "https://A.org"]
+)
 def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("PAVEMAP_CORS_ORIGINS", f"https://maps.example.org,{origin}")
     with pytest.raises(BadInput, match=r"PAVEMAP_CORS_ORIGINS .*is no origin"):

@@ -11,9 +11,6 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.store.engine import database, lift_timeouts, make_engine
 from pavemap.geo.store.tables import Base
 
-LOCK_WAIT = "2s"
-"""So long a change of a table may wait for who uses it: all who come later wait behind it."""
-
 UPGRADE_LOCK = 0x7061_7665_6D61_70  # "pavemap" in ASCII: one upgrade at a time in a database
 
 
@@ -28,7 +25,8 @@ def migrate(connection: Connection) -> None:
     """Run the migrations asked for, alone in this database until the transaction ends."""
     lift_timeouts(connection)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
+    if wait := context.config.attributes.get("lock_wait"):
+        connection.execute(text(f"SET LOCAL lock_timeout = '{wait}'"))
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

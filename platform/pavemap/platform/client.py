@@ -156,7 +156,7 @@ class Client:
     def delete_orthophoto(self, survey_id: str, name: str) -> None:
         """Take a file out of a survey."""
         path = f"/surveys/{quote(survey_id, safe='')}/orthophotos/{quote(name, safe='')}"
-        self._to.request("DELETE", path)
+        self._to.request("DELETE", path, timeout=PATIENT)
 
     def survey(self, survey_id: str) -> Json:
         """Return a survey with its progress."""

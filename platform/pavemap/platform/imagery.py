@@ -31,7 +31,7 @@ def check_storage(engine: Engine, storage: Storage) -> None:
     if storage.has_any(ORTHOPHOTOS):
         return
     with database(engine) as connection:
-        known = any_orthophoto(connection)
+        known = any_orthophoto(connection, but_of=BEING_DELETED)
     if known:
         raise Unavailable(
             f"the storage {storage.location} has none of the imagery that the database knows of: see that "

@@ -13,8 +13,8 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.secrets import read_secret
 from pavemap.platform.env_file import read_env_file
 
-ORIGIN = re.compile(r"https?://[^/\s*]+")
-"""RFC 6454, section 6.2: no path, not even a slash at the end."""
+ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
+"""RFC 6454, section 6.2, as browsers write it: small letters, no path, not even a slash at the end."""
 
 
 class Settings(BaseSettings):

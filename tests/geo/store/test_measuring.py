@@ -512,6 +512,9 @@ def test_figures_from_too_coarse_imagery_are_not_trusted_but_shown(engine: Engin
         assert row.coverage == pytest.approx(1.0)
         assert row.density_m_per_m2 is not None
         assert (row.reason, row.confident) == ("too coarse", False)
+    with database(engine) as connection:
+        sums = queries.summary(connection, survey.id)
+    assert sums.too_coarse_m2 == pytest.approx(sums.pavement_m2)
 
 
 def test_blocks_of_segments_make_no_difference(

@@ -87,6 +87,7 @@ def test_an_upgrade_lets_others_work_while_a_table_is_in_use(
             backup.execute(text("SELECT count(*) FROM review"))
             upgrade = pool.submit(schema.upgrade, engine)
             while not caplog.records:
+                assert not upgrade.done(), upgrade.exception()
                 with database(engine) as reader:
                     reader.execute(text("SET LOCAL statement_timeout = '4s'"))
                     reader.execute(text("SELECT count(*) FROM review"))

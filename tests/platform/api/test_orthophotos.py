@@ -25,9 +25,16 @@ from sqlalchemy import Engine, event, text
 
 from api_world import API, World, import_street, tile
 from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import Storage
-from pavemap.geo.store.engine import make_engine
-from pavemap.platform.imagery import remove_replaced, remove_unused
+from pavemap.geo.store.engine import database, make_engine
+from pavemap.geo.store.surveys import set_state
+from pavemap.platform.imagery import (
+    BEING_DELETED,
+    check_storage,
+    remove_replaced,
+    remove_unused,
+)
 from pavemap.platform.settings import Settings
 from pavemap.training.model_store import PREFIX as MODELS
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
@@ -161,6 +168,49 @@ def test_an_upload_costs_the_same_however_many_files_a_survey_has(
     assert [answer.status_code for answer in answers] == [200, 201, 201]
     assert read
     assert max(read) <= 1
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:3857"])
+def test_imagery_in_which_no_crack_could_be_seen_is_refused(
+    world: World, settings: Settings, crs: str | None
+) -> None:
+    """By ground metres: the street lies where web mercator has 1.15 for each."""
+    survey = world.client.post(
+        f"{API}/surveys", json={"name": "Fine", "network": "street", "gsd_m": 0.002, "crs": crs}
+    ).json()
+    url = f"{API}/surveys/{survey['id']}/orthophotos"
+    refused = world.client.put(f"{url}/a.tif", content=tile(world.folder, gsd_m=0.034, size_px=100))
+    assert refused.status_code == 422
+    assert "34 mm, 17 times" in refused.json()["detail"]
+    assert stored(settings) == []
+    taken = world.client.put(f"{url}/a.tif", content=tile(world.folder, gsd_m=0.03, size_px=100))
+    assert taken.status_code == 201
+    shown = world.client.get(f"{API}/surveys/{survey['id']}").json()
+    assert shown["smallest_width_mm"] == pytest.approx(30.0, rel=0.01)
+
+
+def test_the_last_file_of_a_survey_that_has_run_stays(world: World) -> None:
+    url = f"{world.survey_url}/orthophotos/tile.tif"
+    world.put("tile.tif", tile(world.folder))
+    assert world.client.delete(url).status_code == 204
+    assert world.client.delete(url).status_code == 404
+    world.put("tile.tif", tile(world.folder))
+    assert world.client.post(f"{world.survey_url}/run").status_code == 202
+    answer = world.client.delete(url)
+    assert (answer.status_code, "delete the survey" in answer.json()["detail"]) == (409, True)
+    assert [each["name"] for each in world.survey()["orthophotos"]] == ["tile.tif"]
+
+
+def test_a_survey_that_is_being_deleted_is_no_lost_disk(world: World, engine: Engine) -> None:
+    world.put("tile.tif", tile(world.folder))
+    with database(engine) as connection:
+        set_state(connection, uuid.UUID(world.survey_id), "failed", error=BEING_DELETED)
+    storage = Storage(str(world.folder / "empty"))
+    check_storage(engine, storage)
+    with database(engine) as connection:
+        set_state(connection, uuid.UUID(world.survey_id), "done")
+    with pytest.raises(Unavailable, match="mounted"):
+        check_storage(engine, storage)
 
 
 OTHERS = text("""

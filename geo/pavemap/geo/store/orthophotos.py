@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
 )
 
-from pavemap.geo.errors import NotFound
+from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
@@ -102,13 +102,19 @@ def add_orthophoto(
 def remove_orthophoto(connection: Connection, survey_id: uuid.UUID, *, name: str) -> str:
     """Forget what stands under a name; return the key of its bytes, which other names may still need.
 
-    Raises NotFound for an unknown survey or name.
+    Raises NotFound for an unknown survey or name, Conflict for the last file of a survey that has run.
     """
-    lock_survey(connection, survey_id)
+    survey = lock_survey(connection, survey_id)
     gone = delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
     key = connection.execute(gone.returning(_TABLE.key)).scalar_one_or_none()
     if key is None:
         raise NotFound(f"the survey has no orthophoto '{name}'; its description lists those it has")
+    left = connection.execute(select(_TABLE.key).where(_TABLE.survey_id == survey_id).limit(1))
+    if survey.state != "created" and left.first() is None:
+        raise Conflict(
+            f"'{name}' is all that survey '{survey.name}' has; upload what is to take its place first, or "
+            "delete the survey"
+        )
     return key
 
 
@@ -135,9 +141,12 @@ def keys_in_use(
     return frozenset(connection.execute(query).scalars())
 
 
-def any_orthophoto(connection: Connection) -> bool:
-    """Tell whether the database knows of any imagery at all."""
-    return connection.execute(select(_TABLE.key).limit(1)).first() is not None
+def any_orthophoto(connection: Connection, *, but_of: str) -> bool:
+    """Tell whether the database knows of any imagery, but that of surveys that failed for this reason."""
+    survey = tables.Survey
+    others = (survey.state != "failed") | (survey.error != but_of)
+    known = select(_TABLE.key).join(survey, survey.id == _TABLE.survey_id).where(others)
+    return connection.execute(known.limit(1)).first() is not None
 
 
 def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[OrthophotoRow]:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_PAUSE_S = 1.0
 LOCK_PAUSE_S = 3.0
+LOCK_WAIT = "2s"
+"""So long a change of a table may wait for who uses it: all who come later wait behind it."""
 
 _ALEMBIC = threading.Lock()
 """Alembic keeps the run at hand in a module: one at a time in a process."""
@@ -46,7 +48,7 @@ def _upgraded(engine: Engine, revision: str) -> bool:
     """Upgrade; False where somebody holds a table that is to be changed."""
     try:
         with _ALEMBIC, database(engine) as connection:
-            command.upgrade(_config(connection=connection), revision)
+            command.upgrade(_config(connection=connection, lock_wait=LOCK_WAIT), revision)
     except Unavailable as exc:
         if isinstance(exc.__cause__, DBAPIError) and isinstance(
             exc.__cause__.orig, pg.LockNotAvailable
@@ -73,7 +75,8 @@ def _at_work(engine: Engine) -> str:
     """Name the sessions of this database whose transactions are the oldest."""
     with database(engine) as connection:
         rows = connection.execute(_OLDEST).all()
-    return ", ".join(f"{name or 'no name'}, since {since:%H:%M:%S} UTC" for name, since in rows)
+    told = [f"{name or 'no name'}, since {since:%H:%M:%S} UTC" for name, since in rows]
+    return ", ".join(told) or "by a session that this role can't see"
 
 
 def wait_for_database(engine: Engine, *, limit_s: float) -> None:

@@ -27,6 +27,7 @@ from pavemap.geo.store.surveys import SurveyRow
 from pavemap.platform import imagery
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
 from pavemap.platform.api.labels import LABEL
+from pavemap.platform.api.pixels import ground_gsd_m
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
 from pavemap.platform.api.schemas.surveys import OrthophotoOut
@@ -144,13 +145,14 @@ async def put_orthophoto(
 @router.delete(
     f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
     status_code=204,
-    responses=answers(404),
+    responses=answers(404, 409),
     summary="Remove an orthophoto",
 )
 def delete_orthophoto(survey_id: SurveyId, name: Name, services: ServicesOf) -> None:
     """Take a file out of a survey, and its bytes out of storage unless another name stands for them.
 
-    What was found in it stays until the survey is run again.
+    What was found in it stays until the survey is run again. The last file of a survey that has run
+    stays.
     """
     survey = survey_id_of(survey_id)
     with database(services.engine) as connection:
@@ -204,7 +206,7 @@ def _register(
     photo = _known(services, target, file.sha256)
     if photo is None:
         photo = services.readers.inspect(file.path, name=label)
-        photo.check_pixels(target.survey.gsd_m)
+        photo.check_pixels(ground_gsd_m(target.survey, target.network))
         _require_overlap(services, target, photo)
         cog = file.path.with_name("cog.tif")
         photo = services.readers.to_cog(file.path, cog, name=label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from fastapi import Request
 
 from pavemap.platform.errors import FromElsewhere
@@ -16,10 +18,17 @@ async def no_changes_by_other_pages(request: Request) -> None:
     """Refuse what a page that happens to be open in a browser would change on this server.
 
     There is no login here, so without this any page could, of a server that listens for its own
-    machine alone. Programs don't send the header. Raises FromElsewhere.
+    machine alone. Browsers tell where a page is from by Sec-Fetch-Site, and where that can't be (by plain
+    http to another machine) by Origin; programs send neither. Raises FromElsewhere.
     """
-    if request.method not in SAFE and request.headers.get("sec-fetch-site") in ELSEWHERE:
+    if request.method in SAFE:
+        return
+    site, origin = (request.headers.get(name) for name in ("sec-fetch-site", "origin"))
+    own = {request.headers.get(name) for name in ("host", "x-forwarded-host")}
+    if site in ELSEWHERE or (
+        site is None and origin and (urlsplit(origin).netloc or origin) not in own
+    ):
         raise FromElsewhere(
-            "a web page of another server may change nothing here; use this server's own pages, or a "
-            "program"
+            "a web page of another server may change nothing here; use this server's own pages or a "
+            "program (a proxy has to pass the header Host on)"
         )

@@ -5,18 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import Annotated
 
-import shapely
 from fastapi import APIRouter, Path, Query, Request
-from pyproj import CRS
 from sqlalchemy import Connection
 
 from pavemap.geo.crs import (
-    WGS84,
     crs_text,
-    ground_gsd,
     gsd_in_crs,
     parse_metric_crs,
-    reproject,
     working_crs,
 )
 from pavemap.geo.errors import NotFound
@@ -27,6 +22,7 @@ from pavemap.geo.store.engine import database
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform import imagery
 from pavemap.platform.api.bodies import DocumentRoute
+from pavemap.platform.api.pixels import ground_gsd_m, middle, middle_in
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
 from pavemap.platform.api.schemas.surveys import (
@@ -75,7 +71,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
     with database(services.engine) as connection:
         network = networks.get_network(connection, new.network)
         model = find_model(connection, new.model, ModelStore(services.storage))
-        crs = parse_metric_crs(new.crs) if new.crs else working_crs(*_middle(network))
+        crs = parse_metric_crs(new.crs) if new.crs else working_crs(*middle(network))
         gsd_m = new.gsd_m or float(model.card["gsd_m"])
         params = VectorizeParams.from_dict(
             {**model.card.get("vectorize", {}), "threshold": model.card["threshold"]}
@@ -87,7 +83,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
                 network_id=network.id,
                 model_id=model.id,
                 crs=crs_text(crs),
-                gsd_m=gsd_in_crs(gsd_m, crs, *_middle_in(crs, network)),
+                gsd_m=gsd_in_crs(gsd_m, crs, *middle_in(crs, network)),
                 halo_px=halo_for(int(model.card.get("reach_px", 0))),
                 params=params.to_dict(),
                 captured_on=new.captured_on,
@@ -106,7 +102,7 @@ def list_surveys(services: ServicesOf, network: Printable | None = None) -> list
         rows = store.list_surveys(connection, network_id=known.id if known else None)
         of_id = {network.id: network for network in networks.list_networks(connection)}
         return [
-            SurveySummary.of(row, ground_gsd_m=_ground_gsd_m(row, of_id[row.network_id]))
+            SurveySummary.of(row, ground_gsd_m=ground_gsd_m(row, of_id[row.network_id]))
             for row in rows
             if row.network_id in of_id  # else both were deleted meanwhile
         ]
@@ -169,7 +165,7 @@ def _described(connection: Connection, row: store.SurveyRow, network: NetworkRow
     tiles = orthophotos.list_orthophotos(connection, row.id)
     return SurveyOut.of(
         row,
-        ground_gsd_m=_ground_gsd_m(row, network),
+        ground_gsd_m=ground_gsd_m(row, network),
         finest_m=min((tile.gsd_m for tile in tiles), default=0.0),
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
@@ -198,18 +194,3 @@ def _attention(connection: Connection, row: store.SurveyRow, progress: store.Pro
         f"no Surveyor at work serves model {row.model_id}, so {progress.waiting:,} cells wait; serve it, "
         f"or make the survey with {' or '.join(sorted(present.by_model))}"
     )
-
-
-def _middle(network: NetworkRow) -> tuple[float, float]:
-    west, south, east, north = network.bounds
-    return (west + east) / 2.0, (south + north) / 2.0
-
-
-def _middle_in(crs: CRS, network: NetworkRow) -> tuple[float, float]:
-    x, y = shapely.get_coordinates(reproject(shapely.Point(_middle(network)), WGS84, crs))[0]
-    return float(x), float(y)
-
-
-def _ground_gsd_m(row: store.SurveyRow, network: NetworkRow) -> float:
-    crs = parse_metric_crs(row.crs)
-    return ground_gsd(row.gsd_m, crs, *_middle_in(crs, network))

@@ -62,9 +62,9 @@ def segments(
 ) -> None:
     """List segments with their figures, the worst first; --json prints GeoJSON."""
     with connect(server) as client:
-        state, survey_id = (client.find_survey(survey)[each] for each in ("state", "id"))
+        known = client.find_survey(survey)
         pages = client.segments(
-            survey_id,
+            known["id"],
             bbox=bbox,
             min_density=min_density,
             confident=confident,
@@ -75,8 +75,8 @@ def segments(
         found = list(islice(_flat(pages), limit))
     if as_json:
         print_json({"type": "FeatureCollection", "features": found})
-    elif not found and state != "done":
-        note(f"the survey is {state}: it has no figures yet (pavemap survey run)")
+    elif not found and known["state"] == "created":
+        note("the survey has not been run: it has no figures yet (pavemap survey run)")
     else:
         print_segments([feature["properties"] for feature in found])
 

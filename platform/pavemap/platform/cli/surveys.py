@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pavemap.geo.errors import BadInput, Conflict, PavemapError
+from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError
 from pavemap.platform.cli.console import (
     Json,
     Yes,
@@ -172,9 +172,16 @@ def remove(
     """Take files out of a survey; run it again for figures without them."""
     with connect(server) as client:
         found = client.find_survey(survey)
+        unknown = 0
         for name in names:
-            client.delete_orthophoto(found["id"], name)
-            note(f"{name} is removed")
+            try:
+                client.delete_orthophoto(found["id"], name)
+                note(f"{name} is removed")
+            except NotFound as exc:
+                unknown += 1
+                fail(str(exc))
+    if unknown:
+        raise typer.Exit(1)
 
 
 @app.command("delete")

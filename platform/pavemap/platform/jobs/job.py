@@ -71,7 +71,8 @@ class JobBackend(Protocol):
 def job_id(config: TrainConfig) -> str:
     """Return the id of a configuration's job: the same configuration has the same id, always.
 
-    What is left at its default is not said, so that a version with more options has the same ids.
+    What is left at its default is not said, so that a version with more options has the same ids; so no
+    default may change, or two trainings would have one.
     """
     said = joining(config).model_dump(mode="json", exclude_defaults=True)
     return PREFIX + hashlib.sha256(_as_text(said).encode()).hexdigest()[:16]

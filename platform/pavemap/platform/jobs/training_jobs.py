@@ -79,14 +79,14 @@ class TrainingJobs:
         if known is not None and known.state == "succeeded":
             return replace(known, message=TRAINED_ALREADY), False
         self._refuse_same_output(config)
-        again = known is not None and known.state in {*TO_BE_STARTED_AGAIN, "lost"}
-        if known is not None and again:
+        if known is not None and known.state in TO_BE_STARTED_AGAIN:
+            self.backend.find(known.id)  # a cluster that is away changes nothing
             # Before it is sent: should the answer get lost, the cluster is asked for the job's fate.
             known = self._pending(known)
         report, started = self.backend.start(config)
         if started:
             log.info("submitted training job %s", report.id, extra={"job_id": report.id})
-        return self._record(report, after=known, started=started and not again), started
+        return self._record(report, after=known, started=started), started
 
     def get(self, name: str) -> TrainingJobRow:
         """Return a job; while the cluster is away, as it was last seen. Raises NotFound or ClusterAway."""
@@ -239,7 +239,6 @@ class TrainingJobs:
                 submitted_at=row.submitted_at,
                 finished_at=None,
                 after=row,
-                started=True,
             )
 
     def _lost(self, row: TrainingJobRow) -> TrainingJobRow:

@@ -82,7 +82,7 @@ class SurveySummary(BaseModel):
     )
     smallest_width_mm: float = Field(
         description="narrowest crack whose width its pixels can show, of the finest imagery where that is "
-        "known and coarser than the grid; narrower ones may be found, but "
+        "coarser than the grid (in a list of surveys: of the grid); narrower ones may be found, but "
         "look as wide"
     )
     measures: dict[str, Any] = Field(description="parameters of its measures")
