@@ -252,8 +252,13 @@ def test_a_cell_is_made_of_what_was_planned_where_edges_coincide(engine: Engine)
     with database(engine) as connection:
         survey = scene.add_survey(connection)
         for start in range(0, 500, 10):
-            ends = {"from_m": start + halo_m, "to_m": start + scene.CELL_M - halo_m}
-            scene.add_imagery(connection, survey.id, name=f"{start}.tif", **ends)
+            scene.add_imagery(
+                connection,
+                survey.id,
+                name=f"{start}.tif",
+                from_m=start + halo_m,
+                to_m=start + scene.CELL_M - halo_m,
+            )
         cells.plan_cells(connection, survey)
         survey = surveys.get_survey(connection, survey.id)
         planned = connection.execute(text('SELECT col, "row", inputs_digest FROM cell')).all()
