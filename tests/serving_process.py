@@ -90,9 +90,15 @@ class ServingProcess:
         return None
 
     def log_of(self, name: str) -> str:
-        """Return the end of what the replicas of a deployment, dead ones too, have logged."""
-        logs = (self.log.parent / "ray").glob(f"session_2*/logs/serve/replica_pavemap_{name}_*.log")
-        return "\n".join(f"{path.name}:\n{path.read_text()[-LOG_CHARS:]}" for path in sorted(logs))
+        """Return the end of what the replicas of a deployment, dead ones too, have logged.
+
+        Serve's own logger writes to files of its own, pavemap's to those of Ray's workers.
+        """
+        logs = self.log.parent.glob(f"ray/session_2*/logs/serve/replica_pavemap_{name}_*.log")
+        workers = self.log.parent.glob("ray/session_2*/logs/worker-*.err")
+        return "\n".join(
+            f"{path.name}:\n{path.read_text()[-LOG_CHARS:]}" for path in sorted([*logs, *workers])
+        )
 
     def kill(self) -> None:
         """Kill every process at once, as when the power goes."""

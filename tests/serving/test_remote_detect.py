@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,11 @@ def test_a_detector_that_is_dead_for_a_while_is_one_death() -> None:
     assert detect(Handle([unavailable, unavailable, died, unavailable, MAP])) is MAP
 
 
+def test_detectors_out_of_reach_that_ray_does_not_name_are_one() -> None:
+    lost = [ActorUnavailableError(f"connection {number}", None) for number in range(4)]
+    assert detect(Handle([*lost, MAP])) is MAP
+
+
 def test_a_chip_for_which_ray_kills_detectors_for_their_memory_is_charged() -> None:
     with pytest.raises(DetectorDied, match="3 Detectors"):
         detect(Handle([OutOfMemoryError(f"worker {number}") for number in range(3)]))
@@ -82,7 +88,14 @@ LOST = ObjectLostError("0" * 56, None, "")
 
 
 @pytest.mark.parametrize(
-    "trouble", [RaySystemError("raylet"), LOST, RayTaskError("detect", "a traceback", LOST)]
+    "trouble",
+    [
+        RaySystemError("raylet"),
+        LOST,
+        RayTaskError("detect", "a traceback", LOST),
+        RayTaskError("detect", "a traceback", RayActorError("1" * 32)),
+        CancelledError(),
+    ],
 )
 def test_trouble_of_rays_own_is_no_fault_of_the_chip(trouble: Exception) -> None:
     assert detect(Handle([trouble, trouble, trouble, MAP])) is MAP

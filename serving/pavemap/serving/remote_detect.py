@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Collection
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, cast
 
 from ray.exceptions import (
     GetTimeoutError,
-    ObjectLostError,
     OutOfMemoryError,
     RayActorError,
     RayError,
@@ -72,9 +73,7 @@ class RemoteDetect:
             try:
                 return self._ask(chip, model_id, timeout_s=left_s)
             except RayTaskError as exc:
-                if not isinstance(
-                    exc.cause, ObjectLostError
-                ):  # of the chip, on its way to the Detector
+                if not isinstance(exc.cause, RayError):
                     # The remote error itself: Ray's wrapper has the whole remote traceback for a message.
                     raise exc.cause from None
                 log.warning("Ray lost a chip on its way: %s", exc.cause)
@@ -84,21 +83,23 @@ class RemoteDetect:
                 raise Unavailable(f"no Detector answered within {self._timeout_s:g} s") from exc
             except DeploymentUnavailableError as exc:
                 raise Unavailable("the Detector failed to start; see the logs of Serve") from exc
-            except (
-                RayActorError,
-                OutOfMemoryError,
-            ) as exc:  # the latter: Ray killed it for its memory
-                dead.add(str(getattr(exc, "actor_id", None) or exc))
-                log.warning("a Detector died or is out of reach (%d of %d)", len(dead), MAX_DEATHS)
-                if len(dead) == MAX_DEATHS:
-                    raise DetectorDied(
-                        f"{MAX_DEATHS} Detectors died while they had this chip"
-                    ) from exc
-            except (RayError, RayServeException) as exc:
+            except RayActorError as exc:
+                dead.add(exc.actor_id or "of no known id")
+                self._note_deaths(dead, exc)
+            except OutOfMemoryError as exc:  # Ray killed it for its memory
+                dead.add(str(exc))
+                self._note_deaths(dead, exc)
+            except (RayError, RayServeException, CancelledError) as exc:
                 # Ray's own trouble, no answer of a Detector's: lost objects, replicas in change.
                 log.warning("Ray lost a chip on its way: %s", exc)
             self._stop.wait(pauses.next_s())
         raise Unavailable("no Detector took the chip in time; are there enough of them?")
+
+    @staticmethod
+    def _note_deaths(dead: Collection[str], because: Exception) -> None:
+        log.warning("a Detector died or is out of reach (%d of %d)", len(dead), MAX_DEATHS)
+        if len(dead) == MAX_DEATHS:
+            raise DetectorDied(f"{MAX_DEATHS} Detectors died while they had this chip") from because
 
     def _ask(self, chip: Chips, model_id: str | None, *, timeout_s: float) -> Chips:
         response: Any = self._handle.detect.remote(chip, model_id, known_ids())
