@@ -48,7 +48,7 @@ def remove_unused(
     Only keys of this one survey are looked at, so a database that knows nothing of a storage removes
     nothing. Raises NotFound for an unknown survey.
     """
-    lying = storage.keys(f"orthophotos/{survey_id}", older_than_s=left_s)
+    lying = storage.keys(f"{ORTHOPHOTOS}/{survey_id}", older_than_s=left_s)
     removed = _remove(engine, storage, survey_id, keys=frozenset(lying))
     if removed:
         log.info("removed %d files of survey %s that nothing refers to", removed, survey_id)
@@ -77,7 +77,7 @@ def remove_survey(engine: Engine, storage: Storage, survey_id: uuid.UUID) -> Non
 
 
 def _remove_all(storage: Storage, survey_id: uuid.UUID) -> None:
-    for key in storage.keys(f"orthophotos/{survey_id}"):
+    for key in storage.keys(f"{ORTHOPHOTOS}/{survey_id}"):
         storage.delete(key)
 
 

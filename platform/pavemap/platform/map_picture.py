@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ class Scene:
     """Whether enough of a segment was imaged, finely enough."""
     labels: list[str]
     cracks: NDArray[np.object_]
+
+    @cached_property
+    def footprint(self) -> BaseGeometry:
+        """What the imagery covers."""
+        return shapely.union_all(self.mosaic.footprints)
 
     @property
     def ranking(self) -> list[int]:
@@ -137,9 +143,9 @@ def _scene(mosaic: Mosaic, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame 
 def _focus(scene: Scene) -> Bounds:
     """Return the bounds of what was imaged on the roads, with a margin."""
     imaged = scene.segments[np.isfinite(scene.densities)]
-    footprints = shapely.union_all(scene.mosaic.footprints)
-    shown = shapely.union_all(shapely.intersection(imaged, footprints)) if len(imaged) else None
-    bounds = shapely.bounds(footprints if shown is None or shown.is_empty else shown)
+    cut = shapely.intersection(imaged, scene.footprint)
+    shown = shapely.union_all(cut) if len(imaged) else None
+    bounds = shapely.bounds(scene.footprint if shown is None or shown.is_empty else shown)
     margin = 0.04 * max(bounds[2] - bounds[0], bounds[3] - bounds[1])
     xmin, ymin, xmax, ymax = (float(value) for value in bounds)
     return xmin - margin, ymin - margin, xmax + margin, ymax + margin
@@ -149,14 +155,13 @@ def _draw_overview(axes: Any, scene: Scene, focus: Bounds, classes: Sequence[Den
     carto.backdrop(axes, scene.mosaic, focus)
     known = np.isfinite(scene.densities)
     colours = [colour_of(density, classes) for density in scene.densities[known]]
-    footprints = shapely.union_all(scene.mosaic.footprints)
     unseen = np.concatenate(
-        [scene.segments[~known], shapely.difference(scene.segments[known], footprints)]
+        [scene.segments[~known], shapely.difference(scene.segments[known], scene.footprint)]
     )
     carto.areas(axes, unseen, [NOT_IMAGED_COLOUR] * len(unseen), hatched=True)
-    carto.areas(axes, shapely.intersection(scene.segments[known], footprints), colours)
+    carto.areas(axes, shapely.intersection(scene.segments[known], scene.footprint), colours)
     carto.lines(axes, _within(scene.cracks, focus), colour="white", width=0.7)
-    worst = shapely.intersection(scene.segments[scene.ranking[:RANKED]], footprints)
+    worst = shapely.intersection(scene.segments[scene.ranking[:RANKED]], scene.footprint)
     badges = shapely.point_on_surface(worst)
     for rank, (index, point) in enumerate(zip(scene.ranking, badges, strict=False), start=1):
         carto.badge(
@@ -205,7 +210,7 @@ def _worst_place(scene: Scene, focus: Bounds, side_px: float) -> Bounds:
         middle = np.array([(focus[0] + focus[2]) / 2, (focus[1] + focus[3]) / 2])
     else:
         known = scene.segments[np.isfinite(scene.densities)]
-        ground = shapely.union_all(known if len(known) else scene.mosaic.footprints)
+        ground = shapely.union_all(known) if len(known) else scene.footprint
         middle = _densest(points, side, ground)
     x, y = middle
     return float(x - side / 2), float(y - side / 2), float(x + side / 2), float(y + side / 2)

@@ -43,6 +43,8 @@ TRAINED_ALREADY = (
     'since, give it another "name"'
 )
 
+SENT_AGAIN = "handed to the cluster again"
+
 LOST = (
     "the cluster knows this job no more; it may have been replaced. Submit the configuration again: "
     "it goes on from its last checkpoint"
@@ -82,7 +84,7 @@ class TrainingJobs:
         if known is not None and known.state in TO_BE_STARTED_AGAIN:
             self.backend.find(known.id)  # a cluster that is away changes nothing
             # Before it is sent: should the answer get lost, the cluster is asked for the job's fate.
-            known = self._pending(known)
+            known = self._noted(known, state="pending", message=SENT_AGAIN)
         report, started = self.backend.start(config)
         if started:
             log.info("submitted training job %s", report.id, extra={"job_id": report.id})
@@ -105,7 +107,7 @@ class TrainingJobs:
             return self._record(report, after=known)
         if known is None:
             raise NotFound(_unknown(name))
-        return self._lost(known)
+        return self._noted(known, state="lost", message=LOST)
 
     def list(self) -> list[TrainingJobRow]:
         """Return all jobs, the newest first: finished ones too, and those of clusters that are gone."""
@@ -124,7 +126,11 @@ class TrainingJobs:
             told = reports.get(name)
             if told is None and row.state == "lost":
                 continue  # the cluster last told of it when it was seen last
-            rows[name] = self._lost(row) if told is None else self._record(told, after=row)
+            rows[name] = (
+                self._noted(row, state="lost", message=LOST)
+                if told is None
+                else self._record(told, after=row)
+            )
         return sorted(rows.values(), key=lambda row: row.submitted_at or row.created_at)[::-1]
 
     def cancel(self, name: str) -> TrainingJobRow:
@@ -135,7 +141,9 @@ class TrainingJobs:
         if job.backend != self.backend.kind:
             raise Conflict(self._elsewhere(job))
         report = self.backend.stop(name)
-        return self._lost(job) if report is None else self._record(report, after=job)
+        if report is None:
+            return self._noted(job, state="lost", message=LOST)
+        return self._record(report, after=job)
 
     def logs(self, name: str) -> str:
         """Return what a job has written so far. Raises NotFound, ClusterAway."""
@@ -227,33 +235,17 @@ class TrainingJobs:
                     "this configuration another output"
                 )
 
-    def _pending(self, row: TrainingJobRow) -> TrainingJobRow:
-        with database(self.engine) as connection:
-            return store.record_job(
-                connection,
-                id=row.id,
-                backend=self.backend.kind,
-                config=row.config,
-                state="pending",
-                message="handed to the cluster again",
-                submitted_at=row.submitted_at,
-                finished_at=None,
-                after=row,
-            )
-
-    def _lost(self, row: TrainingJobRow) -> TrainingJobRow:
-        with database(self.engine) as connection:
-            return store.record_job(
-                connection,
-                id=row.id,
-                backend=row.backend,
-                config=row.config,
-                state="lost",
-                message=LOST,
-                submitted_at=row.submitted_at,
-                finished_at=None,
-                after=row,
-            )
+    def _noted(self, row: TrainingJobRow, *, state: str, message: str) -> TrainingJobRow:
+        """Note of a job what no cluster tells."""
+        report = JobReport(
+            id=row.id,
+            state=state,
+            message=message,
+            config=dict(row.config),
+            submitted_at=row.submitted_at,
+            finished_at=None,
+        )
+        return self._record(report, after=row)
 
 
 def _figures(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
