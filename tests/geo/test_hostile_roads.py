@@ -19,9 +19,9 @@ import pytest
 import shapely
 
 from drawn_roads import feature, line, write_geojson
-from pavemap.geo import road_files
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads import FieldMap, read_network
+from pavemap.geo.vector_files import Shapes, geojson, raw, read_raw_lines
 from road_files import zip_shapefile
 
 VRT = b"""<OGRVRTDataSource><OGRVRTLayer name="roads">
@@ -221,9 +221,7 @@ def test_a_missing_crs_is_explained(tmp_path: Path, roads: geopandas.GeoDataFram
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".parquet", ".zip"])
 @pytest.mark.parametrize("shapes", ["line", "polygon", "line or polygon"])
-def test_a_crs_of_a_site_alone_is_explained(
-    tmp_path: Path, suffix: str, shapes: road_files.Shapes
-) -> None:
+def test_a_crs_of_a_site_alone_is_explained(tmp_path: Path, suffix: str, shapes: Shapes) -> None:
     drawn = shapely.box(0, 0, 100, 7) if shapes == "polygon" else shapely.LineString(EAST)
     site = geopandas.GeoDataFrame(geometry=[drawn], crs='LOCAL_CS["site",UNIT["metre",1]]')
     path = tmp_path / f"site{suffix}"
@@ -235,7 +233,7 @@ def test_a_crs_of_a_site_alone_is_explained(
         site.to_file(path)
 
     with pytest.raises(BadInput, match=r"does not lead to a place on the Earth .* EPSG code"):
-        road_files.read_raw_lines(path, shapes=shapes)
+        read_raw_lines(path, shapes=shapes)
 
 
 @pytest.mark.parametrize("code", ["5783", "4978"])  # vertical, geocentric
@@ -287,7 +285,7 @@ def test_a_zip_without_a_whole_shapefile(tmp_path: Path, roads: geopandas.GeoDat
 def test_a_zip_bomb_stops_at_a_bound(
     tmp_path: Path, roads: geopandas.GeoDataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(road_files, "MAX_UNPACKED_BYTES", 8 << 20)
+    monkeypatch.setattr(raw, "MAX_UNPACKED_BYTES", 8 << 20)
     path = zip_shapefile(roads, tmp_path / "bomb.zip", without=(".dbf",))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("roads.dbf", b"\x00" * (64 << 20))
@@ -298,7 +296,7 @@ def test_a_zip_bomb_stops_at_a_bound(
 
 
 def test_a_parquet_bomb_stops_at_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(road_files, "MAX_UNPACKED_BYTES", 8 << 20)
+    monkeypatch.setattr(raw, "MAX_UNPACKED_BYTES", 8 << 20)
     long = shapely.to_wkb(shapely.LineString([(5.6 + i * 1e-7, 50.6) for i in range(10_000)]))
     geo = {"version": "1.0.0", "primary_column": "geometry"}
     geo["columns"] = {"geometry": {"encoding": "WKB", "geometry_types": []}}  # type: ignore[assignment]
@@ -336,7 +334,7 @@ def test_too_many_features(tmp_path: Path, suffix: str) -> None:
 
 
 def test_geojson_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(road_files, "MAX_GEOJSON_BYTES", 100)
+    monkeypatch.setattr(geojson, "MAX_BYTES", 100)
     path = write_geojson(tmp_path / "roads.geojson", [feature(line(EAST))] * 10)
 
     with pytest.raises(BadInput, match="as GeoPackage or GeoParquet"):

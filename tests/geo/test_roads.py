@@ -16,9 +16,9 @@ from drawn_roads import feature, line, write_geojson
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.road_fields import LengthUnit, read_measures
-from pavemap.geo.road_files import read_raw_lines
 from pavemap.geo.roads import FieldMap, ImportNote, Network, read_network
 from pavemap.geo.segments import segment_network
+from pavemap.geo.vector_files import read_raw_lines
 from road_files import zip_shapefile
 
 FIELDS = FieldMap(road_id="id", name="name", width="width")

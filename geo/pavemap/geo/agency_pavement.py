@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.pavement import Pavements, network_plane, point_scale
-from pavemap.geo.road_files import read_raw_lines
 from pavemap.geo.road_table import ImportNote
+from pavemap.geo.vector_files import read_raw_lines
 
 REACH_M = 25.0
 """Pavement farther from every centre-line is none of theirs."""

@@ -16,7 +16,7 @@ from pyproj import CRS
 
 from pavemap.geo.crs import reproject
 from pavemap.geo.errors import BadInput
-from pavemap.geo.road_files import Shapes, read_raw_lines
+from pavemap.geo.vector_files import Shapes, read_raw_lines
 
 Objects = NDArray[np.object_]
 

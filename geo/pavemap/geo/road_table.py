@@ -22,7 +22,7 @@ from pavemap.geo.road_fields import (
     read_measures,
     read_texts,
 )
-from pavemap.geo.road_files import RawLines
+from pavemap.geo.vector_files import RawLines
 
 MIN_WIDTH_M, MAX_WIDTH_M = 1.0, 100.0
 LINE_TYPES = (1, 2, 5)

@@ -29,7 +29,6 @@ from pavemap.geo.chainage import lengths_m
 from pavemap.geo.crs import WGS84, crs_text, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lanes import LANE_WIDTH_M
-from pavemap.geo.road_files import MAX_FEATURES, read_raw_lines
 from pavemap.geo.road_table import (
     MAX_WIDTH_M,
     MIN_WIDTH_M,
@@ -39,6 +38,7 @@ from pavemap.geo.road_table import (
     ImportNote,
     RoadTable,
 )
+from pavemap.geo.vector_files import MAX_FEATURES, read_raw_lines
 
 __all__ = ["FieldMap", "ImportNote", "Network", "read_network"]
 
@@ -112,7 +112,7 @@ def read_network(
     """Read a road network from GeoPackage, GeoJSON, a Shapefile in a zip, or GeoParquet.
 
     A road's width is its width field, else lanes times `lane_width_m`, else `default_width_m`.
-    Raises BadInput for a file that can't be read (`road_files`) or in which no road is left.
+    Raises BadInput for a file that can't be read (`vector_files`) or in which no road is left.
     """
     fields = fields or FieldMap()
     if not MIN_WIDTH_M <= default_width_m <= MAX_WIDTH_M:

@@ -302,6 +302,31 @@ def test_a_survey_says_how_narrow_a_crack_it_can_show(done: World) -> None:
     assert survey["attention"] == ""
 
 
+def test_a_survey_says_that_its_imagery_changed_since_it_was_run(
+    done: World, module_settings: Settings
+) -> None:
+    values = {"name": "Files come and go", "network": "street", "gsd_m": 0.01}
+    survey = done.client.post(f"{API}/surveys", json=values).json()
+    other = World(done.client, done.folder, done.network_id, survey["id"])
+
+    def run() -> None:
+        assert done.client.post(f"{other.survey_url}/run").status_code == 202
+        survey_all(module_settings)
+        assert (other.survey()["state"], other.survey()["attention"]) == ("done", "")
+
+    other.put("one.tif", cracked_tile(done.folder, east_m=0.0, cracks=1))
+    assert other.survey()["attention"] == ""
+    run()
+    other.put("two.tif", cracked_tile(done.folder, east_m=30.0, cracks=1))
+    assert "run it again" in other.survey()["attention"]
+    run()
+    assert done.client.delete(f"{other.survey_url}/orthophotos/two.tif").status_code == 204
+    assert "run it again" in other.survey()["attention"]
+    run()
+    other.put("one.tif", cracked_tile(done.folder, east_m=0.0, cracks=1))
+    assert other.survey()["attention"] == ""
+
+
 def test_what_changed_since_an_earlier_survey(done: World, module_settings: Settings) -> None:
     """The third segment's sound tile gets two cracks; the first one is not shown again."""
     later = done.client.post(

@@ -15,6 +15,7 @@ from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadModel, BadTrainingConfig
 from pavemap.training.registrar import Registrar
 from pavemap.training.registry import find_model
+from pavemap.training.wider import widened
 
 Weights = dict[str, Tensor]
 # A level that a network may be given later; its last layer is zero then, so that it changes nothing yet.
@@ -40,7 +41,8 @@ def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> W
     """The weights of the model that `start_from` names, or None for a fresh start.
 
     It is looked for among the shipped models, as a folder and, with a `registrar`, among the
-    platform's model versions. Raises BadTrainingConfig when there is none, when it is damaged, or
+    platform's model versions. Where the configuration's network is several times as wide, they are
+    widened to it. Raises BadTrainingConfig when there is no such model, when it is damaged, or
     when it is of another network than the configuration's.
     """
     if config.start_from is None:
@@ -51,12 +53,14 @@ def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> W
         path = checked_weights(folder, card)
     except PavemapError as exc:
         raise BadTrainingConfig(f"start_from: {exc}") from exc
-    weights: Weights = load_file(path)
-    if _shapes(_fresh(config)) != _shapes(completed(weights, config) or {}):
+    fresh = _fresh(config)
+    weights: Weights = widened(load_file(path), fresh, seed=config.seed)
+    if _shapes(fresh) != _shapes(completed(weights, config) or {}):
         arguments = ", ".join(f"{name} = {value}" for name, value in card.architecture_args.items())
         raise BadTrainingConfig(
             f"start_from: {card.model_id} is a {card.architecture} ({arguments}), not the network "
-            f"configured here; give architecture and architecture_args as its card does."
+            f"configured here; give architecture and architecture_args as its card does, or a width that "
+            "is a multiple of its."
         )
     return weights
 

@@ -87,7 +87,7 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
         )
     stretch = common_stretch(tile.info for tile in orthophotos)
     digests = _input_digests(survey, cells, footprints, orthophotos, grid=grid, stretch=stretch)
-    _store_stretch(connection, survey, stretch)
+    _store_planned(connection, survey, orthophotos, stretch)
     report = _store_plan(connection, survey.id, cells, digests, grid=grid)
     log.info("planned: %s", report, extra={"survey_id": str(survey.id)})
     if report.changed or survey.state in {"created", "failed"}:
@@ -147,6 +147,11 @@ def imagery_of(
     (reaching,) = _reaching(this, _footprints(near, grid), grid=grid)
     tiles = [near[index] for index in reaching.tolist()]
     return tiles, _digest(_settings(survey, survey.stretch_ends), tiles)
+
+
+def imagery_digest(orthophotos: Iterable[OrthophotoRow]) -> str:
+    """Return the digest of a survey's files in the order they are laid: `planned_imagery` once planned."""
+    return _digest("", orthophotos)
 
 
 def _footprints(orthophotos: list[OrthophotoRow], grid: Grid) -> NDArray[np.object_]:
@@ -215,13 +220,24 @@ def _digest(settings: str, orthophotos: Iterable[OrthophotoRow]) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def _store_stretch(
-    connection: Connection, survey: SurveyRow, stretch: tuple[float, float] | None
+def _store_planned(
+    connection: Connection,
+    survey: SurveyRow,
+    orthophotos: list[OrthophotoRow],
+    stretch: tuple[float, float] | None,
 ) -> None:
-    if survey.stretch_ends != stretch:
+    imagery = imagery_digest(orthophotos)
+    if (survey.planned_imagery, survey.stretch_ends) != (imagery, stretch):
         connection.execute(
-            text("UPDATE survey SET stretch = CAST(:stretch AS jsonb) WHERE id = :id"),
-            {"id": survey.id, "stretch": None if stretch is None else json.dumps(stretch)},
+            text("""
+                UPDATE survey SET planned_imagery = :imagery, stretch = CAST(:stretch AS jsonb)
+                WHERE id = :id
+            """),
+            {
+                "id": survey.id,
+                "imagery": imagery,
+                "stretch": None if stretch is None else json.dumps(stretch),
+            },
         )
 
 

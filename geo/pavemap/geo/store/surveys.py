@@ -66,6 +66,7 @@ class SurveyRow:
     measures: Mapping[str, Any]
     position_rmse_m: float | None
     stretch: Sequence[float] | None
+    planned_imagery: str | None
     state: SurveyState
     epoch: int
     measuring_attempts: int

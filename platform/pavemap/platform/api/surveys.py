@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -20,6 +21,7 @@ from pavemap.geo.store import cells, networks, orthophotos, planning, queries, w
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.networks import NetworkRow
+from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.platform import imagery
 from pavemap.platform.api.bodies import DocumentRoute
 from pavemap.platform.api.pixels import ground_gsd_m, middle, middle_in
@@ -169,7 +171,7 @@ def _described(connection: Connection, row: store.SurveyRow, network: NetworkRow
         finest_m=min((tile.gsd_m for tile in tiles), default=0.0),
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
-        attention=_attention(connection, row, progress),
+        attention=_attention(connection, row, progress) or _changed(row, tiles),
         coverage=sums.coverage if sums is not None and sums.segments else None,
         orthophotos=[OrthophotoOut.of(tile) for tile in tiles],
     )
@@ -194,3 +196,10 @@ def _attention(connection: Connection, row: store.SurveyRow, progress: store.Pro
         f"no Surveyor at work serves model {row.model_id}, so {progress.waiting:,} cells wait; serve it, "
         f"or make the survey with {' or '.join(sorted(present.by_model))}"
     )
+
+
+def _changed(row: store.SurveyRow, tiles: Sequence[OrthophotoRow]) -> str:
+    """Say that a survey's files are others than when it was last run; '' where they are the same."""
+    if row.planned_imagery in {None, planning.imagery_digest(tiles)}:
+        return ""
+    return "its imagery is not what it was run with; run it again, and only what changed is done"

@@ -237,8 +237,8 @@ class SurveyOut(SurveySummary):
         description="imaged share of the pavement of all surveyed segments; null before it is measured"
     )
     attention: str = Field(
-        description="what keeps it from going on, such as no Surveyor that serves its model; empty "
-        "where nothing does"
+        description="what keeps it from going on, such as no Surveyor that serves its model, or that its "
+        "files are others than when it was run; empty where nothing is"
     )
     orthophotos: list[OrthophotoOut]
 
