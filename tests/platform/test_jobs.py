@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs import OVER, JobReport, RayJobs, TrainingJobs, job_id
+from pavemap.platform.jobs.ray_jobs import _is_ours
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig, parse_config
@@ -125,6 +127,96 @@ def test_a_job_that_was_sent_again_is_asked_for_though_the_answer_was_lost(
     assert jobs.cancel(name).state == "stopped"
     with pytest.raises(ClusterAway):
         jobs.submit(other)
+
+
+class Willing(Deaf):
+    """A cluster that answers; somebody looks at the list of jobs while it does."""
+
+    def __init__(self, engine: Engine, *, message: str = "") -> None:
+        super().__init__()
+        self.message = message
+        self.others = TrainingJobs(engine, self)
+
+    def start(self, config: TrainConfig) -> tuple[JobReport, bool]:
+        with pytest.raises(ClusterAway):
+            super().start(config)
+        report = replace(self.jobs[job_id(config)], message=self.message)
+        self.jobs[report.id] = report
+        assert report.id in [job.id for job in self.others.list()]
+        return report, True
+
+    def all(self) -> list[JobReport]:
+        return list(self.jobs.values())
+
+
+def test_a_job_is_counted_once_though_somebody_lists_it_while_it_is_handed_over(
+    engine: Engine, tmp_path: Path
+) -> None:
+    cluster, config = Willing(engine), config_of(tmp_path)
+    jobs = TrainingJobs(engine, cluster)
+    assert jobs.submit(config)[0].submissions == 1
+    cluster.stop(job_id(config))
+    job, started = jobs.submit(config)
+    assert (started, job.submissions, jobs.get(job.id).submissions) == (True, 2, 2)
+
+
+def test_what_a_cluster_says_is_kept_though_no_database_takes_such_text(
+    engine: Engine, tmp_path: Path
+) -> None:
+    jobs = TrainingJobs(engine, Willing(engine, message="torn\x00 log \ud800"))
+    jobs.submit(config_of(tmp_path))
+    assert [job.message for job in jobs.list()] == ["torn log ?"]
+
+
+def test_an_answer_from_before_a_job_was_sent_again_is_dropped(
+    engine: Engine, tmp_path: Path
+) -> None:
+    cluster, config = Willing(engine), config_of(tmp_path)
+    jobs = TrainingJobs(engine, cluster)
+    jobs.submit(config)
+    before = jobs.get(job_id(config))
+    cluster.stop(before.id)
+    assert jobs.get(before.id).state == "stopped"
+    jobs.submit(config)
+    with database(engine) as connection:
+        late = record_job(
+            connection,
+            id=before.id,
+            backend="ray",
+            config=before.config,
+            state="stopped",
+            message="",
+            submitted_at=None,
+            finished_at=None,
+            after=before,
+        )
+    assert (late.state, late.submissions) == ("running", 2)
+
+
+def test_when_a_lost_job_was_last_seen_does_not_change_by_asking(
+    engine: Engine, tmp_path: Path
+) -> None:
+    cluster, config = Willing(engine), config_of(tmp_path)
+    jobs = TrainingJobs(engine, cluster)
+    name = jobs.submit(config)[0].id
+    cluster.jobs.clear()
+    lost = jobs.get(name)
+    assert lost.state == "lost"
+    assert (jobs.get(name), jobs.list()) == (lost, [lost])
+
+
+def test_other_jobs_of_the_same_cluster_are_none_of_ours() -> None:
+    def details(name: str, **metadata: str) -> SimpleNamespace:
+        return SimpleNamespace(submission_id=name, metadata=metadata or None)
+
+    own = details("train-0123456789abcdef", pavemap="training", config="{}")
+    others = [
+        details("train-resnet", config="conf/a.yaml"),
+        details("train-0123456789abcdef"),
+        details("train-resnet", pavemap="training", config="{}"),
+        SimpleNamespace(submission_id=None, metadata=None),
+    ]
+    assert [_is_ours(each) for each in [own, *others]] == [True, False, False, False, False]
 
 
 def test_a_cluster_that_is_away_is_told_with_advice(engine: Engine, tmp_path: Path) -> None:

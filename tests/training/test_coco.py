@@ -176,6 +176,17 @@ def test_categories_are_chosen_and_others_can_be_left_unknown(
         masked(document(categories=kinds))
 
 
+def test_one_file_under_two_ids_is_refused(imported: Callable[..., Manifest]) -> None:
+    """What is a crack in one of its masks would be sound in the other."""
+    size = {"width": WIDTH, "height": HEIGHT}
+    twice = [
+        {"id": 1, "file_name": "road.png", **size},
+        {"id": 2, "file_name": "./road.png", **size},
+    ]
+    with pytest.raises(BadTrainingData, match=r"road\.png twice, under two ids"):
+        imported(document(images=twice))
+
+
 def test_images_keep_their_bytes_and_get_names_of_their_own(
     imported: Callable[..., Manifest], images: Path, tmp_path: Path
 ) -> None:

@@ -23,8 +23,9 @@ def card(name: str, metrics: dict[str, Any]) -> ModelCard:
     )
 
 
-def scores(**f1: float) -> list[dict[str, Any]]:
-    return [{"data": name, "mean": {"f1": value}} for name, value in f1.items()]
+def scores(sha256: str | None = "ab12", **f1: float) -> list[dict[str, Any]]:
+    held = {} if sha256 is None else {"sha256": sha256}
+    return [{"data": name, "mean": {"f1": value}, **held} for name, value in f1.items()]
 
 
 IN_USE = card("old", {"tests": scores(a=0.80, b=0.90, c=0.70)})
@@ -43,6 +44,21 @@ def test_the_mean_over_common_sets_decides() -> None:
 def test_without_a_common_set_it_is_refused() -> None:
     said = compare(card("apart", {"tests": scores(x=1.0)}), IN_USE).refusal()
     assert "was not scored on a test set" in str(said)
+
+
+@pytest.mark.parametrize(
+    ("own", "other"), [("ab12", "cd34"), ("ab12", None), (None, "ab12"), (None, None)]
+)
+def test_sets_of_one_name_that_hold_other_images_are_not_compared(
+    own: str | None, other: str | None
+) -> None:
+    in_use = card("old", {"tests": scores(sha256=other, road=0.75)})
+    found = compare(card("better", {"tests": scores(sha256=own, road=0.80)}), in_use)
+    assert found.gain is None
+    assert "of the same images" in str(found.refusal())
+    beside = {"model": in_use.model_id, "tests": scores(sha256=None, road=0.75)}
+    one_run = card("better", {"tests": scores(sha256=own, road=0.80), "in_use": beside})
+    assert compare(one_run, in_use).gain == pytest.approx(0.05)
 
 
 def test_the_same_version_is_no_change() -> None:

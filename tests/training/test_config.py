@@ -1,9 +1,11 @@
 """A training run's settings are checked before anything starts."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.pair_folder import write_folder
 from pavemap.training.pair_import import pair_files
 from pavemap.training.run import check, main, train
-from training.drawing import write_set
+from training.drawing import write_png, write_set
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -57,6 +59,11 @@ def test_units_are_left_out_as_told() -> None:
         ({"tests": [{"folder": "north/labels"}, {"folder": "south/labels"}]}, "tests .* labels"),
         ({"architecture": "survey-unet", "dropout": 0.1}, "survey-unet leaves no units out"),
         ({"validation": [{"folder": "a/set"}, {"folder": "a/set"}]}, "validation .* set"),
+        ({"notes": "a\x00b"}, "code 0"),
+        ({"notes": "\ud800"}, "half a character"),
+        ({"output": "out\x00"}, "code 0"),
+        ({"negatives_per_positive": math.inf}, "negatives_per_positive: .*finite"),
+        ({"vectorize": {"gap_px": math.nan}}, "gap_px.*finite"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
@@ -88,6 +95,13 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
         load_config(file)
 
 
+def test_a_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_bytes('notes = "Straße"'.encode("latin-1"))
+    with pytest.raises(BadTrainingConfig, match=r"run\.toml is no text in UTF-8"):
+        load_config(file)
+
+
 def test_a_missing_data_folder_stops_the_run_before_ray_starts(tmp_path: Path) -> None:
     config = parse_config(settings(output=tmp_path / "out", data=[{"folder": tmp_path / "none"}]))
     with pytest.raises(BadTrainingData, match="is missing"):
@@ -114,6 +128,50 @@ def test_parameters_of_the_vectoriser_are_checked_before_a_training(
     )
     with pytest.raises(BadTrainingConfig, match="vectorize can't be used"):
         check(config)
+
+
+def test_what_is_tested_on_may_neither_be_taught_nor_choose_the_threshold(tmp_path: Path) -> None:
+    set_ = {"folder": write_set(tmp_path / "set"), "leave_out_every": 2}
+    kept = {**set_, "left_out": True}
+
+    def told(**changes: Any) -> TrainConfig:
+        return parse_config(settings(output=tmp_path / "out", data=[set_], **changes))
+
+    assert check(told(tests=[kept])) == 2
+    with pytest.raises(BadTrainingConfig, match=r"2 images of set are among .*000\.png"):
+        check(told(tests=[set_]))
+    with pytest.raises(BadTrainingConfig, match="2 images of set are among"):
+        check(told(validation=[kept], tests=[kept]))
+
+
+def test_validation_images_without_a_crack_choose_no_threshold(tmp_path: Path) -> None:
+    whole, sound = write_set(tmp_path / "set"), write_set(tmp_path / "sound")
+    for mask in (sound / "masks").iterdir():
+        write_png(mask, np.zeros((96, 128), np.uint8))
+
+    def told(*validation: Path) -> TrainConfig:
+        sources = [{"folder": folder} for folder in validation]
+        data = [{"folder": whole, "list": "train"}]
+        return parse_config(settings(output=tmp_path / "out", data=data, validation=sources))
+
+    with pytest.raises(BadTrainingConfig, match="none of its images shows a crack"):
+        check(told(sound))
+    assert check(told(sound, whole)) == 3
+
+
+def test_a_finished_model_takes_the_place_of_a_model_only(tmp_path: Path) -> None:
+    config = parse_config(
+        settings(output=tmp_path / "out", data=[{"folder": write_set(tmp_path / "set")}])
+    )
+    model = tmp_path / "out" / "model"
+    model.mkdir(parents=True)
+    assert check(config) == 4
+    source = model / "my_source.py"
+    source.write_text("")
+    with pytest.raises(BadTrainingConfig, match="where something else is"):
+        check(config)
+    (model / "card.json").write_text("{}")
+    assert check(config) == 4
 
 
 def test_a_set_of_pixels_that_the_model_is_not_meant_for_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Folders of labelled images: what is read, and what is refused before anything starts."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,14 @@ import pytest
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, fingerprint, list_pairs, read_pair, read_source
 from pavemap.training.errors import BadTrainingData
-from training.drawing import draw_image, turned_file, write_indexed_png, write_png, write_set
+from training.drawing import (
+    draw_image,
+    png_chunk,
+    turned_file,
+    write_indexed_png,
+    write_png,
+    write_set,
+)
 
 
 @pytest.fixture
@@ -208,3 +216,41 @@ def test_the_papers_set_has_the_papers_crack_pixels(shared: Path) -> None:
         found = read_source(DataSource(folder=shared / "data" / "cfd", list=name))
         assert len(found) == images
         assert sum(int(image.crack.sum()) for image in found) == positives
+
+
+def test_two_files_of_one_name_are_refused_where_it_is_used(folder: Path) -> None:
+    for part, name in (("images", "000.jpg"), ("masks", "003.bmp")):
+        write_png(folder / part / name, np.zeros((96, 128), np.uint8))
+    with pytest.raises(BadTrainingData, match=r"images has 000\.jpg and 000\.png; keep one"):
+        list_pairs(DataSource(folder=folder))
+    (folder / "some.txt").write_text("001\n002\n")
+    assert len(list_pairs(DataSource(folder=folder, list="some"))) == 2
+    with pytest.raises(BadTrainingData, match=r"masks has 003\.bmp and 003\.png"):
+        list_pairs(DataSource(folder=folder, list="test"))
+
+
+def test_an_image_that_a_list_names_twice_counts_once(folder: Path) -> None:
+    (folder / "some.txt").write_text("\ufeff001.png\r\n001\n002.jpg\n", encoding="utf-8")
+    pairs = list_pairs(DataSource(folder=folder, list="some"))
+    assert [pair.name for pair in pairs] == ["001", "002"]
+
+
+def test_a_list_that_is_no_utf8_is_refused(folder: Path) -> None:
+    (folder / "some.txt").write_bytes("Straße\n".encode("latin-1"))
+    with pytest.raises(BadTrainingData, match=r"some\.txt is no text in UTF-8"):
+        list_pairs(DataSource(folder=folder, list="some"))
+
+
+@pytest.mark.parametrize("part", ["images", "masks"])
+@pytest.mark.parametrize("side", [40_000, 2**31 - 1])
+def test_an_image_is_not_decoded_when_its_header_says_that_it_is_huge(
+    folder: Path, part: str, side: int
+) -> None:
+    """A PNG of 400 kB may unfold to gigabytes."""
+    file = folder / part / "000.png"
+    content = file.read_bytes()
+    header = struct.pack(">II", side, side) + content[24:29]
+    file.write_bytes(content[:8] + png_chunk(b"IHDR", header) + content[33:])
+    source = DataSource(folder=folder)
+    with pytest.raises(BadTrainingData, match=r"at most 150 million|can't be read as an image"):
+        read_pair(list_pairs(source)[0], source)

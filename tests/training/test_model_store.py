@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.model_versions import ModelRow, add_model, get_model
 from pavemap.training import model_store
-from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
+from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, file_digest, read_card, write_card
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
 from pavemap.training.model_store import ModelStore, register, register_shipped
@@ -92,6 +93,53 @@ def test_a_card_that_no_survey_could_use_is_not_registered(
     folder = write_model_folder(tmp_path / "model")
     write_card(read_card(folder).model_copy(update=changes), folder)
     with pytest.raises(BadModel, match=message), database(engine) as connection:
+        register(connection, folder, store=store)
+    assert not (tmp_path / "storage" / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture_args": {"width": 8}}, "don't fit their card"),
+        ({"architecture_args": {"context": True}}, "don't fit their card"),
+        ({"architecture": "fan2018"}, "don't fit their card"),
+        ({"channels": 1}, "don't fit their card"),
+        ({"architecture_args": {"width": 999_999}}, "width is 1 to"),
+        ({"architecture_args": {"depth": 9}}, "no argument depth"),
+        ({"reach_px": 32}, 'write "reach_px": 64'),
+    ],
+)
+def test_weights_of_another_network_than_the_cards_are_not_registered(
+    store: ModelStore, engine: Engine, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    write_card(read_card(folder).model_copy(update=changes), folder)
+    with pytest.raises(BadModel, match=message), database(engine) as connection:
+        register(connection, folder, store=store)
+    assert not (tmp_path / "storage" / "models").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no safetensors",
+        b"\xff" * 64,
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 2) + b"{}x",
+    ],
+)
+def test_what_is_no_safetensors_is_not_registered(
+    store: ModelStore, engine: Engine, tmp_path: Path, content: bytes
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    (folder / WEIGHTS_FILE).write_bytes(content)
+    digest = file_digest(folder / WEIGHTS_FILE)
+    write_card(read_card(folder).model_copy(update={"digest": digest}), folder)
+    with (
+        pytest.raises(BadModel, match=r"no safetensors|cut short|don't fit"),
+        database(engine) as connection,
+    ):
         register(connection, folder, store=store)
     assert not (tmp_path / "storage" / "models").exists()
 

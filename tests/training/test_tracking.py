@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,36 @@ def test_a_run_that_failed_and_goes_on_is_one_run(
     assert run.info.status == "FINISHED"
     assert run.data.metrics["loss"] == 0.5
     assert json.loads((settings.output / RUN_FILE).read_text())["run"] == run.info.run_id
+
+
+@pytest.mark.parametrize(
+    ("named", "own", "kept"),
+    [
+        ("https://elsewhere.example/x", "https://mlflow.example:5000", False),
+        ("http://mlflow.example:5000", "https://mlflow.example:5000", False),
+        ("https://mlflow.example:5000/sub", "https://mlflow.example:5000", True),
+        ("https://mlflow.example", None, True),
+        (None, "https://mlflow.example:5000", True),
+    ],
+)
+def test_the_operators_password_goes_to_the_operators_server_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    named: str | None,
+    own: str | None,
+    *,
+    kept: bool,
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if own:
+        monkeypatch.setenv(VARIABLE, own)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "pavemap")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret")
+    Tracking.configured(config(tmp_path, mlflow_uri=named))
+    held = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"} & set(os.environ)
+    assert len(held) == (2 if kept else 0)
+    assert ("are not sent there" in caplog.text) is not kept
 
 
 def test_a_run_that_goes_on_with_other_settings_keeps_its_first_and_tells_the_later_ones(

@@ -105,10 +105,53 @@ def test_sent_twice_it_changes_nothing(engine: Engine, survey: SurveyRow, segmen
         before = stored(connection, survey)
         # As a file from a GIS brings it: rounded, turned round, without the crack's own widths.
         rounded = shapely.LineString(np.round(shapely.get_coordinates(crack.line), 9)[::-1])
-        back = NewReview(verdict="confirmed", crack_id=crack.id, line=rounded, width_mm=9.0)
+        back = NewReview(verdict="confirmed", crack_id=crack.id, line=rounded, width_mm=4.04)
         again = add_reviews(connection, survey.id, [back, said[1]])
         assert again == Added(first.ids, added=0, replaced=0, unchanged=2)
         assert stored(connection, survey) == before
+
+
+@pytest.mark.parametrize("with_line", [True, False])
+def test_a_width_that_was_corrected_is_the_cracks(
+    engine: Engine, survey: SurveyRow, segments: Ids, *, with_line: bool
+) -> None:
+    with database(engine) as connection:
+        crack = measure(connection, survey, segments)
+        add_reviews(connection, survey.id, [NewReview(verdict="confirmed", crack_id=crack.id)])
+        line = crack.line if with_line else None
+        wider = NewReview(verdict="confirmed", crack_id=crack.id, line=line, width_mm=10.0)
+        added = add_reviews(connection, survey.id, [wider])
+        assert (added.added, added.replaced) == (1, 1)
+        (review,) = stored(connection, survey)
+        assert review.width_mm == pytest.approx(10.0)
+        assert shapely.get_coordinates(review.line, include_z=True)[:, 2] == pytest.approx(10.0)
+        assert add_reviews(connection, survey.id, [wider]).unchanged == 1
+
+
+def test_of_a_crack_judged_in_part_the_rest_is_not_known(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    west, moved = ground((0, 5), (15, 5)), ground((20, 5.2), (30, 5.1))
+    with database(engine) as connection:
+        crack = measure(connection, survey, segments)
+        add_areas(connection, survey.id, [NewArea(area=square(0, 0, 40, 10))])
+        said = [NewReview(verdict="confirmed", crack_id=crack.id, line=west, width_mm=4.0)]
+        add_reviews(connection, survey.id, said)
+        (rest,) = reviews.unjudged_cracks(connection, survey.id, stored(connection, survey))
+        assert metres(rest) == pytest.approx(metres(crack.line) - 15.0, abs=0.01)
+        assert shapely.get_coordinates(rest, include_z=True)[:, 2] == pytest.approx(4.0)
+
+        said += [NewReview(verdict="confirmed", crack_id=crack.id, line=moved, width_mm=4.0)]
+        add_reviews(connection, survey.id, said)
+        for _ in range(2):
+            found = reviews.unjudged_cracks(connection, survey.id, stored(connection, survey))
+            lengths = sorted(metres(line) for line in found)
+            assert lengths == pytest.approx([5.0, metres(crack.line) - 30.0], abs=0.01)
+            measure_again(connection, survey, segments)
+
+
+def metres(line: shapely.LineString) -> float:
+    return float(reproject(line, WGS84, scene.UTM).length)
 
 
 def test_a_crack_cut_in_two_has_a_verdict_for_each_part(

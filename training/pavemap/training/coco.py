@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,23 +21,18 @@ from typing import Any
 import cv2
 import numpy as np
 import orjson
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.features import rasterize
 
 from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.datasets import IMAGE_SUFFIXES
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.image_files import driver_of, is_turned
+from pavemap.training.image_files import MAX_IMAGE_BYTES, MAX_IMAGE_PX, is_turned, size_of
 from pavemap.training.pair_folder import Files, LabelledFile, packed
 
 MAX_LABELS_BYTES = 256 << 20
 """Parsed JSON takes several times its text in memory."""
-MAX_IMAGE_BYTES = 1 << 30
-MAX_IMAGE_PX = 150_000_000
-"""Decoded, with its mask: some 600 MB."""
 
 Json = dict[str, Any]
 
@@ -90,10 +84,17 @@ def coco_files(
 
 def _labelled(known: _Labels, folder: Path) -> Iterator[LabelledFile]:
     taken: set[str] = set()
+    seen: set[Path] = set()
     for number, image in sorted(
         known.images.items(), key=lambda item: (item[1].file_name, item[0])
     ):
         path = _path_of(image.file_name, folder)
+        if path.resolve() in seen:
+            raise BadTrainingData(
+                f"The labels have {path} twice, under two ids: one's cracks would be sound in the other. "
+                "Export them again with one id for each file."
+            )
+        seen.add(path.resolve())
         content = _checked_image(path, image)
         cracks, unknown = known.cracks[number], known.unknown[number]
         boxes = [each for each in [*cracks, *unknown] if not each.get("segmentation")]
@@ -228,16 +229,10 @@ def _checked_image(path: Path, image: _Image) -> bytes:
     if path.stat().st_size > MAX_IMAGE_BYTES:
         raise BadTrainingData(f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts.")
     content = path.read_bytes()
-    driver = driver_of(content)
-    if driver is None:
+    size = size_of(content)
+    if size is None:
         raise BadTrainingData(f"{path} can't be read as an image; is it complete?")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, driver=driver) as file:
-                width, height = file.width, file.height
-    except RasterioError as exc:
-        raise BadTrainingData(f"{path} can't be read as an image; is it complete?") from exc
+    width, height = size
     if (width, height) != (image.width, image.height):
         raise BadTrainingData(
             f"{path} has {width} x {height} pixels, but the labels say {image.width} x {image.height}."

@@ -1,4 +1,8 @@
-"""Is a new model version better than the one in use? By F1 on the test sets both were scored on."""
+"""Is a new model version better than the one in use? By F1 on the test sets both were scored on.
+
+Sets are the same where they have the same name and hold the same images, masks and codings (`SHA256`), or
+where one run has scored both versions.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,9 @@ from pavemap.training.errors import BadModel
 TESTS = "tests"
 IN_USE = "in_use"
 """Entries of a card's metrics: its scores on the test sets, and those of the version then in use."""
+
+SHA256 = "sha256"
+"""Entry of a score: the digest of what its set holds (`datasets.fingerprint`)."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,9 @@ class Comparison:
             return None
         if self.gain is None:
             return (
-                f"{self.candidate_id} was not scored on a test set that {self.in_use_id} was scored on; "
-                "train under another name with the same sets as [[tests]], or force it"
+                f"{self.candidate_id} was not scored on a test set, of the same images, that "
+                f"{self.in_use_id} was scored on; train under another name with the same sets as "
+                "[[tests]] (with --submit both are scored), or force it"
             )
         if self.gain < 0.0:
             return (
@@ -75,14 +83,21 @@ def check_scores(metrics: Mapping[str, Any]) -> None:
 
 
 def compare(candidate: ModelCard, in_use: ModelCard) -> Comparison:
-    """Compare two cards; scores of the version in use from the candidate's own run are preferred."""
-    beside = candidate.metrics.get(IN_USE, {})
-    same_run = beside.get("model") == in_use.model_id
-    scores = beside.get(TESTS, []) if same_run else in_use.metrics.get(TESTS, [])
+    """Compare two cards; scores of the version in use from the candidate's own run are preferred.
+
+    Of another run those count whose sets held the same as the candidate's of that name.
+    """
+    own, beside = candidate.metrics.get(TESTS, []), candidate.metrics.get(IN_USE, {})
+    if beside.get("model") == in_use.model_id:
+        scores = beside.get(TESTS, [])
+    else:
+        sets = {(score["data"], score[SHA256]) for score in own if SHA256 in score}
+        others = in_use.metrics.get(TESTS, [])
+        scores = [score for score in others if (score["data"], score.get(SHA256)) in sets]
     return Comparison(
         candidate_id=candidate.model_id,
         in_use_id=in_use.model_id,
-        candidate=f1_by_set(candidate.metrics.get(TESTS, [])),
+        candidate=f1_by_set(own),
         in_use=f1_by_set(scores),
     )
 

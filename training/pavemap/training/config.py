@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,7 +23,10 @@ INTENDED_USE = (
     "judging a single image that nobody looks at."
 )
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""Characters that neither a database nor a file takes: code 0 and halves of surrogate pairs."""
 
 
 class DataSource(BaseModel):
@@ -165,6 +170,8 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if any(_UNSTORABLE.search(text) for text in _texts(self.model_dump())):
+            raise ValueError("a text holds a character of code 0 or half a character; take it out")
         _told_apart("validation", self.validation)
         _told_apart("tests", self.tests)
         if self.batch_size % self.workers:
@@ -203,6 +210,16 @@ class TrainConfig(BaseModel):
         if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
             raise ValueError("gsd_m must lie inside gsd_range_m")
         return self
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value, keys and paths included."""
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for part in pair for text in _texts(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in _texts(part))
 
 
 def _told_apart(kind: str, sources: tuple[DataSource, ...]) -> None:
@@ -254,6 +271,8 @@ def load_config(path: Path) -> TrainConfig:
         raise BadTrainingConfig(
             f"Can't read the training configuration {path}: {(exc.strerror or str(exc)).lower()}."
         ) from exc
+    except UnicodeDecodeError as exc:
+        raise BadTrainingConfig(f"{path} is no text in UTF-8 ({exc}); save it as such.") from exc
     config = read_config(text, toml=path.suffix == ".toml", name=str(path))
     home = path.resolve().parent
     return config.model_copy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pavemap.training.card import file_digest
 from pavemap.training.config import DataSource
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.image_files import is_turned
+from pavemap.training.image_files import MAX_IMAGE_BYTES, MAX_IMAGE_PX, is_turned, size_of
 from pavemap.training.manifest import (
     MANIFEST_FILE,
     Example,
@@ -82,7 +83,11 @@ def list_pairs(source: DataSource) -> list[Pair]:
                 f"{source.folder / folder} lacks {len(missing)} of {len(names)} files, "
                 f"the first is {missing[0]}; every image needs a mask of the same name."
             )
-    pairs = [Pair(name, images[name], masks[name]) for name in names]
+        twice = next((name for name in names if len(there[name]) > 1), None)
+        if twice is not None:
+            same = " and ".join(path.name for path in there[twice])
+            raise BadTrainingData(f"{source.folder / folder} has {same}; keep one of each name.")
+    pairs = [Pair(name, images[name][0], masks[name][0]) for name in names]
     return pairs if manifest is None else [_told(pair, source, manifest) for pair in pairs]
 
 
@@ -154,6 +159,15 @@ def check_sources(sources: Iterable[DataSource]) -> int:
     return total
 
 
+def shows_cracks(source: DataSource) -> bool:
+    """Whether any pixel of a set is crack; masks are read until one has some."""
+    return any(
+        (crack_of(mask, source) & ~np.isin(mask, source.ignore_values or pair.ignore_values)).any()
+        for pair in list_pairs(source)
+        for mask in [_mask(pair, source)]
+    )
+
+
 def check_cracks(pairs: Iterable[Pair], source: DataSource) -> None:
     """Raise BadTrainingData where no pixel is crack, though masks hold values that don't mean sound.
 
@@ -184,31 +198,33 @@ def _told(pair: Pair, source: DataSource, manifest: Manifest) -> Pair:
     return replace(pair, told=told, ignore_values=ignored)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise BadTrainingData(
             f"The folder {folder} is missing; a data set is a folder with images/ and masks/."
         )
-    return {
-        path.stem: path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    }
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found[path.stem].append(path)
+    return dict(found)
 
 
 def _read_list(folder: Path, name: str) -> list[str]:
     path = folder / (name if name.endswith(".txt") else f"{name}.txt")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as exc:
         raise BadTrainingData(f"Can't read the list file {path}: {exc.strerror}.") from exc
+    except UnicodeDecodeError as exc:
+        raise BadTrainingData(f"{path} is no text in UTF-8 ({exc}); save it as such.") from exc
     names = [Path(line.strip()).name for line in lines if line.strip()]
     stems = [
         Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name for name in names
     ]
     if not stems:
         raise BadTrainingData(f"The list file {path} names no image.")
-    return stems
+    return list(dict.fromkeys(stems))  # named twice, it is one image
 
 
 def _pixels(pair: Pair, channels: int) -> NDArray[np.uint8]:
@@ -233,6 +249,14 @@ def _mask(pair: Pair, source: DataSource) -> Values:
 def _upright(path: Path, told: FileDigest | None) -> bytes:
     """The bytes of an image that is shown as it is stored: of another, who knows which way its mask is."""
     content = _content(path, told)
+    size = size_of(content)
+    if size is None:
+        raise _unreadable(path)
+    if size[0] * size[1] > MAX_IMAGE_PX:
+        raise BadTrainingData(
+            f"{path} has {size[0]} x {size[1]} pixels; cut it into parts of at most "
+            f"{MAX_IMAGE_PX // 1_000_000} million."
+        )
     if is_turned(content):
         raise BadTrainingData(
             f"{path} is to be turned for show (EXIF orientation), so its mask may be of either way up; "
@@ -243,6 +267,10 @@ def _upright(path: Path, told: FileDigest | None) -> bytes:
 
 def _content(path: Path, told: FileDigest | None) -> bytes:
     try:
+        if path.stat().st_size > MAX_IMAGE_BYTES:
+            raise BadTrainingData(
+                f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts."
+            )
         content = path.read_bytes()
     except OSError as exc:
         raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc

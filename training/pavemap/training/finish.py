@@ -20,9 +20,9 @@ from pavemap.training.architectures import build_network
 from pavemap.training.calibration import Tally, fit, reliability
 from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
 from pavemap.training.checkpoint import final_weights, saved_iteration
-from pavemap.training.comparison import IN_USE, TESTS
+from pavemap.training.comparison import IN_USE, SHA256, TESTS
 from pavemap.training.config import DataSource, TrainConfig
-from pavemap.training.datasets import LabelledImage, list_pairs
+from pavemap.training.datasets import LabelledImage, fingerprint, list_pairs
 from pavemap.training.dense import dense_form
 from pavemap.training.evaluate import counts_by_threshold, detected, evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
@@ -194,14 +194,18 @@ def scored_on_tests(
     """The card with its scores on test sets, and those of the version in use from the same run."""
     sets = list(sources)
     model = CrackModel.load(folder)
-    metrics: dict[str, Any] = {TESTS: [_scores(model, source, card.threshold) for source in sets]}
+    metrics: dict[str, Any] = {TESTS: [_tested(model, source) for source in sets]}
     if in_use is not None:
         other = CrackModel.load(in_use)
         metrics[IN_USE] = {
             "model": other.card.model_id,
-            TESTS: [_scores(other, source, other.card.threshold) for source in sets],
+            TESTS: [_tested(other, source) for source in sets],
         }
     return card.model_copy(update={"metrics": {**card.metrics, **metrics}})
+
+
+def _tested(model: CrackModel, source: DataSource) -> dict[str, Any]:
+    return {**_scores(model, source, model.card.threshold), SHA256: fingerprint([source])}
 
 
 def _scores(model: CrackModel, source: DataSource, threshold: float) -> dict[str, Any]:

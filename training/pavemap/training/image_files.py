@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
 
 TIFF_STARTS = (b"II*\0", b"MM\0*")
 DRIVERS = {
@@ -18,6 +20,10 @@ DRIVERS = {
     **dict.fromkeys((*TIFF_STARTS, b"II+\0", b"MM\0+"), "GTiff"),
 }
 """GDAL's drivers by the first bytes of a file: no other one ever looks into it."""
+
+MAX_IMAGE_BYTES = 1 << 30
+MAX_IMAGE_PX = 150_000_000
+"""Decoded, with its mask: some 600 MB."""
 
 ORIENTATION = 0x0112  # the tag's number, in EXIF and in TIFF
 
@@ -47,6 +53,26 @@ def is_turned(content: bytes) -> bool:
     return False
 
 
+def size_of(content: bytes) -> tuple[int, int] | None:
+    """Width and height of an image by its header, before anything is decoded; None where it is none."""
+    driver = driver_of(content)
+    if driver is None:
+        return None
+    try:
+        with _opened(content, driver) as image:
+            return image.width, image.height
+    except RasterioError:
+        return None
+
+
+@contextmanager
+def _opened(content: bytes, driver: str) -> Iterator[DatasetReader]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with MemoryFile(content) as file, file.open(driver=driver) as image:
+            yield image
+
+
 def palette_indices(content: bytes) -> NDArray[np.uint8] | None:
     """The numbers (H, W) that an image with a palette holds, not the colours that they stand for.
 
@@ -56,12 +82,10 @@ def palette_indices(content: bytes) -> NDArray[np.uint8] | None:
     if driver is None:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with MemoryFile(content) as file, file.open(driver=driver) as image:
-                if image.colorinterp[0].name != "palette":
-                    return None
-                indices: NDArray[np.uint8] = image.read(1)
+        with _opened(content, driver) as image:
+            if image.colorinterp[0].name != "palette":
+                return None
+            indices: NDArray[np.uint8] = image.read(1)
     except RasterioError:
         return None
     return indices

@@ -39,6 +39,7 @@ from pavemap.training.config import Architecture
 from pavemap.training.errors import BadModel
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES
 from pavemap.training.registry import shipped
+from pavemap.training.weights_file import check_weights
 
 PREFIX = "models"
 
@@ -159,6 +160,7 @@ def _checked(folder: Path) -> ModelCard:
         raise BadInput(f"{weights} is larger than {MAX_WEIGHTS_BYTES >> 20} MB; is it a model?")
     if card.architecture not in get_args(Architecture):
         raise BadModel.unknown(card.architecture)
+    check_weights(weights, card)
     check_vectorize(card.vectorize, threshold=card.threshold)
     check_scores(card.metrics)
     _check_storable(card)

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.card import check_vectorize, read_card
+from pavemap.training.card import read_card
+from pavemap.training.checks import check
 from pavemap.training.config import TrainConfig, load_config, read_config
-from pavemap.training.datasets import check_sources
-from pavemap.training.errors import BadModel, BadTrainingConfig, TrainingFailed
-from pavemap.training.manifest import read_manifest
+from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.registrar import Registrar
 from pavemap.training.tracking import Tracking
 
@@ -29,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from pavemap.training.start import Weights
-
-ROUNDED = 1.01
-"""How much a pixel size may be off by rounding and by the map's scale."""
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 
@@ -131,41 +127,6 @@ def _train(
         seconds=seconds,
         metrics=dict(card.metrics),
     )
-
-
-def check(config: TrainConfig) -> int:
-    """Check settings and data without starting anything; the number of training images."""
-    from pavemap.training.architectures import build_network
-
-    try:
-        build_network(config.architecture, config.architecture_args)
-        check_vectorize(config.vectorize or {}, threshold=config.threshold)
-    except BadModel as exc:
-        raise BadTrainingConfig(str(exc)) from exc
-    count = check_sources(config.data)
-    check_sources([*config.validation, *config.tests])
-    check_pixel_sizes(config)
-    if config.output.exists() and not config.output.is_dir():
-        raise BadTrainingConfig(f"output {config.output} is a file; name a folder.")
-    return count
-
-
-def check_pixel_sizes(config: TrainConfig) -> None:
-    """Raise BadTrainingConfig where a set's manifest tells of pixels that the model isn't meant for.
-
-    The card says at which pixel size imagery is read, and a network knows cracks as wide as they were
-    in what taught it.
-    """
-    finest, coarsest = config.gsd_range_m
-    for source in (*config.data, *config.validation, *config.tests):
-        manifest = read_manifest(source.folder)
-        gsd_m = None if manifest is None else manifest.gsd_m
-        if gsd_m is not None and not finest / ROUNDED <= gsd_m <= coarsest * ROUNDED:
-            raise BadTrainingConfig(
-                f"{source.label} has {gsd_m:g} m a pixel, and the model is meant for {finest:g} to "
-                f"{coarsest:g}. If that is the imagery it is to read, set gsd_m = {gsd_m:g} and a "
-                "gsd_range_m around it; else export or import the set at another pixel size."
-            )
 
 
 def _fit(config: TrainConfig, start: Weights | None) -> Any:

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+MOST_WIDTH = 256
+CHANNELS = (1, 3)  # grey, or colours
+
 
 class SurveyNet(nn.Module):
     """Pixel-unshuffle 2, two levels down, a residual bottleneck, two levels up, pixel-shuffle 2.
@@ -21,6 +24,8 @@ class SurveyNet(nn.Module):
 
     def __init__(self, *, channels: int = 3, width: int = 16, context: bool = False) -> None:
         super().__init__()
+        if not (1 <= width <= MOST_WIDTH and channels in CHANNELS):
+            raise ValueError(f"width is 1 to {MOST_WIDTH}, and channels are 1 or 3")
         self.alignment_px = 16 if context else 8  # pixel-unshuffle 2, then two poolings or three
         self.reach_px = 128 if context else 64  # a survey's halo must cover it
         self.channels, self.width = channels, width

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from pavemap.training.card import ModelCard
 from pavemap.training.comparison import TESTS
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+SECRETS = (
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_AWS_SIGV4",
+)
 QUIET = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 """MLflow prints where a run can be looked at, in the middle of what a training writes for programs."""
 
@@ -65,6 +73,7 @@ class Tracking:
         Raises BadTrainingConfig when the configuration names one and MLflow's client is not installed.
         """
         uri = config.mlflow_uri or os.environ.get(VARIABLE)
+        _keep_secrets_from(config.mlflow_uri)
         if uri and find_spec("mlflow") is None:
             advice = f"a run is to be told to MLflow at {uri}; pip install 'pavemap[mlflow]'"
             if config.mlflow_uri:
@@ -204,6 +213,23 @@ class Tracking:
         run = client.create_run(experiment, run_name=self._config.name).info.run_id
         file.write_text(json.dumps({"uri": self._uri, "run": run}))
         return client, run
+
+
+def _keep_secrets_from(uri: str | None) -> None:
+    """Forget MLflow's user and password where a configuration names another server than they are for.
+
+    A configuration may be anybody's; the environment is the operator's.
+    """
+    own = os.environ.get(VARIABLE)
+    if not uri or not own or urlsplit(uri)[:2] == urlsplit(own)[:2]:
+        return
+    held = [name for name in SECRETS if os.environ.pop(name, None) is not None]
+    if held:
+        logger.warning(
+            "mlflow_uri is not the server of %s, so %s are not sent there",
+            VARIABLE,
+            " and ".join(held),
+        )
 
 
 def _refused(exc: Any) -> bool:

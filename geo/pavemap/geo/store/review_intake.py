@@ -26,6 +26,8 @@ from pavemap.geo.store.tables import Review, ReviewedArea
 from pavemap.geo.store.tables.base import Base
 
 MAX_WIDTH_MM = 1000.0
+ROUNDED_MM, ROUNDED = 0.06, 0.01
+"""What rounding on the way through a file may change of a width, in millimetres and as a share."""
 MAX_VERTICES = 20_000
 
 
@@ -176,11 +178,11 @@ def _about_cracks(
         if review.line is None:
             if crack is None:
                 raise BadInput(_nothing_said_of(review, number))
-            lines[number - 1] = crack[0]
+            lines[number - 1] = _as_wide(crack[0], crack[2], review.width_mm, number)
             continue
         line = _checked_line(review.line, number)
         if crack is not None and line_digests(np.array([line], dtype=object)) == [crack[1]]:
-            lines[number - 1] = crack[0]  # its own widths are better than their mean
+            lines[number - 1] = _as_wide(crack[0], crack[2], review.width_mm, number)
             continue
         width_mm = review.width_mm or (None if crack is None else crack[2])
         lines[number - 1] = _with_width(line, width_mm, number)
@@ -213,6 +215,23 @@ def _check_degrees(points: NDArray[np.float64], what: str) -> None:
     lon, lat = np.abs(points).T
     if not (np.isfinite(points).all() and lon.max() <= 360.0 and lat.max() <= 90.0):
         raise BadInput(f"{what} is not in degrees, longitude first (RFC 7946); reproject it")
+
+
+def _as_wide(
+    crack: shapely.LineString, mean_mm: float, wanted_mm: float | None, number: int
+) -> shapely.LineString:
+    """Return a crack's line with its own widths, which say more than their mean, or with another mean."""
+    ends = {mean_mm, float(_mean_widths(np.array([crack], dtype=object))[0])}
+    if wanted_mm is None or any(
+        abs(wanted_mm - mean) <= max(ROUNDED_MM, ROUNDED * mean) for mean in ends
+    ):
+        return crack
+    plain = _with_width(crack, wanted_mm, number)
+    points = shapely.get_coordinates(crack, include_z=True)
+    if not mean_mm > 0.0:
+        return plain
+    points[:, 2] *= wanted_mm / mean_mm
+    return shapely.LineString(points)
 
 
 def _with_width(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import NotFound
 from pavemap.geo.line_digest import line_digests
+from pavemap.geo.line_rests import rests_of
 from pavemap.geo.store.bulk import from_ewkb, geometry_value
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.places import Bbox, box_area
@@ -115,15 +117,28 @@ def unjudged_cracks(
     """Return the cracks in reviewed areas, or at their edge, of which nobody said anything.
 
     LineString Z in degrees, z the width in millimetres. A crack that was found again, the same under
-    another number, is known by its course.
+    another number, is known by its course. Of one that was judged in part, the rest.
     """
     parameters = {"survey_id": survey_id, "reach_deg": REACH_DEG}
     rows = connection.execute(_IN_AREAS, parameters).all()
     lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
-    judged = {digest for each in reviews for digest in (each.digest, each.crack_digest)}
-    numbers = {each.crack_id for each in reviews}
-    found = zip(rows, line_digests(lines), strict=True)
-    return lines[[row.id not in numbers and digest not in judged for row, digest in found]]
+    said = _by_crack(reviews)
+    found: list[shapely.LineString] = []
+    for row, line, digest in zip(rows, lines, line_digests(lines), strict=True):
+        about = {each.id: each.line for key in (row.id, digest) for each in said[key]}
+        found += rests_of(line, list(about.values())) if about else [line]
+    rests = np.empty(len(found), dtype=object)
+    rests[:] = found
+    return rests
+
+
+def _by_crack(reviews: Sequence[ReviewRow]) -> defaultdict[int | str, list[ReviewRow]]:
+    """What was said of each crack, by its number and by its course."""
+    said: defaultdict[int | str, list[ReviewRow]] = defaultdict(list)
+    for each in reviews:
+        for key in {each.crack_id, each.crack_digest, each.digest} - {None}:
+            said[key].append(each)  # type: ignore[index]
+    return said
 
 
 def delete_rows(

@@ -259,8 +259,8 @@ def finish_survey(
 
 
 def clean(message: str) -> str:
-    """Return a message as a row can hold it: without NUL, and not longer than anyone reads."""
-    return message.replace("\x00", "")[:MAX_MESSAGE]
+    """Return a message as a row can hold it: of whole characters, no NUL, no longer than anyone reads."""
+    return message.replace("\x00", "").encode(errors="replace").decode()[:MAX_MESSAGE]
 
 
 MAX_MESSAGE = 2000

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from pavemap.geo.store.surveys import clean
 from pavemap.geo.store.tables import TrainingJob
 
 
@@ -60,15 +61,16 @@ def record_job(
 ) -> TrainingJobRow:
     """Note what a cluster says of a job; return the job as it is stored then.
 
-    With `started` it was handed over just now, once more. Else `after` is what was known when the
-    cluster was asked: where somebody has handed it over since, the answer is out of date and dropped.
+    `after` is what was known when the cluster was asked, None where nothing was. With `started` it was
+    handed over just now, once more than that says. Else, where somebody has handed it over since, the
+    answer is out of date and dropped.
     """
     new = insert(TrainingJob).values(
         id=id,
         backend=backend,
         config=dict(config),
         state=state,
-        message=message,
+        message=clean(message),
         submitted_at=submitted_at,
         finished_at=finished_at,
         seen_at=func.clock_timestamp(),
@@ -77,7 +79,8 @@ def record_job(
         name: new.excluded[name]
         for name in ("backend", "state", "message", "submitted_at", "finished_at", "seen_at")
     }
-    told["submissions"] = TrainingJob.submissions + int(started)
+    # Who lists the jobs at that moment notes a new one first, as handed over once.
+    told["submissions"] = TrainingJob.submissions + int(started and after is not None)
     current = None
     if not started and after is not None:
         current = TrainingJob.submissions == after.submissions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from typing import Any, Protocol
 from pavemap.training.config import TrainConfig
 
 PREFIX = "train-"
+
+JOB_ID = re.compile(PREFIX + "[0-9a-f]{16}")
 
 OVER = frozenset({"succeeded", "failed", "stopped"})
 """States that a cluster leaves only when the job is handed to it again."""

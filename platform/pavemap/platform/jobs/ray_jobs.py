@@ -24,7 +24,7 @@ from anyio import to_thread
 
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs.job import (
-    PREFIX,
+    JOB_ID,
     TO_BE_STARTED_AGAIN,
     JobReport,
     canonical,
@@ -215,7 +215,9 @@ def _report(details: Any) -> JobReport:
 
 
 def _is_ours(details: Any) -> bool:
-    return (details.submission_id or "").startswith(PREFIX)
+    """Others may run jobs on the same cluster, whatever they call them."""
+    marked = (details.metadata or {}).get("pavemap") == "training"
+    return marked and JOB_ID.fullmatch(details.submission_id or "") is not None
 
 
 def _moment(milliseconds: int | None) -> datetime | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -22,8 +21,8 @@ from pavemap.geo.store.training_jobs import TrainingJobRow
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs.job import (
     AT_WORK,
+    JOB_ID,
     OVER,
-    PREFIX,
     TO_BE_STARTED_AGAIN,
     JobBackend,
     JobReport,
@@ -35,8 +34,6 @@ from pavemap.platform.settings import Settings
 from pavemap.training.config import TrainConfig
 
 log = logging.getLogger(__name__)
-
-JOB_ID = re.compile(PREFIX + "[0-9a-f]{16}")
 
 TRAINED_ALREADY = (
     "this configuration has been trained already, so nothing was started; where its images have changed "
@@ -107,6 +104,8 @@ class TrainingJobs:
             return self._record(report, after=known)
         if known is None:
             raise NotFound(_unknown(name))
+        if known.state == "lost":
+            return known  # the cluster last told of it when it was seen last
         return self._noted(known, state="lost", message=LOST)
 
     def list(self) -> list[TrainingJobRow]:
