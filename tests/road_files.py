@@ -17,10 +17,18 @@ def zip_shapefile(
     stem: str = "roads",
     without: tuple[str, ...] = (),
     others: Mapping[str, bytes] | None = None,
+    encoding: str = "UTF-8",
+    language: int = 0,
 ) -> Path:
-    """Write roads as a Shapefile in a zip, leaving out some suffixes and adding other members."""
+    """Write roads as a Shapefile in a zip, leaving out some suffixes and adding other members.
+
+    `encoding` is that of the texts, `language` the byte by which a .dbf may tell it.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        roads.to_file(Path(folder) / "written.shp")
+        roads.to_file(Path(folder) / "written.shp", encoding=encoding)
+        with (Path(folder) / "written.dbf").open("r+b") as table:
+            table.seek(29)
+            table.write(bytes([language]))
         with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
             for part in sorted(Path(folder).iterdir()):
                 if part.suffix not in without:

@@ -282,6 +282,114 @@ def test_a_zip_without_a_whole_shapefile(tmp_path: Path, roads: geopandas.GeoDat
         read_network(other)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "language", "cpg"),
+    [
+        ("Rue de l'Église", "ISO-8859-1", 0, None),
+        ("Straße zur Mühle – 5 €", "cp1252", 0, None),
+        ("Straße", "ISO-8859-1", 0x99, None),  # a language that nobody knows
+        ("Straße", "UTF-8", 0, None),
+        ("Řehořova", "cp1250", 0xC8, None),
+        ("Straße", "cp437", 0x01, None),
+        ("Řehořova", "ISO-8859-2", 0, b"ISO-8859-2"),
+    ],
+)
+def test_texts_of_a_shapefile_are_read_in_their_encoding(
+    tmp_path: Path,
+    roads: geopandas.GeoDataFrame,
+    text: str,
+    encoding: str,
+    language: int,
+    cpg: bytes | None,
+) -> None:
+    path = zip_shapefile(
+        roads.assign(name=text),
+        tmp_path / "roads.zip",
+        without=(".cpg",),
+        others={} if cpg is None else {"roads.cpg": cpg},
+        encoding=encoding,
+        language=language,
+    )
+
+    network = read_network(path)
+
+    assert network.roads["name"].tolist() == [text]
+    untold = language not in (0xC8, 0x01) and cpg is None and encoding != "UTF-8"
+    assert any(note.action == "read as CP1252" for note in network.report) == untold
+
+
+def test_names_of_fields_are_read_in_the_encoding_of_the_texts(
+    tmp_path: Path, roads: geopandas.GeoDataFrame
+) -> None:
+    path = tmp_path / "roads.zip"
+    zip_shapefile(roads.assign(straße="Süd"), path, without=(".cpg",), encoding="ISO-8859-1")
+
+    assert read_network(path, fields=FieldMap(name="straße")).roads["name"].tolist() == ["Süd"]
+
+
+@pytest.mark.parametrize("field", ["name", "straße"])
+def test_texts_in_another_encoding_than_their_file_tells(
+    tmp_path: Path, roads: geopandas.GeoDataFrame, field: str
+) -> None:
+    path = zip_shapefile(
+        roads.assign(**{field: "Straße"}),
+        tmp_path / "town.zip",
+        without=(".cpg",),
+        others={"roads.cpg": b"UTF-8"},
+        encoding="ISO-8859-1",
+    )
+
+    with pytest.raises(
+        BadInput, match=r"texts of 'town\.zip' are in another encoding than its \.cpg"
+    ):
+        read_network(path, fields=FieldMap(name=field))
+
+
+def test_a_message_calls_the_file_what_its_sender_does(
+    tmp_path: Path, roads: geopandas.GeoDataFrame
+) -> None:
+    zip_shapefile(roads, tmp_path / "upload.zip", without=(".prj",))
+    (tmp_path / "upload.parquet").write_bytes(b"PK")
+    for suffix in ("zip", "parquet"):
+        with pytest.raises(BadInput, match=r"^'Straßen 2026\.x' "):
+            read_network(tmp_path / f"upload.{suffix}", name="Straßen 2026.x")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "layer"),
+    [
+        *((suffix, None) for suffix in (".gpkg", ".geojson", ".parquet", ".zip")),
+        *((suffix, "town") for suffix in (".gpkg", ".zip")),
+    ],
+)
+def test_polygons_instead_of_lines_are_said_to_be_that(
+    tmp_path: Path, roads: geopandas.GeoDataFrame, suffix: str, layer: str | None
+) -> None:
+    path = tmp_path / f"town{suffix}"
+    pavement = roads.assign(name="A").set_geometry(shapely.buffer(roads.geometry, 0.001))
+    if suffix == ".zip":
+        zip_shapefile(pavement, path, stem="town")
+    elif suffix == ".parquet":
+        pavement.to_parquet(path)
+    else:
+        pavement.to_file(path)
+
+    with pytest.raises(
+        BadInput, match=r"holds polygons: the centre-lines .* \(`pavemap network import"
+    ):
+        read_network(path, layer=layer)
+
+
+def test_only_what_was_left_out_is_a_reason_why_no_road_is_left(
+    tmp_path: Path, roads: geopandas.GeoDataFrame
+) -> None:
+    trees = roads.assign(name="A").set_geometry(shapely.force_3d(roads.representative_point(), 5.0))
+    trees.to_file(tmp_path / "trees.gpkg")
+
+    with pytest.raises(BadInput, match=r"no road line is left to use: a point, not a line$"):
+        read_network(tmp_path / "trees.gpkg")
+
+
 def test_a_zip_bomb_stops_at_a_bound(
     tmp_path: Path, roads: geopandas.GeoDataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

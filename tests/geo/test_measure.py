@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from pavemap.geo.line_widths import width_quantile
 from pavemap.geo.lines import Geometries, Polylines
-from pavemap.geo.measure import conditions, cut_by_segments, line_stats
+from pavemap.geo.measure import (
+    conditions,
+    cut_by_segments,
+    line_stats,
+    on_imaged_ground,
+    within_pavement,
+)
 from pavemap.geo.resolution import smallest_width_mm
 
 
@@ -231,3 +237,29 @@ def test_conditions_by_hand() -> None:
     assert table["crack_count"].dropna().tolist() == [2, 1]
     for found in ("crack_count", "crack_length_m", "cracked_area_m2"):
         assert table[found].isna().tolist() == [False, False, True, True]
+
+
+def test_imaged_ground_is_within_the_pavement_but_for_faults() -> None:
+    """A pavement of 100 m2 with a border of 40 m: pixels of 1 cm may add 0.4 m2, and its scale 0.5 m2."""
+    found = within_pavement(
+        np.array([0.0, 60.0, 100.0, 100.4, 102.0]),
+        pavement_m2=np.full(5, 100.0),
+        pavements=array(*[WEST] * 5),
+        gsd_m=0.01,
+    )
+    assert found.tolist() == [0.0, 60.0, 100.0, 100.0, 102.0]
+
+
+def test_figures_on_imaged_ground_by_hand() -> None:
+    figures = on_imaged_ground(
+        np.array([50.0, 0.0]), length_m=np.array([10.0, 0.0]), area_m2=np.array([0.05, 0.0])
+    )
+    assert {name: values[0] for name, values in figures.items()} == pytest.approx(
+        {
+            "crack_length_m": 10.0,
+            "density_m_per_m2": 0.2,
+            "cracked_area_m2": 0.05,
+            "cracked_area_share": 0.1,
+        }
+    )
+    assert all(np.isnan(values[1]) for values in figures.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,70 @@ def test_an_unlabelled_fourth_band_is_mentioned(tmp_path: Path) -> None:
     photo = inspect(write(tmp_path / "a.tif", rgba(slice(0, 40)), photometric="rgb"))
     (warning,) = photo.warnings(photo.gsd_m)
     assert "fourth band is not labelled alpha" in warning
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize(
+    ("dtype", "value", "says"),
+    [
+        ("uint8", 0, "pure black"),
+        ("uint8", 255, r"pure white.*-a_nodata 255"),
+        ("uint16", 0, "pure black"),
+        ("uint16", 65535, r"pure white.*-a_nodata 65535"),
+    ],
+)
+def test_an_empty_border_that_nothing_marks_is_mentioned(
+    tmp_path: Path, bands: int, dtype: str, value: int, says: str
+) -> None:
+    image = texture(300, 400, bands=bands).astype(dtype)
+    image[:120] = value
+    (warning,) = inspect(write(tmp_path / "a.tif", image)).warnings(GSD)
+    assert re.search(says, warning)
+    assert "the empty border counts as imaged" in warning
+    marked = inspect(write(tmp_path / "b.tif", image, nodata=value))
+    assert marked.warnings(marked.gsd_m) == []
+
+
+def test_the_corners_of_a_turned_mosaic_are_an_empty_border(tmp_path: Path) -> None:
+    image = texture(1500, 1500)
+    row, column = np.mgrid[0:1500, 0:1500]
+    image[row + column < 700] = 0
+    assert inspect(write(tmp_path / "a.tif", image)).empty_border == 0
+
+
+def dark_middle(image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    image[300:1200, 300:1200] = 0
+
+
+def shadow_with_grain(image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    image[:600] //= 100
+
+
+def line_of_paint(image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    image[:75] = 255
+
+
+def corner(image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    image[:180, :180] = 0
+
+
+def blue_only(image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    image[:600, :, :2] = 0
+
+
+@pytest.mark.parametrize("draw", [dark_middle, shadow_with_grain, line_of_paint, corner, blue_only])
+def test_shadows_and_paint_are_no_empty_border(
+    tmp_path: Path, draw: Callable[[np.ndarray[Any, np.dtype[np.uint8]]], None]
+) -> None:
+    image = texture(1500, 1500)
+    draw(image)
+    assert inspect(write(tmp_path / "a.tif", image)).empty_border is None
+
+
+def test_what_was_described_before_empty_borders_were_looked_for_has_none(tmp_path: Path) -> None:
+    photo = inspect(write(tmp_path / "a.tif", SMALL))
+    earlier = {name: each for name, each in photo.to_dict().items() if name != "empty_border"}
+    assert Orthophoto.from_dict(earlier, path=photo.path) == photo
 
 
 # --- what is refused --------------------------------------------------------------------------------

@@ -582,7 +582,7 @@ def test_a_road_across_the_180th_meridian_is_left_out_with_the_reason(
 def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:
     path = geojson(tmp_path, feature({"type": "Polygon", "coordinates": []}), feature(None))
 
-    with pytest.raises(BadInput, match="a polygon, not a line"):
+    with pytest.raises(BadInput, match="holds polygons: the centre-lines of the roads are needed"):
         read_network(path)
 
 

@@ -12,6 +12,8 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pavemap.geo.crs import WGS84
@@ -20,7 +22,8 @@ from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import inspect
 from pavemap.platform import cartography
 from pavemap.platform.cartography import overview
-from pavemap.platform.map_picture import _densest, draw_map
+from pavemap.platform.map_picture import _centred, _densest, draw_map
+from pavemap.platform.styling import density_classes
 from rasters import write
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut
 
@@ -180,3 +183,47 @@ def test_the_worst_place_keeps_to_the_ground() -> None:
 
     assert centre[0] + 4.0 <= 10.0 + 2.0
     assert centre[0] - 4.0 <= 4.0
+
+
+def test_the_close_look_has_its_crack_in_the_middle() -> None:
+    """A crack along y = 20: squares that hold it reach as far below as above, where there is imagery."""
+    crack = np.column_stack([np.linspace(40.0, 45.0, 51), np.full(51, 20.0)])
+    ground = shapely.box(0, 0, 100, 100)
+
+    centre = _centred(_densest(crack, 8.0, ground), crack, 8.0, ground)
+
+    assert centre == pytest.approx([42.5, 20.0])
+
+
+def test_the_close_look_keeps_to_the_imagery() -> None:
+    """A crack 10 cm above the imagery's lower edge: the square is not half empty for its sake."""
+    crack = np.column_stack([np.linspace(40.0, 45.0, 51), np.full(51, 0.1)])
+    imagery = shapely.box(0, 0, 100, 100)
+
+    centre = _centred(_densest(crack, 8.0, imagery), crack, 8.0, imagery)
+
+    assert centre[0] == pytest.approx(42.5)
+    assert centre[1] == pytest.approx(4.0, abs=0.5)
+
+
+@pytest.mark.parametrize("lies", ["right", "middle", "everywhere"])
+def test_the_legend_hides_as_little_as_can_be(lies: str) -> None:
+    """A number in the upper right corner, and cracks along the lower edge."""
+    figure = Figure(figsize=(12, 4), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 12), ylim=(0, 4))
+    low = {"right": (10.0, 12.0), "middle": (5.0, 7.0), "everywhere": (0.0, 12.0)}[lies]
+    x = np.linspace(*low, 100)
+    cracks = np.column_stack([x, np.full(100, 0.5)])
+    number = np.array([[11.5, 3.5]])
+    cartography.legend(axes, density_classes([0.1, 0.9]), clear_of=[number, cracks])
+
+    legend = axes.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    hidden = [
+        int(sum(box.contains(x, y) for x, y in axes.transData.transform(points)))
+        for points in (number, cracks)
+    ]
+    assert hidden == [0, 0]

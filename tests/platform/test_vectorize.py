@@ -211,6 +211,30 @@ def test_a_picture_gives_pixel_coordinates_and_metres(
     assert list(ends[-1]) == pytest.approx([350, -100.5], abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("background", "crack", "said"),
+    [
+        (255, 0, "the mask may be inverted (0 is background and all else crack)"),
+        (250, 1, "the mask may be inverted (high values are crack)"),
+        (0, 255, None),
+    ],
+)
+def test_a_mask_that_is_crack_for_the_most_part_may_be_inverted(
+    drawn: NDArray[np.uint8], tmp_path: Path, background: int, crack: int, said: str | None
+) -> None:
+    raster = np.where(drawn > 0, crack, background).astype(np.uint8)
+    raster[150:] = 7  # not observed, so that it counts for nothing
+    mask, picture = write(tmp_path / "m.tif", raster[:, :, None], nodata=7), tmp_path / "m.png"
+    cv2.imwrite(str(picture), raster[:150])
+    for arguments in ((mask,), (picture, "--gsd", GSD)):
+        told = Cli()("vectorize", *arguments, "-o", tmp_path / "out.gpkg", "--json")
+        assert told.json["cracks"] >= 0
+        if said is None:
+            assert told.err == ""
+        else:
+            assert f"{arguments[0].name}: 98% of the observed pixels are crack: {said}" in told.err
+
+
 def test_what_can_not_be_is_told(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
     grey = drawn[:, :, None]
     picture = tmp_path / "label.png"
@@ -229,6 +253,7 @@ def test_what_can_not_be_is_told(drawn: NDArray[np.uint8], tmp_path: Path) -> No
         ((tmp_path / "scene.vrt",), "a GDAL virtual raster"),
         ((tmp_path / "none.tif",), "check the name"),
         ((picture, "--gsd", 0.01, "--gap", 50), "gap_px must be within 0"),
+        ((picture, "--gsd", 0.01, "--layer", "streets"), "--layer: only of use with a road file"),
     ]
     for arguments, sentence in cases:
         said = Cli().fails("vectorize", *arguments, "-o", tmp_path / "out.gpkg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,13 @@ from pavemap.geo.line_widths import width_quantile
 from pavemap.geo.lines import Geometries, Polylines
 
 Scale = float | NDArray[np.float64]
+Areas = NDArray[np.floating[Any]]
 
 ALONG = 1e-9
 """Two directions whose sine is below this are parallel: they meet along a run or not at all."""
+
+SCALE_DRIFT = 0.005
+"""How far areas by the scale of a cell and of its segment may differ: 10 km of road in a Mercator CRS."""
 
 FULL_COVERAGE = 0.98
 """Coverage from which nothing worth a reason is missing; pixels at a border cost about as much."""
@@ -79,6 +84,43 @@ def cut_by_segments(
     order = np.argsort(indices, kind="stable")
     result = np.concatenate([lines[line[inside]], pieces])[order]
     return indices[order], segments[order], result
+
+
+def within_pavement(
+    imaged_m2: Areas,
+    *,
+    pavement_m2: Areas,
+    pavements: Geometries,
+    gsd_m: float,
+) -> NDArray[np.float64]:
+    """Return what was imaged of segments (N,) as at most their pavement, all in true m2.
+
+    `pavements` and the pixel `gsd_m` are in the survey's CRS. Pixels are counted by their centres, so a
+    border may add up to half of one all along it. More than that is a fault, as ground counted twice,
+    and is left to be seen.
+    """
+    rounding = gsd_m * shapely.length(pavements) + SCALE_DRIFT * pavement_m2
+    known: NDArray[np.float64] = np.where(
+        imaged_m2 <= pavement_m2 + rounding, np.minimum(imaged_m2, pavement_m2), imaged_m2
+    )
+    return known
+
+
+def on_imaged_ground(
+    imaged_m2: Areas, *, length_m: NDArray[np.floating[Any]], area_m2: Areas
+) -> dict[str, NDArray[np.float64]]:
+    """Return crack length and cracked area of segments (N,), and what they are of the imaged ground.
+
+    crack_length_m, density_m_per_m2, cracked_area_m2 and cracked_area_share (%); nan where nothing was
+    imaged.
+    """
+    seen = np.where(imaged_m2 > 0.0, imaged_m2, np.nan)
+    return {
+        "crack_length_m": np.where(imaged_m2 > 0.0, length_m, np.nan),
+        "density_m_per_m2": length_m / seen,
+        "cracked_area_m2": np.where(imaged_m2 > 0.0, area_m2, np.nan),
+        "cracked_area_share": 100.0 * area_m2 / seen,
+    }
 
 
 def conditions(

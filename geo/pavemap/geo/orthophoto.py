@@ -42,7 +42,8 @@ class Orthophoto:
     `transform` maps (column, row) corners to `crs` coordinates and may rotate or flip. `gsd_m` is in
     true ground metres, the mean of the two axes at the centre. `footprint` is the outline in degrees
     (EPSG:4326; longitudes beyond 180 where it crosses the antimeridian). `stretch` has, per picture
-    band of a 16 bit file, the values that become 0 and 255.
+    band of a 16 bit file, the values that become 0 and 255. `empty_border` is the value of a border that
+    is empty and not marked as no-data, if there is one.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Orthophoto:
     band_use: BandUse
     mask_kind: MaskKind
     stretch: Stretch | None = None
+    empty_border: int | None = None
 
     @property
     def precedence(self) -> tuple[float, str, str]:
@@ -87,6 +89,13 @@ class Orthophoto:
                 "the fourth band is not labelled alpha and is left out; if it marks no-data, label it "
                 "(gdal_edit.py -colorinterp_4 alpha) or the empty border counts as imaged"
             )
+        if self.empty_border is not None:
+            colour = "black" if self.empty_border == 0 else "white"
+            found.append(
+                f"much of its border is pure {colour}, and nothing marks that as no-data: the empty border "
+                "counts as imaged; unless it shows ground, mark it (gdal_translate -a_nodata "
+                f"{self.empty_border}, or an alpha band: nearblack -setalpha)"
+            )
         return found
 
     def check_pixels(self, gsd_m: float) -> None:
@@ -114,6 +123,7 @@ class Orthophoto:
             "band_use": self.band_use,
             "mask_kind": self.mask_kind,
             "stretch": None if self.stretch is None else [list(pair) for pair in self.stretch],
+            "empty_border": self.empty_border,
         }
 
     @classmethod
@@ -134,6 +144,9 @@ class Orthophoto:
             band_use=values["band_use"],
             mask_kind=values["mask_kind"],
             stretch=None if stretch is None else tuple((low, high) for low, high in stretch),
+            empty_border=values.get(
+                "empty_border"
+            ),  # not told of what was uploaded before it was known
         )
 
     def stretched(self, ends: tuple[float, float] | None) -> Self:

@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from pavemap.geo.cog import is_cog, to_cog
 from pavemap.geo.crs import WGS84
+from pavemap.geo.empty_border import empty_border
 from pavemap.geo.errors import NotGeoreferenced, UnsupportedRaster
 from pavemap.geo.geotiff import (
     Dataset,
@@ -66,6 +67,8 @@ def inspect(path: str | Path, *, name: str | None = None) -> Orthophoto:
         )
         if photo.dtype == "uint16":
             photo = replace(photo, stretch=_stretch(dataset, photo.mask_kind))
+        if photo.mask_kind == "none":
+            photo = replace(photo, empty_border=empty_border(dataset))
     return photo
 
 

@@ -51,6 +51,8 @@ STRAY_M = 0.01
 MAX_VERTICES = 10_000_000
 """Some five million kilometres of road: more is a wrong CRS or an attack."""
 MIN_LENGTH_M = 0.01
+POLYGON_TYPES = (3, 6)
+"""shapely's numbers of Polygon and MultiPolygon."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,12 @@ def read_network(
     default_width_m: float = 7.0,
     lane_width_m: float = LANE_WIDTH_M,
     max_features: int = MAX_FEATURES,
+    name: str | None = None,
 ) -> Network:
     """Read a road network from GeoPackage, GeoJSON, a Shapefile in a zip, or GeoParquet.
 
-    A road's width is its width field, else lanes times `lane_width_m`, else `default_width_m`.
+    A road's width is its width field, else lanes times `lane_width_m`, else `default_width_m`. `name` is
+    what messages call the file; by default its own name.
     Raises BadInput for a file that can't be read (`vector_files`) or in which no road is left.
     """
     fields = fields or FieldMap()
@@ -123,16 +127,17 @@ def read_network(
         columns=fields.columns,
         optional=fields.optional,
         max_features=max_features,
+        name=name,
     )
     table = RoadTable(raw, fields.completed([str(name) for name in raw.columns]))
     _tell_guesses(table, fields)
+    if raw.assumed_encoding is not None:
+        problem = "texts whose encoding nothing tells (no .cpg in the zip)"
+        table.notes.append(ImportNote("", problem, f"read as {raw.assumed_encoding}"))
     flat = _to_degrees(table.lines(), raw.crs, table)
     lines, feature = flat.lines, flat.feature
     if len(lines) == 0:
-        raise BadInput(
-            "no road line is left to use: "
-            + "; ".join(sorted({n.problem for n in table.notes})[:5])
-        )
+        raise BadInput(_why_no_road(table, name or Path(path).name))
     length = lengths_m(lines)
     from_m, to_m = flat.measures(length)
     width, source = table.widths(default_width_m, lane_width_m)
@@ -170,6 +175,18 @@ def whole_or_none(values: NDArray[np.float64]) -> NDArray[np.object_]:
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     return np.array(values, dtype=object)
+
+
+def _why_no_road(table: RoadTable, file: str) -> str:
+    """Say why no feature of a file is a road, and what to give where they are polygons."""
+    kinds = shapely.get_type_id(table.raw.geometries)
+    if np.isin(kinds[kinds != -1], POLYGON_TYPES).all() and (kinds != -1).any():
+        return (
+            f"'{file}' holds polygons: the centre-lines of the roads are needed; an agency's pavement "
+            "polygons go beside them (`pavemap network import --pavement`)"
+        )
+    reasons = {note.problem for note in table.notes if note.action.startswith("left out")}
+    return "no road line is left to use: " + "; ".join(sorted(reasons)[:5])
 
 
 def _tell_guesses(table: RoadTable, asked: FieldMap) -> None:

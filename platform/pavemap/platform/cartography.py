@@ -25,8 +25,6 @@ MOST_SHRUNK = 8
 STRIP_PX = 4_000_000
 """Pixels read at a time, which bounds memory."""
 
-Place = tuple[float, float]
-
 LEGEND_CORNERS = ("lower right", "upper right", "lower center", "upper center")
 BADGE_PX = 14.0
 
@@ -188,8 +186,13 @@ def north_arrow(axes: Any) -> None:
     _haloed(axes, x, top - 1.1 * height, "N", ha="center", va="top", fontsize=10)
 
 
-def legend(axes: Any, classes: Sequence[DensityClass], *, clear_of: Sequence[Place]) -> None:
-    """Explain the classes, what was not imaged, and the cracks, in a corner that hides few places."""
+def legend(
+    axes: Any, classes: Sequence[DensityClass], *, clear_of: Sequence[NDArray[np.float64]]
+) -> None:
+    """Explain the classes, what was not imaged, and the cracks, where that hides least.
+
+    `clear_of` are points (N, 2) on the map: of the first set as few as can be are hidden, then of the next.
+    """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -207,12 +210,12 @@ def legend(axes: Any, classes: Sequence[DensityClass], *, clear_of: Sequence[Pla
         borderpad=0.8, handlelength=1.6,
     )  # fmt: skip
     made.set_zorder(8)
-    points = axes.transData.transform(np.reshape(clear_of, (-1, 2)))
+    sets = [axes.transData.transform(np.reshape(points, (-1, 2))) for points in clear_of]
 
-    def hidden(corner: str) -> int:
+    def hidden(corner: str) -> list[int]:
         made.set_loc(corner)
         box = made.get_window_extent(axes.figure.canvas.get_renderer()).padded(BADGE_PX)
-        return sum(box.contains(x, y) for x, y in points)
+        return [int(((box.min < at) & (at < box.max)).all(axis=1).sum()) for at in sets]
 
     made.set_loc(min(LEGEND_CORNERS, key=hidden))
 

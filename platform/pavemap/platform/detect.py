@@ -50,6 +50,13 @@ class DetectOptions:
     cell_px: int = 2048
     halo_px: int = LEAST_HALO_PX
 
+    def __post_init__(self) -> None:
+        """Refuse a pixel that has no size. Raises BadInput."""
+        if self.gsd_m is not None and not (np.isfinite(self.gsd_m) and self.gsd_m > 0.0):
+            raise BadInput(
+                f"a pixel of {self.gsd_m} m can't be surveyed; give a size such as 0.002"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileSurvey:
@@ -58,7 +65,8 @@ class FileSurvey:
     model is the version that found it, or the file that was given instead of one.
     segments and pieces are None without roads. density_m_per_m2 is crack length on the surveyed
     ground by its imaged area, None where nothing was imaged. gsd_m is the pixel of the grid in true
-    ground metres, in the middle of the imagery. seconds are those of all threads together.
+    ground metres, in the middle of the imagery. seconds are those of all threads together. warnings say
+    what should be looked at before the figures are used.
     """
 
     model: str
@@ -76,6 +84,7 @@ class FileSurvey:
     mosaic: Ground
     seconds: dict[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     def speeds(self) -> dict[str, float]:
         """Return megapixels a second by stage, and over all by the clock on the wall."""
@@ -172,14 +181,14 @@ def survey_mosaic(
     lines = moved(found.lines, shift)
     cracks = crack_table(lines, grid.crs, source=source, confidence=found.confidence)
     pieces, figures = None, None
-    length = float(cracks["length_m"].sum())
+    length, imaged_m2 = float(cracks["length_m"].sum()), totals.imaged_m2
     if segments is not None and pavements is not None:
         if coarse is None:
             coarse = np.zeros(len(mosaic.footprints), np.bool_)
         pieces, figures = by_segment(
             lines, segments, pavements, totals, mosaic.footprints, coarse=coarse, grid=grid
         )
-        length = float(pieces["length_m"].sum())
+        length, imaged_m2 = float(pieces["length_m"].sum()), float(figures["imaged_m2"].sum())
     now = time.perf_counter()
     return FileSurvey(
         model=source,
@@ -187,9 +196,9 @@ def survey_mosaic(
         gsd_m=_ground_gsd_m(grid, mosaic),
         cells=len(cells),
         mpx=network.chips * (grid.cell_px + 2 * grid.halo_px) ** 2 / 1e6,
-        imaged_m2=totals.imaged_m2,
+        imaged_m2=imaged_m2,
         crack_length_m=length,
-        density_m_per_m2=length / totals.imaged_m2 if totals.imaged_m2 > 0.0 else None,
+        density_m_per_m2=length / imaged_m2 if imaged_m2 > 0.0 else None,
         cracks=cracks,
         segments=figures,
         pieces=pieces,

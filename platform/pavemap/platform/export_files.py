@@ -120,7 +120,7 @@ CSV_NUMBERS = "%.12g"
 class CsvFiles:
     """Spreadsheet tables (RFC 4180, UTF-8 with the mark that Excel knows it by).
 
-    The middle of each geometry is lon and lat (or x and y).
+    A point of each geometry is lon and lat (or x and y): within a polygon, near the middle of a line.
     """
 
     def __init__(self, targets: Mapping[LayerName, Path], place: tuple[str, str]) -> None:

@@ -13,7 +13,13 @@ from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.measure import conditions, cut_by_segments, line_stats
+from pavemap.geo.measure import (
+    conditions,
+    cut_by_segments,
+    line_stats,
+    on_imaged_ground,
+    within_pavement,
+)
 from pavemap.geo.measures import MeasureParams
 from pavemap.geo.store.unseen import shortfall
 from pavemap.platform.file_cells import Totals
@@ -58,12 +64,20 @@ def by_segment(
     """Return the pieces of cracks by segment, and the segments with their figures."""
     crack, segment, parts = cut_by_segments(lines, pavements)
     measured = _measured(parts, grid.crs).assign(crack_index=crack, segment_id=segment)
+    imaged = pd.Series(totals.imaged, dtype=float).reindex(range(len(segments)), fill_value=0.0)
     figures = conditions(
         pd.DataFrame(
             {"segment_id": np.arange(len(segments)), "pavement_m2": segments["pavement_m2"]}
         ),
         pieces=measured,
-        imaged_m2=pd.Series(totals.imaged, dtype=float),
+        imaged_m2=pd.Series(
+            within_pavement(
+                imaged.to_numpy(),
+                pavement_m2=segments["pavement_m2"].to_numpy(np.float64),
+                pavements=pavements,
+                gsd_m=grid.gsd_m,
+            )
+        ),
         cracked_m2=pd.Series(totals.cracked, dtype=float),
     )
     known: dict[str, Any] = {str(name): figures[name].to_numpy() for name in figures}
@@ -86,10 +100,15 @@ def by_segment(
         ground=SeenGround(grid=grid, parts=totals.parts),
     )
     # Length, density and what was imaged rest on counted pixels and on each piece's own scale.
+    known |= on_imaged_ground(
+        known["imaged_m2"],
+        length_m=np.nan_to_num(known["crack_length_m"]),
+        area_m2=measures["cracked_area_m2"].fillna(0.0).to_numpy(np.float64),
+    )
     known |= {
         str(name): measures[name].to_numpy()
         for name in measures
-        if name == "cracked_area_m2" or name not in {*known, "low_coverage", "r85"}
+        if name not in {*known, "low_coverage", "r85"}
     }
     pieces = gpd.GeoDataFrame(
         measured.assign(

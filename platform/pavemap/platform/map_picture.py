@@ -39,6 +39,10 @@ DETAIL_IN = 4.0
 MAP_HEIGHT_IN = (3.2, 9.0)
 CANDIDATES = 200
 """Squares, of those with most cracks, from which the close look is chosen."""
+CENTRING = 5
+"""Steps, each way, in which the close look is moved until its cracks lie in the middle."""
+LEGEND_STEPS = 400
+"""Across the map: what the legend might hide is looked at in points so far apart."""
 
 RANKED = 6
 """How many of the worst segments are numbered and listed."""
@@ -108,14 +112,13 @@ def draw_map(
     figure.text(MARGIN_IN / WIDTH_IN, 1 - 0.42 / total, title, **carto.TITLE)
     figure.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / total, subtitle, **carto.SUBTITLE)
     overview = panel(MARGIN_IN, FOOTER_IN + DETAIL_IN + GAP_IN, map_in, height_in)
-    _draw_overview(overview, scene, focus, classes)
-
     detail = _worst_place(scene, focus, DETAIL_IN * DPI)
+    _draw_overview(overview, scene, focus, classes, detail)
+
     bare = panel(MARGIN_IN, FOOTER_IN, DETAIL_IN, DETAIL_IN)
     found = panel(MARGIN_IN + DETAIL_IN + GAP_IN / 2, FOOTER_IN, DETAIL_IN, DETAIL_IN)
     _draw_detail(bare, scene, detail, caption="Imagery", cracks=False)
     _draw_detail(found, scene, detail, caption="Cracks found", cracks=True)
-    carto.frame(overview, detail)
     left = MARGIN_IN + 2 * DETAIL_IN + GAP_IN / 2 + 0.55
     if scene.ranking:
         ranking = panel(left, FOOTER_IN + 0.05, WIDTH_IN - MARGIN_IN - left, DETAIL_IN - 0.05)
@@ -151,7 +154,9 @@ def _focus(scene: Scene) -> Bounds:
     return xmin - margin, ymin - margin, xmax + margin, ymax + margin
 
 
-def _draw_overview(axes: Any, scene: Scene, focus: Bounds, classes: Sequence[DensityClass]) -> None:
+def _draw_overview(
+    axes: Any, scene: Scene, focus: Bounds, classes: Sequence[DensityClass], detail: Bounds
+) -> None:
     carto.backdrop(axes, scene.mosaic, focus)
     known = np.isfinite(scene.densities)
     colours = [colour_of(density, classes) for density in scene.densities[known]]
@@ -167,10 +172,21 @@ def _draw_overview(axes: Any, scene: Scene, focus: Bounds, classes: Sequence[Den
         carto.badge(
             axes, point.x, point.y, str(rank), colours=_badge_colours(scene, index, classes)
         )
+    carto.frame(axes, detail)
     carto.scale_bar(axes, focus, _scale(scene, focus))
     carto.north_arrow(axes)
     if len(scene.segments):
-        carto.legend(axes, classes, clear_of=[(point.x, point.y) for point in badges])
+        spaced = (focus[2] - focus[0]) / LEGEND_STEPS
+        carto.legend(
+            axes,
+            classes,
+            clear_of=[
+                shapely.get_coordinates(badges),
+                _along(np.array([shapely.box(*detail).exterior]), spaced),
+                _along(_within(scene.cracks, focus), spaced),
+                _along(shapely.boundary(scene.segments[known]), spaced),
+            ],
+        )
 
 
 def _draw_detail(axes: Any, scene: Scene, place: Bounds, *, caption: str, cracks: bool) -> None:
@@ -211,7 +227,7 @@ def _worst_place(scene: Scene, focus: Bounds, side_px: float) -> Bounds:
     else:
         known = scene.segments[np.isfinite(scene.densities)]
         ground = shapely.union_all(known) if len(known) else scene.footprint
-        middle = _densest(points, side, ground)
+        middle = _centred(_densest(points, side, ground), points, side, scene.footprint)
     x, y = middle
     return float(x - side / 2), float(y - side / 2), float(x + side / 2), float(y + side / 2)
 
@@ -223,22 +239,42 @@ def _densest(points: NDArray[np.float64], side: float, ground: BaseGeometry) -> 
     """
     step, low = side / 4, points.min(axis=0)
     cells = np.floor((points - low) / step).astype(np.int64)
-    columns = int(cells[:, 0].max()) + 1
+    columns = int(cells[:, 0].max()) + 4
     filled, points_in = np.unique(cells[:, 1] * columns + cells[:, 0], return_counts=True)
-    # A cell counts in the 16 squares that hold it, named by their lower left one.
+    # A cell counts in the 16 squares that hold it, named by their upper right one.
     across, up = np.meshgrid(range(4), range(4))
-    left = (filled % columns)[:, None] - across.ravel()
-    bottom = (filled // columns)[:, None] - up.ravel()
-    inside = (left >= 0) & (bottom >= 0)
-    firsts, square = np.unique((bottom * columns + left)[inside], return_inverse=True)
-    held = np.bincount(square, np.broadcast_to(points_in[:, None], inside.shape)[inside])
+    right = (filled % columns)[:, None] + across.ravel()
+    top = (filled // columns)[:, None] + up.ravel()
+    lasts, square = np.unique((top * columns + right).ravel(), return_inverse=True)
+    held = np.bincount(square, np.repeat(points_in, across.size))
     best = np.argsort(-held, kind="stable")[:CANDIDATES]
-    corners = np.stack([firsts[best] % columns, firsts[best] // columns], axis=-1)
-    centres: NDArray[np.float64] = low + (corners + 2) * step
+    corners = np.stack([lasts[best] % columns, lasts[best] // columns], axis=-1)
+    centres: NDArray[np.float64] = low + (corners - 1) * step
     squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
     share = shapely.area(shapely.intersection(squares, ground)) / side**2
     chosen: NDArray[np.float64] = centres[int((held[best] * share**2).argmax())]
     return chosen
+
+
+def _centred(
+    centre: NDArray[np.float64], points: NDArray[np.float64], side: float, seen: BaseGeometry
+) -> NDArray[np.float64]:
+    """Move a square so that the points it holds lie in its middle, as far as there is imagery to show."""
+    held = points[(np.abs(points - centre) <= 0.5001 * side).all(axis=1)]
+    way = (held.min(axis=0) + held.max(axis=0)) / 2 - centre
+    moves = np.linspace(0.0, 1.0, CENTRING)
+    places = np.stack(np.meshgrid(moves, moves), axis=-1).reshape(-1, 2)
+    centres: NDArray[np.float64] = centre + places * way
+    squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
+    share = shapely.area(shapely.intersection(squares, seen)) / side**2
+    chosen: NDArray[np.float64] = centres[int((share**2 * (1 + places.sum(axis=1))).argmax())]
+    return chosen
+
+
+def _along(lines: NDArray[np.object_], spaced: float) -> NDArray[np.float64]:
+    """Return points along lines, so far apart at most."""
+    points: NDArray[np.float64] = shapely.get_coordinates(shapely.segmentize(lines, spaced))
+    return points
 
 
 def _within(lines: NDArray[np.object_], bounds: Bounds) -> NDArray[np.object_]:

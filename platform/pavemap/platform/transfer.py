@@ -28,6 +28,9 @@ SERVED_LAYERS: tuple[ServedLayer, ...] = ("segments", "cracks")
 """The layers that the API gives page by page."""
 
 SUFFIXES = frozenset({".tif", ".tiff"})
+OTHER_IMAGERY = frozenset({".jpg", ".jpeg", ".png", ".jp2", ".ecw", ".sid", ".img", ".vrt", ".bmp"})
+NAMED = 3
+"""Files that a message names before it counts the rest."""
 
 
 class _Stopped(Exception):
@@ -67,20 +70,40 @@ def find_rasters(places: Sequence[str]) -> list[Path]:
         if path.is_file():
             matches = {path}
         elif path.is_dir():
-            matches = {each for each in path.rglob("*") if _is_raster(each)}
+            matches = set(_of_folder(path, SUFFIXES))
         else:
             pattern = path.relative_to(path.anchor)
             matches = {each for each in Path(path.anchor).glob(str(pattern)) if each.is_file()}
         if not matches:
-            raise BadInput(f"there is no GeoTIFF at {place}; name files, folders or a pattern")
+            others = left_out([place])
+            raise BadInput(
+                f"there is no GeoTIFF at {place}; name files, folders or a pattern"
+                + (f" ({others})" if others else "")
+            )
         found |= {each.resolve() for each in matches}
     for each in found:
         _refuse_unwritable(each.name)
     return sorted(found)
 
 
-def _is_raster(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def left_out(places: Sequence[str]) -> str:
+    """Say which images in folders are left out, since they are no GeoTIFFs; '' where there are none."""
+    folders = [Path(place).expanduser() for place in places]
+    found = {each.resolve() for folder in folders for each in _of_folder(folder, OTHER_IMAGERY)}
+    if not found:
+        return ""
+    names = sorted(each.name for each in found)
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return (
+        f"left out, as only GeoTIFFs are read: {', '.join(names[:NAMED])}{more}; to have them in, convert "
+        "them (gdal_translate -of COG)"
+    )
+
+
+def _of_folder(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+            yield path
 
 
 def _refuse_unwritable(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,22 +15,27 @@ from pyproj import CRS
 
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.errors import BadInput
-from pavemap.geo.grid import LEAST_HALO_PX, Grid
+from pavemap.geo.grid import LEAST_HALO_PX, Grid, Window
 from pavemap.geo.mask_raster import (
     PICTURE_PLANE,
     MaskMosaic,
+    Picture,
     Values,
     inspect_mask,
     is_placed,
     read_picture,
     snapped,
 )
+from pavemap.geo.mosaic import Chip
 from pavemap.geo.orthophoto import Orthophoto, metric_crs
 from pavemap.geo.vectorize import VectorizeParams
-from pavemap.platform.detect import FileSurvey, Ground, survey_mosaic
+from pavemap.platform.detect import FileSurvey, survey_mosaic
 
 FINER = 2.0
 """What must be resampled is read at this many times its resolution: a line one pixel wide stays whole."""
+
+MOST_CRACK = 0.5
+"""No road is cracked over more of its area than this: such a mask has crack and background exchanged."""
 
 PICTURE_CRS = CRS.from_wkt(
     'ENGCRS["pixels of a picture, rows counted downward as negative y",EDATUM["upper left corner"],'
@@ -122,7 +128,7 @@ def _vectorize_picture(
 
 
 def _surveyed(
-    ground: Ground,
+    ground: MaskMosaic | Picture,
     *,
     grid: Grid,
     source: str,
@@ -131,8 +137,9 @@ def _surveyed(
     shift: tuple[float, float] = (0.0, 0.0),
     on_cell: Callable[[int, int], None] | None = None,
 ) -> FileSurvey:
-    return survey_mosaic(
-        ground,
+    counted = _Counted(ground, options.params)
+    found = survey_mosaic(
+        counted,
         grid=grid,
         detect=_as_it_is,
         params=options.params,
@@ -142,6 +149,45 @@ def _surveyed(
         shift=shift,
         on_cell=on_cell,
     )
+    warnings = [] if counted.share <= MOST_CRACK else [_exchanged(counted.share, ground)]
+    return replace(found, mosaic=ground, warnings=(*found.warnings, *warnings))
+
+
+def _exchanged(share: float, ground: MaskMosaic | Picture) -> str:
+    told, way = (
+        "0 is background and all else crack",
+        "gdal_calc.py -A IN --calc 'A==0' --outfile OUT",
+    )
+    if ground.coding.values == "probability":
+        told, way = "high values are crack", "1 minus the probability"
+    return (
+        f"{share:.0%} of the observed pixels are crack: the mask may be inverted ({told}); if it is, "
+        f"turn it round ({way}) and begin again"
+    )
+
+
+class _Counted:
+    """A ground that counts how many of the observed pixels read of it are crack (in halos, twice)."""
+
+    def __init__(self, ground: MaskMosaic | Picture, params: VectorizeParams) -> None:
+        self.footprints = ground.footprints
+        self._ground, self._params = ground, params
+        self._observed = self._crack = 0
+        self._lock = threading.Lock()  # cells are read by several threads
+
+    @property
+    def share(self) -> float:
+        """The crack's share of the pixels, 0 where there were none."""
+        return self._crack / max(self._observed, 1)
+
+    def read(self, window: Window) -> Chip:
+        """Read a window, and count."""
+        chip = self._ground.read(window)
+        crack = self._params.crack_mask(chip.pixels[:, :, 0]) & chip.valid
+        with self._lock:
+            self._observed += int(chip.valid.sum())
+            self._crack += int(crack.sum())
+        return chip
 
 
 def _as_it_is(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -27,6 +27,7 @@ from pavemap.geo.store.engine import database
 from pavemap.geo.store.measuring import MeasureReport
 from pavemap.geo.store.queries import SegmentCondition
 from pavemap.geo.store.surveys import SurveyRow
+from pavemap.geo.survey_cell import CellResult
 
 Ids = NDArray[np.int64]
 
@@ -203,6 +204,83 @@ def test_segments_that_no_cell_meets_are_not_in_the_survey(engine: Engine) -> No
     survey_cells(engine, np.array(ids))
     assert measure(engine, survey.id) == MeasureReport(cracks=1, pieces=2, segments=2)
     assert [row.coverage for row in conditions(engine, survey)] == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(("to_m", "reached"), [(195.0, 2), (200.0, 2), (200.025, 2), (200.1, 3)])
+def test_segments_beside_the_imagery_are_not_in_the_survey_though_a_cell_meets_them(
+    engine: Engine, to_m: float, reached: int
+) -> None:
+    """A cell of 70 m spans 190 to 260 m; of the third segment, from 200 m, 4 pixels (5 cm) are an edge."""
+    survey = survey_in_wide_cells(engine, to_m=to_m)
+    for claimed in claim_all(engine):
+        done(engine, claimed, imaged={})
+    measure(engine, survey.id)
+    rows = conditions(engine, survey)
+    assert [row.segment_key for row in rows] == ["A1:0", "A1:100", "A1:200"][:reached]
+    assert [row.coverage for row in rows] == [0.0] * reached
+
+
+def test_a_segment_that_was_seen_is_in_the_survey_though_its_imagery_is_gone(
+    engine: Engine,
+) -> None:
+    survey = survey_in_wide_cells(engine, to_m=195.0)
+    with database(engine) as connection:
+        third = connection.execute(
+            text("SELECT id FROM segment WHERE segment_key = 'A1:200'")
+        ).scalar_one()
+    first, *others = claim_all(engine)
+    done(engine, first, imaged={third: 80.0})
+    for claimed in others:
+        done(engine, claimed, imaged={})
+    measure(engine, survey.id)
+    assert [row.imaged_m2 for row in conditions(engine, survey)] == [0.0, 0.0, 80.0]
+
+
+def survey_in_wide_cells(engine: Engine, *, to_m: float) -> SurveyRow:
+    with database(engine) as connection:
+        survey = scene.add_survey(connection)
+        connection.execute(text("UPDATE survey SET cell_px = 5600"))
+        scene.add_imagery(connection, survey.id, to_m=to_m)
+        cells.plan_cells(connection, surveys.get_survey(connection, survey.id))
+        return surveys.get_survey(connection, survey.id)
+
+
+def claim_all(engine: Engine) -> list[cells.ClaimedCell]:
+    with database(engine) as connection:
+        return cells.claim(connection, worker="w", limit=1000)
+
+
+def done(engine: Engine, claimed: cells.ClaimedCell, *, imaged: dict[int, float]) -> None:
+    """Say that nothing was found in a cell, and what of each segment was seen."""
+    result = CellResult(
+        lines=np.empty(0, object),
+        imaged=imaged,
+        cracked=dict.fromkeys(imaged, 0.0),
+        imaged_m2=sum(imaged.values()),
+        seconds={},
+    )
+    with database(engine) as connection:
+        assert cells.complete(connection, claimed=claimed, result=result, worker="w")
+
+
+def test_no_more_is_imaged_than_there_is_pavement_unless_ground_is_counted_twice(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """One segment counted 0.3 % too large, as pixels at its border do; the next 20 %, as they can't."""
+    counted = dict.fromkeys(range(10), 1.003) | dict.fromkeys(range(10, 20), 1.2)
+    survey_cells(engine, segments, imaged=counted)
+    measure(engine, survey.id)
+    rounded, wrong, *others = conditions(engine, survey)
+    for row in (rounded, *others):
+        assert row.imaged_m2 == pytest.approx(row.pavement_m2, rel=1e-9)
+        assert row.imaged_m2 <= row.pavement_m2
+    assert wrong.imaged_m2 == pytest.approx(1.2 * wrong.pavement_m2)
+    for row in (rounded, wrong):
+        assert row.coverage == 1.0
+        assert row.density_m_per_m2 is not None
+        assert row.crack_length_m == pytest.approx(row.density_m_per_m2 * row.imaged_m2)
+        assert row.cracked_area_m2 is not None
+        assert row.cracked_area_share == pytest.approx(100 * row.cracked_area_m2 / row.imaged_m2)
 
 
 def test_short_networks_are_dropped_by_their_length_over_all_cells(

@@ -78,6 +78,7 @@ REFUSED: list[tuple[dict[str, str], bytes | None, str]] = [
     ({"name": "n"}, b"{}", "add ?filename="),
     ({"name": "n", "filename": "r.vrt"}, b"<OGRVRTDataSource/>", "GeoPackage"),
     ({"name": "n", "filename": "r.gpkg"}, b"<OGRVRTDataSource/>", "not what its suffix says"),
+    ({"name": "n", "filename": "Süd 1.gpkg"}, b"<x/>", "'Süd 1.gpkg' is not what its suffix says"),
     ({"name": "n", "filename": "../../etc/passwd"}, b"root:x:0", "GeoPackage"),
     ({"name": "n", "filename": "r.geojson"}, b"{not json", "can't be read"),
     ({"name": "n", "filename": "r.geojson", "road_id_field": "id"}, None, "there is no field"),
@@ -189,6 +190,9 @@ def test_the_agencys_pavement_comes_in_the_same_form(
     with psycopg.connect(settings.database_url.get_secret_value()) as connection:
         (area,) = connection.execute("SELECT sum(pavement_m2) FROM segment").fetchone() or (0,)
     assert area == pytest.approx(STREET_M * 10.0, rel=5e-3)
+    outlines = {"file": ("surface.geojson", polygons)}
+    refused = client.post(f"{API}/networks", data={"name": "w"}, files=outlines)
+    assert "'surface.geojson' holds polygons: the centre-lines" in refused.json()["detail"]
     wrong = {**files, "pavement": ("surface.gpkg", polygons)}
     refused = client.post(f"{API}/networks", data={**form, "name": "w"}, files=wrong)
     assert refused.status_code == 422

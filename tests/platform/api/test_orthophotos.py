@@ -392,6 +392,18 @@ def test_a_pixel_far_from_the_model_s_is_warned_of(client: httpx.Client, tmp_pat
     assert "mm" in warning
 
 
+def test_an_empty_border_is_warned_of_and_remembered(world: World, tmp_path: Path) -> None:
+    tile(tmp_path)
+    with rasterio.open(tmp_path / "tile.tif", "r+") as dataset:
+        image = dataset.read()
+        image[:, :150] = 0
+        dataset.write(image)
+    said = world.put("dark.tif", (tmp_path / "tile.tif").read_bytes()).json()["warnings"]
+    assert "the empty border counts as imaged" in said[-1]
+    (listed,) = world.survey()["orthophotos"]
+    assert listed["warnings"] == said
+
+
 def test_a_compressed_body_or_a_form_is_not_taken(world: World) -> None:
     answer = world.put("tile.tif", b"x", headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import geopandas as gpd
@@ -39,6 +40,16 @@ def test_a_folder_and_roads_become_a_geopackage_and_a_map(
     assert matplotlib.image.imread(picture).shape[1] == 1820
 
 
+def test_pictures_beside_the_tiles_are_left_out_with_a_word(tiles: Path, tmp_path: Path) -> None:
+    shutil.copy(tiles / "tile_0_1.tif", tmp_path)
+    (tmp_path / "tile_0_2.jpg").touch()
+
+    said = Cli()("detect", tmp_path, "-o", tmp_path / "cracks.gpkg", "--json")
+
+    assert "Warning: left out, as only GeoTIFFs are read: tile_0_2.jpg; to have them in" in said.err
+    assert said.json["cells"] > 0
+
+
 def test_a_tile_becomes_geojson(tiles: Path, tmp_path: Path) -> None:
     target = tmp_path / "cracks.geojson"
 
@@ -64,6 +75,13 @@ def test_enlarging_coarse_pixels_is_not_done_in_silence(tiles: Path, tmp_path: P
         (("-o", "cracks.shp"), "end it in .gpkg"),
         (("--threshold", "1.5"), "threshold must be within 0 and 1"),
         (("--map", "map.jpg"), "end its name in .png"),
+        (("--gsd", "0"), "a pixel of 0.0 m can't be surveyed; give a size such as 0.002"),
+        (("--gsd", "-0.01"), "a pixel of -0.01 m can't be surveyed"),
+        (
+            ("--id-field", "ref", "--width-unit", "ft"),
+            "--id-field, --width-unit: only of use with a road file",
+        ),
+        (("--segment-length", "5"), "give one with --roads"),
     ],
 )
 def test_what_can_not_be_is_told(
@@ -74,4 +92,5 @@ def test_what_can_not_be_is_told(
     )
 
     assert sentence in said.err
+    assert "Warning" not in said.err
     assert list(tmp_path.iterdir()) == []

@@ -94,12 +94,14 @@ def test_a_bad_file_stops_no_other(cli: Cli, survey: str, tiles: Path, tmp_path:
     whole = (tiles / "tile_0_0.tif").read_bytes()
     (tmp_path / "half.tif").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "whole.tif").write_bytes(whole)
+    (tmp_path / "picture.jp2").touch()
 
     said = cli.fails("survey", "upload", survey, tmp_path, "--json")
 
     assert [each["name"] for each in said.json["uploaded"]] == ["whole.tif"]
     assert [Path(each["file"]).name for each in said.json["failed"]] == ["half.tif"]
-    assert said.err.startswith(f"Error: {tmp_path / 'half.tif'}: ")
+    assert said.err.startswith("Warning: left out, as only GeoTIFFs are read: picture.jp2; ")
+    assert f"\nError: {tmp_path / 'half.tif'}: " in said.err
 
 
 def test_a_survey_is_run_and_its_figures_are_shown(cli: Cli, surveyed: str) -> None:

@@ -18,6 +18,7 @@ from pavemap.platform.transfer import (
     again_if_changed,
     find_rasters,
     labelled,
+    left_out,
     unchanged,
     upload_all,
 )
@@ -41,6 +42,18 @@ def test_files_folders_and_patterns_name_each_file_once(tmp_path: Path) -> None:
 def test_a_place_without_files_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no GeoTIFF at .*\*\.tif"):
         find_rasters([f"{tmp_path}/*.tif"])
+
+
+def test_imagery_of_other_kinds_in_a_folder_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    names = ("a.tif", "b.JPG", "deep/c.ecw", "d.vrt", "e.jp2", "._f.jpg", "b.jgw", "notes.txt")
+    touch(*(tmp_path / name for name in names))
+
+    said = left_out([str(tmp_path), str(tmp_path / "deep"), str(tmp_path / "e.jp2")])
+
+    assert said.startswith("left out, as only GeoTIFFs are read: b.JPG, c.ecw, d.vrt and 1 more;")
+    assert left_out([str(tmp_path / "a.tif"), f"{tmp_path}/*.jp2"]) == ""
+    with pytest.raises(BadInput, match=r"no GeoTIFF at .*deep; name .* \(left out, .*: c\.ecw; to"):
+        find_rasters([str(tmp_path / "deep")])
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

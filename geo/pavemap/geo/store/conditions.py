@@ -21,7 +21,7 @@ from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.measure import line_stats
+from pavemap.geo.measure import line_stats, on_imaged_ground, within_pavement
 from pavemap.geo.measures import COLUMNS, MeasureParams, classify_cracks, segment_measures
 from pavemap.geo.store.bulk import copy_frame, driver, from_ewkb
 from pavemap.geo.store.imaged_pavement import imaged_pavement
@@ -37,7 +37,10 @@ SEGMENTS_AT_A_TIME = 500
 FIGURES = tuple(name for name in COLUMNS if name in Condition.__table__.columns)
 """What `segment_measures` says that is stored."""
 
-_OWN = ("imaged_m2", "pavement_m2", "coverage", "crack_length_m", "density_m_per_m2")
+_OWN = {
+    *("imaged_m2", "pavement_m2", "coverage", "crack_length_m", "density_m_per_m2"),
+    *("cracked_area_m2", "cracked_area_share"),
+}
 """Stored as they were counted by pixels and cut by pavement, not as polygons give them."""
 
 
@@ -247,8 +250,14 @@ def _write_block(
     grid: Grid,
 ) -> None:
     seen = block.seen
+    pavement_m2 = seen["pavement_m2"].to_numpy(np.float64)
+    imaged_m2 = within_pavement(
+        seen["imaged_m2"].to_numpy(np.float64),
+        pavement_m2=pavement_m2,
+        pavements=block.pavements,
+        gsd_m=grid.gsd_m,
+    )
     coverage = seen["coverage"].to_numpy(np.float64)
-    imaged_m2 = seen["imaged_m2"].to_numpy(np.float64)
     lacks = ground.shortfall(block.pavements, coverage)
     polygons = imaged_pavement(connection, survey.id, block.pavements, grid=grid)
     polygons[imaged_m2 <= 0.0] = shapely.MultiPolygon()
@@ -265,7 +274,6 @@ def _write_block(
     )
     crack_length = length.groupby(own["segment_id"]).sum().reindex(block.own, fill_value=0.0)
     cracks = own.groupby("segment_id")["crack_id"].nunique().reindex(block.own, fill_value=0)
-    something = np.where(imaged_m2 > 0.0, imaged_m2, np.nan)
     area = measured["cracked_area_m2"].astype(np.float64).fillna(0.0).to_numpy()
     copy_frame(
         connection,
@@ -273,18 +281,11 @@ def _write_block(
         {
             "survey_id": survey.id,
             "segment_id": block.own,
-            **{
-                name: _column(measured[name])
-                for name in FIGURES
-                if name not in {*_OWN, "cracked_area_m2", "cracked_area_share"}
-            },
+            **{name: _column(measured[name]) for name in FIGURES if name not in _OWN},
             "imaged_m2": imaged_m2,
-            "pavement_m2": seen["pavement_m2"].to_numpy(np.float64),
+            "pavement_m2": pavement_m2,
             "coverage": coverage,
-            "crack_length_m": np.where(imaged_m2 > 0.0, crack_length.to_numpy(np.float64), np.nan),
-            "density_m_per_m2": crack_length.to_numpy(np.float64) / something,
-            "cracked_area_m2": np.where(imaged_m2 > 0.0, area, np.nan),
-            "cracked_area_share": 100.0 * area / something,
+            **on_imaged_ground(imaged_m2, length_m=crack_length.to_numpy(np.float64), area_m2=area),
             "crack_count": _counts(cracks, where=imaged_m2 > 0.0),
             "reason": lacks.reason,
             "too_coarse": lacks.too_coarse,

@@ -28,10 +28,12 @@ from pavemap.geo.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
+from pavemap.geo.store.orthophotos import list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
 from pavemap.geo.store.tables import Crack
+from pavemap.geo.survey_cell import EDGE_PX
 from pavemap.geo.trust import Trust
 from pavemap.geo.vectorize import VectorizeParams
 
@@ -57,8 +59,8 @@ def measure_survey(
 
     `on_progress` is called between its steps: whenever a block of cracks or of segments is finished.
     Run again, it writes the same figures. None, with nothing written, when the survey was planned,
-    retried or claimed by another since `survey` was read. Only segments whose pavement meets a
-    planned cell get a condition: the rest of a network was not surveyed.
+    retried or claimed by another since `survey` was read. Only segments whose pavement the imagery
+    reaches get a condition: the rest of a network was not surveyed.
 
     Raises Conflict when cells are still to be surveyed, or none was ever planned.
     """
@@ -93,6 +95,8 @@ def _measure(
 ) -> MeasureReport:
     grid = survey.grid()
     segment_ids, pavements = _surveyed_segments(connection, survey, cells, grid=grid)
+    reached = _reached(connection, survey.id, segment_ids, pavements, grid=grid)
+    segment_ids, pavements = segment_ids[reached], pavements[reached]
     for table in ("piece", "crack", "condition"):
         on_progress()
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
@@ -177,6 +181,38 @@ def _surveyed_segments(
     pavement, _ = shapely.STRtree(within).query(pavements, predicate="intersects")
     surveyed = np.unique(pavement)
     return ids[surveyed], pavements[surveyed]
+
+
+def _reached(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    ids: NDArray[np.int64],
+    pavements: NDArray[np.object_],
+    *,
+    grid: Grid,
+) -> NDArray[np.bool_]:
+    """Tell which segments (N,) the imagery reaches; a cell may be much larger than what it shows.
+
+    Those that cells have seen are reached too, whatever became of the imagery since.
+    """
+    tiles = list_orthophotos(connection, survey_id)
+    frames = reproject(np.array([t.info.footprint for t in tiles], object), WGS84, grid.crs)
+    # No pixel of a narrower strip could be believed; edges that touch are not exact.
+    frames = shapely.buffer(frames, -EDGE_PX * grid.gsd_m, join_style="mitre")
+    shapely.prepare(frames)
+    reached = np.zeros(len(ids), np.bool_)
+    reached[shapely.STRtree(pavements).query(frames, predicate="intersects")[1]] = True
+    others = {"survey_id": survey_id, "ids": ids[~reached].tolist()}
+    seen = connection.execute(_SEEN_OF, others).scalars().all()
+    return reached | np.isin(ids, np.array(seen, np.int64))
+
+
+_SEEN_OF = text("""
+    SELECT DISTINCT cs.segment_id
+    FROM cell_segment cs JOIN cell USING (survey_id, col, "row")
+    WHERE cs.survey_id = :survey_id AND cell.state = 'done' AND cs.imaged_m2 > 0
+        AND cs.segment_id = ANY(CAST(:ids AS bigint[]))
+""")
 
 
 def _stitched(

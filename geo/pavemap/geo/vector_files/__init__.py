@@ -61,41 +61,44 @@ def read_raw_lines(
     shapes: Shapes = "line",
     max_features: int = MAX_FEATURES,
     what: str | None = None,
+    name: str | None = None,
 ) -> RawLines:
     """Read the geometries and the named columns of one layer.
 
     Columns whose name is among the `optional` ones, in whatever case, are read where they are there.
     With `shapes` of "polygon" polygons are wanted instead of lines. `what` is what messages call the
-    features: by default road lines, or pavement polygons.
+    features: by default road lines, or pavement polygons; `name` what they call the file: by default
+    its own name.
 
     Raises BadInput when the format is not offered, the bytes are not of it or are broken, the CRS is
     missing or a site's own, the layer must be chosen, a column is not there, or there are too many
     features.
     """
     said = what or ("road lines" if shapes == "line" else "pavement polygons")
+    file = path.name if name is None else name
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
         hint = "; zip it with its .shx, .dbf and .prj" if suffix == ".shp" else ""
-        raise BadInput(f"{said} can't be read from '{path.name}'{hint}; send {FORMATS}")
+        raise BadInput(f"{said} can't be read from '{file}'{hint}; send {FORMATS}")
     named = tuple(dict.fromkeys(columns))
-    wanted = Wanted(named, frozenset(optional), shapes, layer, max_features, said)
+    wanted = Wanted(named, frozenset(optional), shapes, layer, max_features, said, file)
     try:
         raw = reader(path, wanted)
     except _READ_ERRORS as exc:
         raise BadInput(
-            f"'{path.name}' can't be read as {suffix}: {str(exc)[:200]}; export it again as {FORMATS}"
+            f"'{file}' can't be read as {suffix}: {str(exc)[:200]}; export it again as {FORMATS}"
         ) from exc
     refuse_too_many(len(raw.geometries), max_features)
     if len(raw.geometries) == 0:
-        raise BadInput(f"'{path.name}' holds no features; export the {said} again")
+        raise BadInput(f"'{file}' holds no features; export the {said} again")
     if raw.crs.to_authority() == ("OGC", "CRS84"):
         raw = replace(raw, crs=WGS84)  # the same degrees, and x comes first in either here
-    _refuse_placeless(raw.crs, path)
+    _refuse_placeless(raw.crs, file)
     return raw
 
 
-def _refuse_placeless(crs: CRS, path: Path) -> None:
+def _refuse_placeless(crs: CRS, file: str) -> None:
     """Refuse a CRS that no way leads out of, such as a drawing's or a building site's own."""
     try:
         if not (crs.is_projected or crs.is_geographic):
@@ -103,7 +106,7 @@ def _refuse_placeless(crs: CRS, path: Path) -> None:
         Transformer.from_crs(crs, WGS84)
     except ProjError as exc:
         raise BadInput(
-            f"the CRS of '{path.name}', {crs.name}, does not lead to a place on the Earth ({exc}); "
+            f"the CRS of '{file}', {crs.name}, does not lead to a place on the Earth ({exc}); "
             "assign the EPSG code of the one that it was drawn in"
         ) from exc
 

@@ -28,11 +28,14 @@ _TYPES: dict[Shapes, tuple[str, ...]] = {
 """Parts of the names that GDAL gives to such layers."""
 
 
-def read_ogr(path: Path, wanted: Wanted, *, driver: str) -> RawLines:
-    """Read one layer of a file that no other driver may open. Raises BadInput."""
+def read_ogr(path: Path, wanted: Wanted, *, driver: str, encoding: str | None = None) -> RawLines:
+    """Read one layer of a file that no other driver may open, texts in its own encoding or the given.
+
+    Raises BadInput.
+    """
     with _quiet_about_measures():
         layer = _only_layer(path, wanted)
-        info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+        info = pyogrio.read_info(path, layer=layer, encoding=encoding, force_feature_count=True)
         if info["driver"] != driver:
             raise BadInput(f"the file is no {driver} inside; send {FORMATS}")
         refuse_too_many(info["features"], wanted.max_features)
@@ -42,13 +45,14 @@ def read_ogr(path: Path, wanted: Wanted, *, driver: str) -> RawLines:
             "columns": list(columns),
             "max_features": wanted.max_features + 1,
             "on_invalid": "ignore",
+            "encoding": encoding,
         }
         try:
             frame = pyogrio.read_dataframe(path, use_arrow=True, **options)
         except NotImplementedError:
             # Arcs come as chords through the other path only (which drops M, as arcs have none).
             frame = pyogrio.read_dataframe(path, use_arrow=False, **options)
-    return from_frame(frame, columns, path)
+    return from_frame(frame, columns, wanted.file)
 
 
 def _only_layer(path: Path, wanted: Wanted) -> str:
@@ -63,6 +67,8 @@ def _only_layer(path: Path, wanted: Wanted) -> str:
     types = _TYPES[wanted.shapes]
     fitting = [name for name, kind in layers if any(part in kind for part in types)]
     candidates = fitting or [name for name, kind in layers if kind in ("Unknown", "Geometry")]
+    if len(names) == 1:
+        return names[0]  # whoever asked says what was wanted of it instead
     if len(candidates) != 1:
         found = ", ".join(candidates or names)[:500] or "none"
         raise BadInput(f"name the layer that holds the {wanted.what}; the file has: {found}")

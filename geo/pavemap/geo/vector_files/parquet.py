@@ -25,7 +25,7 @@ from pavemap.geo.vector_files.raw import (
 def read_parquet(path: Path, wanted: Wanted) -> RawLines:
     """Read a GeoParquet file. Raises BadInput."""
     refuse_layer(wanted.layer)
-    refuse_other_bytes(path, b"PAR1")
+    refuse_other_bytes(path, b"PAR1", wanted.file)
     with pa.parquet.ParquetFile(path) as file:
         refuse_too_many(file.metadata.num_rows, wanted.max_features)
         names = file.schema_arrow.names
@@ -33,7 +33,7 @@ def read_parquet(path: Path, wanted: Wanted) -> RawLines:
         geometry = geo.get("primary_column") if isinstance(geo, dict) else None
         if not isinstance(geometry, str) or geometry not in names:
             raise BadInput(
-                f"'{path.name}' has no GeoParquet metadata; write it with GDAL or GeoPandas"
+                f"'{wanted.file}' has no GeoParquet metadata; write it with GDAL or GeoPandas"
             )
         columns = wanted.of(name for name in names if name != geometry)
         # A dictionary page can repeat one huge value a million times, so sizes are counted decoded.
@@ -43,4 +43,4 @@ def read_parquet(path: Path, wanted: Wanted) -> RawLines:
             if left < 0:
                 raise BadInput(too_large("file"))
     frame = geopandas.read_parquet(path, columns=[*columns, geometry])
-    return from_frame(frame, columns, path)
+    return from_frame(frame, columns, wanted.file)

@@ -36,6 +36,8 @@ class Wanted:
     max_features: int = MAX_FEATURES
     what: str = "road lines"
     """What messages call the features."""
+    file: str = "the file"
+    """What messages call the file."""
 
     def of(self, known: Iterable[object]) -> tuple[str, ...]:
         """Return the fields to read of those there are. Raises BadInput for a named one that isn't."""
@@ -55,22 +57,24 @@ class RawLines:
     geometries: NDArray[np.object_]
     columns: pd.DataFrame
     crs: CRS
+    assumed_encoding: str | None = None
+    """How texts were read whose encoding the file doesn't tell; None where nothing was assumed."""
 
 
-def from_frame(frame: Any, columns: tuple[str, ...], path: Path) -> RawLines:
+def from_frame(frame: Any, columns: tuple[str, ...], name: str) -> RawLines:
     """Take over what a reader made of a file. Raises BadInput without a geometry or a known CRS."""
     if not isinstance(frame, geopandas.GeoDataFrame):
-        raise BadInput(f"'{path.name}' has no geometry; export it with its lines or polygons")
+        raise BadInput(f"'{name}' has no geometry; export it with its lines or polygons")
     if frame.crs is None:
         raise BadInput(
-            f"'{path.name}' does not say its coordinate reference system; add it (a .prj beside a "
+            f"'{name}' does not say its coordinate reference system; add it (a .prj beside a "
             "Shapefile, or 'Assign projection' in a GIS), then send the file again"
         )
     try:
         crs = CRS.from_user_input(frame.crs)
     except CRSError as exc:
-        raise BadInput(f"the CRS of '{path.name}' is not known; assign an EPSG code") from exc
-    values = {name: list(frame[name]) for name in columns}
+        raise BadInput(f"the CRS of '{name}' is not known; assign an EPSG code") from exc
+    values = {column: list(frame[column]) for column in columns}
     return RawLines(np.asarray(frame.geometry.array, dtype=object), object_frame(values), crs)
 
 
@@ -96,8 +100,8 @@ def too_large(container: str) -> str:
     return f"the {container} unfolds to over {MAX_UNPACKED_BYTES >> 20} MiB; send it in parts"
 
 
-def refuse_other_bytes(path: Path, magic: bytes) -> None:
+def refuse_other_bytes(path: Path, magic: bytes, name: str) -> None:
     """Raise BadInput unless a file begins with the bytes of its format."""
     with path.open("rb") as file:
         if file.read(len(magic)) != magic:
-            raise BadInput(f"'{path.name}' is not what its suffix says; send {FORMATS}")
+            raise BadInput(f"'{name}' is not what its suffix says; send {FORMATS}")

@@ -226,6 +226,7 @@ def _import(
         layer=options.layer,
         fields=_fields(options),
         default_width_m=options.default_width_m or settings.road_width_m,
+        name=options.filename,
     )
     pavement = None
     if received.pavement is not None:

@@ -19,7 +19,14 @@ from pavemap.platform.cli.fields import (
     WidthField,
     WidthUnit,
 )
-from pavemap.platform.cli.file_survey import layers_of, read_segments, report, write_survey
+from pavemap.platform.cli.file_survey import (
+    OUTPUT_HELP,
+    layers_of,
+    read_segments,
+    refuse_without_roads,
+    report,
+    write_survey,
+)
 
 if TYPE_CHECKING:
     from pavemap.geo.mosaic import Mosaic
@@ -34,9 +41,7 @@ def detect(
     tiles: Annotated[
         list[str], typer.Argument(help="GeoTIFFs, folders of them, or patterns: one survey.")
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .csv.")
-    ] = Path("cracks.gpkg"),
+    output: Annotated[Path, typer.Option("--output", "-o", help=OUTPUT_HELP)] = Path("cracks.gpkg"),
     roads: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Road lines: gives density by segment."),
@@ -76,7 +81,7 @@ def detect(
     from pavemap.geo.road_table import FieldMap
     from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
     from pavemap.platform.export import Export
-    from pavemap.platform.transfer import find_rasters
+    from pavemap.platform.transfer import find_rasters, left_out
     from pavemap.training.card import read_card
     from pavemap.training.registry import find_model
 
@@ -84,6 +89,16 @@ def detect(
         raise BadInput(f"the map '{picture.name}' is a PNG; end its name in .png")
     if picture is not None and not picture.parent.is_dir():
         raise BadInput(f"there is no folder {picture.parent} for the map; make it first")
+    refuse_without_roads(
+        roads,
+        layer=layer,
+        segment_length=segment_length,
+        id_field=id_field,
+        name_field=name_field,
+        width_field=width_field,
+        width_unit=None if width_unit == "m" else width_unit,
+        default_width=default_width,
+    )
     options = DetectOptions(
         gsd_m=gsd, threshold=threshold, crs=parse_metric_crs(crs) if crs else None
     )
@@ -91,6 +106,8 @@ def detect(
     folder = find_model(model)
     card = read_card(folder)
     photos = read_orthophotos(find_rasters(tiles))
+    if unread := left_out(tiles):
+        note(f"Warning: {unread}")
     note_warnings(
         (photo.name, warning) for photo in photos for warning in photo.warnings(card.gsd_m)
     )

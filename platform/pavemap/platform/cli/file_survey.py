@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pavemap.geo.errors import BadInput
 from pavemap.platform.cli.console import note, number, print_facts, print_json, too_coarse
 from pavemap.platform.cli.results import print_segments
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pavemap.platform.export_layers import LayerName
 
 DEFAULT_WIDTH_M, DEFAULT_SEGMENT_M = 7.0, 100.0
+OUTPUT_HELP = (
+    "File to write: .gpkg with all layers, or .geojson or .csv with the cracks; with --roads the segments "
+    "are then in NAME_segments and their pieces in NAME_pieces beside it."
+)
 WORST = 10
 """Segments shown; the file has all of them."""
 
@@ -41,6 +46,15 @@ def read_segments(
     for problem, count in network.summary().items():
         note(f"{roads.name}: {count:,} x {problem}")
     return segment_network(network, length_m=length_m or DEFAULT_SEGMENT_M)
+
+
+def refuse_without_roads(roads: Path | None, **given: object) -> None:
+    """Raise BadInput for options (None where not given) that say how to read roads, without a road file."""
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if roads is None and named:
+        raise BadInput(
+            f"{', '.join(named)}: only of use with a road file; give one with --roads, or leave them out"
+        )
 
 
 def layers_of(roads: Path | None) -> tuple[LayerName, ...]:

@@ -116,7 +116,13 @@ def cracks(
 def export(
     survey: SurveyName,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .csv.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .gpkg with both layers, or .geojson or .csv with the segments; the cracks "
+            "are then in NAME_cracks beside it.",
+        ),
     ],
     layer: Annotated[ServedLayer | None, typer.Option(help="Only this layer.")] = None,
     bbox: Bbox = None,
@@ -168,7 +174,12 @@ def change(
     since: Annotated[str, typer.Option(help="Id or name of the earlier survey.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .csv."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .gpkg with both layers, or .geojson or .csv with the segments; the cracks "
+            "are then in NAME_crack_changes beside it.",
+        ),
     ] = None,
     tolerance: Annotated[
         float | None,

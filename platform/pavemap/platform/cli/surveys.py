@@ -129,9 +129,11 @@ def upload(
     as_json: Json = False,
 ) -> None:
     """Send imagery to a survey; run again after an interruption it sends only what is missing."""
-    from pavemap.platform.transfer import find_rasters, held_labels, labelled, upload_all
+    from pavemap.platform.transfer import find_rasters, held_labels, labelled, left_out, upload_all
 
     paths = find_rasters(files)
+    if unread := left_out(files):
+        note(f"Warning: {unread}")
     with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:
         target = client.find_survey(survey)
         uploads = labelled(paths, held=held_labels(target))

@@ -136,7 +136,7 @@ def import_gis(
     A field `verdict` is heeded as in reviews (confirmed, rejected, drawn, or empty), so the cracks of
     `pavemap detect` can be judged in a GIS and learnt from.
     """
-    from pavemap.platform.transfer import find_rasters
+    from pavemap.platform.transfer import find_rasters, left_out
     from pavemap.training.gis_labels import GisLabels, gis_files
 
     what = GisLabels(
@@ -149,7 +149,10 @@ def import_gis(
         gsd_m=gsd,
         chip_px=chip_px,
     )
-    _write(gis_files(what, find_rasters(tiles)), output, as_json=as_json)
+    paths = find_rasters(tiles)
+    if unread := left_out(tiles):
+        note(f"Warning: {unread}")
+    _write(gis_files(what, paths), output, as_json=as_json)
 
 
 @app.command("import-pairs")

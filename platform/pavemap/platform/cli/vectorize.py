@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pavemap.platform.cli.console import Json, progress_bars
+from pavemap.platform.cli.console import Json, note_warnings, progress_bars
 from pavemap.platform.cli.fields import (
     DefaultWidth,
     IdField,
@@ -17,7 +17,14 @@ from pavemap.platform.cli.fields import (
     WidthField,
     WidthUnit,
 )
-from pavemap.platform.cli.file_survey import layers_of, read_segments, report, write_survey
+from pavemap.platform.cli.file_survey import (
+    OUTPUT_HELP,
+    layers_of,
+    read_segments,
+    refuse_without_roads,
+    report,
+    write_survey,
+)
 
 
 def vectorize(
@@ -28,9 +35,7 @@ def vectorize(
             "with --gsd, a PNG or TIFF without coordinates."
         ),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .csv.")
-    ] = Path("cracks.gpkg"),
+    output: Annotated[Path, typer.Option("--output", "-o", help=OUTPUT_HELP)] = Path("cracks.gpkg"),
     values: Annotated[
         Literal["auto", "mask", "probability"],
         typer.Option(
@@ -89,6 +94,16 @@ def vectorize(
     from pavemap.platform.export import Export
     from pavemap.platform.vectorize import PICTURE_CRS, VectorizeOptions, place_of, vectorize_file
 
+    refuse_without_roads(
+        roads,
+        layer=layer,
+        segment_length=segment_length,
+        id_field=id_field,
+        name_field=name_field,
+        width_field=width_field,
+        width_unit=None if width_unit == "m" else width_unit,
+        default_width=default_width,
+    )
     params = VectorizeParams(
         threshold=threshold,
         low_threshold=low_threshold,
@@ -111,5 +126,6 @@ def vectorize(
             options=VectorizeOptions(values=values, gsd_m=gsd, params=params),
             on_cell=lambda done, total: bars.update(task, completed=done, total=total),
         )
+    note_warnings((mask.name, warning) for warning in found.warnings)
     files = write_survey(export, found)
     report(found, files, as_json=as_json, more={"values": read_as})

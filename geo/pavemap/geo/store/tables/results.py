@@ -64,9 +64,10 @@ class Piece(Base):
 class Condition(Base):
     """The figures of one segment in one survey, with the imaged area that they rest on.
 
-    Only segments whose pavement meets a planned cell have one; the rest of the network was not
-    surveyed. Figures are null where nothing was imaged, never 0; `reason` says why pavement was not
-    imaged. What each measure is: `pavemap.geo.measures`; shares and ratings are in per cent.
+    Only segments that the imagery reaches have one, be it that nothing was seen of them; the rest of
+    the network was not surveyed. Figures are null where nothing was imaged, never 0; `reason` says why
+    pavement was not imaged. What each measure is: `pavemap.geo.measures`; shares and ratings are in
+    per cent.
 
     The worst segments in a box are found in either of two indexes alone: `ix_condition_place` for a
     box with few segments, `ix_condition_density` from the top for one with many. Hence `place`, and
