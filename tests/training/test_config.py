@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from pavemap.training.architectures import network_to_train
+from pavemap.training.checks import check
 from pavemap.training.config import DataSource, TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.pair_folder import write_folder
 from pavemap.training.pair_import import pair_files
-from pavemap.training.run import check, main, train
+from pavemap.training.run import main, train
 from training.drawing import write_png, write_set
 
 
