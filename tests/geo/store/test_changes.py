@@ -17,7 +17,7 @@ from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.store import cells, changes, measuring, model_versions, surveys
 from pavemap.geo.store.change_summary import change_summary
 from pavemap.geo.store.changes import ChangePage
-from pavemap.geo.store.comparison import Comparison, compare_surveys
+from pavemap.geo.store.comparison import BOTH, Comparison, compare_surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 
@@ -261,3 +261,17 @@ def test_the_tolerance_counts_ground_pixels_in_web_mercator_too(engine: Engine) 
     ground_m = 0.0125 * math.cos(math.radians(52.34))
     expected = default_tolerance_m((ground_m, ground_m))
     assert comparison.tolerance_m == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_same_stretch_is_found_by_an_index(compared: tuple[Engine, Comparison]) -> None:
+    """Of a country's segments, all pairs would be looked at otherwise."""
+    engine, comparison = compared
+    assert "coalesce(t.lineage, t.id) = coalesce(s.lineage, s.id)" in BOTH
+    statement = text("""
+        EXPLAIN SELECT id FROM segment t
+        WHERE t.network_id = :former_network AND coalesce(t.lineage, t.id) = 7
+    """)
+    with database(engine) as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.execute(statement, comparison.parameters).scalars().all()
+    assert "ix_segment_stretch" in plan[0], "\n".join(plan)

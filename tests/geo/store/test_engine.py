@@ -38,6 +38,11 @@ def test_every_session_has_its_limits(database_url: str) -> None:
         assert shown("jit") == "off"
         assert shown("max_parallel_workers_per_gather") == "0"
         assert shown("work_mem") == "5MB"
+        if connection.scalar(text("SELECT inet_client_addr() IS NOT NULL")):
+            assert shown("tcp_keepalives_idle") == "30"
+            assert shown("tcp_keepalives_interval") == "10"
+            assert shown("tcp_keepalives_count") == "3"
+            assert shown("tcp_user_timeout") == "60000"
         lift_timeouts(connection)
         assert shown("statement_timeout") == "0"
     with database(engine) as connection:

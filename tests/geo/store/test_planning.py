@@ -148,11 +148,16 @@ def test_what_was_computed_from_other_imagery_than_planned_is_due_again(
     with database(engine) as connection:
         for claimed in cells.claim(connection, worker="w", limit=3):
             result = scene.found_in(claimed.cell, segments)
-            made_of = "of a mistake" if claimed.cell.col == scene.COL else None
+            wrong = claimed.cell.col == scene.COL
+            made_of = "of a mistake" if wrong else claimed.inputs_digest
             assert cells.complete(
                 connection, claimed=claimed, result=result, worker="w", made_of=made_of
             )
+            told = surveys.get_survey(connection, survey.id).planned_imagery
+            assert (told == "") is wrong or told == "", "a survey says it until it is planned"
+        assert told == ""
         report = cells.plan_cells(connection, survey)
+        assert surveys.get_survey(connection, survey.id).planned_imagery not in {"", None}
     assert report == PlanReport(total=50, added=0, redone=1, dropped=0)
     assert cells_in(engine, "waiting")[0] == Cell(scene.COL, scene.ROW)
 

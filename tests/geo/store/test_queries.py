@@ -435,3 +435,15 @@ def test_only_the_confident_are_listed_when_asked_for(engine: Engine, measured: 
             [row.segment_id for row in whole if row.confident is so] for so in (True, False)
         ]
         assert parts == by_trust
+
+
+@pytest.mark.parametrize("page", [segment_pages.segments_page, queries.cracks_page])
+def test_a_page_is_refused_when_the_survey_is_measured_while_it_is_read(
+    engine: Engine, measured: SurveyRow, page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows would be of both: some twice, some not at all."""
+    module = segment_pages if page is segment_pages.segments_page else queries
+    versions = iter(["before", "after"])
+    monkeypatch.setattr(module, "survey_version", lambda *_: next(versions))
+    with pytest.raises(Conflict, match="begin again"), database(engine) as connection:
+        page(connection, measured.id, limit=3)

@@ -78,9 +78,14 @@ def complete(
     """Store a cell's result in place of any former one, and mark the cell done.
 
     `made_of` is the digest of what it was computed from, where that may have changed since the plan: the
-    next plan compares with it. All in the caller's transaction. False, with nothing written, when the claim
-    no longer holds.
+    next plan compares with it, and until then the survey says that its imagery is other than planned.
+    All in the caller's transaction. False, with nothing written, when the claim no longer holds.
     """
+    if made_of not in {
+        None,
+        claimed.inputs_digest,
+    }:  # the survey before its cells, as plans lock them
+        connection.execute(_MIXED, {"survey_id": claimed.survey_id})
     stored = connection.execute(
         _DONE,
         _claim_parameters(claimed, worker)
@@ -235,6 +240,8 @@ _DONE = text(f"""
         finished_at = clock_timestamp()
     WHERE {_HELD} RETURNING (SELECT crs FROM survey WHERE id = survey_id) AS crs
 """)
+
+_MIXED = text("UPDATE survey SET planned_imagery = '' WHERE id = :survey_id")
 
 _FAIL = text(f"""
     UPDATE cell SET error = :error, lease_owner = NULL, errors = errors + 1,

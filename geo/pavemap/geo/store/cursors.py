@@ -59,11 +59,16 @@ class Cursor:
             raise _refused()
         if not (key is None or (_is_number(key) if key_type is float else _is_text(key))):
             raise _refused()
-        if own_version != version:
+        found = cls(order, key, number, own_version)
+        found.check(version)
+        return found
+
+    def check(self, version: str) -> None:
+        """Raise Conflict where what is paged through is of another version than the cursor's page."""
+        if self.version != version:
             raise Conflict(
                 "the survey was measured anew since the first page; begin again without a cursor"
             )
-        return cls(order, key, number, version)
 
     def at(self, key: Key, number: int) -> str:
         """Return the text of a cursor of the same order that stands at another row."""

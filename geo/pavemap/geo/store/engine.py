@@ -53,6 +53,11 @@ def make_engine(
         "jit": "off",
         "max_parallel_workers_per_gather": "0",
         "timezone": "UTC",
+        # A client that vanished without a word, as with its machine, holds its locks no longer than this.
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "60000",
     }
     parsed = _psycopg_url(url)
     given = parsed.query.get("options", ())

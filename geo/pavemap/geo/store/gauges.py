@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+MOST_COUNTED = 1_000_000
+"""Cells that are counted at most: a monitor waits for seconds, and more of them say no more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gauges:
@@ -14,7 +17,7 @@ class Gauges:
     surveys: dict[str, int]
     """Surveys by state."""
     cells: dict[str, int]
-    """Cells that are not done, by state: waiting, leased, failed."""
+    """Cells that are not done, by state: waiting, leased, failed; each no more than MOST_COUNTED."""
     oldest_waiting_s: float
     """Seconds since the start of the first survey that has a cell waiting; 0 when none waits."""
 
@@ -33,10 +36,11 @@ def read_gauges(connection: Connection) -> Gauges:
 _SURVEYS = text("SELECT state, count(*) AS number FROM survey GROUP BY state")
 
 # Index-only scans of ix_cell_open, ix_cell_lease and ix_cell_failed, whose conditions these are.
-_CELLS = text("""
-    SELECT (SELECT count(*) FROM cell WHERE state IN ('waiting', 'leased')) AS open,
-           (SELECT count(*) FROM cell WHERE state = 'leased') AS leased,
-           (SELECT count(*) FROM cell WHERE state = 'failed') AS failed
+_COUNT = f"SELECT count(*) FROM (SELECT FROM cell WHERE state {{0}} LIMIT {MOST_COUNTED}) AS open"
+_CELLS = text(f"""
+    SELECT ({_COUNT.format("IN ('waiting', 'leased')")}) AS open,
+           ({_COUNT.format("= 'leased'")}) AS leased,
+           ({_COUNT.format("= 'failed'")}) AS failed
 """)
 
 # One look into ix_cell_open per survey at work.

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -31,6 +30,7 @@ from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.orthophotos import list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
+from pavemap.geo.store.planning import BLOCK_CELLS
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
 from pavemap.geo.store.tables import Crack
 from pavemap.geo.survey_cell import EDGE_PX
@@ -89,7 +89,7 @@ def measure_survey(
 def _measure(
     connection: Connection,
     survey: SurveyRow,
-    cells: pd.DataFrame,
+    cells: _Cells,
     *,
     on_progress: Callable[[], None],
 ) -> MeasureReport:
@@ -109,13 +109,12 @@ def _measure(
         grid=grid,
         on_progress=on_progress,
     )
-    failed = cells.loc[cells["state"] == "failed", ["col", "row"]].to_numpy(np.int64)
     conditions.write_conditions(
         connection,
         survey,
         segment_ids=segment_ids,
         pavements=pavements,
-        failed=failed,
+        failed=cells.places[cells.failed],
         grid=grid,
         on_progress=on_progress,
     )
@@ -127,7 +126,7 @@ def _measure(
 def _write_stitched(
     connection: Connection,
     survey: SurveyRow,
-    cells: pd.DataFrame,
+    cells: _Cells,
     *,
     segment_ids: NDArray[np.int64],
     pavements: NDArray[np.object_],
@@ -151,35 +150,54 @@ def _write_stitched(
     return cracks, pieces
 
 
-def _cells(connection: Connection, survey_id: uuid.UUID) -> pd.DataFrame:
-    rows = connection.execute(
-        text('SELECT col, "row", state FROM cell WHERE survey_id = :id ORDER BY col, "row"'),
-        {"id": survey_id},
-    ).all()
-    return pd.DataFrame(rows, columns=["col", "row", "state"])
+@dataclass(frozen=True)
+class _Cells:
+    """All cells of a survey: places (N, 2) of column and row, in the order of the grid, and states (N,)."""
+
+    places: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+    left: int
+    """Cells that are still to be surveyed."""
 
 
-def _check_finished(cells: pd.DataFrame, survey: SurveyRow) -> None:
-    left = int((~cells["state"].isin(["done", "failed"])).sum())
-    if left or cells.empty:
-        what = f"{left} cells are still to be surveyed" if left else "it has no cells; run it first"
+def _cells(connection: Connection, survey_id: uuid.UUID) -> _Cells:
+    """Read them as numbers: a country has tens of millions."""
+    blocks = [
+        np.column_stack(block).astype(np.int64)
+        for block in fetch_columns(connection, _ALL_CELLS, {"id": survey_id})
+    ]
+    found = np.concatenate([np.empty((0, 4), np.int64), *blocks])
+    return _Cells(found[:, :2], found[:, 2].astype(np.bool_), int(found[:, 3].sum()))
+
+
+_ALL_CELLS = """
+    SELECT col, "row", (state = 'failed')::int, (state NOT IN ('done', 'failed'))::int
+    FROM cell WHERE survey_id = %(id)s ORDER BY col, "row"
+"""
+
+
+def _check_finished(cells: _Cells, survey: SurveyRow) -> None:
+    if cells.left or not len(cells.places):
+        left = f"{cells.left} cells are still to be surveyed"
+        what = left if cells.left else "it has no cells; run it first"
         raise Conflict(f"survey '{survey.name}' can't be measured yet: {what}")
 
 
 def _surveyed_segments(
-    connection: Connection, survey: SurveyRow, cells: pd.DataFrame, *, grid: Grid
+    connection: Connection, survey: SurveyRow, cells: _Cells, *, grid: Grid
 ) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
     """Return ids and pavements (survey CRS) of the segments that meet a planned cell."""
-    places = cells[["col", "row"]].to_numpy(np.int64)
+    places = cells.places
     blocks = np.unique(places // CELLS_IN_A_BOX, axis=0) * CELLS_IN_A_BOX
     low, high = blocks * grid.cell_m, (blocks + CELLS_IN_A_BOX) * grid.cell_m
     areas = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
     ids, pavements = pavements_in(connection, survey.network_id, search_boxes(areas, grid.crs))
     pavements = reproject(pavements, WGS84, grid.crs)
-    shapely.prepare(pavements)
-    within = grid.boxes(places, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
-    pavement, _ = shapely.STRtree(within).query(pavements, predicate="intersects")
-    surveyed = np.unique(pavement)
+    tree, surveyed = shapely.STRtree(pavements), np.zeros(len(ids), np.bool_)
+    for start in range(0, len(places), BLOCK_CELLS):
+        some = places[start : start + BLOCK_CELLS]
+        within = grid.boxes(some, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
+        surveyed[tree.query(within, predicate="intersects")[1]] = True
     return ids[surveyed], pavements[surveyed]
 
 
@@ -216,13 +234,13 @@ _SEEN_OF = text("""
 
 
 def _stitched(
-    connection: Connection, survey: SurveyRow, cells: pd.DataFrame, *, grid: Grid
+    connection: Connection, survey: SurveyRow, cells: _Cells, *, grid: Grid
 ) -> Iterator[Cracks]:
     """Yield a survey's cracks (survey CRS), block by block of a sweep over its cells.
 
     What is held meanwhile is one block of lines and those that end at the sweep's front.
     """
-    by_rows = sweep_by_rows(cells[["col", "row"]].to_numpy(np.int64))
+    by_rows = sweep_by_rows(cells.places)
     return stitch_blocks(
         _fragments(connection, survey.id, crs=grid.crs, by_rows=by_rows),
         grid=grid,

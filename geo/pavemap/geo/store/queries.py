@@ -133,6 +133,7 @@ def cracks_page(
         """),
         parameters,
     ).all()
+    cursor.check(survey_version(connection, survey_id))  # measured anew while this was read?
     page = rows[:limit]
     following = cursor.at(None, page[-1].id) if len(rows) > limit else None
     lines = geometries(page, "line")

@@ -175,6 +175,7 @@ def _page(
         rows += fetched(connection, statement, parameters)
         if len(rows) > limit:
             break
+    cursor.check(survey_version(connection, survey_id))  # measured anew while this was read?
     page = rows[:limit]
     following = None
     if len(rows) > limit:

@@ -71,6 +71,8 @@ class Segment(Base):
         Index("ix_segment_geom", "geom", postgresql_using="gist"),
         Index("ix_segment_pavement", "pavement", postgresql_using="gist"),
         Index("ix_segment_lineage", "lineage", postgresql_where=text("lineage IS NOT NULL")),
+        # The same stretch of road in another network, as surveys are compared.
+        Index("ix_segment_stretch", "network_id", text("coalesce(lineage, id)")),
     )
 
     id: Mapped[BigId]

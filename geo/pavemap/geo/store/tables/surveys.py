@@ -83,7 +83,8 @@ class Survey(Base):
     stretch: Mapped[list[Any] | None] = mapped_column(JSONB)
     """The two 16 bit values that become 0 and 255 in all its imagery, once that was planned."""
     planned_imagery: Mapped[str | None]
-    """Digest of the files that its cells were last planned from, in the order they are laid."""
+    """Digest of the files that its cells were last planned from, in the order they are laid; empty where a
+    cell was then done with others."""
     state: Mapped[str] = mapped_column(server_default="created")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Raised whenever cells change or a measuring begins: what an older measuring wrote is refused."""
