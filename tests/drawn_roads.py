@@ -55,12 +55,22 @@ def write_geojson(path: Path, features: Sequence[object], **members: object) -> 
     return path
 
 
-def drawn_network(roads: Mapping[str, tuple[Line, float]]) -> Network:
-    """Read a network of drawn roads, id -> (line in metres, width in metres), through a real file."""
+def drawn_network(
+    roads: Mapping[str, tuple[Line, float]], *, levels: Mapping[str, int] | None = None
+) -> Network:
+    """Read a network of drawn roads, id -> (line in metres, width in metres), through a real file.
+
+    `levels` has the level of those that are not on the ground.
+    """
+    levels = levels or {}
     lines = in_degrees([drawn for drawn, _ in roads.values()])
     features = [
         feature(
-            line(shapely.get_coordinates(each).tolist()), id=key, name=f"road {key}", width=width
+            line(shapely.get_coordinates(each).tolist()),
+            id=key,
+            name=f"road {key}",
+            width=width,
+            layer=levels.get(key, 0),
         )
         for each, (key, (_, width)) in zip(lines, roads.items(), strict=True)
     ]

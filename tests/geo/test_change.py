@@ -37,16 +37,15 @@ def sums(before: Geometries, after: Geometries, ground: Geometries = GROUND) -> 
 
 def test_each_kind_of_change_has_its_length() -> None:
     """
-    y = 8   before 1------------11        after 1------------------16    5 m grown (less 0.1 reached)
+    y = 8   before 1------------11        after 1------------------16    5 m grown
     y = 5   before 2------8                                              6 m gone
     y = 2                                 after 3----7                   4 m new
     """
     before = lines([(1, 8), (11, 8)], [(2, 5), (8, 5)])
     after = lines([(1, 8.05), (16, 8.05)], [(3, 2), (7, 2)])
     (found,) = sums(before, after).to_dict("records")
-    reached = math.sqrt(0.1**2 - 0.05**2)
-    assert found["grown_m"] == pytest.approx(5.0 - reached, abs=STEP_M)
-    assert found["unchanged_m"] == pytest.approx(10.0 + reached, abs=STEP_M)
+    assert found["grown_m"] == pytest.approx(5.0, abs=STEP_M)
+    assert found["unchanged_m"] == pytest.approx(10.0, abs=STEP_M)
     assert found["grown_m"] + found["unchanged_m"] == pytest.approx(15.0)
     assert found["new_m"] == pytest.approx(4.0)
     assert found["gone_m"] == pytest.approx(6.0)
@@ -63,10 +62,76 @@ def test_a_crack_that_crosses_another_is_new_though_they_meet() -> None:
 
 def test_a_gap_within_position_noise_is_none_and_a_longer_one_is_growth() -> None:
     after = lines([(1, 5), (19, 5)])
-    for gap_m, grown_m in ((0.3, 0.0), (2.0, 1.8)):
+    for gap_m, grown_m in ((0.3, 0.0), (2.0, 2.0)):
         before = lines([(1, 5), (10, 5)], [(10 + gap_m, 5), (19, 5)])
         (found,) = sums(before, after).to_dict("records")
         assert found["grown_m"] == pytest.approx(grown_m, abs=2 * STEP_M)
+
+
+def test_a_short_crack_that_grew_is_grown_not_new() -> None:
+    """Twenty-five cracks of 0.2 m, half of four tolerances, grow to 1.2 m: 25 m, at one end or at both."""
+    short = lines(*[[(4, y / 3 + 1), (4.2, y / 3 + 1)] for y in range(25)])
+    for west in (4.0, 3.5):
+        long = lines(*[[(west, y / 3 + 1), (west + 1.2, y / 3 + 1)] for y in range(25)])
+        (forth,) = sums(short, long).to_dict("records")
+        assert forth["grown_m"] == pytest.approx(25.0, abs=25 * STEP_M)
+        assert forth["unchanged_m"] == pytest.approx(5.0, abs=25 * STEP_M)
+        assert forth["new_m"] == forth["gone_m"] == 0.0
+        (back,) = sums(long, short).to_dict("records")
+        assert back["gone_m"] == pytest.approx(25.0, abs=25 * STEP_M)
+        assert back["unchanged_m"] == pytest.approx(5.0)
+        assert back["new_m"] == back["grown_m"] == 0.0
+
+
+def test_a_short_crack_keeps_no_match_of_one_that_crosses_what_it_has_become() -> None:
+    """
+    after          |  4 m, new
+    after    ------+-------------
+    before      --- 0.25 m, part of the line along it
+    """
+    before = lines([(5.0, 5), (5.25, 5)])
+    after = lines([(2, 5), (10, 5)], [(5.2, 3), (5.2, 7)])
+    (found,) = sums(before, after).to_dict("records")
+    assert found["new_m"] == pytest.approx(4.0)
+    assert found["grown_m"] == pytest.approx(7.75, abs=STEP_M)
+    assert found["gone_m"] == 0.0
+
+
+def test_an_end_that_moved_by_less_than_the_tolerance_is_noise() -> None:
+    (found,) = sums(lines([(2, 5), (6, 5)]), lines([(2.09, 5), (6.09, 5)])).to_dict("records")
+    assert found["unchanged_m"] == pytest.approx(4.0)
+    assert found["new_m"] == found["grown_m"] == found["gone_m"] == 0.0
+
+
+growth = st.sampled_from([0.0, 0.0, 0.2, 0.5, 1.5])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.floats(0.05, 2.0), growth, growth, st.booleans()), min_size=1, max_size=9
+    )
+)
+def test_new_and_grown_less_gone_is_the_difference_of_lengths(
+    rows: list[tuple[float, float, float, bool]],
+) -> None:
+    """Each crack grows, or heals, by more than the tolerance at either end, or not at all."""
+    drawn: tuple[list[list[tuple[float, float]]], ...] = ([], [])
+    for y, (length, west, east, heals) in enumerate(rows, start=1):
+        short = [(5.0, float(y)), (5.0 + length, float(y))]
+        long = [(5.0 - west, y + 0.03), (5.0 + length + east, y + 0.03)]
+        drawn[heals].append(short)
+        drawn[not heals].append(long)
+    before, after = lines(*drawn[0]), lines(*drawn[1])
+    difference = float(shapely.length(after).sum() - shapely.length(before).sum())
+    for found, more in (
+        (sums(before, after), difference),
+        (sums(after, before), -difference),
+    ):
+        (one,) = found.to_dict("records")
+        noise = 2 * STEP_M * len(rows)
+        assert one["new_m"] + one["grown_m"] - one["gone_m"] == pytest.approx(more, abs=noise)
+        assert one["new_m"] == 0.0
 
 
 def test_how_lines_are_cut_into_features_does_not_matter() -> None:
@@ -94,7 +159,7 @@ def test_each_segment_is_told_alone_whatever_is_compared_beside_it() -> None:
     before, after = lines([(2, 5), (10, 5)]), lines([(2, 5), (18, 5)])
     west, east = shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)
     (whole,) = sums(before, after).to_dict("records")
-    assert whole["grown_m"] == pytest.approx(7.9, abs=STEP_M)
+    assert whole["grown_m"] == pytest.approx(8.0, abs=STEP_M)
     together = sums(before, after, np.array([west, east], dtype=object))
     assert together["grown_m"].tolist() == [0.0, 0.0]
     assert together["new_m"].tolist() == pytest.approx([0.0, 8.0])

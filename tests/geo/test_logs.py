@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pavemap.geo.logs import about, configure_logs, known_ids, note_ids
+from pavemap.geo.logs import about, configure_logs, known_ids, mask_secrets, note_ids
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +85,53 @@ def test_no_password_or_key_is_ever_written(
     said = capsys.readouterr().err
     assert "hush" not in said
     assert "roads:***@db:5432" in said
+
+
+FORGED = "a\n2026-11-29T00:00:00Z ERROR pavemap.geo: gone\r\x1b[2J\x9b2J\u2028\u202e"
+
+
+def test_names_and_messages_forge_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="INFO", as_json=False)
+    log = logging.getLogger("pavemap.x")
+    with about(orthophoto=FORGED, orthophotos=(FORGED, "Straße ä.tif")):
+        log.info("stored %s", FORGED)
+        try:
+            raise ValueError(FORGED)
+        except ValueError:
+            log.exception("no way")
+    first, second, *trace = capsys.readouterr().err.removesuffix("\n").split("\n")
+    shown = r"a\n2026-11-29T00:00:00Z ERROR pavemap.geo: gone\r\x1b[2J\x9b2J\u2028\u202e"
+    assert first.endswith(
+        f"INFO pavemap.x: stored {shown} orthophoto={shown} orthophotos={shown},Straße ä.tif"
+    )
+    assert "ERROR pavemap.x: no way orthophoto=a" in second
+    assert trace[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in trace)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no postgresql://roads:pa/ss@host/db", "no postgresql://roads:***@host/db"),
+        (
+            "postgresql+psycopg://roads:12/ss@host:5432/db",
+            "postgresql+psycopg://roads:***@host:5432/db",
+        ),
+        ("'postgres://roads:p@ss@host/db' a@b", "'postgres://roads:***@host/db' a@b"),
+        ("http://me:pa/s?s#@proxy:3128/x", "http://me:***@proxy:3128/x"),
+        ("http://me:1234@proxy/x and http://you:5@z", "http://me:***@proxy/x and http://you:***@z"),
+        *(
+            (plain, plain)
+            for plain in (
+                "http://host:8000/a@b",
+                "http://[::1]:8000/a@b",
+                "https://host:8443?to=a@b",
+                "postgresql://host:5432/db of a@b",
+                "s3://bucket/a:b@c",
+                "redis://host:6379/0#a@b",
+            )
+        ),
+    ],
+)
+def test_passwords_are_masked_and_nothing_else(said: str, shown: str) -> None:
+    assert mask_secrets(None, "", {"message": said}) == {"message": shown}

@@ -214,6 +214,54 @@ def test_the_wider_road_keeps_the_junction_then_the_longer_one() -> None:
     assert owners == ["c"]
 
 
+def areas_by_road(roads: dict[str, tuple[Line, float]], levels: dict[str, int]) -> dict[str, float]:
+    cut = segment_network(drawn_network(roads, levels=levels), length_m=None)
+    assert greatest_overlap(in_metres(cut.geometry)) < SHARED_M2
+    return dict(zip(cut["road_key"], cut["pavement_m2"], strict=True))
+
+
+@pytest.mark.parametrize("levels", [{"bridge": 1}, {"motorway": -1}])
+def test_a_narrow_bridge_keeps_its_deck_over_a_motorway(levels: dict[str, int]) -> None:
+    area = areas_by_road(
+        {
+            "motorway": ([(-200, 0), (200, 0)], 24.0),
+            "bridge": ([(0, -60), (0, 60)], 8.0),
+        },
+        levels,
+    )
+
+    assert area["bridge"] == pytest.approx(120 * 8, rel=1e-4)
+    assert area["motorway"] == pytest.approx(400 * 24 - 24 * 8, rel=1e-4)
+
+
+@pytest.mark.parametrize("aside_m", [0.0, 0.01, 3.0])
+def test_a_street_keeps_its_ground_over_a_wider_tunnel_along_it(aside_m: float) -> None:
+    area = areas_by_road(
+        {"street": ([(0, 0), (400, 0)], 10.0), "tunnel": ([(0, -aside_m), (400, -aside_m)], 14.0)},
+        {"tunnel": -1},
+    )
+
+    assert area["street"] == pytest.approx(400 * 10, rel=1e-3)
+    left = 400 * (4 if aside_m < 1 else 5)  # on both sides, or 5 m on one
+    assert area["tunnel"] == pytest.approx(left, rel=1e-2)
+
+
+def test_decks_side_by_side_part_in_the_middle_over_whatever_is_below() -> None:
+    #     ====|==== 8 m each, 6 m apart, over a street of 24 m
+    area = areas_by_road(
+        {
+            "west": ([(-3, -60), (-3, 60)], 8.0),
+            "east": ([(3, 60), (3, -60)], 8.0),
+            "street": ([(-100, 0), (100, 0)], 24.0),
+        },
+        {"west": 1, "east": 1},
+    )
+
+    assert area["west"] == pytest.approx(120 * 7, rel=1e-3)
+    assert area["east"] == pytest.approx(120 * 7, rel=1e-3)
+    assert area["street"] == pytest.approx(200 * 24 - 24 * 14, rel=1e-3)
+
+
 def test_lines_without_end_upon_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pavement, "MAX_PAIRS_AT_ONCE", 50)
     monkeypatch.setattr(pavement, "MAX_PAIRS_EACH", 2)

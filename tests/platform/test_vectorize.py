@@ -235,6 +235,56 @@ def test_a_mask_that_is_crack_for_the_most_part_may_be_inverted(
             assert f"{arguments[0].name}: 98% of the observed pixels are crack: {said}" in told.err
 
 
+@pytest.mark.parametrize(
+    ("dtype", "crack", "other", "said"),
+    [
+        ("uint8", 1, 2, "threshold of 0.5 of 255: the greatest value is 2, so there is no crack"),
+        (
+            "uint16",
+            1,
+            2,
+            "threshold of 0.5 of 65535: the greatest value is 2, so there is no crack",
+        ),
+        ("uint8", 100, 20, "gdal_translate -scale 0 100 0 255"),
+        ("float32", 0.4, 0.1, "threshold of 0.5: the greatest value is 0.4"),
+        ("uint8", 0, 0, None),
+        ("uint8", 130, 20, None),
+    ],
+)
+def test_values_that_never_reach_the_threshold_may_be_none_of_probability(
+    drawn: NDArray[np.uint8],
+    tmp_path: Path,
+    dtype: str,
+    crack: float,
+    other: float,
+    said: str | None,
+) -> None:
+    raster = np.where(drawn > 0, crack, 0).astype(dtype)
+    raster[200:205, 50:350] = other
+    raster[290:] = (
+        250 if dtype != "float32" else np.nan
+    )  # not observed, so that it counts for nothing
+    nodata = 250 if dtype != "float32" else None
+    mask = write(tmp_path / "m.tif", raster[:, :, None], nodata=nodata)
+    told = Cli()("vectorize", mask, "-o", tmp_path / "out.gpkg", "--json")
+    assert told.json["cracks"] == (1 if crack == 130 else 0)
+    if said is None:
+        assert told.err == ""
+        return
+    assert said in " ".join(told.err.split())
+    assert "say --values mask" in " ".join(told.err.split())
+    cracks, _ = found_in(mask, values="mask")
+    assert len(cracks) == 2
+
+
+def test_a_picture_of_classes_is_told_too(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
+    picture = tmp_path / "label.png"
+    cv2.imwrite(str(picture), np.where(drawn > 0, 2, 1).astype(np.uint8))
+    found, _ = vectorize_file(picture, options=VectorizeOptions(gsd_m=GSD))
+    (warning,) = found.warnings
+    assert "the greatest value is 2" in warning
+
+
 def test_what_can_not_be_is_told(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
     grey = drawn[:, :, None]
     picture = tmp_path / "label.png"

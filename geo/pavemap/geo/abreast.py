@@ -48,6 +48,11 @@ class Abreast:
         one, other = (np.searchsorted(segments, each[kept]) for each in (self.one, self.other))
         return Abreast(one, other, self.borders[kept])
 
+    def level_with(self, level: Integers) -> Abreast:
+        """Return the pairs on one level, of (N,) levels of the segments."""
+        kept = level[self.one] == level[self.other]
+        return Abreast(self.one[kept], self.other[kept], self.borders[kept])
+
     def meets(self, first: Integers, second: Integers, count: int) -> NDArray[np.bool_]:
         """Tell of (M,) pairs of `count` segments, in either order, whether they are side by side."""
         key = np.minimum(first, second) * count + np.maximum(first, second)

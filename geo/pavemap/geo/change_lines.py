@@ -5,18 +5,21 @@
              [ unchanged  ] [grown ]   [   gone    ]    [  new  ]
 
 Each line is cut into short steps, and a step is matched when a line of the other survey lies within the
-tolerance. What the tolerance makes doubtful is settled along the line:
+tolerance. What the tolerance makes doubtful is settled along the line, in this order:
 
 - A gap between matches that is shorter than GAP_TOLERANCES is noise of position, and matched.
-- A match shorter than RUN_TOLERANCES is none, unless it is the whole line: two cracks that cross at more
-  than 30 degrees run within the tolerance of each other for less than that.
+- Where a line goes on past the end of the other by more than the tolerance, it matches up to that end.
+- A match shorter than RUN_TOLERANCES is none: two cracks that cross at more than 30 degrees run within the
+  tolerance of each other for less than that. It stays where it is the whole line, and where it is what a
+  line of the other survey matched whole lies along: a short crack that has grown.
 
 A line without any match is new (or, seen the other way, gone); of a line that is matched in part the rest
 has grown (or gone: sealed, overlaid, or no longer seen). A line ends where its ground does: what goes on
 into the next segment is settled there, so that the outcome doesn't depend on which segments are compared
-together. The rule is the same in both directions, so
-comparing backwards turns what is new and grown into what is gone, and the reverse. Steps partition
-their lines, so the lengths of the classes sum to the length of the lines.
+together. The rule is the same in both directions, so comparing backwards turns what is new and grown into
+what is gone, and the reverse. Steps partition their lines, so the lengths of the classes sum to the length
+of the lines, and new + grown - gone is the difference of lengths, but for what ends or bends by less than
+the tolerance.
 """
 
 from __future__ import annotations
@@ -38,13 +41,16 @@ Kind = Literal["new", "grown", "gone", "unchanged"]
 KINDS: tuple[Kind, ...] = ("new", "grown", "gone", "unchanged")
 
 STEPS_PER_TOLERANCE = 4
-"""Steps in a tolerance: the end of a match is found to an eighth of the tolerance, on average."""
+"""Steps in a tolerance: the end of a match is found to an eighth of the tolerance."""
 
 GAP_TOLERANCES = 2.0
 RUN_TOLERANCES = 4.0
 
 POSITION_RMSE_M = 0.05
 """Horizontal error (radial RMSE) of an orthophoto whose survey states none: RTK or ground control."""
+
+MOSTLY = 0.5
+"""Share of a line that must lie along a run to keep it."""
 
 CONFIDENCE_95 = 1.7308
 """Radial RMSE to the radius that holds 95 % of errors (ASPRS Positional Accuracy Standards 2014, 7.3)."""
@@ -121,8 +127,13 @@ def compare_lines(
         raise BadInput(f"a tolerance of {tolerance_m:g} m matches nothing; give one such as 0.15")
     scales = np.broadcast_to(np.asarray(scale, np.float64), len(ground))
     reach = tolerance_m * (float(scales.mean()) if len(scales) else 1.0)
-    old = _Stretches.of(before, after, ground=ground, reach=reach)
-    new = _Stretches.of(after, before, ground=ground, reach=reach)
+    matches = [
+        _Matches.of(some, others, ground=ground, reach=reach)
+        for some, others in ((before, after), (after, before))
+    ]
+    old, new = (
+        _Stretches.of(one, one.settled(other, reach)) for one, other in (matches, reversed(matches))
+    )
     kinds = (
         np.where(old.matched, "", "gone").astype(object),
         np.where(new.matched, "unchanged", np.where(new.in_part, "grown", "new")).astype(object),
@@ -157,25 +168,104 @@ class _Stretches:
     other_width_mm: Floats
 
     @classmethod
-    def of(
-        cls, lines: Geometries, others: Geometries, *, ground: Geometries, reach: float
-    ) -> _Stretches:
-        _, where, pieces = cut_by_segments(lines, ground)
-        if not len(pieces):
+    def of(cls, found: _Matches, matched: Bools) -> _Stretches:
+        steps, width = found.steps, found.width_mm
+        if not len(matched):
             nothing = np.zeros(0, np.bool_)
-            return cls(pieces, where, nothing, nothing, np.zeros(0))
-        steps = _Steps.of(Polylines.from_shapely(pieces), reach / STEPS_PER_TOLERANCE)
-        width = _width_beside(steps, others, reach)
-        matched = _settled(steps, np.isfinite(width), reach)
-        begins = steps.first | np.append(True, np.diff(matched.view(np.int8)) != 0)
-        starts = np.flatnonzero(begins)
+            return cls(np.empty(0, object), steps.line, nothing, nothing, np.zeros(0))
+        starts = _Runs.of(steps, matched).starts
         piece = steps.line[starts]
-        partly = np.bincount(steps.line, matched, minlength=len(pieces)) > 0
+        partly = np.bincount(steps.line, matched) > 0
         known = np.where(np.isfinite(width), steps.length, 0.0)
         weighted = np.add.reduceat(np.nan_to_num(width) * known, starts)
         total = np.add.reduceat(known, starts)
         mean = np.divide(weighted, total, out=np.full(len(starts), np.nan), where=total > 0.0)
-        return cls(steps.joined(starts), where[piece], matched[starts], partly[piece], mean)
+        return cls(steps.joined(starts), found.ground[starts], matched[starts], partly[piece], mean)
+
+
+@dataclass(frozen=True)
+class _Matches:
+    """The S steps of one survey on the ground, and how the other survey lies beside each.
+
+    ground: (S,); width_mm: (S,) of the line beside it, NaN where none is within reach; matched: (S,)
+    whether one is, short gaps filled and what lies past its end taken off.
+    """
+
+    steps: _Steps
+    ground: Integers
+    width_mm: Floats
+    matched: Bools
+
+    @classmethod
+    def of(
+        cls, lines: Geometries, others: Geometries, *, ground: Geometries, reach: float
+    ) -> _Matches:
+        _, where, pieces = cut_by_segments(lines, ground)
+        steps = _Steps.of(Polylines.from_shapely(pieces), reach / STEPS_PER_TOLERANCE)
+        width, past = _beside(steps, others, reach)
+        matched = _without_tips(steps, _filled(steps, np.isfinite(width), reach), past)
+        return cls(steps, where[steps.line], width, matched)
+
+    def settled(self, other: _Matches, reach: float) -> Bools:
+        """Return (S,) what is matched in the end, less the short runs that nothing keeps."""
+        runs = _Runs.of(self.steps, self.matched)
+        short = self.matched[runs.starts] & (runs.length < RUN_TOLERANCES * reach) & ~runs.whole
+        if short.any():
+            short &= self._lie_along(runs, short, other, reach) < MOSTLY
+        return self.matched & ~short[runs.of_step]
+
+    def _lie_along(self, runs: _Runs, some: Bools, other: _Matches, reach: float) -> Floats:
+        """Return for each run how many lines of the other survey, all matched, lie along it, in shares.
+
+        A line is shared out among the runs by which of them is nearest to each of its steps, so that a
+        run that only crosses it has little of it. Known of the runs asked for alone.
+        """
+        theirs = _Runs.of(other.steps, other.matched)
+        whole = (other.matched[theirs.starts] & theirs.whole)[theirs.of_step]
+        share = other.steps.length / theirs.length[theirs.of_step]
+        asked = shapely.STRtree(self.steps.drawn(np.flatnonzero(some[runs.of_step])))
+        middle = other.steps.middle
+        near = asked.query(middle, predicate="dwithin", distance=reach)[0]
+        step = np.unique(near[whole[near]])
+        mine = np.flatnonzero(self.matched)
+        drawn = self.steps.drawn(mine)
+        place, at = shapely.STRtree(drawn).query(middle[step], predicate="dwithin", distance=reach)
+        here = other.ground[step[place]] == self.ground[mine[at]]
+        place, at = place[here], at[here]
+        order = np.lexsort((shapely.distance(middle[step[place]], drawn[at]), place))
+        nearest = order[np.append(True, np.diff(place[order]) != 0)[: len(order)]]
+        run = runs.of_step[mine[at[nearest]]]
+        shares = np.bincount(run, share[step[place[nearest]]], minlength=len(runs.starts))
+        return np.asarray(shares, np.float64)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """R runs of steps of one kind along a line.
+
+    starts: (R,) their first steps; length: (R,) in units of the CRS; opens, ends: (R,) whether the line
+    begins or ends with it; of_step: (S,) the run of each step.
+    """
+
+    starts: NDArray[np.intp]
+    length: Floats
+    opens: Bools
+    ends: Bools
+    of_step: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, steps: _Steps, kind: Bools) -> _Runs:
+        begins = steps.first.copy()
+        begins[1:] |= kind[1:] != kind[:-1]
+        starts = np.flatnonzero(begins)
+        opens = steps.first[starts]
+        length = np.add.reduceat(steps.length, starts) if len(starts) else np.zeros(0)
+        return cls(starts, length, opens, np.append(opens, True)[1:], np.cumsum(begins) - 1)
+
+    @property
+    def whole(self) -> Bools:
+        """(R,) whether a run is its whole line."""
+        return self.opens & self.ends
 
 
 @dataclass(frozen=True)
@@ -189,6 +279,9 @@ class _Steps:
 
     @classmethod
     def of(cls, lines: Polylines, longest: float) -> _Steps:
+        if not len(lines):
+            nothing = np.empty((0, 3))
+            return cls(nothing, nothing, np.empty(0, np.int64), np.empty(0))
         within = np.ones(len(lines.points) - 1, np.bool_)
         within[lines.offsets[1:-1] - 1] = False
         start, stop = lines.points[:-1][within], lines.points[1:][within]
@@ -209,7 +302,18 @@ class _Steps:
     @property
     def first(self) -> Bools:
         """(S,) whether a step is the first of its line."""
-        return np.append(True, np.diff(self.line) != 0)
+        first: Bools = np.diff(self.line, prepend=-1) != 0
+        return first
+
+    @property
+    def middle(self) -> Geometries:
+        """(S,) points."""
+        return np.asarray(shapely.points((self.start + self.stop)[:, :2] / 2.0), object)
+
+    def drawn(self, some: NDArray[np.intp]) -> Geometries:
+        """Return some steps as lines in the plane."""
+        ends = np.stack([self.start[some], self.stop[some]], axis=1)
+        return np.asarray(shapely.linestrings(ends[:, :, :2]), object)
 
     def joined(self, starts: NDArray[np.intp]) -> Geometries:
         """Return the steps as lines that begin at `starts`."""
@@ -218,32 +322,56 @@ class _Steps:
         return Polylines(points, np.append(0, np.cumsum(sizes + 1))).to_shapely()
 
 
-def _width_beside(steps: _Steps, others: Geometries, reach: float) -> Floats:
-    """Return for each step the width of the nearest of the other lines; NaN where none is within reach."""
+def _beside(steps: _Steps, others: Geometries, reach: float) -> tuple[Floats, Bools]:
+    """Return for each step the width of the nearest of the other lines, and whether it lies past its end.
+
+    NaN and False where none is within reach. An end at which another line goes on is none.
+    """
     width = np.full(len(steps.line), np.nan)
-    if not len(others):
-        return width
+    past = np.zeros(len(steps.line), np.bool_)
+    if not len(others) or not len(width):
+        return width, past
     flat = Polylines.from_shapely(others)
     within = np.ones(len(flat.points) - 1, np.bool_)
     within[flat.offsets[1:-1] - 1] = False
     ends = np.stack([flat.points[:-1][within], flat.points[1:][within]], axis=1)
     tree = shapely.STRtree(np.asarray(shapely.linestrings(ends[:, :, :2])))
-    middle = shapely.points((steps.start + steps.stop)[:, :2] / 2.0)
-    step, edge = tree.query_nearest(middle, max_distance=reach, all_matches=False)
+    step, edge = tree.query_nearest(steps.middle, max_distance=reach, all_matches=False)
     width[step] = ends[edge, :, 2].mean(axis=1)
-    return width
+    begin, along = ends[edge, 0, :2], (ends[edge, 1] - ends[edge, 0])[:, :2]
+    away = (steps.start + steps.stop)[step, :2] / 2.0 - begin
+    foot = (away * along).sum(axis=1)
+    first, last = (tip[within][edge] for tip in _tips(flat))
+    past[step] = (first & (foot < 0.0)) | (last & (foot > (along**2).sum(axis=1)))
+    return width, past
 
 
-def _settled(steps: _Steps, near: Bools, reach: float) -> Bools:
-    """Fill short gaps between matches, then drop matches that are short, but for whole lines."""
-    matched = near.copy()
-    for value, shortest in ((False, GAP_TOLERANCES), (True, RUN_TOLERANCES)):
-        starts = np.flatnonzero(steps.first | np.append(True, np.diff(matched.view(np.int8)) != 0))
-        sizes = np.diff(np.append(starts, len(matched)))
-        opens = steps.first[starts]
-        ends = np.append(opens[1:], True)
-        kept = (opens | ends) if not value else (opens & ends)
-        short = np.add.reduceat(steps.length, starts) < shortest * reach
-        change = (matched[starts] == value) & short & ~kept
-        matched[np.repeat(change, sizes)] = not value
-    return matched
+def _tips(lines: Polylines) -> tuple[Bools, Bools]:
+    """Tell of each point but the last whether the edge from it begins, or ends, with a loose end."""
+    heads, tails = lines.offsets[:-1], lines.offsets[1:] - 1
+    at = np.concatenate([heads, tails])
+    key = lines.points[at, 0] + 1j * lines.points[at, 1]
+    _, which, count = np.unique(key, return_inverse=True, return_counts=True)
+    alone = at[count[which] == 1]
+    begins, ends = (np.zeros(len(lines.points) - 1, np.bool_) for _ in range(2))
+    begins[np.intersect1d(alone, heads)] = True
+    ends[np.intersect1d(alone, tails) - 1] = True
+    return begins, ends
+
+
+def _filled(steps: _Steps, near: Bools, reach: float) -> Bools:
+    """Fill short gaps between matches."""
+    runs = _Runs.of(steps, near)
+    gap = ~near[runs.starts] & (runs.length < GAP_TOLERANCES * reach) & ~runs.opens & ~runs.ends
+    return near | gap[runs.of_step]
+
+
+def _without_tips(steps: _Steps, matched: Bools, past: Bools) -> Bools:
+    """Take matches past an end off where the line goes on without; what ends there ends within noise."""
+    loose = matched & past
+    runs = _Runs.of(steps, loose)
+    bare = np.concatenate([[False], ~matched, [False]])
+    stops = np.append(runs.starts[1:], len(matched))
+    on = (bare[runs.starts] & ~runs.opens) | (bare[stops + 1] & ~runs.ends)
+    kept: Bools = matched & ~(loose & on[runs.of_step])
+    return kept

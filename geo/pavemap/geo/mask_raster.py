@@ -7,6 +7,7 @@ picture (a PNG, or a TIFF without coordinates) lies with its upper left corner a
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,16 +64,21 @@ class Coding:
     nodata: float | None
     name: str
 
-    def probability(self, raw: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return (H, W) probabilities on a scale of 255, and which pixels are an observation.
-
-        Raises BadInput for probabilities outside 0 to 1.
-        """
+    def observed(self, raw: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which pixels (H, W) are an observation."""
         seen = np.ones(raw.shape, np.bool_)
         if raw.dtype.kind == "f":
             seen = np.isfinite(raw)
         if self.nodata is not None:
             seen &= raw != self.nodata
+        return seen
+
+    def probability(self, raw: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return (H, W) probabilities on a scale of 255, and which pixels are an observation.
+
+        Raises BadInput for probabilities outside 0 to 1.
+        """
+        seen = self.observed(raw)
         known = np.where(seen, raw, raw.dtype.type(0))
         if self.values == "mask":
             return np.where(known != 0, np.uint8(255), np.uint8(0)), seen
@@ -95,11 +101,22 @@ class MaskMosaic(Mosaic):
         """Take a file that `inspect_mask` has checked."""
         super().__init__([photo], crs)
         self.coding = coding
+        self._greatest = 0.0
+        self._lock = threading.Lock()  # windows are read by several threads
+
+    @property
+    def greatest(self) -> float:
+        """The greatest value of the file's observed in what was read so far; at least 0."""
+        return self._greatest
 
     def _rgba(self, dataset: Dataset, photo: Orthophoto, source: rasterio.windows.Window) -> RGBA:
-        probability, seen = self.coding.probability(dataset.read(1, window=source))
+        raw = dataset.read(1, window=source)
+        probability, seen = self.coding.probability(raw)
         if photo.mask_kind == "mask":
             seen &= dataset.read_masks(1, window=source) != 0
+        greatest = _greatest(raw, seen)
+        with self._lock:
+            self._greatest = max(self._greatest, greatest)
         return _rgba(probability, seen)
 
 
@@ -116,6 +133,11 @@ class Picture:
         """The picture's frame."""
         height, width = self.raw.shape
         return np.array([shapely.box(0.0, -height * self.gsd_m, width * self.gsd_m, 0.0)], object)
+
+    @property
+    def greatest(self) -> float:
+        """The greatest value observed; at least 0."""
+        return _greatest(self.raw, self.coding.observed(self.raw))
 
     def read(self, window: Window) -> Chip:
         """Read a window of PICTURE_PLANE in pixels of the picture's size."""
@@ -193,6 +215,10 @@ def snapped(photo: Orthophoto, crs: CRS) -> tuple[Orthophoto, tuple[float, float
         return None
     x, y = round(c / a) * a, round(f / e) * e
     return replace(photo, transform=Affine(a, b, x, d, e, y)), (c - x, f - y)
+
+
+def _greatest(raw: NDArray[Any], seen: NDArray[np.bool_]) -> float:
+    return float(np.max(raw, where=seen, initial=0))
 
 
 def _rgba(probability: NDArray[np.uint8], seen: NDArray[np.bool_]) -> RGBA:

@@ -6,16 +6,16 @@ point scale at the segment: true widths for a street or for a country, with no s
 
 Each segment claims a strip of ground (`strips`). All the borders of the claims are then drawn on one fine
 grid, where they cut each other into faces. A face that several segments claim goes to the first of them in
-the given order (at a junction), or, of segments side by side, to the one that reaches farther over it. A
-pavement is the union of its faces. So neighbours have their corners in common, point by point: nothing is
-shared or lost in any other CRS either, no polygon turns invalid by reprojection, and the order of the
-features has no say.
+the given order (at a junction), or, of segments side by side on one level, to the one that reaches farther
+over it. A pavement is the union of its faces. So neighbours have their corners in common, point by point:
+nothing is shared or lost in any other CRS either, no polygon turns invalid by reprojection, and the order
+of the features has no say.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -51,18 +51,25 @@ class Pavements:
     area_m2: Floats
 
 
-def lay_pavement(lines: Objects, *, width_m: Floats, precedence: Integers) -> Pavements:
+def lay_pavement(
+    lines: Objects, *, width_m: Floats, precedence: Integers, level: Integers | None = None
+) -> Pavements:
     """Lay the pavement of (N,) centre-lines in EPSG:4326, `width_m` wide in true ground metres.
 
     Of two segments that claim the same ground the one with the lower `precedence` has it; the numbers
-    must differ. Raises BadInput for a network that is not of this world in extent or in overlaps.
+    must differ, and put higher levels first. Only segments of one `level` (N,) part the ground between
+    them where they lie side by side; None: all are on one. Raises BadInput for a network that is not of
+    this world in extent or in overlaps.
     """
     plane = network_plane(lines)
     flat = reproject(lines, WGS84, plane)
     if not np.isfinite(shapely.get_coordinates(flat)).all():
         raise BadInput("the roads span more than half the Earth; check the file's CRS")
     scale = point_scale(lines, plane)
-    polygons = _divided(claim_ground(flat, width_m / 2.0 * scale), precedence)
+    claims = claim_ground(flat, width_m / 2.0 * scale)
+    if level is not None:
+        claims = replace(claims, abreast=claims.abreast.level_with(level))
+    polygons = _divided(claims, precedence)
     return Pavements(reproject(polygons, plane, WGS84), shapely.area(polygons) / scale**2)
 
 

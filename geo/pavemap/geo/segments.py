@@ -60,8 +60,9 @@ def segment_network(
     from_m, to_m (linear reference), length_m (true ground), width_m, width_source, lanes (int or None),
     oneway, surface, lineage (the id under which its history began, or None), pavement_m2 (true ground),
     line (LineString), geometry (MultiPolygon, the pavement). No ground belongs to two pavements:
-    where roads meet, the wider keeps it, then the longer, then the lower key, then the earlier segment;
-    between roads side by side it is halved.
+    a road on a higher level keeps what imagery shows of it, a bridge's deck; on one level, where roads
+    meet, the wider keeps the ground, then the longer, then the lower key, then the earlier segment, and
+    between roads side by side it is halved. Polygons of the agency's are shared without levels.
     Raises BadInput for a length under a metre, or one that makes too many segments.
     """
     if by not in get_args(SegmentsBy):
@@ -79,8 +80,9 @@ def segment_network(
     keys = _keys(roads, stretches, chainage.length_m, by=by)
     width_m = roads["width_m"].to_numpy(np.float64)[road]
     if pavement is None:
-        precedence = _precedence(width_m, chainage.length_m[road], road, begin_m)
-        pavements = lay_pavement(lines, width_m=width_m, precedence=precedence)
+        level = roads["level"].to_numpy(np.int64)[road]
+        precedence = _precedence(level, width_m, chainage.length_m[road], road, begin_m)
+        pavements = lay_pavement(lines, width_m=width_m, precedence=precedence, level=level)
     else:
         pavements = share_pavement(pavement, lines)
     covered = int((pavements.area_m2 == 0.0).sum())
@@ -169,13 +171,13 @@ def _reference(
 
 
 def _precedence(
-    width_m: Floats, road_length_m: Floats, road: Integers, begin_m: Floats
+    level: Integers, width_m: Floats, road_length_m: Floats, road: Integers, begin_m: Floats
 ) -> Integers:
-    """Rank segments by width, then by their road's length (to 0.1 m, against rounding), key, position.
+    """Rank segments by level, highest first, then by width, road's length (to 0.1 m), key, position.
 
-    Roads are sorted by key, so their index stands for it.
+    Lengths are rounded against noise. Roads are sorted by key, so their index stands for it.
     """
-    order = np.lexsort((begin_m, road, -np.round(road_length_m, 1), -np.round(width_m, 3)))
+    order = np.lexsort((begin_m, road, -np.round(road_length_m, 1), -np.round(width_m, 3), -level))
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank

@@ -14,13 +14,14 @@ from pyproj import CRS
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.imaged import imaged_ground
-from pavemap.geo.measures import segment_measures
+from pavemap.geo.measures import MeasureParams, segment_measures
+from pavemap.geo.store.conditions import Places, pattern_reach_m
 
 Objects = NDArray[np.object_]
 Place = tuple[int, int]
 
 SEGMENTS_AT_A_TIME = 500
-"""Bounds the memory of measuring; cracks that run on to other segments come along."""
+"""Bounds the memory of measuring; cracks that run on to other segments, and what is beside, come along."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +63,15 @@ def measures_of(
     `pavemap.geo.measures.segment_measures`.
     """
     seen = np.flatnonzero(imaged_m2 > 0.0)
+    reach_m = pattern_reach_m(MeasureParams())
+    places = Places.of(seen, pavements[seen], reach_m=reach_m, grid=ground.grid)
+    pieces = pieces[pieces["segment_id"].isin(seen)]
     found = []
     for start in range(0, len(seen), SEGMENTS_AT_A_TIME):
-        own = seen[start : start + SEGMENTS_AT_A_TIME]
+        own = seen[places.order[start : start + SEGMENTS_AT_A_TIME]]
         cracks = pieces.loc[pieces["segment_id"].isin(own), "crack_id"]
-        near = pieces[pieces["crack_id"].isin(cracks)]
+        runs_on = pieces.loc[pieces["crack_id"].isin(cracks), "segment_id"].to_numpy(np.int64)
+        near = pieces[pieces["segment_id"].isin(places.beside(np.union1d(own, runs_on)))]
         together = np.union1d(own, near["segment_id"].to_numpy(np.int64))
         some = _in_metres(segments.iloc[together], pavements[together], ground.grid.crs)
         table = segment_measures(

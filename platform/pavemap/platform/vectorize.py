@@ -149,8 +149,30 @@ def _surveyed(
         shift=shift,
         on_cell=on_cell,
     )
-    warnings = [] if counted.share <= MOST_CRACK else [_exchanged(counted.share, ground)]
+    warnings = _doubts(counted.share, ground, options.params)
     return replace(found, mosaic=ground, warnings=(*found.warnings, *warnings))
+
+
+def _doubts(share: float, ground: MaskMosaic | Picture, params: VectorizeParams) -> list[str]:
+    """Return what makes one doubt that a raster says what it was read as; crack's share of it is known."""
+    if share > MOST_CRACK:
+        return [_exchanged(share, ground)]
+    if share == 0.0 and ground.greatest > 0.0:
+        return [_too_low(ground, params.threshold)]
+    return []
+
+
+def _too_low(ground: MaskMosaic | Picture, threshold: float) -> str:
+    """Say that nothing reaches the threshold; classes and per cent taken for probabilities never do."""
+    full = ground.coding.full
+    least = f"{threshold:g}" if full == 1.0 else f"{threshold:g} of {full:g}"
+    return (
+        f"no pixel reaches the threshold of {least}: the greatest value is {ground.greatest:g}, so there "
+        "is no crack; if the values are classes, say --values mask (all but 0 is crack) or take out the "
+        "one that is crack (gdal_calc.py -A IN --calc 'A==1' --outfile OUT); if they are per cent, scale "
+        f"them (gdal_translate -scale 0 100 0 {full:g}); if they are probabilities, a lower --threshold "
+        "finds more"
+    )
 
 
 def _exchanged(share: float, ground: MaskMosaic | Picture) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from measured_road import crack, figures, grid, pieces, road
 from pavemap.geo.errors import BadInput
@@ -76,6 +78,72 @@ def test_direction_is_told_by_the_road_beside_the_crack() -> None:
     )
 
 
+def ramp(degrees: float, *, radius: float = 40.0, start: float = 0.0) -> list[Point]:
+    turns = np.radians(np.linspace(start, degrees, int(degrees - start) // 2 + 1))
+    return list(zip(radius * np.cos(turns), radius * np.sin(turns), strict=True))
+
+
+@pytest.mark.parametrize("degrees", [90, 200, 270, 330])
+def test_a_crack_along_a_ramp_is_longitudinal_however_far_it_turns(degrees: float) -> None:
+    found = classify_cracks(
+        pieces([crack(ramp(degrees, radius=41), 5.0)]), road(ramp(degrees))
+    ).iloc[0]
+    assert (found["type"], found["angle_deg"]) == ("longitudinal", pytest.approx(0.0, abs=0.1))
+
+
+@pytest.mark.parametrize("degrees", [60, 90, 120, 180])
+def test_a_crack_along_straights_and_their_bend_is_longitudinal(degrees: float) -> None:
+    turns = np.radians(np.arange(0.0, degrees + 1.0, 3.0))
+    end = np.array([12 * np.sin(turns[-1]), 12 - 12 * np.cos(turns[-1])])
+    last = end + 40 * np.array([np.cos(turns[-1]), np.sin(turns[-1])])
+    bend = list(zip(12 * np.sin(turns), 12 - 12 * np.cos(turns), strict=True))
+    segment = road([(-60, 0), *bend, (last[0], last[1])])
+    beside = shapely.get_coordinates(shapely.offset_curve(segment["line"][0], 1.0))
+    found = classify_cracks(pieces([crack(beside.tolist(), 5.0)]), segment)
+    assert found["angle_deg"].abs().max() < 1.0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_crack_along_a_ramp_of_several_segments_is_one_longitudinal_crack(turned: bool) -> None:
+    middle = ramp(200, start=100)
+    roads = [
+        road(ramp(100)),
+        road(middle[::-1] if turned else middle, key="b"),
+        road(ramp(270, start=200), key="c"),
+    ]
+    parts = [
+        crack(ramp(100, radius=41), 5.0),
+        crack(ramp(200, radius=41, start=100), 5.0),
+        crack(ramp(270, radius=41, start=200)[::-1], 5.0),
+    ]
+    table = pd.DataFrame({"segment_id": list("abc"), "crack_id": 1, "geometry": parts})
+    for order in ([0, 1, 2], [1, 0, 2], [2, 0, 1]):
+        found = classify_cracks(table.iloc[order], pd.concat(roads, ignore_index=True))
+        assert found["type"].tolist() == ["longitudinal"] * 3
+        assert found["angle_deg"].abs().max() < 0.5
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_beside_a_straight_road_the_axis_is_that_of_the_crack_itself(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    path = np.cumsum(rng.normal(0, 1.0, (12, 2)) + rng.normal(0, 0.8, 2), axis=0)
+    path += (15, 0) - path.mean(axis=0)
+    cuts = [0, 3, 4, 9, 11]
+    parts = [crack(path[a : b + 1], 5.0) for a, b in pairwise(cuts)]
+    parts = [part if rng.random() < 0.5 else part.reverse() for part in parts]
+    whole = classify_cracks(pieces([crack(path, 5.0)]), road()).iloc[0]
+    roads = pd.concat([road(), road([(60, 0), (-30, 0)], key="b")], ignore_index=True)
+    table = pd.DataFrame({"segment_id": list("abab"), "crack_id": 1, "geometry": parts})
+    found = classify_cracks(table.iloc[rng.permutation(4)], roads)
+    dense = shapely.get_coordinates(shapely.segmentize(shapely.LineString(path), 0.01))
+    centred = (dense[1:] + dense[:-1]) / 2
+    weight = np.hypot(*np.diff(dense, axis=0).T)
+    x, y = (centred - np.average(centred, axis=0, weights=weight)).T
+    axis = np.degrees(np.arctan2(2 * (weight * x * y).sum(), (weight * (x * x - y * y)).sum()) / 2)
+    assert whole["angle_deg"] == pytest.approx(axis, abs=0.01)
+    assert found["angle_deg"].tolist() == pytest.approx([whole["angle_deg"]] * 4, abs=1e-6)
+
+
 def test_a_short_longitudinal_crack_is_pattern_to_r85() -> None:
     table = figures(segment_measures(pieces([crack([(5, 1.75), (5.29, 1.75)], 4.0)]), road()))
     assert table["length_longitudinal_m"] == pytest.approx(0.29)
@@ -125,6 +193,40 @@ def test_ends_that_miss_by_a_hair_meet() -> None:
     table = figures(segment_measures(pieces(apart), road()))
     assert table["alligator_m2"] == pytest.approx(6 * 0.25**2, rel=0.05)
     assert set(types(apart)) == {"alligator"}
+
+
+def straight(start: Point, stop: Point, *, vertices: int = 6) -> shapely.LineString:
+    return crack(np.linspace(start, stop, vertices).tolist(), 4.0)
+
+
+def test_a_fleck_shorter_than_the_tolerance_is_no_loop() -> None:
+    lines = [
+        straight((-0.201, -0.100), (0.059, 0.020)),
+        straight((-0.201, -0.100), (-0.223, -0.042)),
+        straight((-0.223, -0.042), (0.059, 0.026)),
+        straight((0.059, 0.020), (0.059, 0.026)),
+        straight((0.060, 0.037), (0.059, 0.026)),
+        straight((0.066, 0.049), (0.429, 0.082)),
+    ]
+    lines = [shapely.transform(one, lambda xyz: xyz + (5, 1, 0), include_z=True) for one in lines]
+    table = figures(segment_measures(pieces(lines), road()))
+    assert table["alligator_m2"] == 0.0
+    assert table["crack_length_m"] == pytest.approx(shapely.length(lines).sum())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_any_tangle_of_lines_can_be_measured(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(0, 0.3, (rng.integers(3, 12), 2)) + (5, 1)
+    lines = []
+    for _ in range(rng.integers(2, 40)):
+        ends = places[rng.integers(len(places), size=2)] + rng.normal(0, 0.004, (2, 2))
+        path = np.linspace(ends[0], ends[1], int(rng.integers(2, 8)))
+        path[1:-1] += rng.normal(0, rng.choice([0.0, 0.02]), path[1:-1].shape)
+        lines.append(crack(path, 4.0))
+    table = figures(segment_measures(pieces(lines), road()))
+    assert 0.0 <= table["alligator_m2"] < 1.0
 
 
 def test_a_step_back_by_rounding_leaves_a_cell_whole() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from measured_road import crack, cut, figures, grid, road
+from measured_road import crack, cut, figures, grid, pieces, road
 from pavemap.geo.measures import SEVERITIES, TYPES, MeasureParams, segment_measures
 
 SUMS = (
@@ -181,3 +181,76 @@ def test_shares_stay_within_their_limits(seed: int) -> None:
     assert 0.0 <= table["zeb_share"] <= 100.0
     assert 0.0 <= table["cracking_percent"] <= 100.0 * 4.0 / 7.0 + 1e-6
     assert 0.0 <= table["pci_cracking"] <= 100.0
+
+
+def closed_road(*, start: int = 0, radius: float = 15.0) -> pd.DataFrame:
+    """Lay a roundabout of 72 edges as one segment that begins and ends at one of its vertices."""
+    turns = np.radians(5.0 * (start + np.arange(73) % 72))
+    return road(zip(radius * np.cos(turns), radius * np.sin(turns), strict=True))
+
+
+def round_the_middle(
+    radius: float | Floats, degrees: float | Floats, *, count: int = 21
+) -> shapely.LineString:
+    turns = np.radians(np.broadcast_to(degrees, (count,)))
+    return crack(zip(radius * np.cos(turns), radius * np.sin(turns), strict=True), 5.0)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds, st.integers(1, 71))
+def test_a_closed_road_may_start_anywhere(seed: int, start: int) -> None:
+    rng = np.random.default_rng(seed)
+    lines = [round_the_middle(15.9, np.linspace(-2.0, 2.0, 21))]
+    lines.append(round_the_middle(np.linspace(12.0, 18.0, 60), rng.normal(0, 0.1, 60), count=60))
+    here, there = (
+        figures(segment_measures(pieces(lines), closed_road(start=first))) for first in (0, start)
+    )
+    # Rows begin elsewhere. The crack along meets 2 or 3, the one across 1 or 2 in each of 6 strips, of
+    # which those in the last row, of 0.1 m, are too short to be evaluated.
+    for table in (here, there):
+        assert 6 <= round(table["zeb_share"] * table["zeb_evaluated"] / 100) <= 3 + 12
+    assert here["cracking_percent"] == pytest.approx(there["cracking_percent"], abs=0.05)
+    for name in ("crack_length_m", "length_longitudinal_m", "length_transverse_m"):
+        assert here[name] == pytest.approx(there[name], abs=1e-6), name
+
+
+@pytest.mark.parametrize("degrees", [0.0, 90.0, 180.0])
+def test_a_metre_of_crack_marks_a_metre_of_a_closed_road(degrees: float) -> None:
+    line = round_the_middle(15.9, degrees + np.linspace(-2.0, 2.0, 21))
+    table = figures(segment_measures(pieces([line]), closed_road()))
+    assert table["zeb_share"] * table["zeb_evaluated"] / 100 <= 3
+    # 4 degrees of 15 m along the centre-line, of a wheel path 1.0 m wide.
+    path_m2 = np.radians(4.0) * 15.0 * 1.0
+    assert table["cracking_percent"] * table["imaged_m2"] / 100 == pytest.approx(path_m2, abs=0.1)
+
+
+def test_a_crack_between_the_legs_of_a_hairpin_marks_what_it_meets() -> None:
+    turns = np.radians(np.arange(-90.0, 91.0, 10.0))
+    apex = list(zip(40 + 3 * np.cos(turns), 3 * np.sin(turns), strict=True))
+    hairpin = road([(0, -3), *apex, (0, 3)])
+    line = crack([(5, -2.2), (5.3, 2.2)], 5.0)
+    table = figures(segment_measures(pieces([line]), hairpin))
+    assert table["zeb_share"] * table["zeb_evaluated"] / 100 <= 8
+    assert table["cracking_percent"] < 0.1
+
+
+def corner() -> pd.DataFrame:
+    return road([(-30, 0), (0, 0), (0, 30)])
+
+
+def test_a_crack_on_the_bisector_of_a_corner_marks_no_more_than_its_way() -> None:
+    out = np.linspace(0.0, 3.4, 60)
+    aside = 0.02 * (-1.0) ** np.arange(60)
+    line = crack(zip(-out - aside, out - aside, strict=True), 5.0)
+    table = figures(segment_measures(pieces([line]), corner()))
+    assert table["zeb_share"] * table["zeb_evaluated"] / 100 <= 14
+    assert table["cracking_percent"] < 0.6
+
+
+@pytest.mark.parametrize("step_m", [0.013, 0.11, 3.0])
+def test_a_crack_along_the_inner_wheel_path_of_a_corner_covers_it_all(step_m: float) -> None:
+    # 0.875 m inside the line, so 29.125 m on either side of the corner, of a path of 60 m.
+    legs = np.append(np.arange(0.0, 29.125, step_m), 29.125)
+    turn = [(-30 + x, 0.875) for x in legs] + [(-0.875, 30 - x) for x in legs[::-1]]
+    table = figures(segment_measures(pieces([crack(turn, 5.0)]), corner()))
+    assert table["cracking_percent"] * table["imaged_m2"] / 100 == pytest.approx(60.0, abs=0.05)

@@ -665,7 +665,7 @@ def held(connection: Connection, rows: str) -> None:
     block_by_block.index_pieces(connection)
 
 
-def test_a_block_has_the_cracks_on_its_segments_whole_and_each_piece_once(engine: Engine) -> None:
+def test_a_block_knows_where_its_cracks_run_on_to_and_has_each_piece_once(engine: Engine) -> None:
     """
     segment    1     2     3     4
     crack 7   [-]   [- -]  [-]            two pieces of it on segment 2
@@ -684,13 +684,14 @@ def test_a_block_has_the_cracks_on_its_segments_whole_and_each_piece_once(engine
     rows = ", ".join(f"({segment}, {crack}, '{line}'::bytea)" for segment, crack, line in pieces)
     with database(engine) as connection:
         held(connection, f"VALUES {rows}")
+        runs_on = connection.execute(block_by_block._RUNS_ON, {"ids": [1, 2]}).scalars().all()
         found = connection.execute(block_by_block._PIECES, {"ids": [1, 2]}).all()
+    assert sorted(runs_on) == [1, 2, 3]
     assert [(row.segment_id, row.crack_id, bytes(row.line).decode()) for row in found] == [
         (1, 7, "a"),
         (2, 7, "b"),
         (2, 7, "c"),
         (2, 8, "e"),
-        (3, 7, "d"),
     ]
 
 
@@ -703,10 +704,13 @@ def test_a_block_reads_its_own_pieces_however_many_are_held(engine: Engine) -> N
             "SELECT piece / 20, piece * 10 / 11, decode(repeat('00', 400), 'hex') "
             "FROM generate_series(0, 99999) AS piece",
         )
-        rows = connection.execute(text(f"EXPLAIN {block_by_block._PIECES.text}"), {"ids": block})
-        plan = "\n".join(rows.scalars())
+        plan = "\n".join(
+            line
+            for query in (block_by_block._RUNS_ON, block_by_block._PIECES)
+            for line in connection.execute(text(f"EXPLAIN {query.text}"), {"ids": block}).scalars()
+        )
     scans = [line for line in plan.splitlines() if " on held_piece" in line]
-    assert len(scans) == 2
+    assert len(scans) == 3
     assert all("Index Scan" in scan for scan in scans)
     assert "Index Cond: (segment_id = ANY" in plan
     assert "Index Cond: (crack_id = " in plan

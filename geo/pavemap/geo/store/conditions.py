@@ -1,13 +1,19 @@
 """The condition of segments, block by block: pieces with their kind, and every figure with its ground.
 
 While cracks are stitched, their pieces are put aside in a table of this transaction, since what kind of
-crack a piece is depends on those around it. Then each block of segments is read with its pieces (and, so
-that cracks over several segments are judged whole, with the rest of these cracks), measured, and
-written by COPY. Memory is bounded by the block.
+crack a piece is depends on those around it. Then each block of segments is read with its pieces, measured,
+and written by COPY. Two things go beyond a block, and are read with it but measured elsewhere:
+
+- the rest of cracks that run on to other segments, since a crack is judged whole;
+- the pieces on segments beside all of these, since the cells of a pattern astride a border close with them.
+
+So figures don't depend on the blocks. Blocks are of segments near each other, so that few others are
+beside them; memory is bounded by a block and those.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +39,9 @@ from pavemap.geo.store.unseen import Shortfall, shortfall, too_coarse
 
 SEGMENTS_AT_A_TIME = 500
 """Some 50 km of road: tens of megabytes of pieces, of cells of the grid measures, and of pavement."""
+
+BAND_M = 2_000.0
+"""Blocks run along bands of this height, from west to east."""
 
 FIGURES = tuple(name for name in COLUMNS if name in Condition.__table__.columns)
 """What `segment_measures` says that is stored."""
@@ -93,16 +102,17 @@ def write_conditions(
 ) -> None:
     """Write pieces and condition of all segments (N,) that the survey met; pavements in its CRS.
 
-    `failed` (M, 2) are columns and rows of the cells that were given up; `on_progress` is called before
-    each block.
+    `segment_ids` ascend. `failed` (M, 2) are columns and rows of the cells that were given up;
+    `on_progress` is called before each block.
     """
     index_pieces(connection)
     ground = _Ground.of(connection, survey, failed=failed, grid=grid)
     params = MeasureParams.from_dict(survey.measures)
+    places = Places.of(segment_ids, pavements, reach_m=pattern_reach_m(params), grid=grid)
     for start in range(0, len(segment_ids), SEGMENTS_AT_A_TIME):
         on_progress()
-        some = slice(start, start + SEGMENTS_AT_A_TIME)
-        block = _Block.read(connection, survey.id, segment_ids[some], pavements[some], grid=grid)
+        some = places.order[start : start + SEGMENTS_AT_A_TIME]
+        block = _Block.read(connection, survey.id, some, places, grid=grid)
         kinds = _kinds(block, params)
         _write_pieces(connection, survey.id, block, kinds, grid=grid)
         _write_block(connection, survey, block, params, ground=ground, grid=grid)
@@ -145,13 +155,50 @@ def coarsest_m(card: Any) -> float | None:
     return float(known[1]) if known else None
 
 
+def pattern_reach_m(params: MeasureParams) -> float:
+    """Return how far the fewest cells that make a pattern reach in a row, if they are squares, in m."""
+    return params.pattern_min_cells * math.sqrt(params.block_cell_m2)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the segments of a survey (N,) lie.
+
+    ids: ascending; pavements: in the survey's CRS, with their tree; reach: how far cells of a pattern
+    go, in units of that CRS; order: indices along bands, so that those that follow each other are near.
+    """
+
+    ids: NDArray[np.int64]
+    pavements: NDArray[np.object_]
+    tree: shapely.STRtree
+    reach: NDArray[np.float64]
+    order: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, ids: NDArray[np.int64], pavements: NDArray[np.object_], *, reach_m: float, grid: Grid
+    ) -> Places:
+        x, y = shapely.bounds(pavements).reshape(-1, 2, 2).mean(axis=1).T
+        order = np.lexsort((ids, x, np.floor(y / BAND_M)))
+        reach = reach_m * ground_scales(grid.crs, x, y)
+        return cls(ids, pavements, shapely.STRtree(pavements), reach, order)
+
+    def beside(self, segment_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ids of some of the segments and of those within reach of them."""
+        some = np.searchsorted(self.ids, segment_ids)
+        _, near = self.tree.query(
+            self.pavements[some], predicate="dwithin", distance=self.reach[some]
+        )
+        return np.union1d(segment_ids, self.ids[near])
+
+
 @dataclass(frozen=True)
 class _Block:
-    """Some segments, and what is on them.
+    """Some segments, and what is on and about them.
 
     own: (N,) ids of the segments to be measured, with their pavements (survey's CRS) and sums by pixel.
-    segments: those and the ones that their cracks run on to: segment_id, line, pavement, width_m, ...
-    pieces: segment_id, crack_id, geometry of all pieces of these cracks. scale: of each of `segments`.
+    segments: those, the ones that their cracks run on to, and the ones beside: segment_id, line, ...
+    pieces: segment_id, crack_id, geometry of all pieces on these. scale: of each of `segments`.
     """
 
     own: NDArray[np.int64]
@@ -166,18 +213,23 @@ class _Block:
         cls,
         connection: Connection,
         survey_id: uuid.UUID,
-        own: NDArray[np.int64],
-        pavements: NDArray[np.object_],
+        some: NDArray[np.int64],
+        places: Places,
         *,
         grid: Grid,
     ) -> _Block:
+        own = places.ids[some]
         asked = {"survey_id": survey_id, "ids": own.tolist()}
+        runs_on = np.array(connection.execute(_RUNS_ON, asked).scalars().all(), np.int64)
+        ids = places.beside(np.union1d(own, runs_on))
         found = pd.DataFrame(
-            connection.execute(_PIECES, asked).all(), columns=["segment_id", "crack_id", "line"]
+            connection.execute(_PIECES, {"ids": ids.tolist()}).all(),
+            columns=["segment_id", "crack_id", "line"],
         )
         lines = np.empty(len(found), dtype=object)
         lines[:] = from_ewkb(found["line"].to_numpy(object))
         pieces = found[["segment_id", "crack_id"]].astype(np.int64).assign(geometry=lines)
+        # Of the segments beside only those that have cracks are of use.
         ids = np.union1d(own, pieces["segment_id"].to_numpy(np.int64))
         rows = connection.execute(_SEGMENTS, {"ids": ids.tolist()}).mappings().all()
         segments = pd.DataFrame([dict(row) for row in rows])
@@ -189,7 +241,8 @@ class _Block:
             shapely.line_interpolate_point(segments["line"].to_numpy(object), 0.5, normalized=True)
         )
         scale = ground_scales(grid.crs, middle[:, 0], middle[:, 1])
-        return cls(own, pavements, seen.set_index("segment_id").loc[own], segments, pieces, scale)
+        seen = seen.set_index("segment_id").loc[own]
+        return cls(own, places.pavements[some], seen, segments, pieces, scale)
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -313,15 +366,20 @@ def _column(figures: pd.Series[Any]) -> NDArray[Any]:
     return figures.to_numpy(np.float64)
 
 
-# The cracks on these segments, whole: held_piece_segment finds them, held_piece_crack their pieces. Without
-# OFFSET 0 it is a join, for which the planner reads all that is held even for one crack in forty.
-_PIECES = text("""
-    SELECT piece.segment_id, piece.crack_id, piece.line
+# Where the cracks on these segments are: held_piece_segment finds them, held_piece_crack their pieces.
+# Without OFFSET 0 it is a join, for which the planner reads all that is held even for one crack in forty.
+_RUNS_ON = text("""
+    SELECT DISTINCT piece.segment_id
     FROM (SELECT DISTINCT crack_id FROM held_piece
           WHERE segment_id = ANY(CAST(:ids AS bigint[]))) AS crack
     CROSS JOIN LATERAL (
-        SELECT * FROM held_piece WHERE held_piece.crack_id = crack.crack_id OFFSET 0) AS piece
-    ORDER BY piece.segment_id, piece.crack_id, piece.line
+        SELECT segment_id FROM held_piece WHERE held_piece.crack_id = crack.crack_id OFFSET 0) AS piece
+""")
+
+_PIECES = text("""
+    SELECT segment_id, crack_id, line
+    FROM held_piece WHERE segment_id = ANY(CAST(:ids AS bigint[]))
+    ORDER BY segment_id, crack_id, line
 """)
 
 _SEGMENTS = text("""
