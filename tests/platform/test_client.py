@@ -15,6 +15,7 @@ import pytest
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError, StorageFull, Unavailable
 from pavemap.platform.client import Client, file_digest
+from pavemap.platform.server_connection import ServerAway
 from ray_cluster import free_port
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -54,7 +55,7 @@ def problem(status: int) -> httpx.Response:
         (413, BadInput),
         (422, BadInput),
         (500, PavemapError),
-        (503, Unavailable),
+        (503, ServerAway),
         (507, StorageFull),
     ],
 )
@@ -89,6 +90,97 @@ def test_an_upload_is_sent_again_from_its_start(tmp_path: Path, error: Answer) -
     assert answer["sha256"] == file_digest(path)
     assert heard.count(0) == 3
     assert heard[-1] == 3_000_000
+
+
+class AwayFor:
+    """A server that is away for so many seconds; pauses are slept in no time."""
+
+    def __init__(self, seconds: float, away: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take how it answers meanwhile."""
+        self.left_s, self.away, self.pauses = seconds, away, list[float]()
+        monkeypatch.setattr(time, "sleep", self.pause)
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        self.pauses.append(seconds)
+        self.left_s -= seconds
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer, or be away; who it is, it says at any time."""
+        if request.method == "GET" or self.left_s <= 0:
+            return httpx.Response(200, json=[])
+        return self.away(request)
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused", request=request)
+
+
+def unready(asked: str) -> httpx.Response:
+    headers = [(b"Retry-After", asked.encode())]
+    return httpx.Response(503, headers=headers, json={"detail": "the schema is another one's"})
+
+
+def send_tile(client: Client, folder: Path) -> None:
+    (folder / "t.tif").write_bytes(b"tile")
+    client.upload("spring", folder / "t.tif", name="t.tif", sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    "away", [lambda _: unready("5"), broken, refused], ids=["503", "broken", "gone"]
+)
+def test_an_upload_outlasts_an_upgrade_of_its_server(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    away: Answer,
+) -> None:
+    server = AwayFor(100.0, away, monkeypatch)
+    with answering(server) as client:
+        client.networks()
+        send_tile(client, tmp_path)
+        assert 100 <= sum(server.pauses) < 110
+        assert [record.getMessage()[:27] for record in caplog.records] == [
+            "http://pavemap.test is away"
+        ]
+        server.left_s = 1000.0
+        server.pauses.clear()
+        with pytest.raises(Unavailable):
+            send_tile(client, tmp_path)
+        assert 100 <= sum(server.pauses) <= 120
+
+
+def test_a_server_that_never_was_there_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = AwayFor(1000.0, refused, monkeypatch)
+    with answering(server) as client, pytest.raises(Unavailable, match="start one with"):
+        send_tile(client, tmp_path)
+    assert server.pauses == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pauses"),
+    [("7", [7.0, 7.0]), ("9999", [30.0]), ("1", [1.0, 2.0, 4.0, 5.0])]
+    + [(odd, [1.0, 2.0, 4.0, 5.0]) for odd in ("-5", "²", "Sun, 29 Nov 2026 12:00:00 GMT")],
+)
+def test_a_server_is_left_alone_for_as_long_as_it_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, pauses: list[float]
+) -> None:
+    server = AwayFor(sum(pauses), lambda _: unready(asked), monkeypatch)
+    with answering(server) as client:
+        send_tile(client, tmp_path)
+    assert server.pauses == pauses
+
+
+def test_ctrl_c_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    server = AwayFor(1000.0, broken, monkeypatch)
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with answering(server) as client, pytest.raises(KeyboardInterrupt):
+        send_tile(client, tmp_path)
 
 
 def test_an_upload_that_is_refused_is_not_repeated(tmp_path: Path) -> None:

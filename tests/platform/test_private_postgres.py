@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -48,3 +53,47 @@ def test_a_number_that_another_program_has_now_is_no_server(tmp_path: Path) -> N
     assert not cluster.alive()
     (tmp_path / "password").write_text("secret")
     assert cluster.url() == f"postgresql://{ROLE}:secret@127.0.0.1:5999/pavemap"
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["initdb-lives-on", "initdb-too"])
+def test_a_first_start_that_was_killed_is_begun_anew(tmp_path: Path, alone: bool) -> None:
+    folder = tmp_path / "postgres"
+    start = (
+        "from pathlib import Path; from pavemap.platform.private_postgres import PrivatePostgres; "
+        f"PrivatePostgres(Path({str(folder)!r})).start()"
+    )
+    first = subprocess.Popen([sys.executable, "-c", start])
+    while not list(folder.glob("data*/PG_VERSION")):
+        assert first.poll() is None
+        time.sleep(0.005)
+    programs = psutil.Process(first.pid).children(recursive=True)
+    first.send_signal(signal.SIGKILL)
+    for each in () if alone else programs:
+        each.kill()
+    first.wait()
+
+    cluster = PrivatePostgres(folder, options={"fsync": "off"})
+    cluster.start()
+    try:
+        with closing(psycopg.connect(cluster.url())) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert not (folder / "data.new").exists()
+    finally:
+        cluster.stop()
+
+
+def test_the_port_that_clients_know_outlives_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = PrivatePostgres(tmp_path)
+    cluster._remember(5999)
+
+    def cut_off(path: Path, _: str) -> None:
+        path.touch()
+        os.truncate(path, 0)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", cut_off)
+    with pytest.raises(OSError, match="No space"):
+        cluster._remember(6001)
+    assert cluster._last_port() == 5999

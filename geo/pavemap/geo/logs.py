@@ -22,8 +22,20 @@ __all__ = ["about", "configure_logs", "known_ids", "note_ids"]
 IDS = ("request_id", "survey_id", "orthophoto", "orthophotos", "cell", "job_id")
 """Names of what is bound, in the order in which lines for people show them."""
 
-PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/@\s]+@")
-"""The password of a URL; it is never to be seen in a log."""
+PASSWORD = re.compile(
+    r"""(?<=://)
+    (?: (?<=postgres://) | (?<=postgresql://) | (?<=psycopg://) | (?![^:/@\s]*:\d+[/?#"]) )
+    ([^:/@\s\[]*):[^@\s]{1,4096}(?:@[^@\s/]*)*@""",
+    re.VERBOSE,
+)
+"""The password of a URL; it is never to be seen in a log. It may hold / and @ though it should not.
+
+Digits before a / are a port, as in http://host:8000/a@b, but no port to SQLAlchemy. Tokens of clouds are
+long; the bound keeps the time linear.
+"""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What breaks lines, steers terminals or turns the direction of writing: by it a name could forge lines."""
 
 SECRET_WORDS = re.compile(
     r"(?i)\b(authorization: bearer|(?:aws_)?secret_access_key[=:]|password[=:]) ?[^\s,;'\"]+"
@@ -101,12 +113,18 @@ def _masked(text: str) -> str:
 
 
 def _plain(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
-    """Render a line for people: what happened, then what it is about, then a traceback."""
+    """Render a line for people: what happened, then what it is about, then a traceback, set in."""
     facts = {name: line[name] for name in IDS if name in line}
     said = "".join(f" {name}={_shown(value)}" for name, value in facts.items())
-    first = f"{line['time']} {line['level'].upper()} {line['logger']}: {line['message']}{said}"
-    return f"{first}\n{line['exception']}" if line.get("exception") else first
+    message = _escaped(str(line["message"]))
+    first = f"{line['time']} {line['level'].upper()} {line['logger']}: {message}{said}"
+    trace = str(line.get("exception") or "")
+    return "\n  ".join([first, *map(_escaped, trace.split("\n"))]) if trace else first
 
 
 def _shown(value: Mapping[str, Any] | list[Any] | object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return _escaped(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+
+
+def _escaped(text: str) -> str:
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import psycopg
 from psycopg import sql
@@ -53,10 +54,10 @@ class PrivatePostgres:
 
         Raises Unavailable when PostgreSQL is not installed or does not start.
         """
-        with self._lock():
+        with self._lock() as lock:
             if not self._answers_soon():
                 if not (self.data / "PG_VERSION").exists():
-                    self._initialise()
+                    self._initialise(lock)
                 self._launch()
             self._ensure_database(database)
         return self.url(database)
@@ -104,24 +105,29 @@ class PrivatePostgres:
             time.sleep(0.5)
         return True
 
-    def _initialise(self) -> None:
+    def _initialise(self, lock: TextIO) -> None:
+        """Make the cluster beside its place: PG_VERSION is among the first files that initdb writes."""
         log.info("making a private PostgreSQL cluster in %s", self.data)
-        if self.data.exists():
-            shutil.rmtree(self.data)  # without PG_VERSION it is the rest of an interrupted attempt
-        self.data.mkdir(parents=True, mode=0o700)
+        program = self._program("initdb")
+        unfinished = self.folder / "data.new"
+        for rest in (unfinished, self.data):  # of attempts that were interrupted
+            if rest.exists():
+                shutil.rmtree(rest)
+        unfinished.mkdir(mode=0o700)
         password_file = self.folder / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(secrets.token_hex(16))
         (self.folder / "log").touch(mode=0o600)
-        program = self._program("initdb")
         if os.geteuid() == 0:
             server = pwd.getpwnam(SERVER_USER)
-            for path in (self.data, password_file, self.folder / "log"):
+            for path in (unfinished, password_file, self.folder / "log"):
                 os.chown(path, server.pw_uid, server.pw_gid)
         self._run(
-            [program, "-D", str(self.data), "-U", ROLE, "--encoding=UTF8"]
-            + ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}"]
+            [program, "-D", str(unfinished), "-U", ROLE, "--encoding=UTF8"]
+            + ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}"],
+            holding=lock,
         )
+        unfinished.rename(self.data)
 
     def _launch(self) -> None:
         port = _free_port(self._last_port())
@@ -136,7 +142,14 @@ class PrivatePostgres:
             [self._program("pg_ctl"), "-D", str(self.data), "-l", str(self.folder / "log")]
             + ["-t", str(START_TIMEOUT_S), "-w", "-o", flags, "start"]
         )
-        (self.folder / "port").write_text(str(port))
+        self._remember(port)
+
+    def _remember(self, port: int) -> None:
+        file = self.folder / "port"
+        # Written in place, a full disk would cost the port that clients know.
+        unfinished = file.with_suffix(".new")
+        unfinished.write_text(str(port))
+        unfinished.replace(file)
 
     def _last_port(self) -> int:
         """Return the server's port, else that of its last start, which clients know; 0 before the first."""
@@ -165,13 +178,20 @@ class PrivatePostgres:
                 f"the private PostgreSQL takes no connection ({exc}); see {self.folder / 'log'}"
             ) from exc
 
-    def _run(self, command: Sequence[str]) -> None:
+    def _run(self, command: Sequence[str], *, holding: TextIO | None = None) -> None:
+        """Run a program; one that outlives this process keeps the lock that it is `holding`."""
         command = [*self._as_server_user(), *command]
         # The server inherits its starter's output: a pipe would never see its end.
         output = self.folder / "commands.log"
         with output.open("ab") as sink:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/", check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                cwd="/",
+                check=False,
+                pass_fds=() if holding is None else (holding.fileno(),),
             )
         if done.returncode:
             raise Unavailable(
@@ -207,16 +227,19 @@ class PrivatePostgres:
         return found
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[TextIO]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            yield handle
 
 
 def _is_postgres(number: int) -> bool:
     name = Path(f"/proc/{number}/comm")
-    return not name.exists() or "postgres" in name.read_text()
+    try:
+        return not name.exists() or "postgres" in name.read_text()
+    except OSError:  # it ended between the two
+        return False
 
 
 def _free_port(preferred: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from pavemap.geo.errors import (
     Unavailable,
 )
 
+log = logging.getLogger(__name__)
+
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/api/v1"
 
@@ -29,7 +32,14 @@ PATIENT = httpx.Timeout(None, connect=5.0)
 
 CHUNK_BYTES = 1 << 20
 PAGE = 2000
+
 ATTEMPTS = 4
+"""Tries that every step has which may be repeated."""
+PATIENCE_S = 120.0
+"""For how long a server is tried that is there but away: upgrades have it answer 503 meanwhile."""
+LONGEST_PAUSE_S = 5.0
+"""Of our own choice: so long an upload may take to notice that its user has stopped it."""
+LONGEST_RETRY_AFTER_S = 30.0
 
 DIRECT: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 """What a proxy is never asked for, whatever HTTP_PROXY says: the proxy's own machine is another one."""
@@ -48,12 +58,25 @@ Json = dict[str, Any]
 Result = TypeVar("Result")
 
 
+class ServerAway(Unavailable):
+    """The server does not answer for now, or says so itself."""
+
+    def __init__(
+        self, detail: str, *, server: ServerConnection, retry_after_s: float = 0.0
+    ) -> None:
+        """Take what to say, the connection, and how long the server asks to be left alone."""
+        super().__init__(detail)
+        self.server, self.retry_after_s = server, retry_after_s
+
+
 class ServerConnection:
     """Requests to one server; paths are those below the API's root."""
 
     def __init__(self, server: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Take the server's URL; nothing is asked yet. Raises BadInput when it is none."""
         self.server = server.rstrip("/")
+        self.has_answered = False
+        self._waited_for = False
         if urlsplit(self.server).scheme not in {"http", "https"}:
             raise BadInput(f"'{server}' is no address of a server; give one like {DEFAULT_SERVER}")
         try:
@@ -71,9 +94,17 @@ class ServerConnection:
         """Return the answer to one request. Raises what its status or its absence means."""
         with self._translated():
             answer = self._http.request(method, API + path, **options)
+        self.has_answered = True
         if not answer.is_success:
-            raise _problem(answer)
+            raise self._problem(answer)
+        self._waited_for = False
         return answer
+
+    def note_wait(self) -> None:
+        """Say that the server is waited for, once until it is back, however many files wait."""
+        if not self._waited_for:
+            self._waited_for = True
+            log.warning("%s is away; it is tried again for a while, Ctrl-C ends that", self.server)
 
     def document(self, method: str, path: str, **options: Any) -> Json:
         """Return an answer that is one document."""
@@ -114,9 +145,10 @@ class ServerConnection:
             self._translated(),
             self._http.stream("GET", API + path, params=query, timeout=PATIENT) as answer,
         ):
+            self.has_answered = True
             if not answer.is_success:
                 answer.read()
-                raise _problem(answer)
+                raise self._problem(answer)
             yield answer
 
     @contextmanager
@@ -124,24 +156,67 @@ class ServerConnection:
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-            raise Unavailable(
+            raise ServerAway(
                 f"no pavemap answers at {self.server}; start one with `pavemap up`, or name another "
-                "with --server"
+                "with --server",
+                server=self,
             ) from exc
         except httpx.HTTPError as exc:
-            raise Unavailable(
-                f"the connection to {self.server} broke ({type(exc).__name__}); run the same command again"
+            raise ServerAway(
+                f"the connection to {self.server} broke ({type(exc).__name__}); run the same command again",
+                server=self,
             ) from exc
+
+    def _problem(self, answer: httpx.Response) -> PavemapError:
+        """Make an error of a problem document (RFC 9457), or of whatever else a proxy may answer."""
+        try:
+            problem = answer.json()
+            kind, detail = str(problem.get("type")), str(problem["detail"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            kind, detail = "", _not_ours(answer)
+        if kind == "urn:pavemap:problem:upload-damaged":
+            return Unavailable(detail)
+        fallback = PavemapError if answer.is_server_error else BadInput
+        error = ERRORS.get(answer.status_code, fallback)
+        if error is Unavailable:
+            return ServerAway(detail, server=self, retry_after_s=_retry_after_s(answer))
+        return error(detail)
 
 
 def insistent(step: Callable[[], Result]) -> Result:
-    """Try a step that may be repeated a few times while the server is away."""
-    for attempt in range(1, ATTEMPTS):
+    """Try a step that may be repeated until the server is back, for some PATIENCE_S.
+
+    Where no server was met at all, and where it is the step itself that fails, ATTEMPTS tries are enough.
+    Raises the last try's error.
+    """
+    attempt, spent_s = 0, 0.0
+    while True:
+        attempt, began = attempt + 1, time.monotonic()
         try:
             return step()
-        except Unavailable:
-            time.sleep(2.0**attempt / 2)
-    return step()
+        except Unavailable as exc:
+            pause_s = _pause_s(exc, attempt)
+            spent_s += pause_s
+            if attempt > 1:  # the first may have gone well for hours
+                spent_s += time.monotonic() - began
+            lasting = isinstance(exc, ServerAway) and exc.server.has_answered
+            if attempt >= ATTEMPTS and not (lasting and spent_s <= PATIENCE_S):
+                raise
+            if isinstance(exc, ServerAway):
+                exc.server.note_wait()
+        time.sleep(pause_s)
+
+
+def _pause_s(error: Unavailable, attempt: int) -> float:
+    asked_s = error.retry_after_s if isinstance(error, ServerAway) else 0.0
+    return max(min(2.0**attempt / 2, LONGEST_PAUSE_S), asked_s)
+
+
+def _retry_after_s(answer: httpx.Response) -> float:
+    """Return how long a server asks to be left alone (RFC 9110, 10.2.3); its dates are not heeded."""
+    given = answer.headers.get("retry-after", "").strip()
+    known = given.isascii() and given.isdigit()
+    return min(float(given), LONGEST_RETRY_AFTER_S) if known else 0.0
 
 
 def cursor_of(link: str) -> str:
@@ -165,19 +240,6 @@ def _read(answer: httpx.Response) -> Any:
         return answer.json()
     except ValueError as exc:
         raise BadInput(_not_ours(answer)) from exc
-
-
-def _problem(answer: httpx.Response) -> PavemapError:
-    """Make an error of a problem document (RFC 9457), or of whatever else a proxy may answer."""
-    try:
-        problem = answer.json()
-        kind, detail = str(problem.get("type")), str(problem["detail"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        kind, detail = "", _not_ours(answer)
-    if kind == "urn:pavemap:problem:upload-damaged":
-        return Unavailable(detail)
-    fallback = PavemapError if answer.is_server_error else BadInput
-    return ERRORS.get(answer.status_code, fallback)(detail)
 
 
 def _not_ours(answer: httpx.Response) -> str:

@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         default="",
         description="Web pages that may read from the API in a browser: their origins with commas "
-        "between, as https://maps.example.org, or *.",
+        "between, as https://maps.example.org, or *. Also those under which a proxy on this machine shows "
+        "an API that listens for this machine alone.",
     )
     ray_address: str | None = Field(
         default=None, description="Ray's GCS (host:6379) to join; none starts Ray on this machine."

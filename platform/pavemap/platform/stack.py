@@ -165,6 +165,7 @@ class Stack(AbstractContextManager["Stack"]):
             "PAVEMAP_LOG_FORMAT": self.settings.log_format,
             "PAVEMAP_LOG_LEVEL": self.settings.log_level,
             "PAVEMAP_HOME": str(home),
+            "PAVEMAP_API_HOST": self.settings.api_host,
             "PAVEMAP_DATABASE_URL": url,
             "PAVEMAP_STORAGE_URL": self.settings.storage_location,
             "PAVEMAP_RAY_JOBS_URL": self._addresses.ray_dashboard,
@@ -250,6 +251,7 @@ class Stack(AbstractContextManager["Stack"]):
             time.sleep(POLL_S)
 
     def _watch(self) -> None:
+        """Restart what dies. Nothing ends this before the stack does: errors count as failed restarts."""
         while not self._stopping.wait(POLL_S):
             if self._cluster is not None and not self._cluster.alive():
                 self._revive_database(self._cluster)
@@ -262,30 +264,41 @@ class Stack(AbstractContextManager["Stack"]):
         status = child.process.returncode
         words = _last_words(child.log_file)
         if child.restarts >= MAX_RESTARTS:
-            self._report(f"{child.name} ended with status {status} once more ({words}); giving up")
             child.process = None
             self.failed.set()
+            self._say(f"{child.name} ended with status {status} once more ({words}); giving up")
             return
         child.restarts += 1
-        self._report(f"{child.name} ended with status {status} ({words}); starting it again")
+        self._say(f"{child.name} ended with status {status} ({words}); starting it again")
         if not self._stopping.wait(min(2.0**child.restarts, 15.0)):
-            _launch(child)
+            self._attempt(child.name, lambda: _launch(child))
 
     def _revive_database(self, cluster: PrivatePostgres) -> None:
         """Start the private PostGIS on its port again; all others wait for it by themselves."""
         if self._cluster_restarts >= MAX_RESTARTS:
-            self._report(f"the private PostGIS ended once more; see {cluster.folder / 'log'}")
             self._cluster = None
             self.failed.set()
+            self._say(f"the private PostGIS ended once more; see {cluster.folder / 'log'}")
             return
         self._cluster_restarts += 1
-        self._report(f"the private PostGIS ended (see {cluster.folder / 'log'}); starting it again")
-        if self._stopping.wait(min(2.0**self._cluster_restarts, 15.0)):
-            return
+        self._say(f"the private PostGIS ended (see {cluster.folder / 'log'}); starting it again")
+        if not self._stopping.wait(min(2.0**self._cluster_restarts, 15.0)):
+            self._attempt("the private PostGIS", cluster.start)
+
+    def _attempt(self, name: str, start: Callable[[], object]) -> None:
+        """Start a part again. Whatever goes wrong is said; the part is still dead, and so comes up next."""
         try:
-            cluster.start()
-        except Unavailable as exc:
-            self._report(str(exc))
+            start()
+        except Exception as exc:
+            log.debug("%s did not start", name, exc_info=exc)
+            self._say(f"{name} did not start again ({type(exc).__name__}: {exc})")
+
+    def _say(self, what: str) -> None:
+        """Report from the watch; who can't hear it, as where output goes to a full disk, stops nothing."""
+        try:
+            self._report(what)
+        except Exception as exc:
+            log.warning("%s (not reported: %s)", what, exc)
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -329,10 +342,13 @@ def _answers(url: str) -> bool:
 
 
 def _last_words(log_file: Path) -> str:
-    """Return the last line of a log and where the rest stands."""
-    with log_file.open("rb") as file:
-        file.seek(max(0, log_file.stat().st_size - 4096))
-        said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    """Return the last line of a log and where the rest stands; a log that can't be read says nothing."""
+    try:
+        with log_file.open("rb") as file:
+            file.seek(max(0, log_file.stat().st_size - 4096))
+            said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    except OSError:
+        said = []
     last = next((line for line in reversed(said) if line), "no word")
     return f"{last}; see {log_file}"
 

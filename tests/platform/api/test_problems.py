@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
@@ -22,7 +25,10 @@ from pavemap.geo.store.schema import upgrade
 from pavemap.platform import api, errors
 from pavemap.platform.api.bodies import MAX_DOCUMENT_BYTES, DocumentRoute, has_document
 from pavemap.platform.api.main import create_app
+from pavemap.platform.api.pages import no_changes_by_other_pages
 from pavemap.platform.api.problems import STATUS, status_of
+from pavemap.platform.api.services import Services
+from pavemap.platform.errors import FromElsewhere
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
 from pavemap.platform.stack import Stack
@@ -211,6 +217,64 @@ def test_a_page_of_another_server_changes_nothing(
     url = f"{API}/surveys/00000000-0000-0000-0000-000000000000/run"
     check(client.post(url, headers=headers), status)
     assert client.get(f"{API}/surveys", headers=headers).status_code == 200
+
+
+REBOUND = {
+    "Host": "evil.example:8000",
+    "Origin": "http://evil.example:8000",
+    "Sec-Fetch-Site": "same-origin",
+}
+"""What a browser sends to this machine for a page whose name leads here since it is open."""
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (REBOUND, 403),
+        ({**REBOUND, "X-Forwarded-Host": "localhost"}, 403),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example", "Origin": "http://127.0.0.1.evil.example"}, 403),
+        ({"Host": "[", "Origin": "http://["}, 403),
+        ({"Host": "roads.example.org", "Origin": "https://roads.example.org"}, 404),
+        ({"Host": "localhost:9000", "Origin": "http://localhost:9000"}, 404),
+        ({"Host": "LOCALHOST", "Origin": "http://LOCALHOST"}, 404),
+        ({"Host": "[::1]:8000", "Origin": "http://[::1]:8000"}, 404),
+        ({"Host": "127.0.0.1", "Origin": "http://127.0.0.1"}, 404),
+        ({"Host": "my-tunnel:8000"}, 404),
+    ],
+)
+def test_a_name_that_leads_to_this_machine_opens_nothing(
+    settings: Settings, headers: dict[str, str], status: int
+) -> None:
+    url = f"{API}/surveys/00000000-0000-0000-0000-000000000000/run"
+    named = settings.model_copy(update={"cors_origins": "*,https://roads.example.org"})
+    with serving(named) as client:
+        check(client.post(url, headers=headers), status)
+
+
+@pytest.mark.parametrize(
+    ("listening_on", "came_in_at", "refused"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("::1", "::1", True),
+        ("localhost", "127.0.0.1", True),
+        ("0.0.0.0", "127.0.0.1", False),
+        ("127.0.0.1", "10.0.0.7", False),
+        ("127.0.0.1", "/run/pavemap.socket", False),
+    ],
+)
+def test_who_is_open_to_others_may_have_any_name(
+    settings: Settings, listening_on: str, came_in_at: str, refused: bool
+) -> None:
+    """An image tells uvicorn, not the settings, where to listen: what counts is where a request came in."""
+    services = Services.open(settings.model_copy(update={"api_host": listening_on}))
+    headers = [(name.lower().encode(), value.encode()) for name, value in REBOUND.items()]
+    scope = {"type": "http", "method": "POST", "headers": headers, "server": (came_in_at, 8000)}
+    try:
+        with pytest.raises(FromElsewhere) if refused else nullcontext():
+            asyncio.run(no_changes_by_other_pages(Request(scope), services))
+    finally:
+        services.close()
 
 
 def test_it_is_not_ready_on_an_empty_schema(tmp_path: Path, empty_database_url: str) -> None:

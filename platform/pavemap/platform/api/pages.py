@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.errors import FromElsewhere
+from pavemap.platform.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -14,21 +17,62 @@ ELSEWHERE = frozenset({"cross-site", "same-site"})
 """What browsers say of a request that a page of another server makes (W3C Fetch Metadata)."""
 
 
-async def no_changes_by_other_pages(request: Request) -> None:
+async def no_changes_by_other_pages(request: Request, services: ServicesOf) -> None:
     """Refuse what a page that happens to be open in a browser would change on this server.
 
     There is no login here, so without this any page could, of a server that listens for its own
     machine alone. Browsers tell where a page is from by Sec-Fetch-Site, and where that can't be (by plain
-    http to another machine) by Origin; programs send neither. Raises FromElsewhere.
+    http to another machine) by Origin; programs send neither. Whoever owns a name may have it lead to this
+    machine once the page is open (DNS rebinding), and then both say that the page is from here: so a server
+    for its own machine alone has to be asked by a name of that machine. Raises FromElsewhere.
     """
     if request.method in SAFE:
         return
     site, origin = (request.headers.get(name) for name in ("sec-fetch-site", "origin"))
     own = {request.headers.get(name) for name in ("host", "x-forwarded-host")}
     if site in ELSEWHERE or (
-        site is None and origin and (urlsplit(origin).netloc or origin) not in own
+        site is None and origin and (origin.partition("://")[2] or origin) not in own
     ):
         raise FromElsewhere(
             "a web page of another server may change nothing here; use this server's own pages or a "
             "program (a proxy has to pass the header Host on)"
         )
+    if (
+        origin
+        and origin not in services.settings.web_origins
+        and _is_rebound(request, services.settings)
+    ):
+        raise FromElsewhere(
+            "this server is for its own machine alone: a web page changes something here only as a page of "
+            "http://localhost or http://127.0.0.1; name the origin of pages that come through a proxy on "
+            "this machine in PAVEMAP_CORS_ORIGINS"
+        )
+
+
+def _is_rebound(request: Request, settings: Settings) -> bool:
+    """Tell whether a request came in by loopback alone, yet asks for a host of another name.
+
+    The setting alone does not say what is listened on: images give uvicorn another address.
+    X-Forwarded-Host says nothing: a page may send any to its own server, as which this one passes.
+    """
+    came_in_at = str((request.scope.get("server") or ("",))[0])
+    return (
+        _is_loopback(settings.api_host)
+        and _is_loopback(came_in_at)
+        and not _is_loopback(_name(request.headers.get("host", "")))
+    )
+
+
+def _name(host: str) -> str:
+    """Return the name or address in a Host header; '' for what is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
