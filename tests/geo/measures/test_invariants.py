@@ -206,7 +206,7 @@ def test_a_closed_road_may_start_anywhere(seed: int, start: int) -> None:
         figures(segment_measures(pieces(lines), closed_road(start=first))) for first in (0, start)
     )
     # Rows begin elsewhere. The crack along meets 2 or 3, the one across 1 or 2 in each of 6 strips, of
-    # which those in the last row, of 0.1 m, are too short to be evaluated.
+    # which those in the last row, of 0.2 m, are too short to be evaluated.
     for table in (here, there):
         assert 6 <= round(table["zeb_share"] * table["zeb_evaluated"] / 100) <= 3 + 12
     assert here["cracking_percent"] == pytest.approx(there["cracking_percent"], abs=0.05)

@@ -4,6 +4,10 @@ Every measure is then a sum over bits. A piece is brought into the frame of its 
 offset), its steps from vertex to vertex halved down to `MAX_STEP_M`, and cut wherever it crosses a
 border. A bit keeps its share of the step's length in the plane, so whatever the frame does in a
 bend, the bits sum up to the length of the crack.
+
+Stations jump where two places of the road are equally near: on the bisector of a corner, between
+the legs of a hairpin, where a closed road ends at its start. A bit over such a line covers the
+stations between its ends where it follows the road round a corner, and else none but its own.
 """
 
 from __future__ import annotations
@@ -19,6 +23,10 @@ from pavemap.geo.measures.scene import Pieces
 
 MAX_STEP_M = 0.5
 """A step this long beside a bend of 20 m radius strays 2 mm from straight in the road's frame."""
+
+SHARPEST_TURN = np.radians(120.0)
+"""Of a corner; legs that turn by more are two roads side by side, as those of a hairpin."""
+ROUNDING = 1e-6
 
 FAR_M = 400.0
 """Offsets are told apart up to this distance; nothing on pavement is farther."""
@@ -58,10 +66,7 @@ class Bits:
         width[(width <= 0.0).any(axis=1)] = 0.0
         piece, xy, width = _halved(vertex_piece[first], xy, width)
         segment = pieces.segment[piece]
-        station, offset = np.empty((len(piece), 2)), np.empty((len(piece), 2))
-        for end in (0, 1):
-            station[:, end], offset[:, end], _ = frames.project(xy[:, end].copy(), segment)
-        _, _, bearing = frames.project(xy.mean(axis=1), segment)
+        station, offset, bearing = _beside(xy, segment, frames)
         length = np.hypot(*(xy[:, 1] - xy[:, 0]).T)
         origin = (frames.origins - frames.origins[:1])[segment] / frames.scale[segment, None]
         return cls(piece, segment, station, offset, width, length, xy, origin, bearing)
@@ -178,6 +183,45 @@ def _halved(piece: Integers, xy: Floats, width: Floats) -> tuple[Integers, Float
     xy_parts = xy[step, 0][:, None] + t[:, :, None] * along[:, None]
     wider = width[step, 1] - width[step, 0]
     return piece[step], xy_parts, width[step, 0, None] + t * wider[:, None]
+
+
+def _beside(xy: Floats, segment: Integers, frames: RoadFrames) -> tuple[Floats, Floats, Floats]:
+    """Return stations and offsets of both ends of steps, and the road's bearing beside their middles."""
+    closed = frames.closed[segment, None]
+    ends = [frames.project(xy[:, end].copy(), segment) for end in (0, 1)]
+    station, offset, bearings = (np.stack(pair, axis=1) for pair in zip(*ends, strict=True))
+    middle_station, middle_offset, bearing = frames.project(xy.mean(axis=1), segment)
+    x, y = (xy[:, 1] - xy[:, 0]).T
+    apart = np.abs(station[:, 1] - station[:, 0]) > np.hypot(x, y) + ROUNDING
+    jumps = np.flatnonzero(apart & ~_rounds_corner(x, y, station, offset, bearings))
+    x, y, beside = x[jumps], y[jumps], bearing[jumps]
+    half = np.array([-0.5, 0.5])
+    along, aside = np.cos(beside) * x + np.sin(beside) * y, np.cos(beside) * y - np.sin(beside) * x
+    station[jumps] = middle_station[jumps, None] + along[:, None] * half
+    offset[jumps] = middle_offset[jumps, None] + aside[:, None] * half
+    # Nothing lies beyond the ends of a closed road.
+    np.clip(station, 0.0, frames.lengths[segment, None], out=station, where=closed)
+    return station, offset, bearing
+
+
+def _rounds_corner(
+    x: Floats, y: Floats, station: Floats, offset: Floats, bearings: Floats
+) -> NDArray[np.bool_]:
+    """Return which steps (x, y) follow the road round a corner, whose inner side is short.
+
+    There a step skips no more than what both legs lose at its offset, 2 d tan(turn / 2), and goes along
+    the road more than across it, or at least as far along as either leg does; others lie on the bisector.
+    """
+    turn = (bearings[:, 1] - bearings[:, 0] + np.pi) % (2.0 * np.pi) - np.pi
+    skipped = np.abs(station[:, 1] - station[:, 0]) - np.hypot(x, y)
+    sharp = np.abs(turn) > SHARPEST_TURN
+    legs = 2.0 * np.abs(offset).max(axis=1) * np.tan(np.where(sharp, 0.0, np.abs(turn)) / 2.0)
+    ahead = bearings[:, 0] + turn / 2.0
+    along = np.abs(np.cos(ahead) * x + np.sin(ahead) * y)
+    least = np.minimum(np.sqrt(0.5), np.cos(turn / 2.0)) - ROUNDING
+    follows = along >= np.hypot(x, y) * least
+    rounds: NDArray[np.bool_] = ~sharp & follows & (skipped <= legs + ROUNDING)
+    return rounds
 
 
 def ranges(first: Integers, last: Integers) -> tuple[Integers, Integers]:

@@ -2,8 +2,8 @@
 
 A crack of which most bounds cells, or lies in them, is part of a pattern (`networks`). Any other has the
 direction of its whole crack, so that a crack cut by segments is one kind everywhere: the principal
-axis of its line (second moments of length about their centre) against the mean direction of the
-centre-line beside it.
+axis of its line (second moments of length about their centre), laid out beside a straight road
+(`unrolled`), against that road.
 
     angle <= 20 degrees: longitudinal      70 to 110: transverse (both AASHTO R 85)      else: diagonal
 
@@ -24,6 +24,7 @@ from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
 from pavemap.geo.measures.scene import Pieces, SegmentGeometry
 from pavemap.geo.measures.severity import SEVERITIES, severity_of
+from pavemap.geo.measures.unrolled import axis_deg, unroll
 
 TYPES = ("longitudinal", "transverse", "diagonal", "alligator", "block")
 LONGITUDINAL, TRANSVERSE, DIAGONAL, ALLIGATOR, BLOCK = range(5)
@@ -89,9 +90,8 @@ def crack_types(
 ) -> CrackTypes:
     """Say what each piece is, from its bits and the pattern found among all pieces."""
     cracks = int(pieces.crack.max()) + 1 if len(pieces) else 0
-    crack = pieces.crack[bits.piece]
-    angle = _angles(bits, crack, cracks)[pieces.crack]
-    length = bits.sum_by(crack, cracks)[pieces.crack]
+    angle = _angles(bits, pieces.crack, cracks)[pieces.crack]
+    length = bits.sum_by(pieces.crack[bits.piece], cracks)[pieces.crack]
     code = np.full(len(pieces), DIAGONAL, np.int64)
     steep = np.abs(angle)
     code[steep <= params.longitudinal_deg + ROUNDING_DEG] = LONGITUDINAL
@@ -115,37 +115,9 @@ def mean_width_mm(bits: Bits, count: int) -> Floats:
 
 
 def _angles(bits: Bits, crack: Integers, count: int) -> Floats:
-    """Return (count,) angles in degrees between cracks' principal axes and the centre-line.
+    """Return (count,) angles in degrees between cracks' principal axes and the centre-line; crack: (P,).
 
     A ring has no axis, and ANGLE_OF_ROUND.
     """
-
-    def total(values: Floats) -> Floats:
-        return sums_by(crack, values, count)
-
-    ends = bits.xy + bits.origin[:, None]
-    length = bits.length_m
-    whole = np.where(total(length) > 0.0, total(length), 1.0)
-    middle = ends.mean(axis=1)
-    centre = np.stack([total(length * middle[:, axis]) / whole for axis in (0, 1)], axis=1)
-    a, b = (ends[:, end] - centre[crack] for end in (0, 1))
-    xx, yy, xy = (
-        total(
-            length
-            * (
-                2.0 * a[:, i] * a[:, j]
-                + 2.0 * b[:, i] * b[:, j]
-                + a[:, i] * b[:, j]
-                + a[:, j] * b[:, i]
-            )
-        )
-        for i, j in ((0, 0), (1, 1), (0, 1))
-    )
-    axis_twice = np.arctan2(2.0 * xy, xx - yy)
-    no_axis = np.hypot(2.0 * xy, xx - yy) < ROUND * (xx + yy)
-    road_twice = np.arctan2(
-        total(length * np.sin(2.0 * bits.bearing)), total(length * np.cos(2.0 * bits.bearing))
-    )
-    twice = np.degrees(axis_twice - road_twice)
-    angle: Floats = (180.0 - (180.0 - twice) % 360.0) / 2.0
-    return np.where(no_axis, ANGLE_OF_ROUND, angle)
+    axis, clear = axis_deg(unroll(bits, crack), bits.length_m, crack[bits.piece], count)
+    return np.where(clear < ROUND, ANGLE_OF_ROUND, axis)

@@ -74,7 +74,7 @@ def find_pattern(pieces: Pieces, *, scale: Floats, params: MeasureParams) -> Pat
     alligator = np.arange(len(ground)) < small.sum() + len(hulls)
     piece, of, inside = _bounding(lines, near, ground, tolerance)
     members = [
-        _mostly_inside(pieces, shapely.coverage_union_all(cells), others, tolerance)
+        _mostly_inside(pieces, shapely.union_all([_union(cells), *others]), tolerance)
         for cells, others in ((faces[small], hulls), (faces[block], hulls[:0]))
     ]
     return Pattern(ground, alligator, piece, of, inside, members[0], members[1] & ~members[0])
@@ -88,7 +88,10 @@ def _meeting(lines: Geometries, tolerance: float) -> Integers:
 
 
 def _faces(edges: Geometries) -> Geometries:
-    """Return the polygons that edges bound, with what lies inside them taken out."""
+    """Return the polygons that edges bound, with what lies inside them taken out.
+
+    Edges that cross unseen, within the tolerance of an end, can bound what is no polygon: left out.
+    """
     nodes, _ = end_nodes(edges)
     # Loose ends bound nothing. They are taken off one by one, so that long ones don't slow the rest.
     keep = np.ones(len(edges), np.bool_)
@@ -98,7 +101,9 @@ def _faces(edges: Geometries) -> Geometries:
         if not loose.any():
             break
         keep &= ~loose
-    return shapely.get_parts(shapely.polygonize(edges[keep]))
+    with np.errstate(invalid="ignore"):  # GEOS divides 0 by 0 where edges fold, and goes on
+        faces = shapely.get_parts(shapely.polygonize(edges[keep]))
+    return np.asarray(faces[shapely.is_valid(faces)], object)
 
 
 def _fills(faces: Geometries) -> Floats:
@@ -180,11 +185,17 @@ def _length_inside(lines: Geometries, polygons: Geometries) -> Floats:
     return inside
 
 
-def _mostly_inside(
-    pieces: Pieces, cells: shapely.Geometry, others: Geometries, tolerance: float
-) -> NDArray[np.bool_]:
+def _union(faces: Geometries) -> shapely.Geometry:
+    """Join faces: fast where they share whole edges, as nearly all do, and any others too."""
+    try:
+        union = shapely.coverage_union_all(faces)
+    except shapely.errors.GEOSException:
+        return shapely.union_all(faces)
+    return union if shapely.is_valid(union) else shapely.union_all(faces)
+
+
+def _mostly_inside(pieces: Pieces, ground: shapely.Geometry, tolerance: float) -> NDArray[np.bool_]:
     """Return the pieces of cracks of whose length, over all pieces, most lies in or along a pattern."""
-    ground = shapely.union_all([cells, *others])
     parts = shapely.get_parts(shapely.buffer(ground, tolerance, quad_segs=2))
     piece, part = shapely.STRtree(parts).query(pieces.lines, predicate="intersects")
     inside = _length_inside(pieces.lines[piece], parts[part])

@@ -86,7 +86,8 @@ def _ends_joined(lines: Geometries, tolerance: float) -> Geometries:
     loops = (joined[:, 0] == joined[:, 1]) & (
         which.reshape(2, -1).T[:, 0] != which.reshape(2, -1).T[:, 1]
     )
-    short = loops & (flat.sizes < 4)
+    # What the tolerance closes must be larger than it: a fleck, or a line folded on itself, is no loop.
+    short = loops & ((flat.sizes < 4) | (flat.lengths <= 2.0 * tolerance))
     points = flat.points.copy()
     for end in (0, 1):
         points[ends[:, end], :2] = places[which.reshape(2, -1).T[:, end]]

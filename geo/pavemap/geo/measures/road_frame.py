@@ -24,6 +24,10 @@ from pavemap.geo.lines import Geometries
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+RUN_EDGES = 32
+"""Edges that are looked at, or passed over, together: a road of 16 km is some 100 runs."""
+ROUNDING_M = 1e-6
+
 MITRE_LIMIT = 2.0
 """Parallels to a sharp bend are drawn at most this many offsets away from its vertex."""
 
@@ -74,6 +78,12 @@ class RoadFrames:
     def lengths(self) -> Floats:
         """(S,) true lengths of the centre-lines in m."""
         return self.stations[self.offsets[1:] - 1]
+
+    @property
+    def closed(self) -> NDArray[np.bool_]:
+        """(S,) whether a centre-line ends where it starts."""
+        ends, starts = self.points[self.offsets[1:] - 1], self.points[self.offsets[:-1]]
+        return np.asarray((ends == starts).all(axis=1), np.bool_)
 
     def local(self, points: Floats, segment: Integers) -> Floats:
         """Bring (P, 2) points of the CRS into true metres about the origin of their segment."""
@@ -152,17 +162,23 @@ def _project(
 ) -> tuple[Floats, Floats, Floats]:
     count = len(local)
     station, offset, bearing = np.empty(count), np.empty(count), np.empty(count)
+    runs, boxes = _run_boxes(points, offsets)
+    at = 0
     for i in range(count):
         low, high = offsets[segment[i]], offsets[segment[i] + 1] - 1
+        # Neighbours follow each other mostly, so the last edge is a good first guess of how near it is.
+        guess = at if low <= at < high else low
+        reach = np.sqrt(_to_edge(local[i], points, guess)[0]) + ROUNDING_M
         best, at, where = np.inf, low, 0.0
-        for k in range(low, high):
-            ux, uy = points[k + 1, 0] - points[k, 0], points[k + 1, 1] - points[k, 1]
-            px, py = local[i, 0] - points[k, 0], local[i, 1] - points[k, 1]
-            t = (px * ux + py * uy) / (ux * ux + uy * uy)
-            inside = min(max(t, 0.0), 1.0)
-            square = (px - inside * ux) ** 2 + (py - inside * uy) ** 2
-            if square < best:
-                best, at, where = square, k, t
+        for run in range(runs[segment[i]], runs[segment[i] + 1]):
+            if _to_box(local[i], boxes[run]) > reach * reach:
+                continue
+            first = low + (run - runs[segment[i]]) * RUN_EDGES
+            for k in range(first, min(first + RUN_EDGES, high)):
+                square, t = _to_edge(local[i], points, k)
+                if square < best:
+                    best, at, where = square, k, t
+            reach = min(reach, np.sqrt(best) + ROUNDING_M)
         if where < 0.0 and at > low:  # the vertex before is as near by the edge before
             at, where = at - 1, 2.0
         ux, uy = points[at + 1, 0] - points[at, 0], points[at + 1, 1] - points[at, 1]
@@ -181,3 +197,39 @@ def _project(
         station[i] = stations[at] + where * length
         offset[i] = aside
     return station, offset, bearing
+
+
+@kernel
+def _run_boxes(points: Floats, offsets: Integers) -> tuple[Integers, Floats]:
+    """Return where each line's runs of edges start, (S + 1,), and (R, 4) xmin, ymin, xmax, ymax of each."""
+    runs = np.zeros(len(offsets), np.int64)
+    for line in range(len(offsets) - 1):
+        edges = offsets[line + 1] - offsets[line] - 1
+        runs[line + 1] = runs[line] + (edges + RUN_EDGES - 1) // RUN_EDGES
+    boxes = np.empty((runs[-1], 4))
+    for line in range(len(offsets) - 1):
+        for run in range(runs[line], runs[line + 1]):
+            first = offsets[line] + (run - runs[line]) * RUN_EDGES
+            last = min(first + RUN_EDGES, offsets[line + 1] - 1)
+            for axis in range(2):
+                boxes[run, axis] = points[first : last + 1, axis].min()
+                boxes[run, axis + 2] = points[first : last + 1, axis].max()
+    return runs, boxes
+
+
+@kernel
+def _to_edge(point: Floats, points: Floats, k: int) -> tuple[float, float]:
+    """Return the squared distance to edge k, and at which part of it, or of its line, the foot is."""
+    ux, uy = points[k + 1, 0] - points[k, 0], points[k + 1, 1] - points[k, 1]
+    px, py = point[0] - points[k, 0], point[1] - points[k, 1]
+    t = (px * ux + py * uy) / (ux * ux + uy * uy)
+    inside = min(max(t, 0.0), 1.0)
+    return (px - inside * ux) ** 2 + (py - inside * uy) ** 2, t
+
+
+@kernel
+def _to_box(point: Floats, box: Floats) -> float:
+    """Return the squared distance to a box, 0 inside."""
+    x = max(box[0] - point[0], 0.0, point[0] - box[2])
+    y = max(box[1] - point[1], 0.0, point[1] - box[3])
+    return float(x * x + y * y)
