@@ -34,6 +34,31 @@ def stored(tmp_path: Path, model_id: str) -> Path:
     return tmp_path / "storage" / "models" / model_id
 
 
+@pytest.mark.parametrize(
+    ("architecture", "arguments"),
+    [
+        ("fan2018", {}),
+        ("fan2018", {"context": False}),
+        ("fan2018", {"size": 7}),
+        ("survey-unet", {"width": 8, "context": True}),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_network_can_be_registered(
+    store: ModelStore,
+    engine: Engine,
+    tmp_path: Path,
+    architecture: str,
+    arguments: dict[str, int | bool],
+    channels: int,
+) -> None:
+    folder = write_model_folder(
+        tmp_path / "model", architecture=architecture, arguments=arguments, channels=channels
+    )
+    with database(engine) as connection:
+        assert register(connection, folder, store=store).id == read_card(folder).model_id
+
+
 def test_a_registered_model_is_found_by_its_id(
     store: ModelStore, engine: Engine, tmp_path: Path
 ) -> None:

@@ -62,7 +62,11 @@ class ServerAway(Unavailable):
     """The server does not answer for now, or says so itself."""
 
     def __init__(
-        self, detail: str, *, server: ServerConnection, retry_after_s: float = 0.0
+        self,
+        detail: str,
+        *,
+        server: ServerConnection | None = None,
+        retry_after_s: float = 0.0,
     ) -> None:
         """Take what to say, the connection, and how long the server asks to be left alone."""
         super().__init__(detail)
@@ -199,11 +203,12 @@ def insistent(step: Callable[[], Result]) -> Result:
             spent_s += pause_s
             if attempt > 1:  # the first may have gone well for hours
                 spent_s += time.monotonic() - began
-            lasting = isinstance(exc, ServerAway) and exc.server.has_answered
+            away = exc.server if isinstance(exc, ServerAway) else None
+            lasting = away is not None and away.has_answered
             if attempt >= ATTEMPTS and not (lasting and spent_s <= PATIENCE_S):
                 raise
-            if isinstance(exc, ServerAway):
-                exc.server.note_wait()
+            if away is not None:
+                away.note_wait()
         time.sleep(pause_s)
 
 

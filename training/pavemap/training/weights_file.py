@@ -33,12 +33,13 @@ def check_weights(path: Path, card: ModelCard) -> None:
     with torch.device("meta"):  # shapes alone, however large
         network = build_network(card.architecture, card.architecture_args, channels=card.channels)
         wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        reach_px = dense_form(network, stride=1).reach_px
     if shapes != wanted:
         raise BadModel(
             f"The weights don't fit their card: {card.architecture} with {card.architecture_args} and "
             f"{card.channels} channels has others; say in the card what the network was trained with."
         )
-    if card.reach_px < (reach_px := dense_form(network, stride=1).reach_px):
+    if card.reach_px < reach_px:
         raise BadModel(
             f"The network sees {reach_px} pixels around, its card says {card.reach_px}; write "
             f'"reach_px": {reach_px} into the card, or surveys would show their cells.'
