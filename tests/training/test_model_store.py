@@ -110,21 +110,6 @@ def test_weights_that_do_not_fit_their_card_are_not_stored(
         ({"metrics": {"tests": None}}, "metrics"),
         ({"metrics": {"in_use": None}}, "metrics"),
         ({"limits": "dry roads\x00"}, "code 0"),
-    ],
-)
-def test_a_card_that_no_survey_could_use_is_not_registered(
-    store: ModelStore, engine: Engine, tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    folder = write_model_folder(tmp_path / "model")
-    write_card(read_card(folder).model_copy(update=changes), folder)
-    with pytest.raises(BadModel, match=message), database(engine) as connection:
-        register(connection, folder, store=store)
-    assert not (tmp_path / "storage" / "models").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
         ({"architecture_args": {"width": 8}}, "don't fit their card"),
         ({"architecture_args": {"context": True}}, "don't fit their card"),
         ({"architecture": "fan2018"}, "don't fit their card"),
@@ -134,7 +119,7 @@ def test_a_card_that_no_survey_could_use_is_not_registered(
         ({"reach_px": 32}, 'write "reach_px": 64'),
     ],
 )
-def test_weights_of_another_network_than_the_cards_are_not_registered(
+def test_a_card_that_no_survey_could_use_is_not_registered(
     store: ModelStore, engine: Engine, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     folder = write_model_folder(tmp_path / "model")

@@ -15,7 +15,7 @@ from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.imaged import imaged_ground
 from pavemap.geo.measures import MeasureParams, segment_measures
-from pavemap.geo.store.conditions import Places, pattern_reach_m
+from pavemap.geo.neighbours import Neighbours, pattern_reach_m
 
 Objects = NDArray[np.object_]
 Place = tuple[int, int]
@@ -64,7 +64,7 @@ def measures_of(
     """
     seen = np.flatnonzero(imaged_m2 > 0.0)
     reach_m = pattern_reach_m(MeasureParams())
-    places = Places.of(seen, pavements[seen], reach_m=reach_m, grid=ground.grid)
+    places = Neighbours.of(seen, pavements[seen], reach_m=reach_m, grid=ground.grid)
     pieces = pieces[pieces["segment_id"].isin(seen)]
     found = []
     for start in range(0, len(seen), SEGMENTS_AT_A_TIME):

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 import store_scene as scene
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.measures import MeasureParams
+from pavemap.geo.neighbours import Neighbours, pattern_reach_m
 from pavemap.geo.store import cells, conditions, measuring, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
@@ -160,14 +161,14 @@ def test_blocks_are_of_segments_near_each_other() -> None:
         ],
         object,
     )
-    places = conditions.Places.of(np.arange(12), pavements, reach_m=9.0, grid=scene.GRID)
+    places = Neighbours.of(np.arange(12), pavements, reach_m=9.0, grid=scene.GRID)
     assert places.ids[places.order[:6]].tolist() == [0, 2, 4, 6, 8, 10]
     assert places.beside(np.array([4])).tolist() == [2, 4, 6]
     assert places.beside(np.array([0, 11])).tolist() == [0, 2, 9, 11]
 
 
 def test_what_lies_beside_reaches_as_far_as_a_patterns_cells_in_true_metres() -> None:
-    reach_m = conditions.pattern_reach_m(MeasureParams())
+    reach_m = pattern_reach_m(MeasureParams())
     assert reach_m == pytest.approx(3.0 * 10.0**0.5)
     scale = float(ground_scales(scene.UTM, np.array([scene.X]), np.array([scene.Y]))[0])
     for gap_m, beside in ((reach_m - 0.01, [0, 1]), (reach_m + 0.01, [0])):
@@ -179,5 +180,5 @@ def test_what_lies_beside_reaches_as_far_as_a_patterns_cells_in_true_metres() ->
             ],
             object,
         )
-        places = conditions.Places.of(np.arange(2), pavements, reach_m=reach_m, grid=scene.GRID)
+        places = Neighbours.of(np.arange(2), pavements, reach_m=reach_m, grid=scene.GRID)
         assert places.beside(np.array([0])).tolist() == beside

@@ -73,6 +73,16 @@ def check_vectorize(values: Mapping[str, Any], *, threshold: float) -> None:
         raise BadModel(f"vectorize can't be used: {exc}.") from exc
 
 
+def check_reach(card: ModelCard, reach_px: int) -> None:
+    """Raise BadModel where a network depends on pixels farther away than its card says."""
+    if reach_px > card.reach_px:
+        raise BadModel(
+            f"The network of {card.model_id} sees {reach_px} pixels around, its card says "
+            f'{card.reach_px}; write "reach_px": {reach_px} into the card, or surveys would show their '
+            "cells."
+        )
+
+
 def read_card(path: Path) -> ModelCard:
     """The card of a model folder (or of a card file).
 

@@ -28,7 +28,13 @@ from rasterio.features import rasterize
 from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.datasets import IMAGE_SUFFIXES
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.image_files import MAX_IMAGE_BYTES, MAX_IMAGE_PX, is_turned, size_of
+from pavemap.training.image_files import (
+    MAX_IMAGE_PX,
+    checked_size,
+    image_bytes,
+    is_turned,
+    unreadable,
+)
 from pavemap.training.pair_folder import Files, LabelledFile, packed
 
 MAX_LABELS_BYTES = 256 << 20
@@ -226,13 +232,8 @@ def _path_of(file_name: str, folder: Path) -> Path:
 
 def _checked_image(path: Path, image: _Image) -> bytes:
     """Return an image's bytes, once its size is known to be what the labels say, and not too large."""
-    if path.stat().st_size > MAX_IMAGE_BYTES:
-        raise BadTrainingData(f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts.")
-    content = path.read_bytes()
-    size = size_of(content)
-    if size is None:
-        raise BadTrainingData(f"{path} can't be read as an image; is it complete?")
-    width, height = size
+    content = image_bytes(path)
+    width, height = checked_size(path, content)
     if (width, height) != (image.width, image.height):
         raise BadTrainingData(
             f"{path} has {width} x {height} pixels, but the labels say {image.width} x {image.height}."
@@ -243,7 +244,7 @@ def _checked_image(path: Path, image: _Image) -> bytes:
             "save it upright, and label that."
         )
     if cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is None:
-        raise BadTrainingData(f"{path} can't be read as an image; is it complete?")
+        raise unreadable(path)
     return content
 
 

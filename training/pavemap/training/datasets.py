@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pavemap.training.card import file_digest
 from pavemap.training.config import DataSource
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.image_files import MAX_IMAGE_BYTES, MAX_IMAGE_PX, is_turned, size_of
+from pavemap.training.image_files import checked_size, image_bytes, is_turned, unreadable
 from pavemap.training.manifest import (
     MANIFEST_FILE,
     Example,
@@ -231,9 +231,9 @@ def _pixels(pair: Pair, channels: int) -> NDArray[np.uint8]:
     """The image (H, W, channels)."""
     content = _upright(pair.image, pair.told.image if pair.told else None)
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if decoded is None:
-        raise _unreadable(pair.image)
+        raise unreadable(pair.image)
     pixels = np.asarray(decoded, dtype=np.uint8)
     return pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
 
@@ -242,21 +242,14 @@ def _mask(pair: Pair, source: DataSource) -> Values:
     """The values (H, W) by which the source tells crack."""
     mask = values_for(_upright(pair.mask, pair.told.mask if pair.told else None), source)
     if mask is None:
-        raise _unreadable(pair.mask)
+        raise unreadable(pair.mask)
     return mask
 
 
 def _upright(path: Path, told: FileDigest | None) -> bytes:
     """The bytes of an image that is shown as it is stored: of another, who knows which way its mask is."""
     content = _content(path, told)
-    size = size_of(content)
-    if size is None:
-        raise _unreadable(path)
-    if size[0] * size[1] > MAX_IMAGE_PX:
-        raise BadTrainingData(
-            f"{path} has {size[0]} x {size[1]} pixels; cut it into parts of at most "
-            f"{MAX_IMAGE_PX // 1_000_000} million."
-        )
+    checked_size(path, content)
     if is_turned(content):
         raise BadTrainingData(
             f"{path} is to be turned for show (EXIF orientation), so its mask may be of either way up; "
@@ -266,18 +259,7 @@ def _upright(path: Path, told: FileDigest | None) -> bytes:
 
 
 def _content(path: Path, told: FileDigest | None) -> bytes:
-    try:
-        if path.stat().st_size > MAX_IMAGE_BYTES:
-            raise BadTrainingData(
-                f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts."
-            )
-        content = path.read_bytes()
-    except OSError as exc:
-        raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
+    content = image_bytes(path)
     if told is not None:
         check_file(path, content, told)
     return content
-
-
-def _unreadable(path: Path) -> BadTrainingData:
-    return BadTrainingData(f"{path} can't be read as an image; is it complete?")

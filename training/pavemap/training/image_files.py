@@ -6,11 +6,14 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
+
+from pavemap.training.errors import BadTrainingData
 
 TIFF_STARTS = (b"II*\0", b"MM\0*")
 DRIVERS = {
@@ -71,6 +74,37 @@ def _opened(content: bytes, driver: str) -> Iterator[DatasetReader]:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with MemoryFile(content) as file, file.open(driver=driver) as image:
             yield image
+
+
+def image_bytes(path: Path) -> bytes:
+    """The bytes of an image file. Raises BadTrainingData when it can't be read, or is too large."""
+    try:
+        if path.stat().st_size > MAX_IMAGE_BYTES:
+            raise BadTrainingData(
+                f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts."
+            )
+        return path.read_bytes()
+    except OSError as exc:
+        raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
+
+
+def checked_size(path: Path, content: bytes) -> tuple[int, int]:
+    """Width and height of an image by its header. Raises BadTrainingData when it has none, or too many."""
+    size = size_of(content)
+    if size is None:
+        raise unreadable(path)
+    width, height = size
+    if width * height > MAX_IMAGE_PX:
+        raise BadTrainingData(
+            f"{path} has {width} x {height} pixels; cut it into parts of at most "
+            f"{MAX_IMAGE_PX // 1_000_000} million."
+        )
+    return width, height
+
+
+def unreadable(path: Path) -> BadTrainingData:
+    """What to raise of a file that is no image, or a torn one."""
+    return BadTrainingData(f"{path} can't be read as an image; is it complete?")
 
 
 def palette_indices(content: bytes) -> NDArray[np.uint8] | None:

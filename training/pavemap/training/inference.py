@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pavemap.training.architectures import build_network, scaled
-from pavemap.training.card import ModelCard, checked_weights, read_card
+from pavemap.training.card import ModelCard, check_reach, checked_weights, read_card
 from pavemap.training.config import Precision
 from pavemap.training.dense import DenseForm, DenseSurvey, dense_form, probabilities
 from pavemap.training.device import autocast, channels_last, wants_bf16
@@ -94,11 +94,7 @@ class CrackModel:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         form = dense_form(network, stride=stride, calibration=card.calibration)
-        if form.reach_px > card.reach_px:
-            raise BadModel(
-                f"The network in {path} sees {form.reach_px} pixels around, its card says {card.reach_px}; "
-                f'write "reach_px": {form.reach_px} into the card, or surveys would show their cells.'
-            )
+        check_reach(card, form.reach_px)
         return cls(card, form, device=chosen, precision=precision, tile_px=tile_px)
 
     def detect(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pavemap.training.card import ModelCard
+from pavemap.training.card import ModelCard, check_reach
 from pavemap.training.errors import BadModel
 
 MAX_HEADER_BYTES = 4 << 20
@@ -39,11 +39,7 @@ def check_weights(path: Path, card: ModelCard) -> None:
             f"The weights don't fit their card: {card.architecture} with {card.architecture_args} and "
             f"{card.channels} channels has others; say in the card what the network was trained with."
         )
-    if card.reach_px < reach_px:
-        raise BadModel(
-            f"The network sees {reach_px} pixels around, its card says {card.reach_px}; write "
-            f'"reach_px": {reach_px} into the card, or surveys would show their cells.'
-        )
+    check_reach(card, reach_px)
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,6 @@ beside them; memory is bounded by a block and those.
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,19 +28,17 @@ from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.measure import line_stats, on_imaged_ground, within_pavement
 from pavemap.geo.measures import COLUMNS, MeasureParams, classify_cracks, segment_measures
+from pavemap.geo.neighbours import Neighbours, pattern_reach_m
 from pavemap.geo.store.bulk import copy_frame, driver, from_ewkb
 from pavemap.geo.store.imaged_pavement import imaged_pavement
 from pavemap.geo.store.model_versions import get_model
-from pavemap.geo.store.orthophotos import list_orthophotos
+from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.store.tables import Condition, Piece
 from pavemap.geo.store.unseen import Shortfall, shortfall, too_coarse
 
 SEGMENTS_AT_A_TIME = 500
 """Some 50 km of road: tens of megabytes of pieces, of cells of the grid measures, and of pavement."""
-
-BAND_M = 2_000.0
-"""Blocks run along bands of this height, from west to east."""
 
 FIGURES = tuple(name for name in COLUMNS if name in Condition.__table__.columns)
 """What `segment_measures` says that is stored."""
@@ -108,7 +105,7 @@ def write_conditions(
     index_pieces(connection)
     ground = _Ground.of(connection, survey, failed=failed, grid=grid)
     params = MeasureParams.from_dict(survey.measures)
-    places = Places.of(segment_ids, pavements, reach_m=pattern_reach_m(params), grid=grid)
+    places = Neighbours.of(segment_ids, pavements, reach_m=pattern_reach_m(params), grid=grid)
     for start in range(0, len(segment_ids), SEGMENTS_AT_A_TIME):
         on_progress()
         some = places.order[start : start + SEGMENTS_AT_A_TIME]
@@ -131,10 +128,9 @@ class _Ground:
         cls, connection: Connection, survey: SurveyRow, *, failed: NDArray[np.int64], grid: Grid
     ) -> _Ground:
         tiles = list_orthophotos(connection, survey.id)
-        outlines = np.array([tile.info.footprint for tile in tiles], dtype=object)
         card = get_model(connection, survey.model_id).card
         return cls(
-            reproject(outlines, WGS84, grid.crs),
+            footprints_in(tiles, grid.crs),
             too_coarse([tile.gsd_m for tile in tiles], coarsest_m=coarsest_m(card)),
             grid.boxes(failed),
         )
@@ -153,43 +149,6 @@ def coarsest_m(card: Any) -> float | None:
     """Return the coarsest imagery, in true metres per pixel, that a model card allows; None: any."""
     known = card.get("gsd_range_m")
     return float(known[1]) if known else None
-
-
-def pattern_reach_m(params: MeasureParams) -> float:
-    """Return how far the fewest cells that make a pattern reach in a row, if they are squares, in m."""
-    return params.pattern_min_cells * math.sqrt(params.block_cell_m2)
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the segments of a survey (N,) lie.
-
-    ids: ascending; pavements: in the survey's CRS, with their tree; reach: how far cells of a pattern
-    go, in units of that CRS; order: indices along bands, so that those that follow each other are near.
-    """
-
-    ids: NDArray[np.int64]
-    pavements: NDArray[np.object_]
-    tree: shapely.STRtree
-    reach: NDArray[np.float64]
-    order: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls, ids: NDArray[np.int64], pavements: NDArray[np.object_], *, reach_m: float, grid: Grid
-    ) -> Places:
-        x, y = shapely.bounds(pavements).reshape(-1, 2, 2).mean(axis=1).T
-        order = np.lexsort((ids, x, np.floor(y / BAND_M)))
-        reach = reach_m * ground_scales(grid.crs, x, y)
-        return cls(ids, pavements, shapely.STRtree(pavements), reach, order)
-
-    def beside(self, segment_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the ids of some of the segments and of those within reach of them."""
-        some = np.searchsorted(self.ids, segment_ids)
-        _, near = self.tree.query(
-            self.pavements[some], predicate="dwithin", distance=self.reach[some]
-        )
-        return np.union1d(segment_ids, self.ids[near])
 
 
 @dataclass(frozen=True)
@@ -214,7 +173,7 @@ class _Block:
         connection: Connection,
         survey_id: uuid.UUID,
         some: NDArray[np.int64],
-        places: Places,
+        places: Neighbours,
         *,
         grid: Grid,
     ) -> _Block:

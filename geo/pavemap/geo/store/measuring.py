@@ -27,10 +27,10 @@ from pavemap.geo.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
-from pavemap.geo.store.orthophotos import list_orthophotos
+from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
-from pavemap.geo.store.planning import BLOCK_CELLS
+from pavemap.geo.store.planning import in_blocks
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
 from pavemap.geo.store.tables import Crack
 from pavemap.geo.survey_cell import EDGE_PX
@@ -194,8 +194,7 @@ def _surveyed_segments(
     ids, pavements = pavements_in(connection, survey.network_id, search_boxes(areas, grid.crs))
     pavements = reproject(pavements, WGS84, grid.crs)
     tree, surveyed = shapely.STRtree(pavements), np.zeros(len(ids), np.bool_)
-    for start in range(0, len(places), BLOCK_CELLS):
-        some = places[start : start + BLOCK_CELLS]
+    for some in in_blocks(places):
         within = grid.boxes(some, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
         surveyed[tree.query(within, predicate="intersects")[1]] = True
     return ids[surveyed], pavements[surveyed]
@@ -213,8 +212,7 @@ def _reached(
 
     Those that cells have seen are reached too, whatever became of the imagery since.
     """
-    tiles = list_orthophotos(connection, survey_id)
-    frames = reproject(np.array([t.info.footprint for t in tiles], object), WGS84, grid.crs)
+    frames = footprints_in(list_orthophotos(connection, survey_id), grid.crs)
     # No pixel of a narrower strip could be believed; edges that touch are not exact.
     frames = shapely.buffer(frames, -EDGE_PX * grid.gsd_m, join_style="mitre")
     shapely.prepare(frames)

@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import (
     ARRAY,
@@ -29,6 +32,7 @@ from sqlalchemy import (
     select,
 )
 
+from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
@@ -165,6 +169,13 @@ def orthophotos_near(
     area = geometry_value(shapely.buffer(search_area(polygon), MARGIN_DEG))
     query = _select(survey_id).where(func.ST_Intersects(_TABLE.footprint, func.geometry(area)))
     return _files(connection.execute(query))
+
+
+def footprints_in(files: Iterable[OrthophotoRow], crs: CRS) -> NDArray[np.object_]:
+    """Return the outlines of files (N,) in a CRS."""
+    in_degrees = np.array([file.info.footprint for file in files], dtype=object)
+    moved: NDArray[np.object_] = reproject(in_degrees, WGS84, crs)
+    return moved
 
 
 def _with_content(connection: Connection, survey_id: uuid.UUID, sha256: str) -> list[OrthophotoRow]:

@@ -31,7 +31,7 @@ from pavemap.geo.orthophoto import common_stretch
 from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network
-from pavemap.geo.store.orthophotos import OrthophotoRow, list_orthophotos
+from pavemap.geo.store.orthophotos import OrthophotoRow, footprints_in, list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
 from pavemap.geo.store.surveys import SurveyRow, lock_survey
@@ -77,7 +77,7 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
         raise BadInput(
             f"survey '{survey.name}' has no imagery yet; upload orthophotos, then run it"
         )
-    footprints = _footprints(orthophotos, grid)
+    footprints = footprints_in(orthophotos, grid.crs)
     cells = covered_cells(connection, survey.network_id, footprints, grid=grid)
     if not len(cells):
         network = get_network(connection, survey.network_id)
@@ -144,7 +144,7 @@ def imagery_of(
     imagery is.
     """
     grid, this = survey.grid(), np.array([[cell.col, cell.row]], np.int64)
-    (reaching,) = _reaching(this, _footprints(near, grid), grid=grid)
+    (reaching,) = _reaching(this, footprints_in(near, grid.crs), grid=grid)
     tiles = [near[index] for index in reaching.tolist()]
     return tiles, _digest(_settings(survey, survey.stretch_ends), tiles)
 
@@ -152,12 +152,6 @@ def imagery_of(
 def imagery_digest(orthophotos: Iterable[OrthophotoRow]) -> str:
     """Return the digest of a survey's files in the order they are laid: `planned_imagery` once planned."""
     return _digest("", orthophotos)
-
-
-def _footprints(orthophotos: list[OrthophotoRow], grid: Grid) -> NDArray[np.object_]:
-    in_degrees = np.array([tile.info.footprint for tile in orthophotos], dtype=object)
-    moved: NDArray[np.object_] = reproject(in_degrees, WGS84, grid.crs)
-    return moved
 
 
 def _input_digests(
@@ -190,14 +184,15 @@ def _reaching(
 ) -> Iterator[NDArray[np.intp]]:
     """Yield for each cell the indices of the footprints (grid CRS) that meet its window, ascending."""
     tree = shapely.STRtree(footprints)
-    for some in _in_blocks(cells):
+    for some in in_blocks(cells):
         windows = grid.boxes(some, margin_m=grid.halo_m)
         cell, tile = tree.query(windows, predicate="intersects")
         order = np.lexsort((tile, cell))
         yield from np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(some))))
 
 
-def _in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield as many values at a time as there may be cells in memory as shapes."""
     for start in range(0, len(values), BLOCK_CELLS):
         yield values[start : start + BLOCK_CELLS]
 
@@ -263,7 +258,7 @@ def _store_plan(
         connection.execute(_FORGET_SEGMENTS, of_survey)
     found = fetch_columns(connection, _ADDED, of_survey)
     added = np.concatenate([np.empty(0, np.int64), *(numbers for (numbers,) in found)])
-    for numbers in _in_blocks(added):
+    for numbers in in_blocks(added):
         _add_cells(connection, survey_id, cells[numbers], digests[numbers], grid=grid)
     if len(added):
         connection.execute(text("ANALYZE cell"))
@@ -279,7 +274,7 @@ def _copy_plan(
         driver(connection).cursor() as cursor,
         cursor.copy("COPY plan FROM STDIN (FORMAT csv)") as copy,
     ):
-        for numbers in _in_blocks(np.arange(len(cells))):
+        for numbers in in_blocks(np.arange(len(cells))):
             frame = pd.DataFrame(cells[numbers], index=numbers).assign(digest=digests[numbers])
             copy.write(frame.to_csv(header=False))
     connection.execute(text("ANALYZE plan"))

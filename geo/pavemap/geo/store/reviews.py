@@ -136,8 +136,9 @@ def _by_crack(reviews: Sequence[ReviewRow]) -> defaultdict[int | str, list[Revie
     """What was said of each crack, by its number and by its course."""
     said: defaultdict[int | str, list[ReviewRow]] = defaultdict(list)
     for each in reviews:
-        for key in {each.crack_id, each.crack_digest, each.digest} - {None}:
-            said[key].append(each)  # type: ignore[index]
+        for key in {each.crack_id, each.crack_digest, each.digest}:
+            if key is not None:
+                said[key].append(each)
     return said
 
 

@@ -19,14 +19,8 @@ from pavemap.platform.cli.fields import (
     WidthField,
     WidthUnit,
 )
-from pavemap.platform.cli.file_survey import (
-    OUTPUT_HELP,
-    layers_of,
-    read_segments,
-    refuse_without_roads,
-    report,
-    write_survey,
-)
+from pavemap.platform.cli.file_survey import OUTPUT_HELP, RoadOptions, report, write_survey
+from pavemap.platform.cli.rasters import rasters_at
 
 if TYPE_CHECKING:
     from pavemap.geo.mosaic import Mosaic
@@ -78,10 +72,8 @@ def detect(
     """
     from pavemap.geo.crs import parse_metric_crs
     from pavemap.geo.mosaic import Mosaic
-    from pavemap.geo.road_table import FieldMap
     from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
     from pavemap.platform.export import Export
-    from pavemap.platform.transfer import find_rasters, left_out
     from pavemap.training.card import read_card
     from pavemap.training.registry import find_model
 
@@ -89,33 +81,29 @@ def detect(
         raise BadInput(f"the map '{picture.name}' is a PNG; end its name in .png")
     if picture is not None and not picture.parent.is_dir():
         raise BadInput(f"there is no folder {picture.parent} for the map; make it first")
-    refuse_without_roads(
-        roads,
+    on_roads = RoadOptions(
+        roads=roads,
         layer=layer,
         segment_length=segment_length,
         id_field=id_field,
         name_field=name_field,
         width_field=width_field,
-        width_unit=None if width_unit == "m" else width_unit,
+        width_unit=width_unit,
         default_width=default_width,
     )
+    on_roads.check()
     options = DetectOptions(
         gsd_m=gsd, threshold=threshold, crs=parse_metric_crs(crs) if crs else None
     )
-    export = Export(output, layers=layers_of(roads))
+    export = Export(output, layers=on_roads.layers())
     folder = find_model(model)
     card = read_card(folder)
-    photos = read_orthophotos(find_rasters(tiles))
-    if unread := left_out(tiles):
-        note(f"Warning: {unread}")
+    photos = read_orthophotos(rasters_at(tiles))
     note_warnings(
         (photo.name, warning) for photo in photos for warning in photo.warnings(card.gsd_m)
     )
     _note_enlarging(photos, options.gsd_m or card.gsd_m)
-    fields = FieldMap(road_id=id_field, name=name_field, width=width_field, width_unit=width_unit)
-    segments = read_segments(
-        roads, layer=layer, fields=fields, default_width_m=default_width, length_m=segment_length
-    )
+    segments = on_roads.segments()
     with progress_bars(quiet=as_json) as bars:
         task = bars.add_task("Cells", total=None)
         from pavemap.training.inference import CrackModel

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pavemap.geo.errors import BadInput
 from pavemap.platform.cli.console import note, number, print_facts, print_json, too_coarse
@@ -13,7 +14,6 @@ from pavemap.platform.cli.results import print_segments
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from pavemap.geo.road_table import FieldMap
     from pavemap.platform.detect import FileSurvey
     from pavemap.platform.export import Export
     from pavemap.platform.export_layers import LayerName
@@ -27,39 +27,55 @@ WORST = 10
 """Segments shown; the file has all of them."""
 
 
-def read_segments(
-    roads: Path | None,
-    *,
-    layer: str | None,
-    fields: FieldMap,
-    default_width_m: float | None,
-    length_m: float | None,
-) -> gpd.GeoDataFrame | None:
-    """Read a road file and cut it into segments, saying what was wrong with it; None without one."""
-    from pavemap.geo.roads import read_network
-    from pavemap.geo.segments import segment_network
+@dataclass(frozen=True, kw_only=True)
+class RoadOptions:
+    """What a command was told of roads: their file, if one was given, and how to read and cut it."""
 
-    if roads is None:
-        return None
-    width_m = default_width_m or DEFAULT_WIDTH_M
-    network = read_network(roads, layer=layer, fields=fields, default_width_m=width_m)
-    for problem, count in network.summary().items():
-        note(f"{roads.name}: {count:,} x {problem}")
-    return segment_network(network, length_m=length_m or DEFAULT_SEGMENT_M)
+    roads: Path | None
+    layer: str | None
+    segment_length: float | None
+    id_field: str | None
+    name_field: str | None
+    width_field: str | None
+    width_unit: Literal["m", "ft"] = "m"
+    default_width: float | None
 
+    def check(self) -> None:
+        """Raise BadInput where there is no road file, and yet something was said of it."""
+        said = [f.name for f in fields(self) if getattr(self, f.name) not in (None, f.default)]
+        named = [f"--{name.replace('_', '-')}" for name in said]
+        if self.roads is None and named:
+            raise BadInput(
+                f"{', '.join(named)}: only of use with a road file; give one with --roads, or leave "
+                "them out"
+            )
 
-def refuse_without_roads(roads: Path | None, **given: object) -> None:
-    """Raise BadInput for options (None where not given) that say how to read roads, without a road file."""
-    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
-    if roads is None and named:
-        raise BadInput(
-            f"{', '.join(named)}: only of use with a road file; give one with --roads, or leave them out"
+    def layers(self) -> tuple[LayerName, ...]:
+        """Name the layers that a survey of files has."""
+        return ("cracks",) if self.roads is None else ("cracks", "segments", "pieces")
+
+    def segments(self) -> gpd.GeoDataFrame | None:
+        """Read the file and cut its roads, saying what was wrong with it; None without one."""
+        from pavemap.geo.road_table import FieldMap
+        from pavemap.geo.roads import read_network
+        from pavemap.geo.segments import segment_network
+
+        if self.roads is None:
+            return None
+        network = read_network(
+            self.roads,
+            layer=self.layer,
+            fields=FieldMap(
+                road_id=self.id_field,
+                name=self.name_field,
+                width=self.width_field,
+                width_unit=self.width_unit,
+            ),
+            default_width_m=self.default_width or DEFAULT_WIDTH_M,
         )
-
-
-def layers_of(roads: Path | None) -> tuple[LayerName, ...]:
-    """Name the layers that a survey of files has."""
-    return ("cracks",) if roads is None else ("cracks", "segments", "pieces")
+        for problem, count in network.summary().items():
+            note(f"{self.roads.name}: {count:,} x {problem}")
+        return segment_network(network, length_m=self.segment_length or DEFAULT_SEGMENT_M)
 
 
 def write_survey(export: Export, found: FileSurvey) -> list[str]:

@@ -26,6 +26,7 @@ from pavemap.platform.cli.console import (
     progress_bars,
     too_coarse,
 )
+from pavemap.platform.cli.rasters import rasters_at
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
 app = typer.Typer(help="Surveys: imagery in, cracks out.", no_args_is_help=True)
@@ -129,11 +130,9 @@ def upload(
     as_json: Json = False,
 ) -> None:
     """Send imagery to a survey; run again after an interruption it sends only what is missing."""
-    from pavemap.platform.transfer import find_rasters, held_labels, labelled, left_out, upload_all
+    from pavemap.platform.transfer import held_labels, labelled, upload_all
 
-    paths = find_rasters(files)
-    if unread := left_out(files):
-        note(f"Warning: {unread}")
+    paths = rasters_at(files)
     with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:
         target = client.find_survey(survey)
         uploads = labelled(paths, held=held_labels(target))

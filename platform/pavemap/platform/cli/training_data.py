@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pavemap.platform.cli.console import Json, note, print_facts, print_json, progress_bars
+from pavemap.platform.cli.rasters import rasters_at
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
 if TYPE_CHECKING:
@@ -136,7 +137,6 @@ def import_gis(
     A field `verdict` is heeded as in reviews (confirmed, rejected, drawn, or empty), so the cracks of
     `pavemap detect` can be judged in a GIS and learnt from.
     """
-    from pavemap.platform.transfer import find_rasters, left_out
     from pavemap.training.gis_labels import GisLabels, gis_files
 
     what = GisLabels(
@@ -149,10 +149,7 @@ def import_gis(
         gsd_m=gsd,
         chip_px=chip_px,
     )
-    paths = find_rasters(tiles)
-    if unread := left_out(tiles):
-        note(f"Warning: {unread}")
-    _write(gis_files(what, paths), output, as_json=as_json)
+    _write(gis_files(what, rasters_at(tiles)), output, as_json=as_json)
 
 
 @app.command("import-pairs")

@@ -17,14 +17,7 @@ from pavemap.platform.cli.fields import (
     WidthField,
     WidthUnit,
 )
-from pavemap.platform.cli.file_survey import (
-    OUTPUT_HELP,
-    layers_of,
-    read_segments,
-    refuse_without_roads,
-    report,
-    write_survey,
-)
+from pavemap.platform.cli.file_survey import OUTPUT_HELP, RoadOptions, report, write_survey
 
 
 def vectorize(
@@ -89,21 +82,21 @@ def vectorize(
     output, a label drawn by hand, or to check the geometry by itself.
     """
     from pavemap.geo.crs import WGS84
-    from pavemap.geo.road_table import FieldMap
     from pavemap.geo.vectorize import VectorizeParams
     from pavemap.platform.export import Export
     from pavemap.platform.vectorize import PICTURE_CRS, VectorizeOptions, place_of, vectorize_file
 
-    refuse_without_roads(
-        roads,
+    on_roads = RoadOptions(
+        roads=roads,
         layer=layer,
         segment_length=segment_length,
         id_field=id_field,
         name_field=name_field,
         width_field=width_field,
-        width_unit=None if width_unit == "m" else width_unit,
+        width_unit=width_unit,
         default_width=default_width,
     )
+    on_roads.check()
     params = VectorizeParams(
         threshold=threshold,
         low_threshold=low_threshold,
@@ -113,11 +106,8 @@ def vectorize(
         sure_threshold=sure_threshold,
     )
     placed = place_of(mask, gsd_m=gsd, with_roads=roads is not None)
-    export = Export(output, layers=layers_of(roads), crs=WGS84 if placed else PICTURE_CRS)
-    fields = FieldMap(road_id=id_field, name=name_field, width=width_field, width_unit=width_unit)
-    segments = read_segments(
-        roads, layer=layer, fields=fields, default_width_m=default_width, length_m=segment_length
-    )
+    export = Export(output, layers=on_roads.layers(), crs=WGS84 if placed else PICTURE_CRS)
+    segments = on_roads.segments()
     with progress_bars(quiet=as_json) as bars:
         task = bars.add_task("Cells", total=None)
         found, read_as = vectorize_file(
