@@ -11,14 +11,22 @@ from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pyogrio
 import pytest
 import shapely
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.measures.pci import RATINGS, pci_rating
 from pavemap.platform.export import Export
 from pavemap.platform.export_layers import LayerName
-from pavemap.platform.styling import NOT_IMAGED_COLOUR, colour_of, density_classes, segment_style
+from pavemap.platform.styling import (
+    NOT_IMAGED_COLOUR,
+    colour_of,
+    density_classes,
+    pci_style,
+    segment_style,
+)
 
 
 def segments() -> gpd.GeoDataFrame:
@@ -197,6 +205,32 @@ def test_classes_have_round_limits_and_hold_every_density() -> None:
     assert colour_of(0.87, classes) == classes[4].colour
     assert colour_of(None, classes) == NOT_IMAGED_COLOUR
     assert density_classes([math.nan])[-1].upper == 1.0
+
+
+def rules_of(style: str) -> list[dict[str, str]]:
+    return [
+        rule.attrib for rule in ElementTree.fromstring(style.partition("'SYSTEM'>")[2]).iter("rule")
+    ]
+
+
+@pytest.mark.parametrize("style", [segment_style(density_classes([1.0])), pci_style()])
+def test_what_rests_on_too_little_is_hatched_over_its_class(style: str) -> None:
+    """QGIS draws the rules in their order; to it, GDAL's boolean is no number."""
+    assert rules_of(style)[-1]["filter"] == ('NOT "confident" AND "density_m_per_m2" IS NOT NULL')
+    assert [rule for rule in rules_of(style)[:-1] if "confident" in rule["filter"]] == []
+
+
+def test_the_style_of_the_pci_rates_as_the_standard_does(tmp_path: Path) -> None:
+    indices = np.array([100.0, 85.1, *(limit for limit, _ in RATINGS), 0.0])
+    frame = segments().iloc[[0] * len(indices)].assign(pci_cracking=indices)
+    with Export(tmp_path / "street.gpkg", layers=["segments"]) as export:
+        export.write("segments", frame)
+    named: dict[float, list[str]] = {index: [] for index in indices}
+    for rule in rules_of(pci_style())[:-1]:
+        chosen = gpd.read_file(tmp_path / "street.gpkg", layer="segments", where=rule["filter"])
+        for index in chosen["pci_cracking"]:
+            named[index].append(rule["label"].partition(" (")[0])
+    assert [named[index] for index in indices] == [[name] for name in pci_rating(indices)]
 
 
 def test_a_style_tells_null_from_zero() -> None:

@@ -20,7 +20,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import inspect
-from pavemap.platform import cartography
+from pavemap.platform import cartography, map_text
 from pavemap.platform.cartography import overview
 from pavemap.platform.map_picture import _centred, _densest, draw_map
 from pavemap.platform.styling import density_classes
@@ -83,7 +83,7 @@ def test_what_was_not_seen_of_a_segment_is_hatched_and_too_little_of_it_is_said(
         areas(axes, polygons, colours, hatched=hatched)
 
     def heard(axes: Any, values: Any, labels: Any, colours: Any, *, title: str) -> None:
-        said.extend(labels)
+        said.extend(name + tail for name, tail in labels)
         bars(axes, values, labels, colours, title=title)
 
     monkeypatch.setattr(cartography, "areas", noted)
@@ -101,6 +101,47 @@ def test_what_was_not_seen_of_a_segment_is_hatched_and_too_little_of_it_is_said(
     assert filled[True] == pytest.approx(12.0, rel=0.01)
     assert said[1].startswith("Road, 8")
     assert [label.endswith("(too little of it was seen)") for label in said] == [False, True]
+
+
+def test_long_names_leave_room_for_what_follows_them(
+    mosaic: Mosaic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def saved(figure: Figure, *args: Any, **options: Any) -> None:
+        figures.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    # One character is not in DejaVu Sans, but in STIXGeneral, which comes with matplotlib too.
+    monkeypatch.setattr(map_text, "FURTHER_FONTS", ("STIXGeneral",))
+    motorway = "Bundesautobahn A 100 Berliner Stadtring zwischen Dreieck und Kreuz"
+    named = segments().assign(
+        name=["\u1d81", motorway, "\u6771"],
+        from_m=[0.0, 12345.0, 8.0],
+        to_m=[4.0, 12445.0, 12.0],
+        density_m_per_m2=[0.0021, 0.0043, 0.001],
+        confident=[True, False, True],
+    )
+    lacking = draw_map(
+        tmp_path / "map.png",
+        mosaic=mosaic,
+        cracks=cracks(),
+        segments=named,
+        title="2026-05-12_" + 3 * motorway,
+        subtitle=5 * motorway,
+    )
+    assert lacking == "\u6771"
+    (figure,) = figures
+    written = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    for text in written:
+        assert text.get_window_extent().x1 < figure.bbox.width, text.get_text()
+    texts = [text.get_text() for text in written]
+    assert {"\u1d81, 0–4 m", "0.0043", "0.0021", "0.001"} <= set(texts)
+    (label,) = (text for text in texts if "12345" in text)
+    assert label.startswith("Bund")
+    assert label.endswith("…, 12345–12445 m (too little of it was seen)")
 
 
 @pytest.mark.parametrize(("apart_m", "shows"), [(2_000.0, True), (20_000.0, False)])

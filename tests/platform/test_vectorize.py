@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,11 @@ def test_the_command_writes_cracks_and_density_by_segment(
     assert segments["crack_length_m"].tolist() == pytest.approx([1.5 / SCALE] * 2, rel=0.01)
     assert segments["density_m_per_m2"].tolist() == pytest.approx([1.5 / 3.2] * 2, rel=0.01)
     assert len(gpd.read_file(target, layer="pieces")) == 2
+    with closing(sqlite3.connect(target)) as package:
+        told = dict(package.execute("SELECT table_name, description FROM gpkg_contents"))
+    assert (
+        told["cracks"] == told["pieces"] == "mask.tif, read as mask: threshold 0.5, 10 mm a pixel."
+    )
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pavemap.geo.grid import Bounds, Window
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.resample import MAX_REDUCTION, Resampler
+from pavemap.platform.map_text import fitted
 from pavemap.platform.styling import NOT_IMAGED_COLOUR, DensityClass
 
 PAPER, GROUND, INK, FAINT = "#fbfaf7", "#efece5", "#22242a", "#6d6f75"
@@ -31,6 +32,7 @@ BADGE_PX = 14.0
 # Names may hold $, which is no formula in them.
 TITLE: dict[str, Any] = {"fontsize": 19, "fontweight": "bold", "color": INK, "parse_math": False}
 SUBTITLE: dict[str, Any] = {"fontsize": 10.5, "color": FAINT, "parse_math": False}
+LABEL: dict[str, Any] = {"fontsize": 9, "color": INK, "parse_math": False}
 FOOTNOTE: dict[str, Any] = {"fontsize": 7.5, "color": FAINT, "parse_math": False}
 
 
@@ -230,22 +232,32 @@ def caption(axes: Any, text: str) -> None:
 
 
 def bars(
-    axes: Any, values: Sequence[float], labels: Sequence[str], colours: Sequence[str], *, title: str
+    axes: Any,
+    values: Sequence[float],
+    labels: Sequence[tuple[str, str]],
+    colours: Sequence[str],
+    *,
+    title: str,
 ) -> None:
-    """Draw ranked horizontal bars, each with its rank, its label above and its value at its end."""
+    """Draw ranked horizontal bars, each with its rank, its label above and its value at its end.
+
+    A label is a name, which is cut short where there is no room, and what is written whole behind it.
+    """
     axes.set_facecolor(PAPER)
     longest = max(max(values), 1e-9)
-    for row, (value, label, colour) in enumerate(zip(values, labels, colours, strict=True)):
+    axes.set(xlim=(-0.16 * longest, 1.2 * longest), ylim=(-max(len(values), 4) + 0.6, 0.85))
+    room_px = axes.get_window_extent().width * 1.2 / 1.36
+    for row, (value, (name, tail), colour) in enumerate(zip(values, labels, colours, strict=True)):
+        label = fitted(axes.figure, name, room_px=room_px, tail=tail, **LABEL)
         axes.barh(-row, value, height=0.36, color=colour, edgecolor=INK, linewidth=0.4)
-        axes.text(0, -row + 0.28, label, fontsize=9, color=INK, va="bottom", parse_math=False)
-        axes.text(value + 0.02 * longest, -row, f"{value:.2f}", fontsize=9, color=INK, va="center")
+        axes.text(0, -row + 0.28, label, va="bottom", **LABEL)
+        axes.text(value + 0.02 * longest, -row, f"{value:.3g}", fontsize=9, color=INK, va="center")
         axes.text(
             -0.075 * longest, -row, str(row + 1), fontsize=9.5, fontweight="bold",
             color=ink_on(colour), ha="center", va="center",
             bbox={"boxstyle": "circle,pad=0.28", "facecolor": colour, "edgecolor": "none"},
         )  # fmt: skip
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=2)
-    axes.set(xlim=(-0.16 * longest, 1.2 * longest), ylim=(-max(len(values), 4) + 0.6, 0.85))
     axes.axis("off")
 
 

@@ -97,6 +97,7 @@ LAYERS: Mapping[LayerName, Layer] = {
         "crack_changes",
         "LineString",
         {
+            "segment_key": _TEXT,
             "kind": _TEXT,
             "length_m": _REAL,
             "width_mean_mm": _REAL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Bounds
 from pavemap.geo.mosaic import Mosaic
 from pavemap.platform import cartography as carto
+from pavemap.platform.map_text import fitted, fonts, lacking
 from pavemap.platform.styling import (
     CRACK_COLOUR,
     DENSITY,
@@ -62,7 +64,8 @@ class Scene:
     """NaN where nothing was imaged."""
     confident: NDArray[np.bool_]
     """Whether enough of a segment was imaged, finely enough."""
-    labels: list[str]
+    labels: list[tuple[str, str]]
+    """The road's name, and where on it the segment lies."""
     cracks: NDArray[np.object_]
 
     @cached_property
@@ -86,17 +89,29 @@ def draw_map(
     title: str,
     subtitle: str = "",
     sources: str = "",
-) -> None:
+) -> str:
     """Write a PNG of a survey; `mosaic` gives the imagery and the CRS to draw in.
 
     `cracks` and `segments` are in EPSG:4326; segments have `density_m_per_m2` (null where nothing was
     imaged), `name`, `from_m` and `to_m`, and may have `confident`: where that is false, they are marked.
-    Without segments the picture shows imagery and cracks.
+    Without segments the picture shows imagery and cracks. Returns the characters of its texts for which
+    no font is installed; boxes stand for them.
     """
+    from matplotlib import rc_context
+
+    scene = _scene(mosaic, cracks, segments)
+    families = fonts()
+    with rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # they are returned
+        _draw(path, scene, title=title, subtitle=subtitle, sources=sources)
+    names = [scene.labels[index][0] for index in scene.ranking[:RANKED]]
+    return lacking([title, subtitle, sources, *names], families)
+
+
+def _draw(path: Path, scene: Scene, *, title: str, subtitle: str, sources: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    scene = _scene(mosaic, cracks, segments)
     focus = _focus(scene)
     map_in = WIDTH_IN - 2 * MARGIN_IN
     height_in = float(np.clip(map_in * _aspect(focus), *MAP_HEIGHT_IN))
@@ -108,9 +123,14 @@ def draw_map(
     def panel(left: float, bottom: float, width: float, height: float) -> Any:
         return figure.add_axes((left / WIDTH_IN, bottom / total, width / WIDTH_IN, height / total))
 
+    def line(text: str, height: float, style: dict[str, Any]) -> None:
+        shown = fitted(figure, text, room_px=map_in * DPI, **style)
+        figure.text(MARGIN_IN / WIDTH_IN, height / total, shown, **style)
+
+    line(title, total - 0.42, carto.TITLE)
+    line(subtitle, total - 0.72, carto.SUBTITLE)
+    line(sources, 0.15, carto.FOOTNOTE)
     classes = density_classes(scene.densities.tolist())
-    figure.text(MARGIN_IN / WIDTH_IN, 1 - 0.42 / total, title, **carto.TITLE)
-    figure.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / total, subtitle, **carto.SUBTITLE)
     overview = panel(MARGIN_IN, FOOTER_IN + DETAIL_IN + GAP_IN, map_in, height_in)
     detail = _worst_place(scene, focus, DETAIL_IN * DPI)
     _draw_overview(overview, scene, focus, classes, detail)
@@ -123,7 +143,6 @@ def draw_map(
     if scene.ranking:
         ranking = panel(left, FOOTER_IN + 0.05, WIDTH_IN - MARGIN_IN - left, DETAIL_IN - 0.05)
         _draw_ranking(ranking, scene, classes)
-    figure.text(MARGIN_IN / WIDTH_IN, 0.15 / total, sources, **carto.FOOTNOTE)
     figure.savefig(path, dpi=DPI, facecolor=carto.PAPER)
 
 
@@ -135,7 +154,7 @@ def _scene(mosaic: Mosaic, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame 
     polygons = reproject(shapely.force_2d(segments.geometry.to_numpy()), WGS84, crs)
     densities = segments[DENSITY].to_numpy(float, na_value=math.nan)
     labels = [
-        f"{name if isinstance(name, str) and name else 'Road'}, {start:.0f}–{stop:.0f} m"
+        (name if isinstance(name, str) and name else "Road", f", {start:.0f}–{stop:.0f} m")
         for name, start, stop in zip(segments.name, segments.from_m, segments.to_m, strict=True)
     ]
     sure = segments["confident"] if "confident" in segments else pd.Series(True, segments.index)
@@ -202,10 +221,15 @@ def _draw_ranking(axes: Any, scene: Scene, classes: Sequence[DensityClass]) -> N
     carto.bars(
         axes,
         [float(scene.densities[index]) for index in worst],
-        [scene.labels[index] + ("" if scene.confident[index] else UNSURE) for index in worst],
+        [_label(scene, index) for index in worst],
         [colour_of(scene.densities[index], classes) for index in worst],
         title="Worst segments, m of crack per m²",
     )
+
+
+def _label(scene: Scene, index: int) -> tuple[str, str]:
+    name, place = scene.labels[index]
+    return name, place if scene.confident[index] else place + UNSURE
 
 
 def _badge_colours(scene: Scene, index: int, classes: Sequence[DensityClass]) -> tuple[str, str]:

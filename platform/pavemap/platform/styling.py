@@ -27,9 +27,9 @@ PCI_CLASSES = (
     (40.0, "poor", "#ffdf9a"),
     (25.0, "very poor", "#f69053"),
     (10.0, "serious", "#d7191c"),
-    (0.0, "failed", "#7f1d1d"),
 )
-"""Lower limit, name (ASTM D6433, figure 2) and colour: green to red, but light in the middle."""
+"""Above what, name (ASTM D6433, figure 2) and colour: green to red, but light in the middle."""
+FAILED_UP_TO, FAILED_COLOUR = 10.0, "#7f1d1d"
 
 CHANGE_COLOURS = {"new": "#e3192c", "grown": "#f28e2b", "gone": "#2f7ed8", "unchanged": "#77736c"}
 
@@ -79,23 +79,24 @@ def colour_of(density: float | None, classes: Sequence[DensityClass]) -> str:
 
 def segment_style(classes: Sequence[DensityClass]) -> str:
     """Return a QGIS style (QML) of segments: a rule for each class, and one for null."""
-    rules = [(f'"{DENSITY}" IS NULL', "not imaged", NOT_IMAGED_COLOUR), NOT_CONFIDENT]
+    rules = [(f'"{DENSITY}" IS NULL', "not imaged", NOT_IMAGED_COLOUR)]
     for item in classes:
         last = item is classes[-1]
         below = "" if last else f' AND "{DENSITY}" < {item.upper:.9g}'
         condition = f'"{DENSITY}" >= {item.lower:.9g}{below}'
         rules.append((condition, f"{item.label} m/m²", item.colour))
-    return _fill_rules(rules)
+    return _fill_rules([*rules, NOT_CONFIDENT])
 
 
 def pci_style() -> str:
     """Return a QGIS style (QML) of segments by their cracking-only PCI."""
-    rules = [(f'"{PCI}" IS NULL', "not imaged", NOT_IMAGED_COLOUR), NOT_CONFIDENT]
-    above = ""
-    for lower, name, colour in PCI_CLASSES:
-        rules.append((f'"{PCI}" >= {lower:g}{above}', f"{name} (from {lower:g})", colour))
-        above = f' AND "{PCI}" < {lower:g}'
-    return _fill_rules(rules)
+    rules = [(f'"{PCI}" IS NULL', "not imaged", NOT_IMAGED_COLOUR)]
+    up_to = ""
+    for limit, name, colour in PCI_CLASSES:
+        rules.append((f'"{PCI}" > {limit:g}{up_to}', f"{name} (above {limit:g})", colour))
+        up_to = f' AND "{PCI}" <= {limit:g}'
+    failed = f'"{PCI}" <= {FAILED_UP_TO:g}', f"failed (up to {FAILED_UP_TO:g})", FAILED_COLOUR
+    return _fill_rules([*rules, failed, NOT_CONFIDENT])
 
 
 def change_style() -> str:
@@ -156,8 +157,12 @@ def area_style() -> str:
     )
 
 
-NOT_CONFIDENT = ('"confident" = 0', "rests on too little coverage", NOT_IMAGED_COLOUR)
-"""Drawn over the class: hatched, its colour is not to be trusted."""
+NOT_CONFIDENT = (
+    f'NOT "confident" AND "{DENSITY}" IS NOT NULL',
+    "rests on too little coverage",
+    NOT_IMAGED_COLOUR,
+)
+"""Hatched over the class, so the last rule: its colour is not to be trusted."""
 
 
 def _fill_rules(rules: Sequence[tuple[str, str, str]]) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from api_world import API
+from pavemap.platform.api import schemas
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
@@ -112,6 +116,18 @@ def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
         assert schemas[name]["examples"], name
     submit = document["paths"][f"{API}/training-jobs"]["post"]["requestBody"]["content"]
     assert submit["application/json"]["examples"]
+
+
+@pytest.mark.parametrize(
+    "module", list(pkgutil.iter_modules(schemas.__path__)), ids=lambda m: m.name
+)
+def test_examples_are_what_their_schema_says(module: pkgutil.ModuleInfo) -> None:
+    for model in vars(importlib.import_module(f"{schemas.__name__}.{module.name}")).values():
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            extra = model.model_config.get("json_schema_extra") or {}
+            assert isinstance(extra, dict)
+            for example in cast("list[Any]", extra.get("examples", [])):
+                model.model_validate(example)
 
 
 def test_files_are_bodies(document: dict[str, Any]) -> None:

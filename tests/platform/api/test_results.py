@@ -364,6 +364,13 @@ def test_what_changed_since_an_earlier_survey(done: World, module_settings: Sett
     cracks = done.client.get(f"{url}/cracks", params=since).json()["features"]
     kinds = [crack["properties"]["kind"] for crack in cracks]
     assert sorted(kinds) == ["new"] * 2 + ["unchanged"] * 3
+    keys = {row["segment_id"]: row["segment_key"] for row in rows}
+    for crack in cracks:
+        assert crack["properties"]["segment_key"] == keys[crack["properties"]["segment_id"]]
+    paged = all_pages(done.client, f"{url}/cracks?since={done.survey_id}&limit=1")
+    ids = [feature["id"] for page in paged for feature in page]
+    assert ids == [crack["id"] for crack in cracks]
+    assert len(set(ids)) == 5
     sums = done.client.get(f"{url}/summary", params={**since, "tolerance_m": 0.2}).json()
     assert sums["tolerance_m"] == 0.2
     assert sums["accuracy_stated"] is True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -38,6 +40,12 @@ def test_a_folder_and_roads_become_a_geopackage_and_a_map(
     assert (cracks["width_max_mm"] >= cracks["width_mean_mm"]).all()
     assert cracks["confidence"].between(0.2, 1.0).all()
     assert matplotlib.image.imread(picture).shape[1] == 1820
+    with closing(sqlite3.connect(target)) as package:
+        told = dict(package.execute("SELECT table_name, description FROM gpkg_contents"))
+    card = default_card()
+    rests_on = f"and 2 more by model {card.model_id}: threshold {card.threshold:g}, 2 mm a pixel."
+    for name in ("cracks", "segments", "pieces"):
+        assert told[name] == f"tile_0_0.tif {rests_on}"
 
 
 def test_pictures_beside_the_tiles_are_left_out_with_a_word(tiles: Path, tmp_path: Path) -> None:

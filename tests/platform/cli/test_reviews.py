@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ import shapely
 
 from cli_world import Cli
 from pavemap.platform import review_files
+from pavemap.platform.cli.remote import connect
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, read_source
 from scenes import ORIGIN_X, ORIGIN_Y, UTM
@@ -51,6 +53,16 @@ def judged(file: Path, target: Path) -> Path:
     areas = gpd.GeoDataFrame({"note": ["all"]}, geometry=[area], crs=UTM)
     areas.to_file(target, layer="reviewed_areas", driver="GPKG", mode="a")
     return target
+
+
+def test_a_note_of_several_lines_is_a_row(cli: Cli, surveyed: str) -> None:
+    with connect(os.environ["PAVEMAP_SERVER"]) as client:
+        (first, *_), *_ = client.cracks(surveyed)
+        said = {"crack_id": first["id"], "verdict": "rejected", "note": "patch\n999   confirmed"}
+        review = {"type": "Feature", "geometry": None, "properties": said}
+        client.add_reviews(surveyed, [review])
+    _, _, row = cli("review", "list", "Spring").out.splitlines()
+    assert "patch 999 confirmed" in row
 
 
 def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
@@ -90,7 +102,9 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
 
     listed = cli("review", "list", "Spring", "--verdict", "drawn", "--json").json["features"]
     assert [each["properties"]["note"] for each in listed] == ["hair"]
-    assert "Ada" in cli("review", "list", "Spring").out
+    table = cli("review", "list", "Spring").out
+    assert "Ada" in table
+    assert "when (UTC)" in table
     assert "all" in cli("review", "list", "Spring", "--areas").out
 
     made = cli("training-data", "export", "Spring", "-o", tmp_path / "set", "--json").json

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -218,10 +220,26 @@ def test_change_is_told_and_exported(cli: Cli, surveyed: str, tiles: Path, tmp_p
     target = tmp_path / "change.gpkg"
     said = cli("change", "Autumn", "--since", "Spring", "-o", target)
     assert "of 3 segments worse, 0 better" in said.out
+    assert said.out.splitlines()[-1] == str(target)
+    with closing(sqlite3.connect(target)) as package:
+        told = package.execute(
+            "SELECT description FROM gpkg_contents WHERE table_name IN ('changes', 'crack_changes')"
+        ).fetchall()
+    assert len(told) == 2
+    for (description,) in told:
+        assert description.startswith("Survey 'Autumn' (model ")
+        assert ") with 'Spring' (model " in description
+        assert "the same within 0." in description
     changes, cracks = (gpd.read_file(target, layer=name) for name in ("changes", "crack_changes"))
     assert changes["new_m"].sum() == changes["gone_m"].sum() == 0.0
     assert changes["unchanged_m"].sum() == pytest.approx(cracks["length_m"].sum())
     assert set(cracks["kind"]) == {"unchanged"}
+    assert set(cracks["segment_key"]) == set(changes["segment_key"][changes["unchanged_m"] > 0.0])
+    files = [str(tmp_path / f"change{end}.csv") for end in ("", "_crack_changes")]
+    said = cli("change", "Autumn", "--since", "Spring", "-o", files[0])
+    assert said.out.splitlines()[-2:] == files
+    said = cli("change", "Autumn", "--since", "Spring", "-o", files[0], "--json")
+    assert said.json["files"] == files
     assert not changes["significant"].fillna(False).any()
     listed = cli("change", "Autumn", "--since", "Spring", "--limit", 2, "--json").json
     assert len(listed["features"]) == 2

@@ -71,6 +71,7 @@ class CrackChange:
     """A stretch of crack and what became of it; its line in degrees."""
 
     segment_id: int
+    segment_key: str
     kind: str
     line: shapely.LineString
     length_m: float
@@ -93,9 +94,11 @@ class ChangePage:
         lines = reproject(self.lines.lines, self.grid.crs, WGS84)
         found = self.lines
         order = np.argsort(found.ground, kind="stable")
+        segments = [self.segments[at] for at in found.ground]
         return [
             CrackChange(
-                segment_id=self.segments[found.ground[at]].segment_id,
+                segment_id=segments[at].segment_id,
+                segment_key=segments[at].segment_key,
                 kind=str(found.kind[at]),
                 line=lines[at],
                 length_m=float(found.length_m[at]),

@@ -63,7 +63,7 @@ class Asked(TypedDict, total=False):
     sort: Sort
     """`density` by default; segments without the figure come last in either direction."""
     descending: bool | None
-    """None, the default, is the worst first."""
+    """None, the default, is the worst first, of keys the first."""
     limit: int
     """100 by default."""
     after: str | None
@@ -152,7 +152,7 @@ def _page(
             f"segments can't be sorted by '{sort}'; choose one of {', '.join(_SORT_KEYS)}"
         )
     if descending is None:
-        descending = sort not in BETTER_HIGHER
+        descending = sort not in LOWEST_FIRST
     cursor = Cursor.read(
         after,
         order=f"{sort}-{'desc' if descending else 'asc'}",
@@ -185,8 +185,8 @@ def _page(
 
 _BEGIN = Cursor("density-desc")
 
-BETTER_HIGHER = frozenset({"pci_cracking"})
-"""Figures that are the worse the lower they are."""
+LOWEST_FIRST = frozenset({"pci_cracking", "coverage", "segment_key"})
+"""Figures that are the worse the lower they are, and keys, which have no worst."""
 
 _SORT_KEYS: dict[str, str] = {
     "density": "c.density_m_per_m2",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,7 +22,7 @@ from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.api.surveys import SurveyId, survey_id_of
 
 if TYPE_CHECKING:  # it compares lines with compiled code, which few requests need
-    from pavemap.geo.store.changes import ChangePage
+    from pavemap.geo.store.changes import ChangePage, CrackChange
 
 router = APIRouter(prefix="/surveys/{survey_id}/change", tags=["results"])
 
@@ -116,7 +118,7 @@ def list_crack_changes(
     )
     return geojson.page(
         request,
-        ids=list(range(len(found.cracks))),
+        ids=list(_crack_ids(found.cracks)),
         geometries=[row.line for row in found.cracks],
         properties=[
             {name: value for name, value in vars(row).items() if name != "line"}
@@ -124,6 +126,14 @@ def list_crack_changes(
         ],
         following=found.following,
     )
+
+
+def _crack_ids(cracks: Sequence[CrackChange]) -> Iterator[str]:
+    """Number cracks within their segments, none of which is on two pages."""
+    seen: Counter[int] = Counter()
+    for crack in cracks:
+        seen[crack.segment_id] += 1
+        yield f"{crack.segment_id}-{seen[crack.segment_id]}"
 
 
 @router.get("/summary", responses=answers(404, 409), summary="Change of a whole network")

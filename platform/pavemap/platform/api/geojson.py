@@ -34,7 +34,7 @@ def described(model: type[BaseModel], description: str) -> dict[int | str, Any]:
 def page(
     request: Request,
     *,
-    ids: Sequence[int],
+    ids: Sequence[int | str],
     geometries: Sequence[shapely.Geometry],
     properties: Sequence[Mapping[str, Any]],
     following: str | None,

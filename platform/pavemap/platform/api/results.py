@@ -70,7 +70,9 @@ def list_segments(
     sort: Annotated[queries.Sort, Query(description="what to sort by")] = "density",
     order: Annotated[
         Literal["desc", "asc"] | None,
-        Query(description="the largest or the smallest first; without it, the worst"),
+        Query(
+            description="the largest or the smallest first; without it, the worst, of keys the first"
+        ),
     ] = None,
     geometry: Annotated[
         Literal["pavement", "line"], Query(description="the pavement, or the centre-line")

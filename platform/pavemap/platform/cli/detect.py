@@ -116,7 +116,13 @@ def detect(
             options=options,
             on_cell=lambda done, total: bars.update(task, completed=done, total=total),
         )
-    files = write_survey(export, found)
+    others = f" and {len(photos) - 1:,} more" if len(photos) > 1 else ""
+    files = write_survey(
+        export,
+        found,
+        threshold=card.threshold if threshold is None else threshold,
+        source=f"{photos[0].name}{others} by model {found.model}",
+    )
     if picture is not None:
         _draw(picture, found, Mosaic(photos, found.crs), title=Path(tiles[0]).stem)
         files.append(str(picture))
@@ -139,7 +145,7 @@ def _note_enlarging(photos: Sequence[Orthophoto], gsd_m: float) -> None:
 def _draw(path: Path, found: FileSurvey, mosaic: Mosaic, *, title: str) -> None:
     from pavemap.platform.map_picture import draw_map
 
-    draw_map(
+    lacking = draw_map(
         path,
         mosaic=mosaic,
         cracks=found.cracks,
@@ -148,3 +154,8 @@ def _draw(path: Path, found: FileSurvey, mosaic: Mosaic, *, title: str) -> None:
         subtitle=f"{found.model} · pixels of {found.gsd_m * 1000:g} mm · {len(found.cracks):,} cracks",
         sources="Made with pavemap.",
     )
+    if lacking:
+        note(
+            f"Warning: the map has boxes for {lacking}, which no font here has; install one (on Debian "
+            "fonts-noto-cjk for Chinese, Japanese and Korean) and draw it again"
+        )

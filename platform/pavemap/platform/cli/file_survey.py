@@ -78,8 +78,10 @@ class RoadOptions:
         return segment_network(network, length_m=self.segment_length or DEFAULT_SEGMENT_M)
 
 
-def write_survey(export: Export, found: FileSurvey) -> list[str]:
-    """Write a survey's layers; return the files."""
+def write_survey(export: Export, found: FileSurvey, *, threshold: float, source: str) -> list[str]:
+    """Write a survey's layers, with what they rest on; return the files."""
+    told = f"{source}: threshold {threshold:g}, {found.gsd_m * 1000:.3g} mm a pixel."
+    export.descriptions.update({layer.name: told for layer in export.layers})
     with export:
         export.write("cracks", found.cracks)
         if found.segments is not None and found.pieces is not None:

@@ -54,7 +54,10 @@ def segments(
     sort: Annotated[Sort, typer.Option(help="What to sort by.")] = "density",
     ascending: Annotated[
         bool | None,
-        typer.Option("--asc/--desc", help="The smallest or the largest first; else the worst."),
+        typer.Option(
+            "--asc/--desc",
+            help="The smallest or the largest first; else the worst, of keys the first.",
+        ),
     ] = None,
     limit: Limit = 20,
     server: Server = HERE,
@@ -194,24 +197,35 @@ def change(
     The file holds every segment with its change, and every crack as new, grown, gone or unchanged.
     """
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
-        survey_id = client.find_survey(survey)["id"]
-        asked = {"since": client.find_survey(since)["id"], "tolerance_m": tolerance}
+        later, earlier = client.find_survey(survey), client.find_survey(since)
+        survey_id = later["id"]
+        asked = {"since": earlier["id"], "tolerance_m": tolerance}
         whole = client.change_summary(survey_id, **asked)
+        files: list[str] = []
         if output is not None:
-            _write_change(client, survey_id, asked, output, bars)
+            told = _comparison(later, earlier, whole)
+            files = _write_change(client, survey_id, asked, output, bars, told=told)
         pages = client.change(survey_id, **asked, limit=min(limit, 200))
         found = list(islice(_flat(pages), limit))
     if as_json:
-        print_json({"summary": whole, "type": "FeatureCollection", "features": found})
+        shown = {"type": "FeatureCollection", "features": found}
+        print_json({"files": files, "summary": whole, **shown})
         return
     _print_change(whole, [feature["properties"] for feature in found])
-    if output is not None:
-        say(str(output))
+    for file in files:
+        say(file)
 
 
 def _write_change(
-    client: Client, survey_id: str, asked: dict[str, Any], output: Path, bars: Progress
-) -> None:
+    client: Client,
+    survey_id: str,
+    asked: dict[str, Any],
+    output: Path,
+    bars: Progress,
+    *,
+    told: str,
+) -> list[str]:
+    """Write both layers, described as `told`; return the files."""
     import geopandas as gpd
 
     from pavemap.platform.export import Export
@@ -221,9 +235,11 @@ def _write_change(
         ("crack_changes", "cracks"),
     )
 
-    def write() -> None:
+    names = [name for name, _ in layers]
+
+    def write() -> Export:
         with (
-            Export(output, layers=[name for name, _ in layers]) as made,
+            Export(output, layers=names, descriptions=dict.fromkeys(names, told)) as made,
             unchanged(client, survey_id),
             unchanged(client, asked["since"]),
         ):
@@ -233,8 +249,9 @@ def _write_change(
                     if page:
                         made.write(name, gpd.GeoDataFrame.from_features(page, crs=4326))
                     bars.advance(task, len(page))
+        return made
 
-    again_if_changed(write)
+    return [str(file) for file in again_if_changed(write).files]
 
 
 def _print_change(whole: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -294,6 +311,22 @@ def _descriptions(survey: dict[str, Any]) -> dict[LayerName, str]:
         "segments": f"{common} Figures of segments that are not confident rest on too little coverage.",
         "cracks": common,
     }
+
+
+def _comparison(later: dict[str, Any], earlier: dict[str, Any], whole: dict[str, Any]) -> str:
+    """Say, for the file's metadata, what was compared, and by which assumptions."""
+    surveys = " with ".join(
+        f"'{each['name']}' (model {each['model']})" for each in (later, earlier)
+    )
+    accuracy = " and ".join(
+        f"{whole[f'precision_{when}']:.2f} and {whole[f'recall_{when}']:.2f} {when}"
+        for when in ("before", "after")
+    )
+    assumed = "" if whole["accuracy_stated"] else ", 0.8 where a model's card states none"
+    return (
+        f"Survey {surveys}. Cracks are the same within {whole['tolerance_m']:.2f} m; uncertainties "
+        f"rest on a precision and recall of {accuracy}{assumed}."
+    )
 
 
 def print_segments(rows: list[dict[str, Any]]) -> None:

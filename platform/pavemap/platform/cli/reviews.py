@@ -181,9 +181,9 @@ def list_reviews(
     for each in found:
         said = each["properties"]
         width = [] if areas else [number(said["width_mm"], 1)]
-        texts = [str(said[name] or "–") for name in names]
+        texts = [" ".join(str(said[name] or "–").split()) for name in names]
         rows.append([str(each["id"]), *texts, *width, said["reviewed_at"][:16]])
-    print_table(["id", *names, *([] if areas else ["width mm"]), "when"], rows)
+    print_table(["id", *names, *([] if areas else ["width mm"]), "when (UTC)"], rows)
 
 
 @app.command("delete")

@@ -117,5 +117,6 @@ def vectorize(
             on_cell=lambda done, total: bars.update(task, completed=done, total=total),
         )
     note_warnings((mask.name, warning) for warning in found.warnings)
-    files = write_survey(export, found)
+    source = f"{mask.name}, read as {read_as}"
+    files = write_survey(export, found, threshold=params.threshold, source=source)
     report(found, files, as_json=as_json, more={"values": read_as})

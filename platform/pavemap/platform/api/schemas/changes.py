@@ -67,6 +67,7 @@ class CrackChangeProperties(BaseModel):
     """A stretch of crack and what became of it."""
 
     segment_id: int
+    segment_key: str
     kind: Literal["new", "grown", "gone", "unchanged"]
     length_m: float
     width_mean_mm: float = Field(description="as it is now; of what is gone, as it was")
@@ -86,7 +87,7 @@ class CrackChangeFeature(BaseModel):
     """A stretch of crack as a GeoJSON feature."""
 
     type: Literal["Feature"]
-    id: int
+    id: str = Field(description="unique within the comparison: the segment, and a number on it")
     geometry: GeometryOut
     properties: CrackChangeProperties
 

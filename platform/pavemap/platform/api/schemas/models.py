@@ -6,32 +6,31 @@ from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from pavemap.geo.store.model_versions import ModelRow
 from pavemap.geo.store.promotions import PromotionRow
 from pavemap.training.comparison import TESTS, f1_by_set
 
+EXAMPLE_MODEL: JsonDict = {
+    "id": "old-town-1f0c9d3e",
+    "name": "old-town",
+    "in_use": False,
+    "architecture": "survey-unet",
+    "gsd_m": 0.002,
+    "threshold": 0.55,
+    "licence": "CC-BY-4.0",
+    "f1": {"old-town/test": 0.91},
+    "created_at": "2026-05-04T12:00:00Z",
+}
+_SHOWN = ("name", "architecture", "gsd_m", "threshold", "licence")
+EXAMPLE_CARD: JsonDict = {name: EXAMPLE_MODEL[name] for name in _SHOWN}
+
 
 class ModelOut(BaseModel):
     """A model version."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "old-town-1f0c9d3e",
-                    "name": "old-town",
-                    "in_use": False,
-                    "architecture": "survey-unet",
-                    "gsd_m": 0.002,
-                    "threshold": 0.55,
-                    "licence": "CC-BY-4.0",
-                    "f1": {"old-town/test": 0.91},
-                    "created_at": "2026-05-04T12:00:00Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_MODEL]})
 
     id: str
     name: str
@@ -63,6 +62,10 @@ class ModelOut(BaseModel):
 
 class ModelWithCard(ModelOut):
     """A model version with its whole card."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**EXAMPLE_MODEL, "card": EXAMPLE_CARD}]}
+    )
 
     card: dict[str, Any]
 

@@ -69,6 +69,7 @@ EXAMPLE_REVIEW_PAGE: JsonDict = {
             "properties": {
                 "verdict": "confirmed",
                 "crack_id": 7,
+                "crack_digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "width_mm": 6.1,
                 "reviewer": "A. Novak",
                 "note": "",
