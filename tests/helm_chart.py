@@ -88,6 +88,16 @@ OWN_DATABASE = Install(
     apis=(CNPG, MONITORING),
 )
 
+DIGITS = ",".join(
+    (
+        "database.existingSecret=1,database.key=2,storage.existingSecret=3",
+        "serving.auth.existingSecret=4,serving.faultTolerance.existingSecret=5",
+        "serving.faultTolerance.key=6,training.volume.existingClaim=7,image.pullSecrets={8}",
+        "ingress.host=9,ingress.tlsSecret=10,ingress.className=11,api.scratch.className=12",
+        "networkPolicy.ingressNamespace=13,networkPolicy.operatorNamespace=14",
+    )
+)
+
 GRID = {
     "norm": NORM,
     "bucket": BUCKET,
@@ -141,6 +151,16 @@ GRID = {
         more=("--set-json", "serving.detectors.gpus=0.5"),  # --set makes text of a fraction
     ),
     "a release of a long name": Install(NORM.values, name="a" * 53),
+    "names that YAML takes for numbers and truths": Install(
+        (
+            "nameOverride=on",
+            "storage.url=s3://bucket/surveys",
+            "ingress.enabled=true",
+            "serving.faultTolerance.redisAddress=redis://redis:6379",
+        ),
+        name="2026",
+        more=("--namespace", "31", "--set-string", DIGITS),
+    ),
 }
 """What is rendered and validated: every branch of every template is in one of these."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fake_s3
-from pavemap.geo.errors import StorageFull, Unavailable
+from pavemap.geo.errors import BadInput, StorageFull, Unavailable
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.raster import inspect, to_cog
 from pavemap.geo.storage import Storage, orthophoto_key
@@ -51,6 +51,15 @@ def test_a_survey_is_read_from_the_bucket_it_was_stored_in(endpoint: str, tmp_pa
     np.testing.assert_array_equal(chip.pixels, image)
     bucket.delete(KEY)
     assert not bucket.exists(KEY)
+
+
+def test_an_endpoint_with_a_path_is_refused(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """obstore would write below the path and GDAL, which takes a host alone, read beside it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"{endpoint}/")
+    Storage("s3://surveys/2026").check_writable()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"{endpoint}/s3")
+    with pytest.raises(BadInput, match=r"/s3 has a path; name scheme, host and port alone"):
+        Storage("s3://surveys/2026")
 
 
 def test_a_bucket_without_room_is_told_apart(endpoint: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from helm_chart import (
     ray_service,
     render,
 )
+from pavemap.platform.api.observe import QUIET
 
 
 def dashboard(objects: list[Object]) -> Object:
@@ -62,6 +63,16 @@ def test_alerts_say_what_to_do() -> None:
         assert rule["labels"]["severity"] in {"warning", "critical"}
     (plain,) = only(render(OWN_DATABASE), "PrometheusRule")["spec"]["groups"]
     assert "PavemapBackupOld" not in [rule["alert"] for rule in plain["rules"]]
+
+
+def test_probes_and_scrapes_are_no_requests_that_may_fail() -> None:
+    """An API that few people ask would else answer well for the most part, whatever it tells them."""
+    (group,) = only(render(OWN_DATABASE), "PrometheusRule")["spec"]["groups"]
+    (alert,) = [rule for rule in group["rules"] if rule["alert"] == "PavemapApiErrors"]
+    failed, counted = re.findall(r"pavemap_http_requests_total\{(.*?)\}", alert["expr"])
+    assert failed == f'{counted},status=~"5.."'
+    (routes,) = re.findall(r'route!~"(.*?)"', counted)
+    assert set(routes.split("|")) == QUIET
 
 
 def test_monitors_find_what_they_are_for() -> None:

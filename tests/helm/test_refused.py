@@ -56,6 +56,26 @@ WRONG: dict[str, tuple[Install, str]] = {
         ),
         "take one worker",
     ),
+    "a training on one node that may have no GPU": (
+        GPU.with_values("training.volume.accessMode=ReadWriteOnce"),
+        "name your GPU nodes in training.head.nodeSelector",
+    ),
+    "trainings beside one node's imagery": (
+        TRIAL.with_values("training.backend=kubernetes", "training.workers.replicas=2"),
+        "training.workers.replicas=1",
+    ),
+    "trainings on GPUs beside one node's imagery": (
+        TRIAL.with_values("training.backend=kubernetes", "training.workers.gpus=1"),
+        "no GPUs",
+    ),
+    "scratch for less than one upload": (
+        BUCKET.with_values("api.scratch.size=95Gi"),
+        "raise it to twice api.maxUploadBytes (51539607552 bytes)",
+    ),
+    "an endpoint with a path": (
+        BUCKET.with_values("storage.endpoint=http://minio:9000/s3"),
+        "endpoint",
+    ),
     "an identity that the head has not": (
         BUCKET.with_values(
             "training.backend=ray",
@@ -152,6 +172,13 @@ def test_it_is_refused_with_advice(install: Install, advice: str) -> None:
 def test_a_service_without_surveyors_needs_no_room_for_them() -> None:
     values = ("serving.args.surveyor_replicas=0", "serving.cpu.maxReplicas=1")
     done = template(NORM.with_values(*values, "serving.cpu.rayCpus=1"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_endpoint_may_end_in_a_slash_and_scratch_hold_no_more_than_one_upload_twice() -> None:
+    done = template(
+        BUCKET.with_values("storage.endpoint=http://minio:9000/", "api.scratch.size=96Gi")
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +204,30 @@ def test_the_command_checks_without_training(
     assert json.loads(capsys.readouterr().out) == {"images": 4}
     assert main(["--config", str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
+
+
+def test_the_command_logs_as_the_platform_does(tmp_path: Path) -> None:
+    code = (
+        "import contextlib, logging, runpy, sys; sys.argv[1:] = ['--config', 'none.json']\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    runpy.run_module('pavemap.training.run', run_name='__main__')\n"
+        "logging.getLogger('pavemap.x').debug('seen')"
+    )
+
+    def told(level: str) -> subprocess.CompletedProcess[str]:
+        logs = {"PAVEMAP_LOG_FORMAT": "json", "PAVEMAP_LOG_LEVEL": level}
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **logs},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    line = json.loads(told("DEBUG").stderr.splitlines()[-1])
+    assert (line["message"], line["level"]) == ("seen", "debug")
+    assert "seen" not in told("INFO").stderr
 
 
 def test_the_command_takes_the_settings_themselves(

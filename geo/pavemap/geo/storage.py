@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -42,12 +42,13 @@ class Storage:
     """A local folder (made when missing) or `s3://bucket/prefix`; S3 reads AWS_* as obstore does."""
 
     def __init__(self, location: str) -> None:
-        """Open a location. Raises BadInput for a URL that is neither a folder nor s3://."""
+        """Open a location. Raises BadInput for one that is neither a folder nor a bucket to be reached."""
         self.location = location
         self.folder: Path | None = None
         self._store: ObjectStore
         if location.startswith("s3://"):
-            plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+            endpoint = _endpoint()
+            plain_http = endpoint is not None and endpoint.scheme == "http"
             self._store = S3Store.from_url(location, client_options={"allow_http": plain_http})
         elif "://" in location and not location.startswith("file://"):
             raise BadInput(f"storage {location} is neither a folder nor s3://bucket/prefix")
@@ -88,13 +89,12 @@ class Storage:
 
     def gdal_environment(self) -> dict[str, str]:
         """Return the environment variables GDAL needs to reach the same place (S3 look-alikes)."""
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        if self.folder is not None or not endpoint:
+        endpoint = _endpoint()
+        if self.folder is not None or endpoint is None:
             return {}
-        parts = urlsplit(endpoint)
         return {
-            "AWS_S3_ENDPOINT": parts.netloc,
-            "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
+            "AWS_S3_ENDPOINT": endpoint.netloc,
+            "AWS_HTTPS": "NO" if endpoint.scheme == "http" else "YES",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
 
@@ -162,6 +162,23 @@ class Storage:
 def out_of_room(error: OSError) -> bool:
     """Tell whether the kernel refused a write for want of room (disk, quota or file size limit)."""
     return error.errno in OUT_OF_ROOM
+
+
+def _endpoint() -> SplitResult | None:
+    """Return the address of an S3 look-alike, if one is named. Raises BadInput where it has a path.
+
+    GDAL takes host and port alone, and would read at another place than obstore writes.
+    """
+    given = os.environ.get("AWS_ENDPOINT_URL")
+    if not given:
+        return None
+    endpoint = urlsplit(given)
+    if endpoint.path.strip("/") or endpoint.query:
+        raise BadInput(
+            f"AWS_ENDPOINT_URL {given} has a path; name scheme, host and port alone, as "
+            f"{endpoint.scheme}://{endpoint.netloc}, and let the bucket be reached there"
+        )
+    return endpoint
 
 
 @contextmanager

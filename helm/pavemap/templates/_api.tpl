@@ -36,7 +36,7 @@
 - name: PAVEMAP_JOB_BACKEND
   value: kubernetes
 - name: PAVEMAP_KUBERNETES_NAMESPACE
-  value: {{ .Release.Namespace }}
+  value: {{ .Release.Namespace | quote }}
 - name: PAVEMAP_RAYJOB_TEMPLATE
   value: /etc/pavemap/rayjob.yaml
 {{- else if eq .Values.training.backend "ray" }}
@@ -50,7 +50,7 @@
 - name: RAY_AUTH_TOKEN
   valueFrom:
     secretKeyRef:
-      name: {{ include "pavemap.tokenSecret" . }}
+      name: {{ include "pavemap.tokenSecret" . | quote }}
       key: auth_token
 {{- end }}
 {{- end }}

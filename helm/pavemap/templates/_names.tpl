@@ -23,7 +23,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* What stays the same from release to release, and so may stand in selectors. */}}
 {{- define "pavemap.selector" -}}
 app.kubernetes.io/name: pavemap
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/*
@@ -31,7 +31,7 @@ The same for pods of Ray. Their app.kubernetes.io/name is left to KubeRay: it se
 makes the head Service of a RayService.
 */}}
 {{- define "pavemap.raySelector" -}}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* An image by digest, or by tag, or by the version of the program. Takes root and image. */}}
@@ -44,7 +44,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -44,8 +44,8 @@ capabilities:
 - name: PAVEMAP_DATABASE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ include "pavemap.databaseSecret" . }}
-      key: {{ include "pavemap.databaseKey" . }}
+      name: {{ include "pavemap.databaseSecret" . | quote }}
+      key: {{ include "pavemap.databaseKey" . | quote }}
 {{- end }}
 
 {{/* The API's processes read the URL from the mounted Secret, so that a new password needs no new pods. */}}
@@ -63,10 +63,10 @@ capabilities:
 {{- define "pavemap.databaseVolume" -}}
 - name: database
   secret:
-    secretName: {{ include "pavemap.databaseSecret" . }}
+    secretName: {{ include "pavemap.databaseSecret" . | quote }}
     defaultMode: 0440
     items:
-      - key: {{ include "pavemap.databaseKey" . }}
+      - key: {{ include "pavemap.databaseKey" . | quote }}
         path: url
 {{- end }}
 
@@ -87,7 +87,7 @@ capabilities:
 {{- with .Values.storage.existingSecret }}
 envFrom:
   - secretRef:
-      name: {{ . }}
+      name: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -100,12 +100,38 @@ envFrom:
 {{- end }}
 {{- end }}
 
+{{/*
+A ReadWriteOnce volume is on one node at a time: all who mount it have to be there. Takes root, and the Ray
+cluster that a pod is of; the API is of none.
+*/}}
+{{- define "pavemap.oneNode" -}}
+{{- $values := .root.Values -}}
+{{- $trains := has (list $values.training.backend .cluster) (list (list "kubernetes" "training") (list "ray" "serving")) -}}
+{{- $ofStorage := and (not $values.storage.url) (eq $values.storage.volume.accessMode "ReadWriteOnce") -}}
+{{- $ofTraining := and $trains (eq $values.training.volume.accessMode "ReadWriteOnce") -}}
+{{- if or $ofStorage $ofTraining }}
+affinity:
+  podAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels: {{- include "pavemap.raySelector" .root | nindent 12 }}
+            {{- if not $ofStorage }}
+            pavemap.io/cluster: {{ .cluster }}
+            {{- end }}
+          {{- if $ofStorage }}
+          matchExpressions:
+            - {key: app.kubernetes.io/component, operator: In, values: [api, ray]}
+          {{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "pavemap.volumes" -}}
 - name: tmp
   emptyDir: {}
 {{- if not .Values.storage.url }}
 - name: storage
   persistentVolumeClaim:
-    claimName: {{ include "pavemap.storageClaim" . }}
+    claimName: {{ include "pavemap.storageClaim" . | quote }}
 {{- end }}
 {{- end }}

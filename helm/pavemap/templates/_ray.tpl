@@ -41,6 +41,7 @@ spec:
   {{- with .spec.tolerations }}
   tolerations: {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- with include "pavemap.oneNode" (dict "root" $root "cluster" .cluster) | trim }}{{ nindent 2 . }}{{- end }}
   containers:
     - name: {{ $head | ternary "ray-head" "ray-worker" }}
       image: {{ include "pavemap.image" (dict "root" $root "image" .image) }}
@@ -79,7 +80,7 @@ spec:
     {{- include "pavemap.volumes" $root | nindent 4 }}
     {{- if $trains }}
     - name: training
-      persistentVolumeClaim: {claimName: {{ include "pavemap.trainingClaim" $root }}}
+      persistentVolumeClaim: {claimName: {{ include "pavemap.trainingClaim" $root | quote }}}
     {{- end }}
 {{- end }}
 
@@ -87,7 +88,7 @@ spec:
 {{- if .Values.serving.auth.enabled }}
 authOptions:
   mode: token
-  secretName: {{ include "pavemap.tokenSecret" . }}
+  secretName: {{ include "pavemap.tokenSecret" . | quote }}
 {{- end }}
 {{- end }}
 
@@ -112,8 +113,8 @@ gcsFaultToleranceOptions:
   redisPassword:
     valueFrom:
       secretKeyRef:
-        name: {{ .existingSecret }}
-        key: {{ .key }}
+        name: {{ .existingSecret | quote }}
+        key: {{ .key | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -44,12 +44,22 @@
 {{- if and (not $storage.url) $storage.endpoint }}
 {{- fail "storage.endpoint is set but storage.url is not: name the bucket there (s3://bucket/prefix) or leave the endpoint out" }}
 {{- end }}
-{{- $single := and (not $storage.url) (eq $storage.volume.accessMode "ReadWriteOnce") }}
-{{- if and $single (or (gt (int .Values.api.replicas) 1) .Values.api.autoscaling.enabled .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}
-{{- fail "storage.volume is ReadWriteOnce, which keeps every pod on one node: set storage.url to a bucket or storage.volume.accessMode to ReadWriteMany, or take api.replicas=1, serving.cpu.maxReplicas=1 and no GPU group" }}
+{{- $scratch := .Values.api.scratch.size }}
+{{- $unit := get (dict "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776) (regexFind "[A-Z]i$" $scratch) }}
+{{- if and $storage.url (lt (mul (regexFind "^[0-9]+" $scratch) $unit) (mul 2 .Values.api.maxUploadBytes)) }}
+{{- fail (printf "api.scratch.size is %s, but an upload lies there twice while it is rewritten: raise it to twice api.maxUploadBytes (%d bytes) or lower that" $scratch (int64 .Values.api.maxUploadBytes)) }}
 {{- end }}
 {{- $training := .Values.training }}
-{{- if and (eq $training.backend "kubernetes") (eq $training.volume.accessMode "ReadWriteOnce") (gt (int $training.workers.replicas) 1) }}
+{{- $many := and (eq $training.backend "kubernetes") (gt (int $training.workers.replicas) 1) }}
+{{- $onGpu := and (eq $training.backend "kubernetes") (gt (int $training.workers.gpus) 0) }}
+{{- $single := and (not $storage.url) (eq $storage.volume.accessMode "ReadWriteOnce") }}
+{{- if and $single (or $many $onGpu (gt (int .Values.api.replicas) 1) .Values.api.autoscaling.enabled .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}
+{{- fail "storage.volume is ReadWriteOnce, which keeps every pod on one node: set storage.url to a bucket or storage.volume.accessMode to ReadWriteMany, or take api.replicas=1, serving.cpu.maxReplicas=1, training.workers.replicas=1 and no GPUs" }}
+{{- end }}
+{{- if and $onGpu (eq $training.volume.accessMode "ReadWriteOnce") (not $training.head.nodeSelector) }}
+{{- fail "training.volume is ReadWriteOnce, which keeps head and worker of a training on one node, and the worker needs a GPU: set training.volume.accessMode to ReadWriteMany, or name your GPU nodes in training.head.nodeSelector and their taints in training.head.tolerations" }}
+{{- end }}
+{{- if and $many (eq $training.volume.accessMode "ReadWriteOnce") }}
 {{- fail "training.volume is ReadWriteOnce, but training.workers.replicas is above 1: workers on other nodes could not reach their checkpoints; set training.volume.accessMode to ReadWriteMany or take one worker" }}
 {{- end }}
 {{- if and (eq $training.backend "ray") (eq $training.volume.accessMode "ReadWriteOnce") (or .Values.serving.gpu.enabled (gt (int .Values.serving.cpu.maxReplicas) 1)) }}

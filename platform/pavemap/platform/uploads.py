@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 1 << 20
 """Chunks are gathered to this before a thread hashes and writes them: bounds memory per upload, and
 keeps the switches between event loop and threads few."""
+
+LOCK = ".lock"
+"""Ending of the file beside a scratch folder that tells whether its process lives."""
 
 
 @dataclass(frozen=True)
@@ -108,48 +111,50 @@ def check_length(expected: int | None, *, limit: int, folder: Path) -> None:
 def scratch(incoming: Path) -> Iterator[Path]:
     """Yield a new folder below `incoming`, removed with all it holds whatever happens.
 
-    The folder is locked as long as its process lives, which is how `sweep` knows a dead one's, in
-    other containers on the same volume too.
+    A file beside it is locked as long as its process lives, which is how `sweep` knows a dead one's,
+    on other machines that share the volume too. A file, open for writing: NFS tells its server of no
+    other locks. Beside the folder: NFS removes none that holds an open file.
     """
     incoming.mkdir(parents=True, exist_ok=True)
-    folder, handle = _locked_folder(incoming)
+    folder, handle = _claimed(incoming)
     try:
+        folder.mkdir(mode=0o700)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _lock_of(folder).unlink(missing_ok=True)
         os.close(handle)
 
 
 def sweep(incoming: Path) -> int:
-    """Remove the scratch folders of processes that died; return how many there were."""
+    """Remove the scratch folders of processes that died; return how many there were.
+
+    What can't be locked is left: it may live.
+    """
     swept = 0
-    for folder in incoming.glob("*/"):
-        try:
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+    for lock in incoming.glob(f"*{LOCK}"):
+        with suppress(OSError), lock.open("r+b") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink()
             swept += 1
-        finally:
-            os.close(handle)
     if swept:
         log.info("removed %d unfinished uploads of earlier processes", swept)
     return swept
 
 
-def _locked_folder(incoming: Path) -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(dir=incoming))
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _claimed(incoming: Path) -> tuple[Path, int]:
+    """Return a name for a folder that is none yet, and the open file that locks it."""
+    handle, name = tempfile.mkstemp(dir=incoming)
+    with suppress(OSError):  # a file system without locks gives a sweep none either
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if folder.is_dir():
-            return folder, handle
-        os.close(handle)  # a sweep came between the making and the locking
+    folder = Path(name)
+    folder.rename(_lock_of(folder))  # no sweep sees it before it is locked
+    return folder, handle
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + LOCK)
 
 
 def _spill(batch: bytearray, sink: BinaryIO, digest: _Digest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -49,6 +50,29 @@ def test_a_database_that_does_not_come_up_is_waited_for_so_long_and_no_longer(
     assert done.returncode == 1
     assert "after 1.5 s the database can't be reached" in done.stderr
     assert "hush" not in done.stderr
+
+
+def test_it_logs_as_the_api_does(tmp_path: Path) -> None:
+    code = (
+        "import contextlib, logging; from pavemap.platform.cli.migrate import migrate\n"
+        "with contextlib.suppress(Exception): migrate(wait_s=0)\n"
+        "logging.getLogger('pavemap.x').debug('seen')"
+    )
+    told = {
+        "PAVEMAP_DATABASE_URL": "postgresql://pavemap@127.0.0.1:9/roads",
+        "PAVEMAP_LOG_FORMAT": "json",
+        "PAVEMAP_LOG_LEVEL": "DEBUG",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **told},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = json.loads(done.stderr.splitlines()[-1])
+    assert (line["message"], line["level"]) == ("seen", "debug")
 
 
 def test_without_a_database_it_says_what_to_set(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
+from pavemap.geo.logs import configure_logs
 from pavemap.training.card import read_card
 from pavemap.training.checks import check
 from pavemap.training.config import TrainConfig, load_config, read_config
@@ -299,5 +301,14 @@ def _say(values: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def _configure_logs() -> None:
+    """Log as PAVEMAP_LOG_LEVEL and PAVEMAP_LOG_FORMAT say, as the platform's processes do."""
+    level = os.environ.get("PAVEMAP_LOG_LEVEL") or "INFO"
+    if level not in logging.getLevelNamesMapping():
+        sys.exit(f"PAVEMAP_LOG_LEVEL can't be {level!r}; take DEBUG, INFO, WARNING or ERROR")
+    configure_logs(level=level, as_json=os.environ.get("PAVEMAP_LOG_FORMAT") == "json")
+
+
 if __name__ == "__main__":
+    _configure_logs()
     sys.exit(main())

@@ -16,11 +16,14 @@ def migrate(
     ] = 60.0,
 ) -> None:
     """Bring the schema of PAVEMAP_DATABASE_URL up to date; any number may run this at once."""
+    from pavemap.geo.logs import configure_logs
     from pavemap.geo.store.engine import make_engine
     from pavemap.geo.store.schema import upgrade, wait_for_database
     from pavemap.platform.settings import load_settings
 
-    url = load_settings().database_url
+    settings = load_settings()
+    configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
+    url = settings.database_url
     if url is None:
         raise BadInput("set PAVEMAP_DATABASE_URL; the private database is migrated by `pavemap up`")
     engine = make_engine(url.get_secret_value())
