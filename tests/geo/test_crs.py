@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
-from pavemap.geo.crs import WGS84, ground_scale, gsd_in_crs, reproject
+from pavemap.geo.crs import WGS84, ground_scale, gsd_in_crs, reproject, unevenness
 from pavemap.geo.errors import BadInput
 
 
@@ -27,7 +27,13 @@ def test_conformal_ones_are_taken(epsg: int, lon: float, lat: float) -> None:
 
 @pytest.mark.parametrize(
     ("epsg", "lon", "lat"),
-    [(3035, -8.0, 39.0), (5070, -81.0, 26.0), (6933, 10.0, 50.0), (4087, 10.0, 60.0)],
+    [
+        (3035, -8.0, 39.0),
+        (5070, -81.0, 26.0),
+        (6933, 10.0, 50.0),
+        (4087, 10.0, 60.0),
+        (4087, 36.8, 0.0),
+    ],
 )
 def test_those_that_stretch_directions_unequally_are_refused(
     epsg: int, lon: float, lat: float
@@ -60,3 +66,51 @@ def test_ground_metres_are_those_of_the_geodesic(
         assert projected / ground_scale(crs, x, y) == pytest.approx(100.0, rel=within)
         area *= projected / ground_scale(crs, x, y) / 100.0
     assert area == pytest.approx(1.0, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "lon", "lat"),
+    [
+        (32633, 14.0, 47.0),
+        (31283, 16.3, 48.2),  # from Ferro
+        (5221, 15.0, 50.0),  # from Ferro
+        (20791, -8.6, 41.1),  # from Lisbon
+        (27391, 5.3, 60.4),  # from Oslo
+        (27572, 2.5, 47.0),  # from Paris, in grads
+        (3035, -8.0, 39.0),  # equal-area
+        (4087, 36.8, -1.3),  # of the sphere
+    ],
+)
+def test_areas_are_those_of_geodesics_from_any_prime_meridian(
+    epsg: int, lon: float, lat: float
+) -> None:
+    crs = CRS.from_epsg(epsg)
+    x, y = at(crs, lon, lat)
+    degrees = crs.geodetic_crs
+    assert degrees is not None
+    corners = Transformer.from_crs(crs, degrees, always_xy=True).transform(
+        x + np.array([-50.0, 50.0, 50.0, -50.0]), y + np.array([-50.0, -50.0, 50.0, 50.0])
+    )
+    lon, lat = np.asarray(corners) * degrees.axis_info[0].unit_conversion_factor
+    ellipsoid = crs.get_geod()
+    assert ellipsoid is not None
+    area, _ = ellipsoid.polygon_area_perimeter(lon, lat, radians=True)
+    assert ground_scale(crs, x, y) == pytest.approx(100.0 / np.sqrt(area), rel=1e-6)
+
+
+def test_the_prime_meridian_makes_no_grid_uneven() -> None:
+    lisbon = CRS.from_epsg(20791)
+    assert unevenness(lisbon, *at(lisbon, -8.6, 41.1)) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_grid_in_feet_has_the_scale_of_the_same_grid_in_metres() -> None:
+    feet, metres = CRS.from_epsg(2263), CRS.from_epsg(32118)
+    x, y = at(metres, -73.9, 40.7)
+    scale = ground_scale(metres, x, y)
+    assert ground_scale(feet, *at(feet, -73.9, 40.7)) == pytest.approx(scale, rel=1e-8)
+
+
+def test_beyond_a_crs_there_is_no_scale() -> None:
+    utm = CRS.from_epsg(32633)
+    with pytest.raises(BadInput, match="outside the area of WGS 84 / UTM zone 33N"):
+        gsd_in_crs(0.002, utm, 1e30, 1e30)

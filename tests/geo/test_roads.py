@@ -12,7 +12,7 @@ import pytest
 import shapely
 from pyproj import CRS, Geod
 
-from drawn_roads import feature, line, write_geojson
+from drawn_roads import feature, in_degrees, in_metres, line, write_geojson
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.road_fields import LengthUnit, read_measures
@@ -510,6 +510,28 @@ def test_a_stray_vertex_at_the_end_adds_no_pavement(tmp_path: Path) -> None:
         path = geojson(tmp_path, feature(line([(x, y), *end, (x + 20.0, y)])), crs=named)
         areas.append(float(segment_network(read_network(path))["pavement_m2"].sum()))
     assert areas == pytest.approx([areas[0]] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("slip", "left"),
+    [
+        ([(50, 0), (49.8, 0.02)], [(49.8, 0.02)]),
+        ([(50, 0), (49.98, 0)], [(49.98, 0)]),
+        ([(50, 0), (50, 0.5), (50.02, 0)], [(50, 0), (50.02, 0)]),
+        ([(50, 0), (50, 0.5), (50.5, 0.5)], [(50, 0), (50, 0.5), (50.5, 0.5)]),  # corners
+        ([(50, 0), (48, 0.02)], [(50, 0), (48, 0.02)]),  # two metres back may be meant
+    ],
+)
+def test_a_step_back_of_less_than_a_metre_is_straightened(
+    tmp_path: Path, slip: list[tuple[float, float]], left: list[tuple[float, float]]
+) -> None:
+    clean, drawn = in_degrees([[(0, 0), (100, 0)], [(0, 0), *slip, (100, 0)]])
+    features = [feature(line(one.coords), id=key) for one, key in ((clean, "A"), (drawn, "B"))]
+    network = read_network(geojson(tmp_path, *features), fields=FieldMap(road_id="id"))
+    road = in_metres(network.roads.geometry)[1]
+    assert np.asarray(road.coords) == pytest.approx(np.array([(0, 0), *left, (100, 0)]), abs=1e-3)
+    straightened = ("#2 (B)", "a step back of less than a metre", "straightened")
+    assert notes(network) == ([] if left == slip else [straightened])
 
 
 def test_a_loop_of_millimetres_is_left_out(tmp_path: Path) -> None:

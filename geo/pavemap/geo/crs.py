@@ -27,6 +27,9 @@ SCALE_THAT_MATTERS = 0.01
 WEB_MERCATOR_METHOD = "1024"
 """Popular Visualisation Pseudo Mercator among EPSG's methods."""
 
+STEP_M = 50.0
+"""Scales are measured over twice this: rounding and the inverse's own tolerance come to less than 1e-6."""
+
 UTM_SOUTH_LIMIT, UTM_NORTH_LIMIT = -80.0, 84.0
 
 
@@ -79,8 +82,8 @@ def crs_text(crs: CRS) -> str:
 def ground_scale(crs: CRS, x: float, y: float) -> float:
     """Return projected metres per true ground metre at a point of a metric CRS.
 
-    The geometric mean of the meridional and parallel scale (Snyder 1987, chapter 4), the point
-    scale of a conformal projection: 0.9996 on a UTM central meridian, some 1/cos(lat) in web mercator.
+    The root of the area scale, which is the point scale of a conformal projection (Snyder 1987,
+    chapter 4): 0.9996 on a UTM central meridian, some 1/cos(lat) in web mercator.
     """
     return float(ground_scales(crs, np.array([x]), np.array([y]))[0])
 
@@ -89,19 +92,13 @@ def ground_scales(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> N
     """Return `ground_scale` at many points, (N,). Raises BadInput for a point outside the CRS's area."""
     if len(x) == 0:
         return np.empty(0)
-    projection = _projection(crs)
-    lon, lat = projection(x, y, inverse=True)
-    factors = projection.get_factors(lon, lat)
-    scale = np.sqrt(
-        np.asarray(factors.meridional_scale, dtype=np.float64)
-        * np.asarray(factors.parallel_scale, dtype=np.float64)
-    )
-    if _is_web_mercator(crs):
-        scale *= _sphere_for_ellipsoid(crs, np.radians(lat))
-    wrong = ~(np.isfinite(scale) & (scale > 0.0))
+    east, north = _steps_on_ground(crs, np.asarray(x), np.asarray(y))
+    area = np.linalg.norm(np.cross(east, north), axis=-1)
+    wrong = ~(np.isfinite(area) & (area > 0.0))
     if wrong.any():
         at = int(wrong.argmax())
         raise BadInput(f"the point ({x[at]:g}, {y[at]:g}) lies outside the area of {crs.name}")
+    scale: NDArray[np.float64] = 1.0 / np.sqrt(area)
     return scale
 
 
@@ -129,9 +126,12 @@ def unevenness(crs: CRS, x: float, y: float) -> float:
     the ellipsoid as if it were a sphere, counts as 1; it is up to 1.007 at the equator, where a length may
     be a third of a percent off either way, areas are right.
     """
-    projection = _projection(crs)
-    factors = projection.get_factors(*projection(x, y, inverse=True))
-    return float(factors.tissot_semimajor / factors.tissot_semiminor)
+    if _is_web_mercator(crs):
+        return 1.0
+    (east,), (north,) = _steps_on_ground(crs, np.array([x]), np.array([y]))
+    mean = (east @ east + north @ north) / 2.0
+    apart = np.hypot((east @ east - north @ north) / 2.0, east @ north)
+    return float(np.sqrt((mean + apart) / (mean - apart)))
 
 
 def ground_gsd(gsd_m: float, crs: CRS, x: float, y: float) -> float:
@@ -166,18 +166,28 @@ def _is_web_mercator(crs: CRS) -> bool:
     return operation is not None and operation.method_code == WEB_MERCATOR_METHOD
 
 
-def _sphere_for_ellipsoid(crs: CRS, lat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by how much more a sphere's mean point scale is in truth, at latitudes in radians.
+def _steps_on_ground(
+    crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a step of one projected metre along each axis is in true metres, (N, 3) in space.
 
-    PROJ tells of web mercator what it does to the sphere; the radii of curvature of the ellipsoid
-    (Snyder 1987, equations 4-18 and 4-20) are others, in the meridian by 0.7 % at the equator.
+    PROJ's own factors don't serve: they count longitudes from the CRS's prime meridian, other than its
+    inverse, and some projections map the ellipsoid as if it were a sphere.
     """
     ellipsoid = crs.get_geod()
     assert ellipsoid is not None
-    eccentricity2 = ellipsoid.es
-    prime = 1.0 - eccentricity2 * np.sin(lat) ** 2
-    factor: NDArray[np.float64] = prime / np.sqrt(1.0 - eccentricity2)
-    return factor
+    aside = STEP_M * np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]])
+    lon, lat = np.radians(
+        _projection(crs)(x + aside[0, :, None], y + aside[1, :, None], inverse=True)
+    )
+    # Where there is no such place on the Earth PROJ says infinity.
+    lon, lat = np.where(np.isfinite(lon), [lon, lat], np.nan)
+    prime = ellipsoid.a / np.sqrt(1.0 - ellipsoid.es * np.sin(lat) ** 2)
+    flat, up = prime * np.cos(lat), prime * (1.0 - ellipsoid.es) * np.sin(lat)
+    in_space = np.stack([flat * np.cos(lon), flat * np.sin(lon), up], axis=-1)
+    metres = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+    east, north = (in_space[::2] - in_space[1::2]) / (2.0 * STEP_M * metres)
+    return east, north
 
 
 @lru_cache(maxsize=64)

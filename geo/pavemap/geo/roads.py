@@ -48,6 +48,8 @@ MAX_EDGE_M = 500.0
 """A straight edge this long in a projection leaves the geodesic by about a centimetre."""
 STRAY_M = 0.01
 """Vertices nearer than this to the one before are left out; ends stay."""
+BACK_STEP_M, BACK_STEP_TURN = 1.0, np.radians(150.0)
+"""A vertex on an edge shorter than this, at which the line turns by more, is a slip of the drawing."""
 MAX_VERTICES = 10_000_000
 """Some five million kilometres of road: more is a wrong CRS or an attack."""
 MIN_LENGTH_M = 0.01
@@ -229,10 +231,41 @@ def _to_degrees(flat: FlatLines, crs: CRS, table: RoadTable) -> FlatLines:
             f"the roads are too long or too detailed to be true in {crs.name}; check the CRS"
         )
     lines = reproject(shapely.segmentize(lines, step), crs, WGS84)
-    flat = replace(flat, lines=np.asarray(shapely.remove_repeated_points(lines)))
+    lines, stepped = _without_back_steps(np.asarray(shapely.remove_repeated_points(lines)))
+    table.note(flat.feature[stepped], "a step back of less than a metre", "straightened")
+    flat = replace(flat, lines=lines)
     short = ~(lengths_m(flat.lines) >= MIN_LENGTH_M)
     table.note(flat.feature[short], "zero length", "left out")
     return flat[~short]
+
+
+def _without_back_steps(
+    lines: NDArray[np.object_],
+) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Leave out the vertices at which (N,) lines in degrees step back, and say which lines had any.
+
+    A step back has two such vertices, a spike one: of two neighbours the first is left out. It is done
+    once, so that a road drawn there and back keeps its length but for one edge. Ends stay.
+    """
+    points, owner = shapely.get_coordinates(lines, return_index=True)
+    metres = np.radians(1.0) * 6_371_000.0 * np.diff(points, axis=0)
+    metres[:, 0] *= np.cos(np.radians(points[1:, 1]))
+    before, after = metres[:-1], metres[1:]
+    size = np.hypot(*metres.T)
+    reverses = (before * after).sum(axis=1) < np.cos(BACK_STEP_TURN) * size[:-1] * size[1:]
+    back = np.zeros(len(points), np.bool_)
+    back[1:-1] = reverses & (np.minimum(size[:-1], size[1:]) < BACK_STEP_M)
+    back[1:-1] &= owner[2:] == owner[:-2]
+    place = np.arange(len(points))
+    run = place - np.maximum.accumulate(np.where(back, 0, place))
+    out = back & (run % 2 == 1)
+    stepped = np.zeros(len(lines), np.bool_)
+    stepped[owner[out]] = True
+    kept = ~out & stepped[owner]
+    number = np.cumsum(stepped) - 1
+    straight = lines.copy()
+    straight[stepped] = shapely.linestrings(points[kept], indices=number[owner[kept]])
+    return straight, stepped
 
 
 def _across_180(lon: NDArray[np.float64]) -> NDArray[np.bool_]:

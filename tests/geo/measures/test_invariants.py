@@ -254,3 +254,25 @@ def test_a_crack_along_the_inner_wheel_path_of_a_corner_covers_it_all(step_m: fl
     turn = [(-30 + x, 0.875) for x in legs] + [(-0.875, 30 - x) for x in legs[::-1]]
     table = figures(segment_measures(pieces([crack(turn, 5.0)]), corner()))
     assert table["cracking_percent"] * table["imaged_m2"] / 100 == pytest.approx(60.0, abs=0.05)
+
+
+@pytest.mark.parametrize("wander_m", [0.02, 0.05])
+def test_a_crack_beside_a_line_whose_vertices_wander_covers_it_all(wander_m: float) -> None:
+    x = np.arange(0.0, 100.1, 0.3)
+    y = np.random.default_rng(0).normal(0, wander_m, len(x))
+    pavement = np.array([shapely.box(0, -3.5, x[-1], 3.5)], object)
+    wandering = road(zip(x, y, strict=True)).assign(pavement=pavement)
+    table = figures(
+        segment_measures(pieces([crack([(0, -0.875), (x[-1], -0.875)], 5.0)]), wandering)
+    )
+    # A path 1.0 m wide of 7.0 m, and as much longer as the line is.
+    share = 100.0 / 7.0 * wandering["line"][0].length / x[-1]
+    assert table["cracking_percent"] == pytest.approx(share, rel=0.02)
+
+
+def test_a_step_back_of_the_line_doubles_no_figure() -> None:
+    pavement = np.array([shapely.box(0, -3.5, 100, 3.5)], object)
+    stepped = road([(0, 0), (50, 0), (49.8, 0.02), (100, 0)]).assign(pavement=pavement)
+    table = figures(segment_measures(pieces([crack([(0, -0.875), (100, -0.875)], 5.0)]), stepped))
+    assert table["cracking_percent"] == pytest.approx(100.0 / 7.0, rel=0.02)
+    assert table["zeb_share"] == pytest.approx(100.0 / 6.0, rel=0.02)

@@ -65,6 +65,28 @@ def test_of_edges_as_near_the_first_is_taken_whichever_run_it_is_in() -> None:
         assert offset == pytest.approx(np.ones(79))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        [(0, 0), (50, 0), (49.8, 0.02), (100, 0)],  # a step back
+        [(0, 0), (50, 0), (49.98, 0), (100, 0)],
+        [(0, 0), (50, 0), (50 - 50 * np.cos(np.pi / 6), 25)],  # turned by 150 degrees
+    ],
+)
+def test_strips_keep_their_width_beside_a_sharp_vertex(path: list[tuple[float, float]]) -> None:
+    frames = frames_of(np.array(path, np.float64))
+    right = np.array([-3.5, -1.75, 0.0, 1.75])
+    strips = frames.strips(np.zeros(4, np.int64), right, right + 1.75)
+    # Where the legs of the last turn lie on each other their ground counts once.
+    assert shapely.area(strips) == pytest.approx(np.full(4, 1.75 * 100.0), rel=0.1)
+    stations, offset = np.arange(0.5, 100.0), np.full(100, -2.0)
+    segment = np.zeros(100, np.int64)
+    placed = frames.place(segment, stations, offset)
+    aside = shapely.distance(shapely.LineString(path), shapely.points(placed))
+    # Some lie beside the other leg, or the step.
+    assert (np.abs(aside - 2.0) < 1e-6).sum() >= 90
+
+
 def test_a_long_road_is_not_searched_edge_by_edge() -> None:
     def seconds(edges: int) -> float:
         path = np.column_stack([5.0 * np.arange(edges + 1), np.sin(np.arange(edges + 1))])

@@ -18,14 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
+from pavemap.geo.measures.road_frame import SHARPEST_TURN, Floats, Integers, RoadFrames
 from pavemap.geo.measures.scene import Pieces
 
 MAX_STEP_M = 0.5
 """A step this long beside a bend of 20 m radius strays 2 mm from straight in the road's frame."""
 
-SHARPEST_TURN = np.radians(120.0)
-"""Of a corner; legs that turn by more are two roads side by side, as those of a hairpin."""
 ROUNDING = 1e-6
 
 FAR_M = 400.0
@@ -209,13 +207,15 @@ def _rounds_corner(
 ) -> NDArray[np.bool_]:
     """Return which steps (x, y) follow the road round a corner, whose inner side is short.
 
-    There a step skips no more than what both legs lose at its offset, 2 d tan(turn / 2), and goes along
-    the road more than across it, or at least as far along as either leg does; others lie on the bisector.
+    There a step skips no more than what both legs of the sharpest corner lose at its offset, 2 d tan(60°),
+    and goes along the road more than across it, or at least as far along as either leg does; others lie on
+    the bisector. The turn between its ends tells no more: vertices may wander a few centimetres.
+    Legs that turn by more than SHARPEST_TURN are two roads side by side, as those of a hairpin.
     """
     turn = (bearings[:, 1] - bearings[:, 0] + np.pi) % (2.0 * np.pi) - np.pi
     skipped = np.abs(station[:, 1] - station[:, 0]) - np.hypot(x, y)
     sharp = np.abs(turn) > SHARPEST_TURN
-    legs = 2.0 * np.abs(offset).max(axis=1) * np.tan(np.where(sharp, 0.0, np.abs(turn)) / 2.0)
+    legs = 2.0 * np.abs(offset).max(axis=1) * np.tan(SHARPEST_TURN / 2.0)
     ahead = bearings[:, 0] + turn / 2.0
     along = np.abs(np.cos(ahead) * x + np.sin(ahead) * y)
     least = np.minimum(np.sqrt(0.5), np.cos(turn / 2.0)) - ROUNDING

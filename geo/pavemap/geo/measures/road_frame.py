@@ -6,7 +6,7 @@ centre-line; beyond the two ends the first and the last edge go straight on.
 
 The way back (`place`) draws parallels to the centre-line, mitred at its vertices, so that strips
 and cells laid side by side share their borders. At a vertex the two ways differ by a sliver; both
-keep areas and lengths whole.
+keep areas and lengths whole. At a vertex sharper than any corner each edge's parallels end square.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ RUN_EDGES = 32
 """Edges that are looked at, or passed over, together: a road of 16 km is some 100 runs."""
 ROUNDING_M = 1e-6
 
-MITRE_LIMIT = 2.0
-"""Parallels to a sharp bend are drawn at most this many offsets away from its vertex."""
+SHARPEST_TURN = np.radians(120.0)
+"""Of a corner, whose parallels meet within two offsets of its vertex; beyond, a mitre would run off."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class RoadFrames:
     """S centre-lines as flat arrays, in true metres from the first vertex of each.
 
     points: (V, 2) vertices, one line after the other; offsets: (S + 1,) where each starts.
-    mitres: (V, 2) where the parallel at offset 1 m to the left passes, relative to the vertex.
+    mitres: (V, 2, 2) where the parallel at offset 1 m to the left of the edge before ends, and that of the
+    edge after starts, relative to the vertex: one place but where the line turns sharply.
     stations: (V,) distance of each vertex from the start of its line.
     origins: (S, 2) the first vertices in the CRS; scale: (S,) CRS units per true metre.
     """
@@ -100,26 +101,28 @@ class RoadFrames:
         start, stop = self.stations[edge], self.stations[edge + 1]
         t = np.clip((station - start) / (stop - start), 0.0, 1.0)[:, None]
         sides = offset[:, None]
-        first = self.points[edge] + sides * self.mitres[edge]
-        second = self.points[edge + 1] + sides * self.mitres[edge + 1]
+        first = self.points[edge] + sides * self.mitres[edge, 1]
+        second = self.points[edge + 1] + sides * self.mitres[edge + 1, 0]
         local = first + t * (second - first)
         placed: Floats = local * self.scale[segment, None] + self.origins[segment]
         return placed
 
     def strips(self, segment: Integers, right: Floats, left: Floats) -> Geometries:
         """Draw (P,) polygons in the CRS, each between two offsets (right < left) along its segment."""
-        counts = np.diff(self.offsets)[segment]
+        counts = 2 * np.diff(self.offsets)[segment]
         strip = np.repeat(np.arange(len(segment)), 2 * counts)
         first = np.repeat((2 * (np.cumsum(counts) - counts)), 2 * counts)
         step = np.arange(len(strip)) - first
         count = counts[strip]
         back = step >= count
-        vertex = self.offsets[segment[strip]] + np.where(back, 2 * count - 1 - step, step)
+        vertex, side = np.divmod(np.where(back, 2 * count - 1 - step, step), 2)
+        vertex += self.offsets[segment[strip]]
         aside = np.where(back, left[strip], right[strip])[:, None]
         owner = segment[strip]
-        local = self.points[vertex] + aside * self.mitres[vertex]
+        local = self.points[vertex] + aside * self.mitres[vertex, side]
         ring = local * self.scale[owner, None] + self.origins[owner]
-        return whole_polygons(shapely.linearrings(ring, indices=strip))
+        rings = np.asarray(shapely.linearrings(ring, indices=strip), object)
+        return whole_polygons(np.asarray(shapely.remove_repeated_points(rings), object))
 
     def _edge(self, segment: Integers, station: Floats) -> Integers:
         """Return the index of the first vertex of the edge that holds each station."""
@@ -140,20 +143,20 @@ def whole_polygons(rings: Geometries) -> Geometries:
 
 
 def _mitres(steps: Floats, offsets: Integers) -> Floats:
-    """Return, for each vertex, the vector to the meeting of its edges' parallels 1 m to the left."""
+    """Return, for each vertex, the vectors to the ends of its two edges' parallels 1 m to the left."""
     size = np.hypot(*steps.T)
     normals = (
         np.column_stack([-steps[:, 1], steps[:, 0]]) / np.where(size > 0.0, size, 1.0)[:, None]
     )
-    vertices = offsets[-1]
-    before, after = np.empty((vertices, 2)), np.empty((vertices, 2))
-    before[1:], after[:-1] = normals, normals
-    before[offsets[:-1]] = after[offsets[:-1]]
-    after[offsets[1:] - 1] = before[offsets[1:] - 1]
-    middle = before + after
+    ends = np.empty((offsets[-1], 2, 2))
+    ends[1:, 0], ends[:-1, 1] = normals, normals
+    ends[offsets[:-1], 0] = ends[offsets[:-1], 1]
+    ends[offsets[1:] - 1, 1] = ends[offsets[1:] - 1, 0]
+    middle = ends.sum(axis=1)
     half = (middle**2).sum(axis=1) / 2.0  # 1 + cos(turn)
-    mitres: Floats = middle / np.maximum(half, 2.0 / MITRE_LIMIT**2)[:, None]
-    return mitres
+    corner = half >= 1.0 + np.cos(SHARPEST_TURN) - ROUNDING_M
+    ends[corner] = (middle[corner] / half[corner, None])[:, None]
+    return ends
 
 
 @kernel

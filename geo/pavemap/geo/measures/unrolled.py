@@ -10,7 +10,6 @@ bearing of both ends. Beside a straight road that is the crack itself, turned.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
 from pavemap.geo.measures.bits import Bits, sums_by
@@ -80,70 +79,112 @@ def axis_deg(ends: Floats, length: Floats, crack: Integers, count: int) -> tuple
 def _joined(tips: Floats, bearing: Floats, reach: Floats, crack: Integers) -> tuple[Floats, Floats]:
     """Return what `_chained` does, for pieces in any order; crack: (P,) of each."""
     order = np.argsort(crack, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(crack[order]) != 0))
+    tips, crack = tips[order], crack[order]
+    starts = np.flatnonzero(np.append(True, np.diff(crack) != 0))
     at, sign = np.empty((len(crack), 2)), np.empty(len(crack))
     at[order], sign[order] = _chained(
-        tips[order], bearing[order], reach[order], np.append(starts, len(crack))
+        tips.reshape(-1, 2),
+        bearing[order],
+        reach[order],
+        np.append(starts, len(crack)),
+        *_rows(tips, crack, starts),
     )
     return at, sign
 
 
+def _rows(tips: Floats, crack: Integers, starts: Integers) -> tuple[Floats, Integers]:
+    """Set the ends of each crack's pieces in a row along the axis that it is longer by.
+
+    crack: (P,) ascending; starts: where each begins. Return (2 P,) of each end, two to a piece: how far
+    along it is, and (2 P, 2) the ends before and after it, -1 for none.
+    """
+    low = np.minimum.reduceat(tips.min(axis=1), starts)
+    high = np.maximum.reduceat(tips.max(axis=1), starts)
+    longer = np.repeat((high - low).argmax(axis=1), np.diff(np.append(starts, len(crack))))
+    along = np.take_along_axis(tips, longer[:, None, None], axis=2).ravel()
+    owner = np.repeat(crack, 2)
+    row = np.lexsort((along, owner))
+    beside = np.full((len(row), 2), -1)
+    same = owner[row[1:]] == owner[row[:-1]]
+    beside[row[1:][same], 0] = row[:-1][same]
+    beside[row[:-1][same], 1] = row[1:][same]
+    return along, beside
+
+
 @kernel
 def _chained(
-    tips: Floats, bearing: Floats, reach: Floats, starts: Integers
+    tips: Floats,
+    bearing: Floats,
+    reach: Floats,
+    starts: Integers,
+    along: Floats,
+    beside: Integers,
 ) -> tuple[Floats, Floats]:
     """Return where the first end of each piece lies, (P, 2), and -1 if its road runs the other way.
 
-    tips: (P, 2, 2) both ends in the plane; bearing: (P, 2) beside them; reach: (P, 2) from the first end
-    to the last, unrolled. The pieces of a crack are those from one of `starts` to the next.
+    tips: (2 P, 2) ends in the plane, two to a piece; bearing: (P, 2) beside them; reach: (P, 2) from the
+    first end to the last, unrolled. The pieces of a crack are those from one of `starts` to the next.
+    along, beside: of `_rows`; ends that are done with leave them.
     """
     at, sign = np.zeros(reach.shape), np.ones(len(reach))
-    left = np.ones(len(reach), np.bool_)
     for group in range(len(starts) - 1):
         low, high = starts[group], starts[group + 1]
-        piece, end = _loose_end(tips, low, high, left)
+        leave = _loose_end(tips, low, high, along, beside)
         for _ in range(high - low - 1):
-            left[piece] = False
-            end = 1 - end  # leave by the other end
-            after, into, _ = _nearest(tips, piece, end, low, high, left)
+            leave ^= 1  # leave by the other end
+            enter, _ = _nearest(tips, leave, along, beside)
+            piece, end, after, into = leave // 2, leave % 2, enter // 2, enter % 2
             turn = bearing[after, into] - bearing[piece, end]
             sign[after] = sign[piece] if np.cos(turn) >= -ROUNDING else -sign[piece]
             if sign[after] != sign[piece]:
                 turn += np.pi
             mean = bearing[piece, end] + np.arctan2(np.sin(turn), np.cos(turn)) / 2.0
-            x = tips[after, into, 0] - tips[piece, end, 0]
-            y = tips[after, into, 1] - tips[piece, end, 1]
+            x, y = tips[enter] - tips[leave]
             gap = np.cos(mean) * x + np.sin(mean) * y, np.cos(mean) * y - np.sin(mean) * x
             for axis in range(2):
                 here = at[piece, axis] + sign[piece] * (gap[axis] + end * reach[piece, axis])
                 at[after, axis] = here - sign[after] * into * reach[after, axis]
-            piece, end = after, into
+            _take_out(beside, leave)
+            _take_out(beside, leave ^ 1)
+            leave = enter
     return at, sign
 
 
 @kernel
-def _loose_end(tips: Floats, low: int, high: int, left: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the piece, and which end of it, that is farthest from any other piece."""
-    piece, end, farthest = low, 0, -1.0
-    for one in range(low, high):
-        for tip in range(2):
-            _, _, square = _nearest(tips, one, tip, low, high, left)
-            if square > farthest:
-                piece, end, farthest = one, tip, square
-    return piece, end
+def _loose_end(tips: Floats, low: int, high: int, along: Floats, beside: Integers) -> int:
+    """Return which end, of the pieces from low to high, is farthest from any other piece."""
+    loose, farthest = 2 * low, -1.0
+    for end in range(2 * low, 2 * high):
+        _, square = _nearest(tips, end, along, beside)
+        if square > farthest:
+            loose, farthest = end, square
+    return loose
 
 
 @kernel
-def _nearest(
-    tips: Floats, piece: int, end: int, low: int, high: int, left: NDArray[np.bool_]
-) -> tuple[int, int, float]:
-    """Return which end, of the other pieces left, is nearest to an end, and its squared distance."""
-    after, into, best = piece, end, np.inf
-    for other in range(low, high):
-        if other == piece or not left[other]:
-            continue
-        for tip in range(2):
-            x, y = tips[other, tip] - tips[piece, end]
-            if x * x + y * y < best:
-                after, into, best = other, tip, x * x + y * y
-    return after, into, best
+def _nearest(tips: Floats, end: int, along: Floats, beside: Integers) -> tuple[int, float]:
+    """Return which end of another piece is nearest to an end, and its squared distance.
+
+    Looks along the row either way until no end can be nearer; of several the first piece's is taken.
+    """
+    nearest, best = end, np.inf
+    for way in range(2):
+        other = beside[end, way]
+        while other >= 0 and (along[other] - along[end]) ** 2 <= best:
+            if other // 2 != end // 2:
+                x, y = tips[other] - tips[end]
+                square = x * x + y * y
+                if square < best or (square == best and other < nearest):
+                    nearest, best = other, square
+            other = beside[other, way]
+    return nearest, best
+
+
+@kernel
+def _take_out(beside: Integers, end: int) -> None:
+    """Take an end out of its row."""
+    before, after = beside[end]
+    if before >= 0:
+        beside[before, 1] = after
+    if after >= 0:
+        beside[after, 0] = before
