@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -22,7 +26,7 @@ from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs import OVER, JobReport, RayJobs, TrainingJobs, job_id
-from pavemap.platform.jobs.ray_jobs import _is_ours
+from pavemap.platform.jobs.ray_jobs import CALLS_AT_ONCE, _is_ours
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig, parse_config
@@ -226,6 +230,64 @@ def test_a_cluster_that_is_away_is_told_with_advice(engine: Engine, tmp_path: Pa
     with pytest.raises(ClusterAway, match="no Ray cluster answers"):
         jobs.get("train-0123456789abcdef")
     assert list(jobs.list()) == []
+
+
+class Hanging(ThreadingHTTPServer):
+    """A dashboard that says its version, and nothing more until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), HangingHandler)
+        self.asked, self.let_go = threading.Semaphore(0), threading.Event()
+
+
+class HangingHandler(BaseHTTPRequestHandler):
+    server: Hanging
+
+    def do_GET(self) -> None:
+        body = b'{"ray_version": "2.60.0"}'
+        if self.path != "/api/version":
+            body = b""
+            self.server.asked.release()
+            self.server.let_go.wait(30.0)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    with Hanging() as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield server
+        server.let_go.set()
+        server.shutdown()
+        serving.join()
+
+
+def test_a_dashboard_that_hangs_counts_as_away(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pavemap.platform.jobs.ray_client.REPLY_S", 0.5)
+    with pytest.raises(ClusterAway, match="no Ray cluster answers"):
+        RayJobs(f"http://127.0.0.1:{hanging.server_port}").find("train-0123456789abcdef")
+
+
+def test_a_dashboard_that_hangs_holds_a_few_callers_only(hanging: Hanging) -> None:
+    jobs, name = RayJobs(f"http://127.0.0.1:{hanging.server_port}"), "train-0123456789abcdef"
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+        held = [pool.submit(jobs.find, name) for _ in range(CALLS_AT_ONCE)]
+        for _ in held:
+            assert hanging.asked.acquire(timeout=60.0)
+        with pytest.raises(ClusterAway, match="requests wait for it already"):
+            jobs.find(name)
+        hanging.let_go.set()
+        assert [one.result() for one in held] == [None] * CALLS_AT_ONCE
+    assert jobs.find(name) is None, "whoever has its answer makes room"
 
 
 def test_the_token_is_looked_for_where_it_may_be(

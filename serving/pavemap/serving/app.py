@@ -20,7 +20,7 @@ __all__ = ["ServingArgs", "build"]
 HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 5.0, 30.0
 
 MAX_CONSTRUCTOR_TRIES = 3
-"""A constructor fails only on wrong arguments (nothing that may be away is touched in it)."""
+"""A constructor fails on wrong arguments only, and on a GPU that it has waited for (`LOADING_S`)."""
 
 
 def build(args: ServingArgs) -> Application:

@@ -16,7 +16,7 @@ from ray import serve
 from pavemap.geo.logs import about, configure_logs
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.batches import Chips, check_chip, predict_batch
-from pavemap.serving.device_health import DeviceHealth
+from pavemap.serving.device_health import DeviceHealth, loaded
 from pavemap.serving.metrics import DetectorMetrics
 from pavemap.serving.model_in_use import ModelInUse
 from pavemap.serving.shelf import ModelShelf
@@ -43,10 +43,12 @@ class Detector:
             return CrackModel.load(folder, device=device, threads=threads)
 
         in_use = ModelInUse.configured(args)
-        self._shelf = ModelShelf(
-            find_model(args.model) if args.model else default_model(),
-            load=load,
-            find=in_use.folder if in_use else find_model,
+        self._shelf = loaded(
+            lambda: ModelShelf(
+                find_model(args.model) if args.model else default_model(),
+                load=load,
+                find=in_use.folder if in_use else find_model,
+            )
         )
         self._metrics = DetectorMetrics()
         self._health = DeviceHealth()

@@ -16,6 +16,7 @@ from pavemap.geo.change_lines import default_tolerance_m
 from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.store import cells, changes, measuring, model_versions, surveys
 from pavemap.geo.store.change_summary import change_summary
+from pavemap.geo.store.changed_cracks import common_ground
 from pavemap.geo.store.changes import ChangePage
 from pavemap.geo.store.comparison import BOTH, Comparison, compare_surveys
 from pavemap.geo.store.engine import database
@@ -207,6 +208,24 @@ def test_pages_are_in_order_and_neither_skip_nor_repeat(
                 if after is None:
                     break
             assert walked == expected
+
+
+def test_a_survey_measured_anew_while_it_is_compared_gives_no_page_of_both(
+    compared: tuple[Engine, Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, comparison = compared
+
+    def measured_meanwhile(*arguments: Any, **named: Any) -> Any:
+        with database(engine) as connection:
+            connection.execute(
+                text("UPDATE survey SET epoch = epoch + 1 WHERE id = :id"),
+                {"id": comparison.before.id},
+            )
+        return common_ground(*arguments, **named)
+
+    monkeypatch.setattr(changes, "common_ground", measured_meanwhile)
+    with pytest.raises(Conflict, match="measured anew"):
+        page(engine, comparison)
 
 
 def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine: Engine) -> None:

@@ -162,6 +162,23 @@ def test_what_was_computed_from_other_imagery_than_planned_is_due_again(
     assert cells_in(engine, "waiting")[0] == Cell(scene.COL, scene.ROW)
 
 
+def test_a_result_that_comes_after_the_plan_has_no_survey_say_it_is_of_other_imagery(
+    engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
+) -> None:
+    with database(engine) as connection:
+        (claimed,) = cells.claim(connection, worker="w")
+        scene.add_imagery(connection, survey.id, content="sent anew")
+        cells.plan_cells(connection, survey)
+        planned = surveys.get_survey(connection, survey.id).planned_imagery
+    with database(engine) as connection:
+        result = scene.found_in(claimed.cell, segments)
+        assert not cells.complete(
+            connection, claimed=claimed, result=result, worker="w", made_of="of the new file"
+        )
+    with database(engine) as connection:
+        assert surveys.get_survey(connection, survey.id).planned_imagery == planned != ""
+
+
 def test_imagery_taken_away_drops_its_cells_with_what_they_found(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:

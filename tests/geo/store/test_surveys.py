@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import cells, model_versions, networks, surveys
+from pavemap.geo.store import cells, model_versions, networks, surveys, workers
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import NewSurvey, SurveyRow
 
@@ -211,6 +211,53 @@ def test_a_heartbeat_keeps_a_measuring_too(
     with database(engine) as connection:
         assert cells.heartbeat(connection, worker="w") == 1
     assert claim(engine, "next") is None
+
+
+def test_a_measurer_that_lives_keeps_a_survey_that_others_lock_for_longer_than_its_lease(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """Also at its last attempt, until it is silent for a lease."""
+    survey_cells(engine, segments)
+    kill_measurers(engine, deaths=4)
+    assert claim(engine, "w") is not None
+    with database(engine) as connection:
+        workers.note_seen(connection, "w", model_id=None)
+    run_out(engine)
+    with database(engine) as holding:
+        surveys.lock_survey(holding, survey.id)
+        with database(engine) as connection:
+            assert cells.heartbeat(connection, worker="w") == 0
+    assert claim(engine, "next") is None
+    assert stored(engine, survey).lease_owner == "w"
+    silent_for(engine, "w", 61.0)
+    assert claim(engine, "next") is None
+    assert stored(engine, survey).error.startswith("5 workers died")
+
+
+def test_a_measuring_is_taken_over_from_one_that_is_silent_or_asks_for_another(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    survey_cells(engine, segments)
+    assert claim(engine, "w") is not None
+    with database(engine) as connection:
+        workers.note_seen(connection, "w", model_id=None)
+    run_out(engine)
+    assert claim(engine, "next") is None
+    assert claim(engine, "w") is not None
+    run_out(engine)
+    silent_for(engine, "w", 61.0)
+    assert claim(engine, "next") is not None
+
+
+def silent_for(engine: Engine, worker: str, seconds: float) -> None:
+    """Let a worker have been seen so long ago for the last time."""
+    with database(engine) as connection:
+        connection.execute(
+            text(
+                "UPDATE worker SET seen_at = now() - make_interval(secs => :age) WHERE name = :name"
+            ),
+            {"age": seconds, "name": worker},
+        )
 
 
 def test_a_worker_that_stops_gives_its_measuring_back(

@@ -23,12 +23,12 @@ from affine import Affine
 from pyproj import CRS
 from sqlalchemy import Engine, event, text
 
-from api_world import API, World, import_street, tile
+from api_world import API, World, import_street, serving, tile
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database, make_engine
-from pavemap.geo.store.surveys import set_state
+from pavemap.geo.store.surveys import lock_survey, set_state
 from pavemap.platform.imagery import (
     BEING_DELETED,
     check_storage,
@@ -140,6 +140,28 @@ def test_names_that_change_all_at_once_lose_no_file(world: World, settings: Sett
         f"{name}.tif": hashlib.sha256(files[(name + 4) % 3]).hexdigest() for name in range(3)
     }
     assert {path.stem for path in stored(settings)} == set(found.values())
+
+
+def test_an_upload_that_has_arrived_waits_for_a_plan(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for longer than others may wait for a lock."""
+    monkeypatch.setattr("pavemap.geo.store.engine.LOCK_TIMEOUT_S", 0.2)
+    with serving(settings) as client, ThreadPoolExecutor(1) as pool:
+        world = World.make(client, tmp_path)
+        with database(engine) as planning:
+            lock_survey(planning, uuid.UUID(world.survey_id))
+            upload = pool.submit(world.put, "tile.tif", tile(tmp_path))
+            while not upload.done() and not planning.scalar(WAITING):
+                time.sleep(0.01)
+            time.sleep(0.5)
+        assert upload.result().status_code == 201, upload.result().text
+
+
+WAITING = text("""
+    SELECT EXISTS (SELECT FROM pg_locks
+                   WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
+""")
 
 
 def test_an_upload_costs_the_same_however_many_files_a_survey_has(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyogrio
@@ -12,6 +13,7 @@ import pytest
 from psycopg import connect
 
 from api_world import API, World
+from pavemap.geo.store import tiles
 from pavemap.geo.store.tiles import CRACKS_ZOOM, MIN_ZOOM
 from pavemap.platform.settings import Settings
 
@@ -77,6 +79,30 @@ def test_a_tile_at_hand_holds_until_the_figures_change(measured: World, settings
     with connect(settings.database_url.get_secret_value()) as connection:
         connection.execute("UPDATE survey SET epoch = epoch + 1")
     assert measured.client.get(url, headers=known).status_code == 200
+
+
+def test_a_new_tile_never_goes_by_the_etag_of_the_old(
+    measured: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The survey is measured anew between the look at its version and the drawing of the tile."""
+    old, url = first_tile(measured)
+    draw = tiles.survey_tile
+    drawn: list[bytes] = []
+    assert settings.database_url is not None
+    database_url = settings.database_url.get_secret_value()
+
+    def measured_meanwhile(*arguments: Any) -> bytes:
+        if not drawn:
+            with connect(database_url) as connection:
+                connection.execute("UPDATE survey SET epoch = epoch + 1")
+                connection.execute("UPDATE condition SET density_m_per_m2 = 0.03")
+        drawn.append(draw(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(tiles, "survey_tile", measured_meanwhile)
+    new, later = measured.client.get(url), measured.client.get(url)
+    assert new.content == later.content != old.content
+    assert new.headers["etag"] == later.headers["etag"] != old.headers["etag"]
 
 
 def test_empty_ground_and_far_zooms_have_no_content(measured: World) -> None:

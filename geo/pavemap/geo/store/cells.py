@@ -81,11 +81,9 @@ def complete(
     next plan compares with it, and until then the survey says that its imagery is other than planned.
     All in the caller's transaction. False, with nothing written, when the claim no longer holds.
     """
-    if made_of not in {
-        None,
-        claimed.inputs_digest,
-    }:  # the survey before its cells, as plans lock them
-        connection.execute(_MIXED, {"survey_id": claimed.survey_id})
+    mixed = made_of not in {None, claimed.inputs_digest}
+    if mixed:  # the survey before its cells, as plans lock them
+        connection.execute(_LOCK_SURVEY, {"survey_id": claimed.survey_id})
     stored = connection.execute(
         _DONE,
         _claim_parameters(claimed, worker)
@@ -97,6 +95,8 @@ def complete(
     ).one_or_none()
     if stored is None:
         return False
+    if mixed:
+        connection.execute(_MIXED, {"survey_id": claimed.survey_id})
     crs = parse_metric_crs(stored.crs)
     place = {"survey_id": claimed.survey_id, "col": claimed.cell.col, "row": claimed.cell.row}
     connection.execute(_FORGET_FRAGMENTS, place)
@@ -241,6 +241,7 @@ _DONE = text(f"""
     WHERE {_HELD} RETURNING (SELECT crs FROM survey WHERE id = survey_id) AS crs
 """)
 
+_LOCK_SURVEY = text("SELECT FROM survey WHERE id = :survey_id FOR NO KEY UPDATE")
 _MIXED = text("UPDATE survey SET planned_imagery = '' WHERE id = :survey_id")
 
 _FAIL = text(f"""

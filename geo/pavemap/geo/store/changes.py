@@ -120,14 +120,12 @@ def changes_page(
     """Return a page of segments that both surveys have, the worst change first, or by segment.
 
     Segments without a change to speak of (nothing imaged in one survey) come last. Raises BadInput for
-    a bad limit or cursor, Conflict where a survey was measured anew since the page before.
+    a bad limit or cursor, Conflict where a survey was measured anew since the page before, or meanwhile.
     """
     if not 1 <= limit <= MAX_SEGMENTS:
         raise BadInput(f"a page has 1 to {MAX_SEGMENTS} segments, not {limit}")
     order = f"change-{sort}-{comparison.before.id}"
-    both = (comparison.before, comparison.after)
-    version = ", ".join(survey_version(connection, survey.id) for survey in both)
-    cursor = Cursor.read(after, order=order, version=version)
+    cursor = Cursor.read(after, order=order, version=_version(connection, comparison))
     rows = connection.execute(
         text(_page_statement(sort, cursor)),
         comparison.parameters | {"limit": limit + 1, "key": cursor.key, "id": cursor.id},
@@ -140,10 +138,16 @@ def changes_page(
     pavements[:] = geometries(page, "pavement")
     ground, scale = common_ground(connection, comparison, pavements, grid=grid)
     lines = compared_lines(connection, comparison, ground, scale=scale, grid=grid)
+    cursor.check(_version(connection, comparison))  # measured anew while this was read?
     sums = lines.by_ground(len(page))
     sums["common_m2"] = shapely.area(ground) / scale**2
     sums.loc[sums["common_m2"] == 0.0, LENGTHS] = np.nan
     return ChangePage(_segments(page, comparison, sums), lines, grid, following)
+
+
+def _version(connection: Connection, comparison: Comparison) -> str:
+    both = (comparison.before, comparison.after)
+    return ", ".join(survey_version(connection, survey.id) for survey in both)
 
 
 _CHANGE = "a.density_m_per_m2 - b.density_m_per_m2"

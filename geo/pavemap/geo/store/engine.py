@@ -193,6 +193,15 @@ def lift_timeouts(connection: Connection) -> None:
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
+def wait_for_locks(connection: Connection, wait_s: float) -> None:
+    """Let this transaction wait so long for what others have locked."""
+    for name, limit_s in (
+        ("lock_timeout", wait_s),
+        ("statement_timeout", wait_s + STATEMENT_TIMEOUT_S),
+    ):
+        connection.execute(text(f"SET LOCAL {name} = {limit_s * 1000:.0f}"))
+
+
 def _psycopg_url(url: str) -> URL:
     try:
         parsed = make_url(url)

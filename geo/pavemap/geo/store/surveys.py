@@ -225,14 +225,13 @@ def claim_measuring(
     One worker gets it; `cells.heartbeat` prolongs the lease. A survey at whose measuring `max_deaths`
     leases ran out is failed. None when there is nothing to measure.
     """
-    connection.execute(_BURY, {"max_deaths": max_deaths})
-    candidate = connection.execute(_MEASURABLE).scalar_one_or_none()
+    asking = {"worker": worker, "lease_s": lease_s}
+    connection.execute(_BURY, asking | {"max_deaths": max_deaths})
+    candidate = connection.execute(_MEASURABLE, asking).scalar_one_or_none()
     if candidate is None:
         return None
     # A plan may have been committed since that statement began: now, under the lock, look again.
-    row = connection.execute(
-        _TAKE_MEASURING, {"id": candidate, "worker": worker, "lease_s": lease_s}
-    ).one_or_none()
+    row = connection.execute(_TAKE_MEASURING, asking | {"id": candidate}).one_or_none()
     return None if row is None else _survey_row(row)
 
 
@@ -288,12 +287,19 @@ _PROGRESS = text("""
 _NOTHING_OPEN = """NOT EXISTS (
     SELECT FROM cell c WHERE c.survey_id = survey.id AND c.state IN ('waiting', 'leased'))"""
 
+# Heartbeats skip a survey that others have locked, but still note their worker. One that asks for a
+# survey itself measures none any more.
+_OWNER_GONE = """NOT EXISTS (
+    SELECT FROM worker w WHERE w.name = survey.lease_owner AND w.name <> :worker
+        AND w.seen_at > clock_timestamp() - make_interval(secs => :lease_s))"""
+
 # ix_survey_at_work holds the few surveys at work; ix_cell_open tells of each whether cells are left.
 _MEASURABLE = text(f"""
     SELECT id FROM survey
     WHERE state IN ('running', 'measuring')
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (state = 'measuring' OR {_NOTHING_OPEN})
+      AND {_OWNER_GONE}
     ORDER BY started_at, id LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -307,7 +313,7 @@ _TAKE_MEASURING = text(f"""
     RETURNING {", ".join(column.name for column in Survey.__table__.columns)}
 """)
 
-_BURY = text("""
+_BURY = text(f"""
     UPDATE survey SET state = 'failed', lease_owner = NULL, lease_until = NULL,
         finished_at = clock_timestamp(),
         error = format('%s workers died while they measured this survey or lost the database; the last '
@@ -317,7 +323,7 @@ _BURY = text("""
     WHERE id IN (
         SELECT id FROM survey
         WHERE state = 'measuring' AND lease_until < clock_timestamp()
-            AND measuring_attempts >= :max_deaths
+            AND measuring_attempts >= :max_deaths AND {_OWNER_GONE}
         FOR NO KEY UPDATE SKIP LOCKED)
 """)
 

@@ -21,7 +21,7 @@ from pavemap.geo.raster import Orthophoto
 from pavemap.geo.storage import orthophoto_key
 from pavemap.geo.store import model_versions, networks, overlap, surveys
 from pavemap.geo.store import orthophotos as store
-from pavemap.geo.store.engine import database
+from pavemap.geo.store.engine import database, wait_for_locks
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.platform import imagery
@@ -43,6 +43,9 @@ from pavemap.platform.errors import (
 from pavemap.platform.uploads import Received, check_length, receive, scratch
 
 log = logging.getLogger(__name__)
+
+REGISTER_WAIT_S = 300.0
+"""For a survey that is being planned: a refused upload would have to be sent again, whole."""
 
 router = APIRouter(prefix="/surveys", tags=["surveys"])
 
@@ -212,9 +215,11 @@ def _register(
         photo = services.readers.to_cog(file.path, cog, name=label)
         services.storage.put_file(key, cog)
     with _kept_only_with(services, key), database(services.engine) as connection:
+        wait_for_locks(connection, REGISTER_WAIT_S)
         surveys.lock_survey(connection, survey_id)  # no other upload comes between
         former = store.find_key(connection, survey_id, name=label)
-        if not services.storage.exists(key):  # removed as unused before the survey was locked here
+        # Asked under the lock, as imagery is removed under it: before, it could still go.
+        if not services.storage.exists(key):
             raise Unavailable("this very file was just being removed; send it again")
         registered = store.add_orthophoto(
             connection,

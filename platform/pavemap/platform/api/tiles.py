@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -61,18 +62,30 @@ def get_tile(
     """
     tile = tiles.Tile(z, x, y)
     known = survey_id_of(survey_id)
+    at_hand = {each.strip() for each in (if_none_match or "").split(",")}
     with reading(services.engine) as connection:
         version = surveys.survey_version(connection, known)
-        etag = f'W/"{hashlib.sha256(f"{FORM} {known} {version}".encode()).hexdigest()[:20]}"'
-        headers = {"ETag": etag, "Cache-Control": f"private, max-age={MAX_AGE_S}"}
-        if if_none_match is not None and etag in (
-            each.strip() for each in if_none_match.split(",")
-        ):
-            return Response(status_code=304, headers=headers)
+        if _etag(known, version) in at_hand:
+            return Response(status_code=304, headers=_headers(known, version))
         content = tiles.survey_tile(connection, known, tile)
+        if (latest := surveys.survey_version(connection, known)) != version:
+            # Measured anew meanwhile: no new tile may go by the old one's ETag.
+            version, content = latest, tiles.survey_tile(connection, known, tile)
+    headers = _headers(known, version)
     if not content:
         return Response(status_code=204, headers=headers)
     return Response(content, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _headers(survey_id: uuid.UUID, version: str) -> dict[str, str]:
+    return {
+        "ETag": _etag(survey_id, version),
+        "Cache-Control": f"private, max-age={MAX_AGE_S}",
+    }
+
+
+def _etag(survey_id: uuid.UUID, version: str) -> str:
+    return f'W/"{hashlib.sha256(f"{FORM} {survey_id} {version}".encode()).hexdigest()[:20]}"'
 
 
 @router.get(

@@ -11,6 +11,7 @@ import logging
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -37,12 +38,15 @@ from pavemap.serving.ray_home import TOKEN_FILE
 from pavemap.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+    from pavemap.platform.jobs.ray_client import RayClient
 
 log = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
 """How long a cluster may take to say its version before it counts as away."""
+
+CALLS_AT_ONCE = 8
+"""Threads that may wait for a cluster: one that hangs must leave the API's others free."""
 
 RESUBMIT_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Before each try: Ray keeps the name of a job that ended for some moments."""
@@ -60,6 +64,7 @@ class RayJobs:
         """
         self.url = url.rstrip("/")
         self.token_file = token_file
+        self._turns = threading.BoundedSemaphore(CALLS_AT_ONCE)
 
     @classmethod
     def configured(cls, settings: Settings) -> Self:
@@ -72,9 +77,8 @@ class RayJobs:
         """Hand a configuration to the cluster, unless it is there and has not failed."""
         config = joining(config)
         name = job_id(config)
-        client = self._client()
         refusal = RuntimeError("it gave no reason")
-        with self._reached():
+        with self._connected() as client:
             for pause_s in RESUBMIT_PAUSES_S:
                 time.sleep(pause_s)
                 known = self._find(client, name)
@@ -99,20 +103,17 @@ class RayJobs:
 
     def find(self, job_id: str) -> JobReport | None:
         """Return a job, or None."""
-        client = self._client()
-        with self._reached():
+        with self._connected() as client:
             return self._find(client, job_id)
 
     def all(self) -> list[JobReport]:
         """Return all training jobs the cluster remembers."""
-        client = self._client()
-        with self._reached():
+        with self._connected() as client:
             return [_report(details) for details in client.list_jobs() if _is_ours(details)]
 
     def stop(self, job_id: str) -> JobReport | None:
         """Ask a job to stop; it may be running for some moments yet."""
-        client = self._client()
-        with self._reached():
+        with self._connected() as client:
             if self._find(client, job_id) is None:
                 return None
             client.stop_job(job_id)
@@ -120,8 +121,7 @@ class RayJobs:
 
     def logs(self, job_id: str) -> str | None:
         """Return what a job has written so far."""
-        client = self._client()
-        with self._reached():
+        with self._connected() as client:
             if self._find(client, job_id) is None:
                 return None
             text: str = client.get_job_logs(job_id)
@@ -138,7 +138,22 @@ class RayJobs:
         except (RuntimeError, OSError, ClientError) as exc:
             raise ClusterAway(_away(self.url)) from exc
 
-    def _client(self) -> JobSubmissionClient:
+    @contextmanager
+    def _connected(self) -> Iterator[RayClient]:
+        """Lend a client, to a few callers at a time. Raises ClusterAway."""
+        if not self._turns.acquire(blocking=False):
+            raise ClusterAway(
+                f"Ray at {self.url} is slow, and {CALLS_AT_ONCE} requests wait for it already; "
+                "try again in a moment"
+            )
+        try:
+            client = self._client()
+            with self._reached():
+                yield client
+        finally:
+            self._turns.release()
+
+    def _client(self) -> RayClient:
         headers = self._headers()
         try:
             answer = httpx.get(
@@ -156,7 +171,7 @@ class RayJobs:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ClusterAway(_away(self.url)) from exc
         try:
-            from ray.job_submission import JobSubmissionClient
+            from pavemap.platform.jobs.ray_client import RayClient
         except ImportError as exc:
             raise ClusterAway(
                 "Ray is not installed beside the API; pip install 'ray[default]', or set "
@@ -165,7 +180,7 @@ class RayJobs:
         # Ray lets RAY_ADDRESS overrule the address given here; this, by Ray's own rule, overrules both.
         os.environ["RAY_API_SERVER_ADDRESS"] = self.url
         with self._reached():
-            return JobSubmissionClient(self.url, headers=headers)
+            return RayClient(self.url, headers=headers)
 
     def _headers(self) -> dict[str, str]:
         token = os.environ.get("RAY_AUTH_TOKEN", "")
@@ -185,7 +200,7 @@ class RayJobs:
         ) as exc:  # whatever status Ray answers with, as where an agent of it is away
             raise ClusterAway(f"Ray at {self.url} can't do that now: {first_line(exc)}") from exc
 
-    def _find(self, client: JobSubmissionClient, name: str) -> JobReport | None:
+    def _find(self, client: RayClient, name: str) -> JobReport | None:
         try:
             return _report(client.get_job_info(name))
         except RuntimeError as exc:
