@@ -149,6 +149,9 @@ def test_a_file_of_changes_holds_one_state_of_either_survey(
 ) -> None:
     """A survey is measured anew between the two layers: both are read again."""
     finished = {"Spring": "8:00", "Autumn": "9:00"}
+    accuracy = {
+        f"{of}_{when}": 0.9 for of in ("precision", "recall") for when in ("before", "after")
+    }
     read: list[str] = []
 
     def change(_: str, *, layer: str = "segments", **__: Any) -> Iterator[list[dict[str, Any]]]:
@@ -161,9 +164,9 @@ def test_a_file_of_changes_holds_one_state_of_either_survey(
 
     client = Mock(
         change=change,
-        find_survey=lambda name: {"id": name},
+        find_survey=lambda name: {"id": name, "name": name, "model": "survey-unet-fffb1082"},
         survey=lambda name: {"finished_at": finished[name]},
-        change_summary=lambda *_, **__: {},
+        change_summary=lambda *_, **__: accuracy | {"tolerance_m": 0.1, "accuracy_stated": True},
     )
     monkeypatch.setattr("pavemap.platform.cli.results.connect", lambda _: nullcontext(client))
     target = tmp_path / "change.geojson"
