@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.pair_folder import write_folder
 from pavemap.training.pair_import import pair_files
 from pavemap.training.run import main, train
+from python_process import ran
 from training.drawing import write_png, write_set
 
 
@@ -216,14 +215,7 @@ def test_the_command_logs_as_the_platform_does(tmp_path: Path) -> None:
 
     def told(level: str) -> subprocess.CompletedProcess[str]:
         logs = {"PAVEMAP_LOG_FORMAT": "json", "PAVEMAP_LOG_LEVEL": level}
-        return subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **logs},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        return ran(code, folder=tmp_path, **logs)
 
     line = json.loads(told("DEBUG").stderr.splitlines()[-1])
     assert (line["message"], line["level"]) == ("seen", "debug")

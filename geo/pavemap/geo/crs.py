@@ -79,6 +79,11 @@ def crs_text(crs: CRS) -> str:
     return ":".join(authority) if authority else crs.to_wkt()
 
 
+def unit_of(crs: CRS) -> float:
+    """Return what one unit of a CRS is: in metres, or in radians where it is geographic."""
+    return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+
+
 def ground_scale(crs: CRS, x: float, y: float) -> float:
     """Return projected metres per true ground metre at a point of a metric CRS.
 
@@ -185,8 +190,7 @@ def _steps_on_ground(
     prime = ellipsoid.a / np.sqrt(1.0 - ellipsoid.es * np.sin(lat) ** 2)
     flat, up = prime * np.cos(lat), prime * (1.0 - ellipsoid.es) * np.sin(lat)
     in_space = np.stack([flat * np.cos(lon), flat * np.sin(lon), up], axis=-1)
-    metres = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
-    east, north = (in_space[::2] - in_space[1::2]) / (2.0 * STEP_M * metres)
+    east, north = (in_space[::2] - in_space[1::2]) / (2.0 * STEP_M * unit_of(crs))
     return east, north
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import is_current
+from python_process import ran
 
 PAVEMAP = str(Path(sys.executable).parent / "pavemap")
 
@@ -63,14 +64,7 @@ def test_it_logs_as_the_api_does(tmp_path: Path) -> None:
         "PAVEMAP_LOG_FORMAT": "json",
         "PAVEMAP_LOG_LEVEL": "DEBUG",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **told},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = ran(code, folder=tmp_path, **told)
     line = json.loads(done.stderr.splitlines()[-1])
     assert (line["message"], line["level"]) == ("seen", "debug")
 
