@@ -22,7 +22,13 @@ from pavemap.platform.detect import read_orthophotos
 from pavemap.platform.export import Export
 from pavemap.platform.settings import Settings
 from pavemap.platform.stack import Stack
-from pavemap.platform.transfer import SERVED_LAYERS, copy_layer, labelled, upload_all
+from pavemap.platform.transfer import (
+    SERVED_LAYERS,
+    copy_layer,
+    descriptions_of,
+    labelled,
+    upload_all,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -157,7 +163,8 @@ def _survey(client: Client, survey_id: str, bars: Progress) -> Json:
 
 
 def _export(client: Client, survey_id: str, path: Path) -> Path:
-    with Export(path, layers=SERVED_LAYERS) as export:
+    told = descriptions_of(client.survey(survey_id))
+    with Export(path, layers=SERVED_LAYERS, descriptions=told) as export:
         for layer in SERVED_LAYERS:
             for _ in copy_layer(client, survey_id, export, layer=layer):
                 pass

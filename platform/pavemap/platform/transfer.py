@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pavemap.platform.client import Client
     from pavemap.platform.export import Export
+    from pavemap.platform.export_layers import LayerName
 
 Made = TypeVar("Made")
 
@@ -237,6 +238,19 @@ def again_if_changed(work: Callable[[], Made], *, attempts: int = 3) -> Made:
         with suppress(Conflict):
             return work()
     return work()
+
+
+def descriptions_of(survey: dict[str, Any]) -> dict[LayerName, str]:
+    """Say, for the metadata of a survey's file, what the figures of its layers rest on."""
+    pixel = f"{survey['ground_gsd_m'] * 1000:g} mm a pixel"
+    smallest = (
+        f"cracks narrower than {survey['smallest_width_mm']:g} mm are not told from that width"
+    )
+    common = f"Survey '{survey['name']}', model {survey['model']}, {pixel}: {smallest}."
+    return {
+        "segments": f"{common} Figures of segments that are not confident rest on too little coverage.",
+        "cracks": common,
+    }
 
 
 def copy_layer(

@@ -70,6 +70,9 @@ class Augmentation(BaseModel):
     flips: bool = False
     scale_min: float = Field(default=1.0, gt=0.1, le=1.0)
     scale_max: float = Field(default=1.0, ge=1.0, lt=10.0)
+    turned: float = Field(
+        default=0.0, ge=0, le=1, description="share of samples turned by any angle"
+    )
     light: float = Field(
         default=0.0, ge=0, le=1, description="strength of brightness and colour change"
     )

@@ -91,21 +91,27 @@ class CropSampler:
         change, crop_px = self._change, self._crop_px
         height, width = image.crack.shape
         scale = float(np.exp(rng.uniform(np.log(change.scale_min), np.log(change.scale_max))))
-        half = crop_px / 2 / scale
+        linear = np.eye(2) * scale
+        if change.turned and rng.random() < change.turned:
+            linear = _rotation(rng.uniform(-np.pi / 4, np.pi / 4)) @ linear
+        # Half of what the crop takes of the image, along x and along y.
+        half = crop_px / 2 * np.abs(np.linalg.inv(linear)).sum(axis=1)
         if len(cracks) and rng.random() < change.cracked:
             row, column = divmod(int(cracks[rng.integers(len(cracks))]), width)
-            centre = np.array([column, row]) + rng.uniform(-half, half, 2)
+            centre = np.array([column, row]) + rng.uniform(-half, half)
         else:
             centre = rng.uniform(0, 1, 2) * (width, height)
         # Stay on the image where it is large enough; where it isn't, reflection fills the rest.
         limits = np.array([width, height])
         centre = np.where(limits > 2 * half, np.clip(centre, half, limits - half), limits / 2)
-        linear = np.eye(2) * scale
         if change.flips:
-            turn = float(rng.integers(0, 4)) * np.pi / 2
-            cosine, sine = np.round(np.cos(turn)), np.round(np.sin(turn))
-            linear = np.array([[cosine, -sine], [sine, cosine]]) @ linear
+            linear = np.round(_rotation(float(rng.integers(0, 4)) * np.pi / 2)) @ linear
             if rng.random() < 0.5:
                 linear = np.diag([-1.0, 1.0]) @ linear
         shift = crop_px / 2 - 0.5 - linear @ (centre - 0.5)
         return np.column_stack([linear, shift])
+
+
+def _rotation(angle: float) -> NDArray[np.float64]:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])

@@ -25,6 +25,7 @@ from pavemap.platform.transfer import (
     ServedLayer,
     again_if_changed,
     copy_layer,
+    descriptions_of,
     unchanged,
 )
 
@@ -147,7 +148,7 @@ def export(
 
         def write() -> Export:
             counts.clear()
-            told = _descriptions(found)
+            told = descriptions_of(found)
             with (
                 Export(output, layers=layers, descriptions=told) as made,
                 unchanged(client, found["id"]),
@@ -298,19 +299,6 @@ def _print_change(whole: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     )
     if not whole["accuracy_stated"]:
         note("A model's card states no precision and recall; 0.8 is assumed for both.")
-
-
-def _descriptions(survey: dict[str, Any]) -> dict[LayerName, str]:
-    """Say, for the file's metadata, what its figures rest on."""
-    pixel = f"{survey['ground_gsd_m'] * 1000:g} mm a pixel"
-    smallest = (
-        f"cracks narrower than {survey['smallest_width_mm']:g} mm are not told from that width"
-    )
-    common = f"Survey '{survey['name']}', model {survey['model']}, {pixel}: {smallest}."
-    return {
-        "segments": f"{common} Figures of segments that are not confident rest on too little coverage.",
-        "cracks": common,
-    }
 
 
 def _comparison(later: dict[str, Any], earlier: dict[str, Any], whole: dict[str, Any]) -> str:
