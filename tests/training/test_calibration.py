@@ -80,6 +80,15 @@ def test_the_curve_by_hand() -> None:
     assert curve["error"] == pytest.approx((10 * 0.1 + 4 * 0.05) / 14, abs=1e-4)
 
 
+def test_certain_pixels_hide_no_error() -> None:
+    sound, crack = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    sound[0] = 1_000_000
+    sound[20], crack[20] = 500, 500  # said 0.078, came true in half
+    assert reliability(Tally(sound, crack))["error"] == pytest.approx(0.5 - 20 / 255, abs=1e-4)
+    sound[20] = crack[20] = 0
+    assert reliability(Tally(sound, crack))["error"] == 0.0
+
+
 def test_with_nothing_to_fit_to_nothing_changes() -> None:
     sound = np.full(256, 1000, np.int64)
     assert fit(Tally(sound, np.zeros(256, np.int64))) == Calibration()

@@ -33,7 +33,14 @@ from pavemap.training.experiments import (
 from pavemap.training.experiments.images import Split, folds_of, kept_back
 from pavemap.training.experiments.ledger import FILE, Ledger, Record
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
-from pavemap.training.experiments.plan import Experiment, Options, Report, Run, perform
+from pavemap.training.experiments.plan import (
+    Experiment,
+    Options,
+    Report,
+    Run,
+    perform,
+    reported,
+)
 from pavemap.training.experiments.recipes import Recipe
 from pavemap.training.experiments.registry import EXPERIMENTS, find_experiment
 from pavemap.training.experiments.scoring import (
@@ -53,6 +60,16 @@ from training.drawing import draw_image, mask_of, write_png, write_set
 from training.models import write_model_folder
 
 CPU = torch.device("cpu")
+
+
+KEPT = Path(__file__).parents[2] / "docs" / "experiments"
+
+
+@pytest.mark.parametrize("folder", sorted(KEPT.iterdir()), ids=lambda folder: folder.name)
+def test_a_kept_report_is_what_its_runs_come_to(folder: Path) -> None:
+    told = reported(find_experiment(folder.name), folder)
+    assert told.text == (folder / "report.md").read_text(encoding="utf-8")
+    assert all((folder / picture).is_file() for picture in told.pictures)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,11 @@ from scipy.special import logit
 from pavemap.training.datasets import LabelledImage
 
 LEVELS = 256
+LEVEL = np.arange(LEVELS) / (LEVELS - 1)
 BINS = 10
+
+AT_STAKE = 0.05
+"""Probabilities below this are certain enough to be left out of the error."""
 
 LEAST_PIXELS = 1000
 """Uncertain pixels below which there is nothing to fit to."""
@@ -81,21 +85,31 @@ def fit(tally: Tally) -> Calibration:
 def reliability(tally: Tally) -> dict[str, Any]:
     """The reliability curve: in each tenth of probability what was said and what was so.
 
-    `error` is the expected calibration error over the pixels given 5 % or more (Guo et al. 2017,
-    equation 3): over all pixels the certain ones, sound road, would hide everything else.
+    `error` is the expected calibration error over the pixels given AT_STAKE or more (Guo et al. 2017,
+    equation 3), tenth by tenth of those pixels alone: over all pixels the certain ones, sound road, would hide everything else.
     """
-    level = np.arange(LEVELS) / (LEVELS - 1)
-    pixels = tally.sound + tally.crack
-    tenth = np.minimum((level * BINS).astype(int), BINS - 1)
-    count = np.bincount(tenth, pixels, BINS)
-    there = count > 0
-    said = np.bincount(tenth, pixels * level, BINS)[there] / count[there]
-    seen = np.bincount(tenth, tally.crack, BINS)[there] / count[there]
-    at_stake = np.bincount(tenth, pixels * (level >= 0.05), BINS)[there]
-    error = np.sum(at_stake * np.abs(said - seen)) / max(at_stake.sum(), 1)
+    said, seen, count = _by_tenths(tally, LEVEL >= 0.0)
     return {
         "said": np.round(said, 4).tolist(),
         "seen": np.round(seen, 4).tolist(),
-        "pixels": count[there].astype(int).tolist(),
-        "error": round(float(error), 4),
+        "pixels": count.astype(int).tolist(),
+        "error": _error(*_by_tenths(tally, LEVEL >= AT_STAKE)),
     }
+
+
+def _by_tenths(tally: Tally, counted: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+    """What was said and what was so, means of each tenth that has pixels of a counted level; how many."""
+    pixels = (tally.sound + tally.crack) * counted
+    tenth = np.minimum((LEVEL * BINS).astype(int), BINS - 1)
+    count = np.bincount(tenth, pixels, BINS)
+    there = count > 0
+    said = np.bincount(tenth, pixels * LEVEL, BINS)[there] / count[there]
+    seen = np.bincount(tenth, tally.crack * counted, BINS)[there] / count[there]
+    return said, seen, count[there]
+
+
+def _error(
+    said: NDArray[np.float64], seen: NDArray[np.float64], count: NDArray[np.float64]
+) -> float:
+    total = max(float(count.sum()), 1.0)
+    return round(float(np.sum(count * np.abs(said - seen)) / total), 4)

@@ -99,11 +99,13 @@ def _path_cost(grey: Floats, steps: tuple[tuple[int, int], ...], reach_px: int) 
 
 
 METHOD = Method(
-    first=[Paths(reach, sigma) for reach, sigma in product((3, 5, 10, 20), (1.0, 1.5))],
+    first=[
+        Paths(reach, sigma) for reach, sigma in product((2, 3, 5, 10, 20), (0.5, 0.7, 1.0, 1.5))
+    ],
     second=[
         Limits(anisotropy, darkness, least)
         for anisotropy, darkness, least in product(
-            (0.03, 0.045, 0.06, 0.08, 0.11, 0.15), (0.0, 0.1), (50, 100, 200)
+            (0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.11, 0.15), (0.0, 0.1), (50, 100, 200)
         )
     ],
     respond=features,

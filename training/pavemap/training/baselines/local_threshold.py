@@ -55,11 +55,14 @@ def dark(darkness_: Floats, limits: Darkness) -> Mask:
 
 METHOD = Method(
     first=[
-        Window(window, sigma) for window, sigma in product((21, 31, 61, 101), (1.0, 1.5, 2.0, 3.0))
+        Window(window, sigma)
+        for window, sigma in product((21, 31, 61, 101), (0.5, 1.0, 1.5, 2.0, 3.0))
     ],
     second=[
         Darkness(deviations, least)
-        for deviations, least in product((0.7, 0.85, 1.0, 1.25, 1.5, 2.0), (50, 100, 200, 400))
+        for deviations, least in product(
+            (0.4, 0.55, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0), (50, 100, 200, 400, 800)
+        )
     ],
     respond=darkness,
     decide=dark,

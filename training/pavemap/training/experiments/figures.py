@@ -109,7 +109,7 @@ def precision_recall(scores_by_name: Mapping[str, Record]) -> Draw:
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.01)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="lower left")
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
         plot.savefig(path, dpi=110, bbox_inches="tight")
 
     return draw

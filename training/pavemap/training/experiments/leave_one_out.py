@@ -77,13 +77,16 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
 
 
 def report(records: Mapping[str, Record]) -> Report:
-    """A row for each set left out."""
+    """A row for each set that a configuration was taught without."""
     rows, shown = [], {}
     for record in records.values():
         for label, scores in record["tests"].items():
-            shown[f"{label}, unseen"] = scores
+            shown[f"{label} unseen, {record['config']}, {record['iterations']:,} iterations"] = (
+                scores
+            )
             rows.append(
                 [
+                    record["config"],
                     record["left_out"],
                     label,
                     str(scores["images"]),
@@ -91,7 +94,14 @@ def report(records: Mapping[str, Record]) -> Report:
                     *tested(record, scores),
                 ]
             )
-    columns = ["left out", "tested on", "images", *TRAINED_COLUMNS, *TESTED_COLUMNS]
+    columns = [
+        "configuration",
+        "left out",
+        "tested on",
+        "images",
+        *TRAINED_COLUMNS,
+        *TESTED_COLUMNS,
+    ]
     pictures = {"leave-one-out.png": precision_recall(shown)} if shown else {}
     return Report(markdown(columns, rows), pictures)
 

@@ -150,13 +150,18 @@ def write_report(experiment: Experiment, options: Options) -> Path:
     """Write report.md and its pictures from the runs done so far."""
     folder = options.output / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
-    records = Ledger(folder).records()
-    report = experiment.report({key: records[key] for key in sorted(records, key=_numbers_as_such)})
+    report = reported(experiment, folder)
     for name, draw in report.pictures.items():
         draw(folder / name)
     path = folder / "report.md"
     path.write_text(report.text, encoding="utf-8")
     return path
+
+
+def reported(experiment: Experiment, folder: Path) -> Report:
+    """What the runs kept in an experiment's folder come to."""
+    records = Ledger(folder).records()
+    return experiment.report({key: records[key] for key in sorted(records, key=_numbers_as_such)})
 
 
 def _numbers_as_such(key: str) -> list[str | int]:
