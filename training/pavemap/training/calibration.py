@@ -18,6 +18,8 @@ from scipy.special import logit
 
 from pavemap.training.datasets import LabelledImage
 
+Floats = NDArray[np.float64]
+
 LEVELS = 256
 LEVEL = np.arange(LEVELS) / (LEVELS - 1)
 BINS = 10
@@ -74,7 +76,7 @@ def fit(tally: Tally) -> Calibration:
     score = logit(np.arange(1, LEVELS - 1) / (LEVELS - 1))
     total = sound.sum() + crack.sum()
 
-    def surprise(values: NDArray[np.float64]) -> float:
+    def surprise(values: Floats) -> float:
         z = values[0] * score + values[1]
         return float(np.sum(crack * np.logaddexp(0, -z) + sound * np.logaddexp(0, z)) / total)
 
@@ -86,7 +88,8 @@ def reliability(tally: Tally) -> dict[str, Any]:
     """The reliability curve: in each tenth of probability what was said and what was so.
 
     `error` is the expected calibration error over the pixels given AT_STAKE or more (Guo et al. 2017,
-    equation 3), tenth by tenth of those pixels alone: over all pixels the certain ones, sound road, would hide everything else.
+    equation 3), in each tenth of those alone: over all pixels the certain ones, sound road, would hide
+    everything else.
     """
     said, seen, count = _by_tenths(tally, LEVEL >= 0.0)
     return {
@@ -97,19 +100,17 @@ def reliability(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _by_tenths(tally: Tally, counted: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+def _by_tenths(tally: Tally, counted: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """What was said and what was so, means of each tenth that has pixels of a counted level; how many."""
     pixels = (tally.sound + tally.crack) * counted
     tenth = np.minimum((LEVEL * BINS).astype(int), BINS - 1)
-    count = np.bincount(tenth, pixels, BINS)
+    count = np.bincount(tenth, pixels, BINS).astype(np.float64)
     there = count > 0
     said = np.bincount(tenth, pixels * LEVEL, BINS)[there] / count[there]
     seen = np.bincount(tenth, tally.crack * counted, BINS)[there] / count[there]
     return said, seen, count[there]
 
 
-def _error(
-    said: NDArray[np.float64], seen: NDArray[np.float64], count: NDArray[np.float64]
-) -> float:
+def _error(said: Floats, seen: Floats, count: Floats) -> float:
     total = max(float(count.sum()), 1.0)
     return round(float(np.sum(count * np.abs(said - seen)) / total), 4)
