@@ -13,11 +13,14 @@ import rasterio
 from affine import Affine
 from pyproj import CRS
 
-from pavemap.geo.errors import DamagedRaster
+from pavemap.geo.cog import COG_OPTIONS
+from pavemap.geo.errors import BadInput, DamagedRaster
 from pavemap.geo.raster import inspect, is_cog, to_cog
 from rasters import NORTH_UP, texture, write
 
 PICTURE = texture(700, 900)
+TWELVE_BITS = np.minimum(PICTURE.astype(np.uint16) * 16, 4095)
+TWELVE_BITS[:120] = 4095  # an empty border
 RGBA = np.dstack([PICTURE, np.where(PICTURE[..., 0] > 99, 255, 0).astype(np.uint8)])
 
 
@@ -30,6 +33,7 @@ RGBA = np.dstack([PICTURE, np.where(PICTURE[..., 0] > 99, 255, 0).astype(np.uint
         (PICTURE, {"mask": PICTURE[..., 0] > 99}),
         (RGBA, {"ALPHA": "YES", "photometric": "rgb"}),
         (PICTURE.astype(np.uint16) * 257, {"nodata": 0}),
+        (TWELVE_BITS, {"NBITS": 12}),
         (PICTURE, {"transform": NORTH_UP @ Affine.rotation(31.4)}),
         (PICTURE, {"transform": NORTH_UP @ Affine.scale(1, -1)}),
         (PICTURE, {"crs": CRS.from_epsg(2236)}),
@@ -42,6 +46,7 @@ RGBA = np.dstack([PICTURE, np.where(PICTURE[..., 0] > 99, 255, 0).astype(np.uint
         "mask",
         "alpha",
         "16bit",
+        "12bit",
         "rotated",
         "south-up",
         "feet",
@@ -76,6 +81,18 @@ def test_a_damaged_source_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(DamagedRaster, match=r"a\.tif is damaged"):
         to_cog(path, tmp_path / "out" / "b.tif")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_write_that_fails_is_no_damage_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COG_OPTIONS, "PREDICTOR", "FLOATING_POINT")  # not of whole numbers
+    path = write(tmp_path / "a.tif", PICTURE)
+    with pytest.raises(BadInput, match=r"^a\.tif can't be rewritten.*gdal_translate") as failed:
+        to_cog(path, tmp_path / "out" / "b.tif")
+    assert not isinstance(failed.value, DamagedRaster)
+    assert str(failed.value).count(".tif") == 3, "only a.tif, and the advice's in.tif and out.tif"
     assert not list((tmp_path / "out").iterdir())
 
 

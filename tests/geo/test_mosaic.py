@@ -156,6 +156,31 @@ def test_16_bit_looks_the_same_however_it_is_cut_into_files(tmp_path: Path) -> N
     np.testing.assert_array_equal(alone.pixels[alone.valid], whole.pixels[alone.valid])
 
 
+@pytest.mark.parametrize("bands", [1, 3])
+def test_16_bit_looks_the_same_beside_a_tile_without_imagery(tmp_path: Path, bands: int) -> None:
+    image = (texture(HEIGHT, WIDTH, bands=bands).astype(np.uint16) * 20) + 500
+    road = ground(tmp_path, image, nodata=0)
+    beside = NORTH_UP @ Affine.translation(WIDTH, 0)
+    empty = inspect(write(tmp_path / "e.tif", image * 0, transform=beside, nodata=0))
+    assert common_stretch([road, empty]) == common_stretch([road])
+    wide = Window(UTM, LEFT, TOP, GSD, WIDTH + 200, HEIGHT)
+    alone, both = (Mosaic(photos, UTM).read(wide) for photos in ([road], [road, empty]))
+    np.testing.assert_array_equal(both.pixels, alone.pixels)
+    np.testing.assert_array_equal(both.valid, alone.valid)
+
+
+def test_16_bit_whose_stretch_is_unknown_is_read_like_the_rest(tmp_path: Path) -> None:
+    """Of a corridor that no sample hits: other files of the survey say how bright it is."""
+    image = GROUND.astype(np.uint16) * 20 + 500
+    road = ground(tmp_path, image)
+    known = Mosaic([road], UTM).read(window_of(image))
+    unknown = replace(road, stretch=None)
+    read = Mosaic([unknown], UTM, stretch=common_stretch([road])).read(window_of(image))
+    np.testing.assert_array_equal(read.pixels, known.pixels)
+    alone = Mosaic([unknown], UTM).read(window_of(image))
+    assert np.abs(alone.pixels - image / 65536 * 255).max() <= 0.51
+
+
 @pytest.mark.parametrize(
     ("stretches", "common"),
     [

@@ -19,6 +19,7 @@ from rasterio.enums import ColorInterp
 
 from pavemap.geo.errors import BadInput, DamagedRaster, NotAGeoTiff, NotGeoreferenced
 from pavemap.geo.errors import UnsupportedRaster as Unsupported
+from pavemap.geo.orthophoto import common_stretch
 from pavemap.geo.raster import Orthophoto, inspect
 from rasters import GSD, LEFT, NORTH_UP, TOP, UTM, texture, write
 
@@ -189,9 +190,61 @@ def test_16_bit_shows_a_road_as_a_photograph_does_whatever_part_of_it_is_paint(
     assert asphalt.std() == pytest.approx(11.5, rel=0.15)
 
 
-def test_16_bit_stretch_of_nothing_is_defined(tmp_path: Path) -> None:
-    photo = inspect(write(tmp_path / "a.tif", np.zeros((60, 80, 1), np.uint16), nodata=0))
-    assert photo.stretch == ((0.0, 65535.0),)
+@pytest.mark.parametrize("value", [0, 7, 4000])
+def test_16_bit_stretch_of_nothing_is_unknown(tmp_path: Path, value: int) -> None:
+    """No-data alone, or one value alone, says nothing of how bright a road is."""
+    image = np.full((60, 80, 1), value, np.uint16)
+    photo = inspect(write(tmp_path / "a.tif", image, nodata=0))
+    assert photo.stretch is None
+    assert common_stretch([photo]) == (0.0, 65536.0)
+    (warning,) = photo.warnings(photo.gsd_m)
+    assert "as bright as the survey's other files make it" in warning
+    assert Orthophoto.from_dict(photo.to_dict(), path=photo.path) == photo
+
+
+def test_16_bit_stretch_finds_a_narrow_corridor(tmp_path: Path) -> None:
+    """A strip along the diagonal, 100 pixels wide, which passes between the windows of the first sample."""
+    rng = np.random.default_rng(1)
+    row, column = np.mgrid[0:3000, 0:3000]
+    image = rng.integers(3000, 5001, (3000, 3000)).astype(np.uint16)
+    image[np.abs(column - row - 205) > 70] = 0
+    photo = inspect(write(tmp_path / "a.tif", image[..., None], nodata=0, compress="deflate"))
+    assert photo.stretch is not None
+    black, white = photo.stretch[0]
+    assert black == pytest.approx(3010 - 3 * 990, abs=60)
+    assert (4000 - black) * 255 / (white - black) == pytest.approx(118, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("collar", "options"),
+    [
+        (0, {}),
+        (0, {"nodata": 65535}),
+        (65535, {}),
+        (65535, {"nodata": 0}),
+        (4095, {"NBITS": 12, "nodata": 0}),
+    ],
+)
+def test_16_bit_stretch_leaves_out_what_is_empty_though_nothing_marks_it(
+    tmp_path: Path, collar: int, options: dict[str, Any]
+) -> None:
+    image = np.random.default_rng(1).integers(3000, 4001, (400, 500, 3)).astype(np.uint16)
+    ground = inspect(write(tmp_path / "a.tif", image)).stretch
+    image[:, :275] = collar
+    photo = inspect(write(tmp_path / "b.tif", image, **options))
+    assert photo.stretch is not None
+    assert ground is not None
+    assert photo.stretch[0] == pytest.approx(ground[0], abs=10)
+    assert photo.empty_border == collar
+
+
+@pytest.mark.parametrize("ends", [(0.0, 65535.0), (0.0, 1.0), (700.0, 701.0)])
+def test_a_stretch_that_was_stored_for_want_of_a_sample_is_unknown(
+    tmp_path: Path, ends: tuple[float, float]
+) -> None:
+    photo = inspect(write(tmp_path / "a.tif", SMALL.astype(np.uint16) * 200))
+    earlier = {**photo.to_dict(), "stretch": [list(ends)] * 3}
+    assert Orthophoto.from_dict(earlier, path=photo.path).stretch is None
 
 
 # --- warnings ---------------------------------------------------------------------------------------
@@ -235,6 +288,45 @@ def test_an_empty_border_that_nothing_marks_is_mentioned(
     assert "the empty border counts as imaged" in warning
     marked = inspect(write(tmp_path / "b.tif", image, nodata=value))
     assert marked.warnings(marked.gsd_m) == []
+
+
+def with_opaque_alpha(path: Path, image: np.ndarray[Any, Any]) -> Path:
+    alpha = np.full((*image.shape[:2], 1), 255, np.uint8)
+    return write(path, np.concatenate([image, alpha], axis=2), ALPHA="YES", photometric="rgb")
+
+
+def with_whole_mask(path: Path, image: np.ndarray[Any, Any]) -> Path:
+    return write(path, image, mask=np.ones(image.shape[:2], bool))
+
+
+def with_other_no_data(path: Path, image: np.ndarray[Any, Any]) -> Path:
+    return write(path, image, nodata=255)
+
+
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (with_opaque_alpha, "gdal_translate -b 1 -b 2 -b 3 -mask none -a_nodata 0"),
+        (with_whole_mask, "gdal_translate -b 1 -b 2 -b 3 -mask none -a_nodata 0"),
+        (with_other_no_data, "gdal_translate -a_nodata 0, or an alpha band"),
+    ],
+)
+def test_an_empty_border_that_the_marker_misses_is_mentioned(
+    tmp_path: Path, make: Callable[[Path, np.ndarray[Any, Any]], Path], advice: str
+) -> None:
+    image = texture(300, 400)
+    image[:120] = 0
+    (warning,) = inspect(make(tmp_path / "a.tif", image)).warnings(GSD)
+    assert "much of its border is pure black" in warning
+    assert advice in warning
+
+
+def test_what_the_marker_marks_is_no_empty_border(tmp_path: Path) -> None:
+    image = texture(300, 400)
+    image[:120] = 0
+    seen = np.ones((300, 400), bool)
+    seen[:120] = False
+    assert inspect(write(tmp_path / "a.tif", image, mask=seen)).empty_border is None
 
 
 def test_the_corners_of_a_turned_mosaic_are_an_empty_border(tmp_path: Path) -> None:

@@ -173,6 +173,49 @@ def test_no_data_is_not_imaged_but_no_data_of_zero_is_background(
     assert seen.imaged_m2 == pytest.approx(3 * 4 / SCALE**2, rel=1e-3)
 
 
+@pytest.mark.parametrize("unseen", [255, np.nan])
+def test_no_data_is_not_imaged_far_from_the_raster_s_frame_either(
+    tmp_path: Path, unseen: float
+) -> None:
+    mask = np.zeros((1500, 1500, 1), np.uint8 if unseen == 255 else np.float32)
+    mask[700:705, 1100:1400] = 1
+    mask[:, :1000] = unseen
+    path = write(tmp_path / "a.tif", mask, nodata=unseen if unseen == 255 else None)
+    found, _ = vectorize_file(path)
+    assert found.imaged_m2 == pytest.approx(15.0 * 5.0 / SCALE**2, rel=1e-3)
+    assert found.crack_length_m == pytest.approx(CRACK_M, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("crs", "size"),
+    [
+        (UTM, (0.001, 0.004)),
+        (UTM, (0.004, 0.001)),
+        (UTM, (0.001, 0.002)),
+        (CRS.from_epsg(4326), (0.002 / 111_320, 0.002 / 111_320)),  # 1 mm x 2 mm at 60 degrees
+    ],
+    ids=["1 x 4", "4 x 1", "1 x 2", "degrees"],
+)
+@pytest.mark.parametrize("degrees", [0.0, 3.0, 12.0])
+def test_a_line_of_one_oblong_pixel_stays_whole(
+    tmp_path: Path, crs: CRS, size: tuple[float, float], degrees: float
+) -> None:
+    """A line at an angle to the long side of the pixels, drawn one pixel wide along it."""
+    wide, high = size if crs == UTM else (0.001, 0.002)
+    along = np.arange(10, 590)
+    aside = 50 + along * np.tan(np.radians(degrees)) * max(wide, high) / min(wide, high)
+    mask = np.zeros((600, 600), np.uint8)
+    mask[along, aside.astype(int)] = 1
+    true_m = len(along) * max(wide, high) / np.cos(np.radians(degrees))
+    if wide > high:
+        mask = np.ascontiguousarray(mask.T)
+    corner = (LEFT + 3e-4, TOP + 7e-4) if crs == UTM else (15.01, 60.0)
+    placed = Affine(size[0], 0, corner[0], 0, -size[1], corner[1])
+    cracks, _ = found_in(write(tmp_path / "m.tif", mask[:, :, None], crs=crs, transform=placed))
+    assert len(cracks) == 1
+    assert cracks["length_m"].item() == pytest.approx(true_m, rel=0.01)
+
+
 def test_the_command_writes_cracks_and_density_by_segment(
     drawn: NDArray[np.uint8], tmp_path: Path
 ) -> None:

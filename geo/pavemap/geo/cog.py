@@ -9,8 +9,8 @@ from pathlib import Path
 
 import rasterio.shutil
 
-from pavemap.geo.errors import BadInput, DamagedRaster, StorageFull
-from pavemap.geo.geotiff import Dataset, check_complete, open_geotiff
+from pavemap.geo.errors import BadInput, DamagedRaster, StorageFull, UnsupportedRaster
+from pavemap.geo.geotiff import RETILE, Dataset, check_complete, open_geotiff
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,14 @@ def to_cog(source_path: str | Path, target_path: str | Path) -> None:
     """Write a GeoTIFF anew as a COG: same pixels, mask, no-data, CRS and transform, in bounded memory.
 
     The target appears whole or not at all. Raises DamagedRaster when a block can't be decoded,
-    StorageFull when the disk of the target is.
+    UnsupportedRaster when GDAL can't write it so, StorageFull when the disk of the target is full.
     """
     source, target = Path(source_path), Path(target_path)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{uuid.uuid4().hex}.tif")
     try:
         with open_geotiff(source_path, name=source.name) as dataset:
-            rasterio.shutil.copy(dataset, str(unfinished), driver="COG", **COG_OPTIONS)
+            rasterio.shutil.copy(dataset, str(unfinished), driver="COG", **_options(dataset))
             _check_written(dataset, unfinished)
         unfinished.replace(target)
     except BadInput as exc:
@@ -61,10 +61,20 @@ def to_cog(source_path: str | Path, target_path: str | Path) -> None:
             raise StorageFull(
                 f"there is no room to rewrite {source.name}; free some where it is stored and try again"
             ) from exc
+        if unfinished.name in str(exc):  # GDAL names the file that it failed on
+            raise UnsupportedRaster(
+                f"{source.name} can't be rewritten as a cloud-optimised GeoTIFF; write it anew: {RETILE}"
+            ) from exc
         raise
     finally:
         for leftover in target.parent.glob(f"{unfinished.name}*"):  # .ovr.tmp and the like too
             leftover.unlink()
+
+
+def _options(dataset: Dataset) -> dict[str, str]:
+    """Return how to write a dataset; samples of 12 bits and the like can't be predicted."""
+    odd = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") is not None
+    return {**COG_OPTIONS, "PREDICTOR": "NO"} if odd else COG_OPTIONS
 
 
 def _check_written(source: Dataset, written: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tells whether an orthophoto has an empty border that nothing marks as no-data."""
+"""Tells whether an orthophoto has an empty border that isn't marked as no-data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 from rasterio.windows import Window
 
 from pavemap.geo.geotiff import Dataset, colour_bands
+from pavemap.geo.orthophoto import MaskKind
+from pavemap.geo.pixels import read_raw
 
 PATCHES, PATCH_PX = 8, 128
 """Patches along each side, evenly spread, and how large they are at most: under half a megapixel in all."""
@@ -14,20 +16,24 @@ LEAST = 2
 """Patches of the 28 along the frame that must be empty: one may be the shadow in a corner."""
 
 
-def empty_border(dataset: Dataset) -> int | None:
-    """Return the value of an empty border, all picture bands 0 or all at their highest, or None.
+def empty_values(dataset: Dataset) -> tuple[int, int]:
+    """Return what all picture bands hold where a raster is empty: 0, or the highest that they can."""
+    bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+    return 0, int(np.iinfo(dataset.dtypes[0]).max) if bits is None else 2 ** int(bits) - 1
+
+
+def empty_border(dataset: Dataset, mask_kind: MaskKind) -> int | None:
+    """Return the value of an empty border that counts as imagery, one of `empty_values`, or None.
 
     Only patches along the frame are read, whatever the raster's size and layout. What is empty fills
     whole patches with the very same value; a shadow or an overexposed line of paint hardly does.
     """
-    bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
-    highest = np.iinfo(dataset.dtypes[0]).max if bits is None else 2 ** int(bits) - 1
-    bands = colour_bands(dataset)
-    found = {0: 0, int(highest): 0}
+    bands = len(colour_bands(dataset))
+    found = dict.fromkeys(empty_values(dataset), 0)
     for window in _along_frame(dataset.width, dataset.height):
-        patch = dataset.read(bands, window=window)
-        value = int(patch[0, 0, 0])
-        if value in found and (patch == value).all():
+        raw, alpha = read_raw(dataset, mask_kind, window)
+        value = int(raw[0, 0, 0])
+        if value in found and alpha.all() and (raw[..., :bands] == value).all():
             found[value] += 1
     value = max(found, key=lambda each: found[each])
     return value if found[value] >= LEAST else None

@@ -175,7 +175,7 @@ def inspect_mask(path: Path, *, values: Values = "auto") -> tuple[Orthophoto, Co
     """
     with open_geotiff(path, name=path.name) as dataset:
         coding = _coding(dataset, values, path.name)
-        kind: MaskKind = "mask" if MaskFlags.per_dataset in dataset.mask_flag_enums[0] else "none"
+        kind = _mask_kind(dataset, coding)
         photo = located(dataset, path=path, name=path.name, band_use="gray", mask_kind=kind)
     return photo, coding
 
@@ -254,6 +254,14 @@ def _coding(dataset: Dataset, values: Values, name: str) -> Coding:
     if dtype.startswith("float"):
         return replace(coding, values="probability")
     return replace(coding, values="mask" if _two_valued(dataset, nodata) else "probability")
+
+
+def _mask_kind(dataset: Dataset, coding: Coding) -> MaskKind:
+    """Tell what marks pixels that are no observation: a mask, else a value (NaN is one)."""
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[0]:
+        return "mask"
+    by_value = coding.nodata is not None or dataset.dtypes[0].startswith("float")
+    return "nodata" if by_value else "none"
 
 
 def _two_valued(dataset: Dataset, nodata: float | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, Self, cast
@@ -21,6 +21,9 @@ BandUse = Literal["gray", "rgb"]
 MaskKind = Literal["none", "nodata", "alpha", "mask"]
 Floats = NDArray[np.float64]
 Stretch = tuple[tuple[float, float], ...]
+
+WHOLE_RANGE = (0.0, 65535.0)
+"""The stretch of 16 bits where no file of a survey says how bright its roads are."""
 
 FAR_GSD = 1.5
 """Beyond this ratio between the imagery's and the model's pixel, a warning says what can be seen."""
@@ -42,8 +45,9 @@ class Orthophoto:
     `transform` maps (column, row) corners to `crs` coordinates and may rotate or flip. `gsd_m` is in
     true ground metres, the mean of the two axes at the centre. `footprint` is the outline in degrees
     (EPSG:4326; longitudes beyond 180 where it crosses the antimeridian). `stretch` has, per picture
-    band of a 16 bit file, the values that become 0 and 255. `empty_border` is the value of a border that
-    is empty and not marked as no-data, if there is one.
+    band of a 16 bit file, the values that become 0 and 255; None where a sample showed no imagery, and
+    for 8 bits. `empty_border` is the value of a border that is empty and not marked as no-data, if there
+    is one.
     """
 
     name: str
@@ -93,10 +97,22 @@ class Orthophoto:
             colour = "black" if self.empty_border == 0 else "white"
             found.append(
                 f"much of its border is pure {colour}, and nothing marks that as no-data: the empty border "
-                "counts as imaged; unless it shows ground, mark it (gdal_translate -a_nodata "
-                f"{self.empty_border}, or an alpha band: nearblack -setalpha)"
+                f"counts as imaged; unless it shows ground, mark it ({self._way_to_mark_the_border()})"
+            )
+        if self.dtype == "uint16" and self.stretch is None:
+            found.append(
+                "hardly any imagery was found in a sample of its 16 bit pixels, so it is as bright as the "
+                "survey's other files make it, and much too dark if there are none: leave it out if it is "
+                "empty, else cut it to its imagery (gdal_translate -srcwin)"
             )
         return found
+
+    def _way_to_mark_the_border(self) -> str:
+        as_value = f"-a_nodata {self.empty_border}"
+        if self.mask_kind in ("none", "nodata"):
+            return f"gdal_translate {as_value}, or an alpha band: nearblack -setalpha"
+        bands = "-b 1" if self.band_use == "gray" else "-b 1 -b 2 -b 3"
+        return f"gdal_translate {bands} -mask none {as_value}"
 
     def check_pixels(self, gsd_m: float) -> None:
         """Raise BadInput where a survey with pixels of `gsd_m` (ground metres) would see no crack here."""
@@ -129,7 +145,6 @@ class Orthophoto:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, path: str) -> Self:
         """Rebuild an orthophoto from `to_dict` and the place where its file is now."""
-        stretch = values["stretch"]
         return cls(
             name=values["name"],
             path=path,
@@ -143,7 +158,7 @@ class Orthophoto:
             footprint=cast(shapely.Polygon, shapely.from_wkt(values["footprint"])),
             band_use=values["band_use"],
             mask_kind=values["mask_kind"],
-            stretch=None if stretch is None else tuple((low, high) for low, high in stretch),
+            stretch=_stored_stretch(values["stretch"]),
             empty_border=values.get(
                 "empty_border"
             ),  # not told of what was uploaded before it was known
@@ -151,22 +166,32 @@ class Orthophoto:
 
     def stretched(self, ends: tuple[float, float] | None) -> Self:
         """Return the same orthophoto with these values as black and white, if it has 16 bits."""
-        if self.stretch is None or ends is None:
+        if self.dtype != "uint16" or ends is None:
             return self
-        return replace(self, stretch=(ends,) * len(self.stretch))
+        return replace(self, stretch=(ends,) * (1 if self.band_use == "gray" else 3))
 
     def at(self, path: str) -> Self:
         """Return the same orthophoto at another path (its copy as a COG, or in storage)."""
         return replace(self, path=path)
 
 
+def _stored_stretch(pairs: Sequence[Sequence[float]] | None) -> Stretch | None:
+    """Read a stretch from JSON: (0, 65535), or one value wide, stood for one that was not known."""
+    stretch = tuple((low, high) for low, high in pairs or ())
+    known = all((low, high) != WHOLE_RANGE and high - low > 1.0 for low, high in stretch)
+    return stretch if stretch and known else None
+
+
 def common_stretch(photos: Iterable[Orthophoto]) -> tuple[float, float] | None:
     """Return which 16 bit values become 0 and 255 in all of these; None where all have 8 bits.
 
     One for all: paint or shadow in one file must not change how the road beside it looks, nor may the
-    way that imagery is cut into files. Rounded outwards.
+    way that imagery is cut into files. Rounded outwards. A file whose stretch is unknown has no say.
     """
+    photos = list(photos)
     ends = [pair for photo in photos for pair in photo.stretch or ()]
+    if not ends and any(photo.dtype == "uint16" for photo in photos):
+        ends = [WHOLE_RANGE]
     if not ends:
         return None
     highest = max(1.0, *(high for _, high in ends))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from pavemap.geo.geotiff import Dataset, alpha_band, colour_bands
-from pavemap.geo.orthophoto import MaskKind, Orthophoto, Stretch
+from pavemap.geo.orthophoto import WHOLE_RANGE, MaskKind, Orthophoto, Stretch
 
 RGBA = NDArray[np.uint8]
 """(H, W, 4), alpha 0 or 255, colour 0 wherever alpha is: a picture with premultiplied alpha."""
@@ -37,7 +37,8 @@ def read_rgba(dataset: Dataset, photo: Orthophoto, window: Window) -> RGBA:
         alpha = _outside_areas(alpha, _frame(photo, window))
     elif photo.mask_kind != "none":
         alpha = cv2.bitwise_and(alpha, _outside_areas(alpha)).astype(np.uint8)
-    rgba: RGBA = raw if photo.stretch is None else _stretched(raw, photo.stretch)
+    stretch = photo.stretch or (WHOLE_RANGE,)
+    rgba: RGBA = raw if raw.dtype == np.uint8 else _stretched(raw, stretch)
     rgba[..., 3] = alpha
     empty = alpha == 0
     if empty.any():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 from affine import Affine
+from numpy.typing import NDArray
 from pyproj import CRS, Geod
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.enums import ColorInterp, MaskFlags
@@ -17,7 +18,7 @@ from rasterio.windows import Window
 
 from pavemap.geo.cog import is_cog, to_cog
 from pavemap.geo.crs import WGS84
-from pavemap.geo.empty_border import empty_border
+from pavemap.geo.empty_border import empty_border, empty_values
 from pavemap.geo.errors import NotGeoreferenced, UnsupportedRaster
 from pavemap.geo.geotiff import (
     Dataset,
@@ -43,6 +44,10 @@ __all__ = ["BandUse", "MaskKind", "Orthophoto", "inspect", "is_cog", "to_cog"]
 
 SAMPLE_WINDOWS, SAMPLE_PX = 8, 128
 """The 16 bit stretch looks at 8 x 8 windows of 128 x 128 pixels, evenly spread, however it is stored."""
+SEARCH_WINDOWS, SEARCH_PX = 64, 16
+"""Where these show next to nothing, as many pixels are looked at in smaller windows, closer together."""
+FEW = 0.01
+"""Less imagery than this part of a sample is next to nothing: the rim of a corridor that it grazes."""
 
 MIDDLE_GREY = 118.0
 """What half of the pixels of 16 bits are darker than becomes this of 255: a road as photographs show it."""
@@ -53,7 +58,7 @@ _GRID_FILE = re.compile(r"\+?(nad|geoid)grids=(?!@null)", re.IGNORECASE)
 
 
 def inspect(path: str | Path, *, name: str | None = None) -> Orthophoto:
-    """Check a GeoTIFF and describe it, without reading more than its header and a few blocks.
+    """Check a GeoTIFF and describe it, without reading more than its header and a sample of it.
 
     `name` is what messages and the description call it (default: the file's name). Raises a
     BadInput: NotAGeoTiff, DamagedRaster, UnsupportedRaster or NotGeoreferenced; Unavailable when
@@ -67,9 +72,7 @@ def inspect(path: str | Path, *, name: str | None = None) -> Orthophoto:
         )
         if photo.dtype == "uint16":
             photo = replace(photo, stretch=_stretch(dataset, photo.mask_kind))
-        if photo.mask_kind == "none":
-            photo = replace(photo, empty_border=empty_border(dataset))
-    return photo
+        return replace(photo, empty_border=empty_border(dataset, photo.mask_kind))
 
 
 def located(
@@ -220,32 +223,51 @@ def _occurs(nodata: float | None, dtype: str) -> bool:
     return nodata.is_integer() and 0 <= nodata <= np.iinfo(dtype).max
 
 
-def _stretch(dataset: Dataset, mask_kind: MaskKind) -> Stretch:
-    """Fix which 16 bit values become 0 and 255, from a sparse sample of the valid pixels.
+def _stretch(dataset: Dataset, mask_kind: MaskKind) -> Stretch | None:
+    """Fix which 16 bit values become 0 and 255, from a sparse sample of the imagery, if that can tell.
 
     One pair for all bands, so that grey asphalt stays grey. The middle becomes MIDDLE_GREY, whatever part
     of the picture is paint, and black lies so that contrast is that of a photograph: a network takes
     the grain of a road for cracks where it is much stretched.
     """
-    bands = colour_bands(dataset)
-    sample = []
-    for row in _starts(dataset.height):
-        for column in _starts(dataset.width):
-            window = Window(column, row, SAMPLE_PX, SAMPLE_PX).intersection(
-                Window(0, 0, dataset.width, dataset.height)
-            )
-            raw, alpha = read_raw(dataset, mask_kind, window)
-            sample.append(raw[alpha > 0][:, : len(bands)].ravel())
-    values = np.concatenate(sample)
+    values, share = _sample(dataset, mask_kind, windows=SAMPLE_WINDOWS, side_px=SAMPLE_PX)
+    if share < FEW:
+        more, _ = _sample(dataset, mask_kind, windows=SEARCH_WINDOWS, side_px=SEARCH_PX)
+        values = max(values, more, key=len)
     if not values.size:
-        return ((0.0, 65535.0),) * len(bands)
+        return None
     darkest, middle = np.percentile(values, (0.5, 50.0))
+    if middle == darkest:
+        return None
     black = float(max(0, math.floor(darkest - BLACK_BELOW * (middle - darkest))))
     white = black + (middle - black) * 255.0 / MIDDLE_GREY
-    return ((black, float(max(math.ceil(white), black + 1.0))),) * len(bands)
+    return ((black, float(max(math.ceil(white), black + 1.0))),) * len(colour_bands(dataset))
 
 
-def _starts(size: int) -> list[int]:
+def _sample(
+    dataset: Dataset, mask_kind: MaskKind, *, windows: int, side_px: int
+) -> tuple[NDArray[np.uint16], float]:
+    """Return the values of all picture bands in windows evenly spread, and what part of them is imagery.
+
+    What is empty in all bands is no imagery, marked or not: it would pass for the tone of the road.
+    """
+    bands, empty = len(colour_bands(dataset)), empty_values(dataset)
+    frame = Window(0, 0, dataset.width, dataset.height)
+    found, read = [np.empty(0, np.uint16)], 0
+    for row in _starts(dataset.height, windows, side_px):
+        for column in _starts(dataset.width, windows, side_px):
+            window = Window(column, row, side_px, side_px).intersection(frame)
+            raw, alpha = read_raw(dataset, mask_kind, window)
+            picture = raw[alpha > 0][:, :bands]
+            for value in empty:
+                picture = picture[(picture != value).any(axis=1)]
+            found.append(picture.ravel())
+            read += alpha.size * bands
+    values = np.concatenate(found)
+    return values, values.size / read
+
+
+def _starts(size: int, windows: int, side_px: int) -> list[int]:
     """Return where the sample windows begin along one side."""
-    last = max(size - SAMPLE_PX, 0)
-    return sorted({round(last * step / (SAMPLE_WINDOWS - 1)) for step in range(SAMPLE_WINDOWS)})
+    last = max(size - side_px, 0)
+    return sorted({round(last * step / (windows - 1)) for step in range(windows)})

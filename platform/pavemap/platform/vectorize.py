@@ -13,7 +13,6 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import ground_scale
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Grid, Window
 from pavemap.geo.mask_raster import (
@@ -27,12 +26,13 @@ from pavemap.geo.mask_raster import (
     snapped,
 )
 from pavemap.geo.mosaic import Chip
-from pavemap.geo.orthophoto import Orthophoto, metric_crs
+from pavemap.geo.orthophoto import Orthophoto, mapped, metric_crs, transformer
 from pavemap.geo.vectorize import VectorizeParams
 from pavemap.platform.detect import FileSurvey, survey_mosaic
 
 FINER = 2.0
-"""What must be resampled is read at this many times its resolution: a line one pixel wide stays whole."""
+"""What must be resampled is read in pixels so many times smaller than the shorter side of its own: a
+line one pixel wide stays whole, whichever way it runs."""
 
 MOST_CRACK = 0.5
 """No road is cracked over more of its area than this: such a mask has crack and background exchanged."""
@@ -218,9 +218,17 @@ def _as_it_is(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _finer(photo: Orthophoto, crs: CRS) -> float:
-    """Return the pixel, in metres of the CRS, at which a raster is resampled."""
-    x, y = shapely.get_coordinates(photo.outline(crs).centroid)[0]
-    return photo.gsd_m * ground_scale(crs, float(x), float(y)) / FINER
+    """Return the pixel, in metres of the CRS, at which a raster is resampled: by its shorter side."""
+    size = np.array([photo.width, photo.height], float)
+    column, row = size / 2.0
+    x, y = mapped(
+        photo.transform,
+        np.array([[0.0, size[0]], [column, column]]),
+        np.array([[row, row], [0.0, size[1]]]),
+    )
+    x, y = transformer(photo.crs, crs).transform(x, y)
+    sides = np.hypot(np.diff(x), np.diff(y))[:, 0] / size
+    return float(sides.min()) / FINER
 
 
 def _grid(crs: CRS, gsd_m: float, options: VectorizeOptions) -> Grid:
