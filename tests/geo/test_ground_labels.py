@@ -134,6 +134,27 @@ def test_polygons_are_labels_too() -> None:
     assert drawing(labels.mask(window(6, 4))) == ["......", ".##...", ".##...", "......"]
 
 
+def test_a_polygon_too_thin_for_a_pixel_is_a_pixel_wide_but_an_area_is_not() -> None:
+    thin = layer(box(1, 1.6, 5, 1.9))
+    labels = GroundLabels(everywhere(6, 4), drawn=thin)
+    assert drawing(labels.mask(window(6, 4))) == ["......", ".####.", "......", "......"]
+    assert (GroundLabels(thin).mask(window(6, 4)) == IGNORE).all()
+
+
+def test_a_thin_polygon_round_a_hole_is_drawn_on_both_sides_but_not_between_them() -> None:
+    ring = box(1.2, 1.2, 6.8, 5.8).difference(box(1.4, 1.4, 6.6, 5.6))
+    labels = GroundLabels(everywhere(8, 7), drawn=layer(ring))
+    assert drawing(labels.mask(window(8, 7))) == [
+        "........",
+        ".######.",
+        ".#....#.",
+        ".#....#.",
+        ".#....#.",
+        ".######.",
+        "........",
+    ]
+
+
 def test_widths_are_true_millimetres_whatever_the_scale_of_the_plane() -> None:
     """Web mercator at 60 degrees north: two of its metres are one of ground."""
     mercator = CRS.from_epsg(3857)
@@ -150,9 +171,10 @@ def test_widths_are_true_millimetres_whatever_the_scale_of_the_plane() -> None:
 def test_a_mask_does_not_depend_on_the_window_it_is_drawn_in() -> None:
     rng = np.random.default_rng(0)
     cracks = [line(*rng.uniform(0, 128, (5, 2)), px=tuple(rng.uniform(0, 6, 5))) for _ in range(8)]
+    slivers = [shapely.force_2d(each).buffer(0.2 * GSD) for each in cracks[:2]]
     labels = GroundLabels(
         layer(box(7.3, 3.1, 110.7, 90.2)),
-        drawn=layer(*cracks[:3]),
+        drawn=layer(*cracks[2:3], *slivers),
         rejected=layer(*cracks[3:5]),
         unjudged=layer(*cracks[5:]),
     )

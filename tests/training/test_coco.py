@@ -133,6 +133,21 @@ def test_runs_are_read_plain_and_compressed(
     assert masked(document({"segmentation": {"counts": text, "size": size}})) == TEE
 
 
+def test_a_box_drawn_backwards_is_the_same_box(masked: Callable[..., list[str]]) -> None:
+    box = {"segmentation": [], "bbox": [4, 4, -2, -3]}
+    assert masked(document(box)) == [
+        ".........",
+        *["..??....."] * 3,
+        *["........."] * 3,
+    ]
+
+
+def test_an_image_of_16_bits_is_refused(imported: Callable[..., Manifest], images: Path) -> None:
+    assert cv2.imwrite(str(images / "road.png"), pixels().astype(np.uint16) * 16)
+    with pytest.raises(BadTrainingData, match=r"road\.png holds values of uint16"):
+        imported(document())
+
+
 def test_long_compressed_runs_are_those_of_pycocotools() -> None:
     """A mask of 300 x 400 with a pixel at (5, 5) and a block of 10 columns at rows 290 to 294."""
     mask = np.zeros((300, 400), np.bool_)

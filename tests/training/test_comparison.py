@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pavemap.training.card import ModelCard
-from pavemap.training.comparison import compare
+from pavemap.training.comparison import check_scores, compare
+from pavemap.training.errors import BadModel
 
 
 def card(name: str, metrics: dict[str, Any]) -> ModelCard:
@@ -24,8 +25,12 @@ def card(name: str, metrics: dict[str, Any]) -> ModelCard:
 
 
 def scores(sha256: str | None = "ab12", **f1: float) -> list[dict[str, Any]]:
-    held = {} if sha256 is None else {"sha256": sha256}
-    return [{"data": name, "mean": {"f1": value}, **held} for name, value in f1.items()]
+    """Scores on sets of these names; one of another name holds other images."""
+    return [
+        {"data": name, "mean": {"f1": value}}
+        | ({} if sha256 is None else {"sha256": f"{sha256}-{name}"})
+        for name, value in f1.items()
+    ]
 
 
 IN_USE = card("old", {"tests": scores(a=0.80, b=0.90, c=0.70)})
@@ -59,6 +64,27 @@ def test_sets_of_one_name_that_hold_other_images_are_not_compared(
     beside = {"model": in_use.model_id, "tests": scores(sha256=None, road=0.75)}
     one_run = card("better", {"tests": scores(sha256=own, road=0.80), "in_use": beside})
     assert compare(one_run, in_use).gain == pytest.approx(0.05)
+
+
+def test_a_set_of_another_name_that_holds_the_same_images_is_compared() -> None:
+    moved = {"data": "moved", "mean": {"f1": 0.86}, "sha256": "ab12-b"}
+    found = compare(card("worse", {"tests": [*scores(a=0.80), moved]}), IN_USE)
+    assert found.common == ["a", "moved"]
+    assert found.gain == pytest.approx(-0.02)
+    assert "on a, moved" in str(found.refusal())
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"tests": [{"data": "road", "mean": {"f1": 0.9}, "sha256": ["ab12"]}]},
+        {"tests": [{"data": ["road"], "mean": {"f1": 0.9}}]},
+        {"in_use": {"model": ["old"], "tests": []}},
+    ],
+)
+def test_names_and_digests_of_scores_are_texts(metrics: dict[str, Any]) -> None:
+    with pytest.raises(BadModel, match="is no text"):
+        check_scores(metrics)
 
 
 def test_the_same_version_is_no_change() -> None:

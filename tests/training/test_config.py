@@ -67,6 +67,7 @@ def test_units_are_left_out_as_told() -> None:
         ({"output": "out\x00"}, "code 0"),
         ({"negatives_per_positive": math.inf}, "negatives_per_positive: .*finite"),
         ({"vectorize": {"gap_px": math.nan}}, "gap_px.*finite"),
+        ({"validation": [{"folder": "set", "left_out": True}]}, "validation.0: .*leave_out_every"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
@@ -88,6 +89,20 @@ def test_toml_reads_like_json(tmp_path: Path) -> None:
     assert load_config(file) == TrainConfig.model_validate(
         settings(output=tmp_path / "out", data=[{"folder": tmp_path / "set"}])
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.TOML", 'name = "tiny"\noutput = "out"\n[[data]]\nfolder = "set"\n'),
+        ("run.JSON", json.dumps(settings())),
+    ],
+)
+def test_files_of_other_editors_are_read(tmp_path: Path, name: str, text: str) -> None:
+    """Some begin a text with a byte order mark, or call it in capitals."""
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8-sig")
+    assert load_config(file).name == "tiny"
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])

@@ -79,6 +79,41 @@ def test_ignored_pixels_weigh_nothing() -> None:
     assert weights.max() == 0
 
 
+def test_a_crop_is_that_of_the_whole_image_without_the_work_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Turned, at all scales, over one border or several, and of images smaller than the crop."""
+    whole = draw_image(0, height=300, width=400)
+    whole.ignore[100:180, :90] = True
+    small = draw_image(1, height=40, width=150)
+    change = Augmentation(flips=True, scale_min=0.5, scale_max=2.0, turned=0.7)
+    sampler = CropSampler([[whole, small]], weights=[1], crop_px=64, augmentation=change, seed=2)
+    batch = sampler.batch(0, size=200, first=0, last=200)
+
+    def all_of_it(_: object, shape: tuple[int, ...], place: object) -> tuple[object, object]:
+        return (slice(0, shape[0]), slice(0, shape[1])), place
+
+    monkeypatch.setattr(CropSampler, "_part", all_of_it)
+    plain = sampler.batch(0, size=200, first=0, last=200)
+    assert np.abs(batch.pixels.astype(int) - plain.pixels).max() <= 1
+    assert np.abs(batch.labels - plain.labels).max() < 1e-3
+    assert batch.weights is not None
+    assert plain.weights is not None
+    assert (batch.weights == 0).any()
+    assert (batch.weights != plain.weights).mean() < 1e-4
+
+
+def test_what_lies_far_from_a_crop_costs_nothing() -> None:
+    image = draw_image(0, height=2000, width=2000)
+    change = Augmentation(flips=True, scale_min=0.5, scale_max=2.0, turned=0.5)
+    sampler = CropSampler([[image]], weights=[1], crop_px=64, augmentation=change)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        place = sampler._placement(rng, image, np.empty(0, np.int64))
+        (rows, columns), _ = sampler._part(image.crack.shape, place)
+        assert max(rows.stop - rows.start, columns.stop - columns.start) < 2 * 64 * np.sqrt(2) + 20
+
+
 def test_images_without_any_crack_are_refused() -> None:
     image = draw_image(0)
     image.crack[:] = False

@@ -2,10 +2,12 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, fingerprint, list_pairs, read_pair, read_source
@@ -111,6 +113,28 @@ def test_masks_of_16_bits_keep_their_values(
     assert cv2.imwrite(str(folder / "masks" / "000.png"), mask)
     source = DataSource(folder=folder, crack_values=named)
     assert np.array_equal(read_source(source)[0].crack, draw_image(0).crack)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_an_image_of_more_than_8_bits_is_refused(folder: Path, dtype: type) -> None:
+    (folder / "images" / "000.png").unlink()
+    pixels: NDArray[Any] = draw_image(0).pixels.astype(dtype) * 16  # 12 bits of 16: nearly black
+    assert cv2.imwrite(str(folder / "images" / "000.tif"), pixels)
+    with pytest.raises(BadTrainingData, match=r"000\.tif holds values of .*import-gis"):
+        check_sources([DataSource(folder=folder)])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nothing_is_known_where_an_image_is_transparent(folder: Path, channels: int) -> None:
+    drawn = draw_image(0)
+    alpha = np.full(drawn.crack.shape, 255, np.uint8)
+    alpha[:, :40] = 0
+    write_png(folder / "images" / "000.png", np.dstack([drawn.pixels[:, :, ::-1], alpha]))
+    image = read_source(DataSource(folder=folder), channels=channels)[0]
+    assert np.array_equal(image.ignore, alpha == 0)
+    assert np.array_equal(image.crack, drawn.crack & (alpha > 0))
+    if channels == 3:
+        assert np.array_equal(image.pixels, drawn.pixels)
 
 
 def test_a_set_without_any_crack_is_refused_by_what_its_masks_hold(folder: Path) -> None:

@@ -73,6 +73,18 @@ def test_the_card_says_what_all_images_say_together(tmp_path: Path, sets: list[D
         }
 
 
+def test_a_set_in_which_no_crack_is_labelled_has_metres_and_no_ratio(
+    tmp_path: Path, sets: list[DataSource]
+) -> None:
+    sound = write_set(tmp_path / "sound", count=1)
+    write_png(sound / "masks" / "000.png", np.zeros((96, 128), np.uint8))
+    folder = tmp_path / "model"
+    shutil.copytree(find_model("survey-unet"), folder)
+    metrics = validated(read_card(folder), folder, [*sets, DataSource(folder=sound)]).metrics
+    assert set(metrics["length_ratio"]) == set(metrics["area_ratio"]) == {"many", "few"}
+    assert metrics["found_where_none_is_m"]["sound"]["0.3"] > 0
+
+
 def test_validation_holds_a_few_images_however_many_there_are(
     tmp_path: Path, sets: list[DataSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from pavemap.geo.errors import BadInput, NotAGeoTiff
 from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
@@ -151,6 +152,26 @@ def test_labels_that_can_t_be_used_are_named(
     labels = labelled(tmp_path / "labels.gpkg", line, **columns)
     with pytest.raises(BadInput, match=message):
         gis_files(GisLabels(labels, **options), tiles)
+
+
+def test_labels_without_any_verdict_yet_are_said(tiles: list[Path], tmp_path: Path) -> None:
+    box = shapely.box(100, 20, 130, 40)
+    labels = labelled(tmp_path / "fresh.gpkg", box, verdict=[None])
+    with pytest.raises(BadInput, match=r"no label of 'fresh.gpkg' has a verdict yet"):
+        gis_files(GisLabels(labels), tiles)
+
+
+def test_a_polygon_thinner_than_a_pixel_is_taught_whole(tiles: list[Path], tmp_path: Path) -> None:
+    sliver = shapely.LineString([(50, 20), (250, 170)]).buffer(0.2)
+    write_folder(
+        gis_files(GisLabels(labelled(tmp_path / "a.gpkg", sliver, name=["x"])), tiles),
+        tmp_path / "set",
+    )
+    crack = laid_out(tmp_path / "set")[1] == CRACK
+    assert crack[:, 50:250].any(axis=0).all()
+    _, parts = ndimage.label(crack, structure=np.ones((3, 3)))
+    assert parts == 1
+    assert 200 <= crack.sum() < 450
 
 
 def test_labels_beside_the_imagery_and_files_that_are_none(

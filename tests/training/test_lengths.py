@@ -12,7 +12,9 @@ from pavemap.geo.vectorize import VectorizeParams
 from pavemap.training.lengths import (
     LABELLED,
     crack_lines,
+    found_m,
     found_ratios,
+    labelled_m,
     length_and_area,
     sizes_by_threshold,
     truest,
@@ -73,6 +75,16 @@ def test_the_truest_length_wins_among_nearly_the_best() -> None:
     ratios = [{0.3: 1.0, 0.4: 1.3, 0.5: 1.1, 0.6: 0.96}, {0.3: 1.0, 0.4: 1.2, 0.5: 1.1, 0.6: 1.02}]
     assert truest(f1, ratios) == 0.6
     assert truest(f1, [{**ratios[0], 0.4: 1.0}, {**ratios[1], 0.4: 1.0}]) == 0.4
+
+
+def test_without_any_ratio_the_best_f1_wins() -> None:
+    assert truest({0.3: 0.898, 0.4: 0.9, 0.5: 0.899}, []) == 0.4
+
+
+def test_metres_of_a_set_that_is_sound_are_told_and_no_ratio() -> None:
+    sizes = [np.array([[0.0, 0.0], [3.0, 0.01], [0.0, 0.0]])] * 2
+    assert labelled_m(sizes) == 0.0
+    assert found_m(sizes, thresholds=[0.5, 0.9]) == {0.5: 6.0, 0.9: 0.0}
 
 
 def test_a_curved_crack_keeps_its_length_at_its_threshold() -> None:

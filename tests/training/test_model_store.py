@@ -115,6 +115,8 @@ def test_weights_that_do_not_fit_their_card_are_not_stored(
         ({"architecture": "fan2018"}, "don't fit their card"),
         ({"channels": 1}, "don't fit their card"),
         ({"architecture_args": {"width": 999_999}}, "width is 1 to"),
+        ({"architecture": "fan2018", "channels": 2**62}, "channels are 1 or 3"),
+        ({"metrics": {"tests": [{"data": "a", "mean": {"f1": 1}, "sha256": ["b"]}]}}, "no text"),
         ({"architecture_args": {"depth": 9}}, "no argument depth"),
         ({"reach_px": 32}, 'write "reach_px": 64'),
     ],
@@ -236,6 +238,35 @@ def test_what_storage_has_lost_is_stored_again(
             (stored(tmp_path, row.id) / file).unlink()
             assert register(connection, folder, store=store) == row
         assert CrackModel.load(stored(tmp_path, row.id)).card == read_card(folder)
+
+
+def test_what_was_damaged_in_storage_is_said_and_stored_again(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    with database(engine) as connection:
+        row = register(connection, folder, store=store)
+        weights = stored(tmp_path, row.id) / WEIGHTS_FILE
+        for damaged in (b"", b"\0" * weights.stat().st_size):  # cut short, or of the same size
+            weights.write_bytes(damaged)
+            with pytest.raises(BadModel, match="damaged in storage; register its folder again"):
+                store.folder(row.id)
+            assert register(connection, folder, store=store) == row
+            assert CrackModel.load(stored(tmp_path, row.id)).card == read_card(folder)
+
+
+def test_a_damaged_copy_is_copied_again_and_a_whole_one_is_not(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    with database(engine) as connection:
+        row = register(connection, folder, store=store)
+    copied = store.folder(row.id) / WEIGHTS_FILE
+    copied.write_bytes(b"")
+    assert CrackModel.load(store.folder(row.id)).card == read_card(folder)
+    before = copied.stat()
+    store.folder(row.id)
+    assert copied.stat() == before
 
 
 @pytest.mark.parametrize("again", [register, register_shipped])

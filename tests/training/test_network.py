@@ -98,3 +98,6 @@ def test_an_unknown_network_or_argument_is_refused() -> None:
         build_network("vgg", {})
     with pytest.raises(BadModel, match="odd size"):
         build_network("fan2018", {"size": 4})
+    for channels in (0, 2, 4, 2**62):
+        with pytest.raises(BadModel, match="channels are 1 or 3"):
+            build_network("fan2018", {}, channels=channels)

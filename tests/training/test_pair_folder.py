@@ -14,7 +14,13 @@ from pavemap.geo.grid import Cell, Window
 from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.geo.labelled_chips import LabelledChip
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import check_sources, list_pairs, read_pair, read_source
+from pavemap.training.datasets import (
+    check_sources,
+    fingerprint,
+    list_pairs,
+    read_pair,
+    read_source,
+)
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.finish import described
 from pavemap.training.manifest import MANIFEST_FILE, read_manifest
@@ -146,6 +152,29 @@ def with_a_file_outside() -> Files:
 def with_changed_bytes() -> Files:
     name, content = files()[0]
     return [(name, content + b"x"), *files()[1:]]
+
+
+def test_a_fingerprint_is_of_what_is_ignored_whoever_says_so(folder: Path) -> None:
+    plain, ignoring = DataSource(folder=folder), DataSource(folder=folder, ignore_values=(IGNORE,))
+    told = fingerprint([plain])
+    assert fingerprint([ignoring]) == told
+    (folder / MANIFEST_FILE).unlink()
+    assert fingerprint([ignoring]) == told
+    assert fingerprint([plain]) != told
+
+
+def test_a_link_to_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    write_folder(files(), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert check_sources([DataSource(folder=tmp_path / "disk")]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
+
+
+def test_a_mount_point_is_refused_at_once() -> None:
+    with pytest.raises(BadTrainingData, match="name a folder inside it"):
+        write_folder(iter(()), Path("/proc"))
 
 
 @pytest.mark.parametrize(

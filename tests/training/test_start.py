@@ -166,6 +166,22 @@ def test_what_cannot_be_started_from_is_refused(tmp_path: Path, start_from: str,
         start_weights(config(tmp_path, start_from=start_from))
 
 
+@pytest.mark.parametrize("context", [False, True])
+def test_the_papers_network_learns_on_with_its_own_border(tmp_path: Path, context: bool) -> None:
+    """Both forms have weights of the same shapes."""
+    settings = config(
+        tmp_path,
+        start_from="fan2018",
+        architecture="fan2018",
+        architecture_args={"context": context},
+    )
+    if context:
+        assert start_weights(settings) is not None
+        return
+    with pytest.raises(BadTrainingConfig, match=r"is a fan2018 \(.*context = True"):
+        start_weights(settings)
+
+
 def test_a_mistyped_start_is_refused_and_leaves_no_folder(tmp_path: Path, engine: Engine) -> None:
     """With a platform behind the training, what is no model here might be one of its versions."""
     store = ModelStore(Storage(str(tmp_path / "storage")), cache=tmp_path / "cache")

@@ -1,6 +1,6 @@
 """Draws what is known of the ground as a label mask: crack, sound, or not known.
 
-Per pixel, by its centre, in this order:
+Per pixel, by its centre (lines and polygons thinner than a pixel are drawn a pixel wide), in this order:
 
 1. Outside the areas that were looked at whole, and where nothing was imaged, nothing is known.
 2. A drawn crack is crack.
@@ -66,18 +66,27 @@ class Layer:
         widths = shapely.get_coordinates(self.shapes, include_z=True)[:, 2]
         return float(np.nan_to_num(widths).max(initial=0.0))
 
-    def painted(self, window: Window, *, rim_px: float = 0.0) -> NDArray[np.bool_]:
-        """Return (H, W) which pixels have their centre in a shape widened by a rim."""
+    def painted(
+        self, window: Window, *, rim_px: float = 0.0, hairlines: bool = True
+    ) -> NDArray[np.bool_]:
+        """Return (H, W) which pixels have their centre in a shape widened by a rim.
+
+        With `hairlines` polygons thinner than a pixel are drawn as lines are: a pixel wide at least.
+        """
         px_per_mm = _px_per_mm(window)
         reach = (self.widest_mm * px_per_mm / 2.0 + rim_px + 1.0) * window.gsd_m
         near = np.sort(self.tree.query(shapely.buffer(window.box(), reach, join_style="mitre")))
         found = self.shapes[near]
         is_line = shapely.get_dimensions(found) == 1
         polygons = _in_pixels(shapely.force_2d(found[~is_line]), window)
+        lines = _in_pixels(found[is_line], window)
+        if hairlines:
+            lines = np.concatenate([lines, _rings(polygons[are_hairlines(polygons)])])
         if rim_px:
             polygons = shapely.buffer(polygons, rim_px)
-        strokes = _strokes(_in_pixels(found[is_line], window), px_per_mm, rim_px=rim_px)
-        return _filled(np.concatenate([polygons, strokes]), window)
+        return _filled(
+            np.concatenate([polygons, _strokes(lines, px_per_mm, rim_px=rim_px)]), window
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ class GroundLabels:
 
     def mask(self, window: Window, *, imaged: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
         """Return (H, W) CRACK, SOUND or IGNORE; `imaged` (H, W) tells what can be seen at all."""
-        known = self.areas.painted(window)
+        known = self.areas.painted(window, hairlines=False)
         if imaged is not None:
             known &= imaged
         mask = np.full(known.shape, IGNORE, np.uint8)
@@ -108,6 +117,23 @@ class GroundLabels:
         mask[known & confirmed & rejected] = IGNORE
         mask[known & drawn] = CRACK
         return mask
+
+
+def are_hairlines(polygons: Objects) -> NDArray[np.bool_]:
+    """Return (N,) which polygons, in pixels, are thinner than one: they may hold no pixel's centre.
+
+    How thin one is, is told by the rectangle of its area and perimeter.
+    """
+    half = shapely.length(polygons) / 2
+    width_px = (half - np.sqrt(np.maximum(half**2 - 4 * shapely.area(polygons), 0))) / 2
+    thin: NDArray[np.bool_] = width_px < 1 - 1e-6
+    return thin
+
+
+def _rings(polygons: Objects) -> Objects:
+    """Return the boundaries of polygons, each ring by itself."""
+    rings: Objects = shapely.get_parts(shapely.boundary(shapely.get_parts(polygons)))
+    return rings
 
 
 def _px_per_mm(window: Window) -> float:

@@ -25,12 +25,13 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
+from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND, are_hairlines
 from pavemap.training.datasets import IMAGE_SUFFIXES
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.image_files import (
     MAX_IMAGE_PX,
-    checked_size,
+    check_8_bits,
+    checked_header,
     image_bytes,
     is_turned,
     unreadable,
@@ -233,10 +234,12 @@ def _path_of(file_name: str, folder: Path) -> Path:
 def _checked_image(path: Path, image: _Image) -> bytes:
     """Return an image's bytes, once its size is known to be what the labels say, and not too large."""
     content = image_bytes(path)
-    width, height = checked_size(path, content)
-    if (width, height) != (image.width, image.height):
+    header = checked_header(path, content)
+    check_8_bits(path, header)
+    if (header.width, header.height) != (image.width, image.height):
         raise BadTrainingData(
-            f"{path} has {width} x {height} pixels, but the labels say {image.width} x {image.height}."
+            f"{path} has {header.width} x {header.height} pixels, but the labels say {image.width} x "
+            f"{image.height}."
         )
     if is_turned(content):
         raise BadTrainingData(
@@ -270,13 +273,10 @@ def _painted(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
 def _hairlines(rings: Sequence[shapely.Polygon], image: _Image) -> list[shapely.Geometry]:
     """Return the boundaries of outlines thinner than a pixel: they may hold no pixel's centre.
 
-    So a crack is one pixel wide at least, as it is drawn from lines. How thin an outline is, is told
-    by the rectangle of its area and perimeter.
+    So a crack is one pixel wide at least, as it is drawn from lines.
     """
     polygons = np.array(rings, object)
-    half = shapely.length(polygons) / 2
-    width_px = (half - np.sqrt(np.maximum(half**2 - 4 * shapely.area(polygons), 0))) / 2
-    thin = shapely.boundary(polygons[width_px < 1 - 1e-6])
+    thin = shapely.boundary(polygons[are_hairlines(polygons)])
     # What lies far outside would be walked along pixel by pixel.
     seen = shapely.clip_by_rect(thin, -1, -1, image.width + 1, image.height + 1)
     return [each for each in seen if not each.is_empty]
@@ -348,10 +348,14 @@ def _boxed(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
         ):
             raise BadTrainingData(f"Annotation #{each['number']} has neither an outline nor a box.")
         x, y, width, height = box
-        rows = slice(max(math.floor(y), 0), max(math.ceil(y + height), 0))
-        columns = slice(max(math.floor(x), 0), max(math.ceil(x + width), 0))
-        covered[rows, columns] = True
+        covered[_touched(y, y + height), _touched(x, x + width)] = True
     return covered
+
+
+def _touched(start: float, end: float) -> slice:
+    """Return the pixels between two places, whichever is first: some programs draw boxes backwards."""
+    first, last = sorted((start, end))
+    return slice(max(math.floor(first), 0), max(math.ceil(last), 0))
 
 
 def _free_name(file_name: str, taken: set[str]) -> str:

@@ -1,13 +1,13 @@
 """Is a new model version better than the one in use? By F1 on the test sets both were scored on.
 
-Sets are the same where they have the same name and hold the same images, masks and codings (`SHA256`), or
-where one run has scored both versions.
+Sets are the same where they hold the same images, masks and codings (`SHA256`), whatever their names, or
+where one run has scored both versions on them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,7 +71,9 @@ def check_scores(metrics: Mapping[str, Any]) -> None:
     """Raise BadModel where a card's scores can't be compared."""
     try:
         for scored in (metrics, metrics.get(IN_USE, {})):
-            for name, f1 in f1_by_set(scored.get(TESTS, [])).items():
+            scores = scored.get(TESTS, [])
+            _check_texts(scored.get("model", ""), *_texts_of(scores))
+            for name, f1 in f1_by_set(scores).items():
                 if not math.isfinite(f1):
                     raise ValueError(f"the F1 of {name} is not finite")
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
@@ -85,15 +87,19 @@ def check_scores(metrics: Mapping[str, Any]) -> None:
 def compare(candidate: ModelCard, in_use: ModelCard) -> Comparison:
     """Compare two cards; scores of the version in use from the candidate's own run are preferred.
 
-    Of another run those count whose sets held the same as the candidate's of that name.
+    Of another run those count whose sets held the same as one of the candidate's, by whose name they go.
     """
     own, beside = candidate.metrics.get(TESTS, []), candidate.metrics.get(IN_USE, {})
     if beside.get("model") == in_use.model_id:
         scores = beside.get(TESTS, [])
     else:
-        sets = {(score["data"], score[SHA256]) for score in own if SHA256 in score}
+        names = {score[SHA256]: score["data"] for score in own if SHA256 in score}
         others = in_use.metrics.get(TESTS, [])
-        scores = [score for score in others if (score["data"], score.get(SHA256)) in sets]
+        scores = [
+            {**score, "data": names[score[SHA256]]}
+            for score in others
+            if score.get(SHA256) in names
+        ]
     return Comparison(
         candidate_id=candidate.model_id,
         in_use_id=in_use.model_id,
@@ -105,3 +111,15 @@ def compare(candidate: ModelCard, in_use: ModelCard) -> Comparison:
 def f1_by_set(scores: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """The mean F1 by test set, of a card's list of scores."""
     return {str(score["data"]): float(score["mean"]["f1"]) for score in scores}
+
+
+def _texts_of(scores: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    for score in scores:
+        yield score["data"]
+        yield score.get(SHA256, "")
+
+
+def _check_texts(*values: Any) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is no text")

@@ -54,6 +54,15 @@ class DataSource(BaseModel):
     left_out: bool = Field(default=False, description="use only what leave_out_every keeps back")
     licence: str = ""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.left_out and not self.leave_out_every:
+            raise ValueError(
+                "left_out takes what leave_out_every keeps back; give leave_out_every here as well, the "
+                "same as of the set that is taught"
+            )
+        return self
+
     @property
     def label(self) -> str:
         """A short name of the set for cards and tables."""
@@ -269,14 +278,14 @@ def load_config(path: Path) -> TrainConfig:
     Raises BadTrainingConfig when the file is missing, unreadable or says something invalid.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise BadTrainingConfig(
             f"Can't read the training configuration {path}: {(exc.strerror or str(exc)).lower()}."
         ) from exc
     except UnicodeDecodeError as exc:
         raise BadTrainingConfig(f"{path} is no text in UTF-8 ({exc}); save it as such.") from exc
-    config = read_config(text, toml=path.suffix == ".toml", name=str(path))
+    config = read_config(text, toml=path.suffix.lower() == ".toml", name=str(path))
     home = path.resolve().parent
     return config.model_copy(
         update={

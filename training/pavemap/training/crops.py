@@ -62,23 +62,47 @@ class CropSampler:
         images = self._sets[index]
         image = images[int(rng.integers(len(images)))]
         place = self._placement(rng, image, self._cracks[image.name + str(index)])
-        pixels = self._warped(image.pixels, place).reshape(self._crop_px, self._crop_px, -1)
-        labels = self._warped(image.crack.astype(np.float32), place).astype(np.float32)
+        part, place = self._part(image.crack.shape, place)
+        pixels = self._warped(image.pixels[part], place).astype(np.uint8)
+        pixels = pixels.reshape(self._crop_px, self._crop_px, -1)
+        labels = self._warped(image.crack[part].astype(np.float32), place).astype(np.float32)
         weights = np.ones_like(labels)
-        if image.ignore.any():
-            weights[self._warped(image.ignore.astype(np.float32), place) > 0.25] = 0
-        pixels = pixels.astype(np.uint8)
+        if image.ignore[part].any():
+            ignored = self._warped(image.ignore[part].astype(np.float32), place)
+            weights[ignored > 0.25] = 0
         if self._change.drawn_cracks and rng.random() < self._change.drawn_cracks:
             pixels, labels = with_crack(rng, pixels, labels)
         if self._change.distractors and rng.random() < self._change.distractors:
             pixels, weights = with_distractors(rng, pixels, labels, weights)
         return relit(rng, pixels, self._change), labels, weights
 
+    def _part(
+        self, shape: tuple[int, ...], place: NDArray[np.float64]
+    ) -> tuple[tuple[slice, slice], NDArray[np.float64]]:
+        """The rows and columns of an image that a crop is made of, and the matrix from that part.
+
+        What lies beyond the image's border is mirrored there, so its mirror image belongs to the part.
+        """
+        last = self._crop_px - 1.0
+        corners = np.array([[0.0, last, 0.0, last], [0.0, 0.0, last, last]])
+        seen = np.linalg.inv(place[:, :2]) @ (corners - place[:, 2:])
+        size = np.array([shape[1], shape[0]])
+        margin = 2.0 + 4.0 * _blur_px(place)  # two for the pixels between which is interpolated
+        low, high = seen.min(axis=1) - margin, seen.max(axis=1) + margin
+        first = np.floor(np.minimum(low, 2 * size - high)).clip(0, size - 1).astype(int)
+        end = np.ceil(np.maximum(high, -low)).clip(first + 1, size).astype(int)
+        moved = place[:, 2] + place[:, :2] @ first
+        return (
+            (slice(first[1], end[1]), slice(first[0], end[0])),
+            np.column_stack([place[:, :2], moved]),
+        )
+
     def _warped(self, array: NDArray[Any], place: NDArray[np.float64]) -> NDArray[Any]:
         """The crop of an array (H, W) or (H, W, C), mirrored where it leaves the image."""
-        scale = float(np.sqrt(abs(np.linalg.det(place[:, :2]))))
-        if scale < 0.95:  # warpAffine doesn't antialias
-            array = cv2.GaussianBlur(array, (0, 0), 0.5 / scale - 0.25)
+        array = np.ascontiguousarray(array)
+        blur_px = _blur_px(place)
+        if blur_px:
+            array = cv2.GaussianBlur(array, (0, 0), blur_px)
         side = (self._crop_px, self._crop_px)
         return cv2.warpAffine(
             array, place, side, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
@@ -110,6 +134,12 @@ class CropSampler:
                 linear = np.diag([-1.0, 1.0]) @ linear
         shift = crop_px / 2 - 0.5 - linear @ (centre - 0.5)
         return np.column_stack([linear, shift])
+
+
+def _blur_px(place: NDArray[np.float64]) -> float:
+    """How much is blurred before an image is made smaller, for warpAffine doesn't antialias; 0 for none."""
+    scale = float(np.sqrt(abs(np.linalg.det(place[:, :2]))))
+    return 0.5 / scale - 0.25 if scale < 0.95 else 0.0
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:

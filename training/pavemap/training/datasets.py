@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from pavemap.training.card import file_digest
 from pavemap.training.config import DataSource
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.image_files import checked_size, image_bytes, is_turned, unreadable
+from pavemap.training.image_files import (
+    Header,
+    check_8_bits,
+    checked_header,
+    image_bytes,
+    is_turned,
+    unreadable,
+)
 from pavemap.training.manifest import (
     MANIFEST_FILE,
     Example,
@@ -94,17 +101,20 @@ def list_pairs(source: DataSource) -> list[Pair]:
 def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledImage:
     """Read one image with its mask; `channels` is 3 (RGB) or 1 (grey).
 
-    Raises BadTrainingData when a file can't be decoded, is to be turned for show, is not the one its
-    manifest tells of, or the sizes differ.
+    Where an image is transparent nothing is known. Raises BadTrainingData when a file can't be decoded, is
+    to be turned for show, is not the one its manifest tells of, the sizes differ, or the image has more
+    than 8 bits.
     """
-    pixels = _pixels(pair, channels)
+    pixels, unseen = _pixels(pair, channels)
     mask = _mask(pair, source)
     if mask.shape != pixels.shape[:2]:
         raise BadTrainingData(
             f"{pair.mask} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is "
             f"{pixels.shape[1]}x{pixels.shape[0]}; they must match."
         )
-    ignore = np.isin(mask, source.ignore_values or pair.ignore_values)
+    ignore = np.isin(mask, _ignored(pair, source))
+    if unseen is not None:
+        ignore |= unseen
     return LabelledImage(
         name=pair.name,
         pixels=np.ascontiguousarray(pixels),
@@ -121,14 +131,16 @@ def read_source(source: DataSource, *, channels: int = 3) -> list[LabelledImage]
 def fingerprint(sources: Iterable[DataSource]) -> str:
     """SHA-256 of what sets are made of: names and contents of their files, codings of masks.
 
-    Where a set lies is no part of it, nor how often it is drawn from. Contents that a manifest tells
-    of are not read again.
+    Where a set lies is no part of it, nor how often it is drawn from, nor whether the source or the
+    manifest says what is to be ignored. Contents that a manifest tells of are not read again.
     """
     found = sha256()
     for source in sources:
+        pairs = list_pairs(source)
         coding = source.model_dump(mode="json", include=CODING)
+        coding["ignore_values"] = list(_ignored(pairs[0], source))
         found.update(json.dumps(coding, sort_keys=True).encode())
-        for pair in list_pairs(source):
+        for pair in pairs:
             told = pair.told
             files = (
                 [file_digest(pair.image), file_digest(pair.mask)]
@@ -162,7 +174,7 @@ def check_sources(sources: Iterable[DataSource]) -> int:
 def shows_cracks(source: DataSource) -> bool:
     """Whether any pixel of a set is crack; masks are read until one has some."""
     return any(
-        (crack_of(mask, source) & ~np.isin(mask, source.ignore_values or pair.ignore_values)).any()
+        (crack_of(mask, source) & ~np.isin(mask, _ignored(pair, source))).any()
         for pair in list_pairs(source)
         for mask in [_mask(pair, source)]
     )
@@ -181,6 +193,11 @@ def check_cracks(pairs: Iterable[Pair], source: DataSource) -> None:
         held.update(np.unique(stored).tolist() if stored is not None else ())
     if held - {255 if source.inverted else 0} - set(source.ignore_values):
         raise BadTrainingData(advice(held, source))
+
+
+def _ignored(pair: Pair, source: DataSource) -> tuple[int, ...]:
+    """The values of a pair's mask that teach nothing: the source's, else those its manifest names."""
+    return source.ignore_values or pair.ignore_values
 
 
 def _told(pair: Pair, source: DataSource, manifest: Manifest) -> Pair:
@@ -227,35 +244,43 @@ def _read_list(folder: Path, name: str) -> list[str]:
     return list(dict.fromkeys(stems))  # named twice, it is one image
 
 
-def _pixels(pair: Pair, channels: int) -> NDArray[np.uint8]:
-    """The image (H, W, channels)."""
-    content = _upright(pair.image, pair.told.image if pair.told else None)
-    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+def _pixels(pair: Pair, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """The image (H, W, channels), and where it is transparent (H, W), if it may be."""
+    content, header = _upright(pair.image, pair.told.image if pair.told else None)
+    check_8_bits(pair.image, header)
+    pixels = _decoded(content, cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE, pair)
+    unseen = None
+    if header.has_alpha:
+        unseen = _decoded(content, cv2.IMREAD_UNCHANGED, pair)[:, :, -1] == 0
+    return (pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]), unseen
+
+
+def _decoded(content: bytes, flag: int, pair: Pair) -> NDArray[np.uint8]:
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if decoded is None:
         raise unreadable(pair.image)
-    pixels = np.asarray(decoded, dtype=np.uint8)
-    return pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
+    return np.asarray(decoded, dtype=np.uint8)
 
 
 def _mask(pair: Pair, source: DataSource) -> Values:
     """The values (H, W) by which the source tells crack."""
-    mask = values_for(_upright(pair.mask, pair.told.mask if pair.told else None), source)
+    content, _ = _upright(pair.mask, pair.told.mask if pair.told else None)
+    mask = values_for(content, source)
     if mask is None:
         raise unreadable(pair.mask)
     return mask
 
 
-def _upright(path: Path, told: FileDigest | None) -> bytes:
-    """The bytes of an image that is shown as it is stored: of another, who knows which way its mask is."""
+def _upright(path: Path, told: FileDigest | None) -> tuple[bytes, Header]:
+    """An image that is shown as it is stored: of another, who knows which way its mask is."""
     content = _content(path, told)
-    checked_size(path, content)
+    header = checked_header(path, content)
     if is_turned(content):
         raise BadTrainingData(
             f"{path} is to be turned for show (EXIF orientation), so its mask may be of either way up; "
             "save it upright, and label that."
         )
-    return content
+    return content, header
 
 
 def _content(path: Path, told: FileDigest | None) -> bytes:

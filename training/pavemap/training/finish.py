@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -26,7 +26,14 @@ from pavemap.training.datasets import LabelledImage, fingerprint, list_pairs
 from pavemap.training.dense import dense_form
 from pavemap.training.evaluate import counts_by_threshold, detected, evaluate, threshold_curve
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import Sizes, found_ratios, sizes_by_threshold, truest
+from pavemap.training.lengths import (
+    Sizes,
+    found_m,
+    found_ratios,
+    labelled_m,
+    sizes_by_threshold,
+    truest,
+)
 from pavemap.training.manifest import MANIFEST_FILE
 from pavemap.training.metrics import THRESHOLDS, Counts
 from pavemap.training.rewritten import rewritten
@@ -124,8 +131,9 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     """The card with what validation images say: calibration, threshold, scores, lengths.
 
     Probabilities are calibrated first. Of the thresholds with nearly the best F1 (a mean over sets)
-    the one with the truest crack lengths and areas is taken. Images are read one by one, again for each
-    step: in memory they would be gigabytes for a kilometre of road.
+    the one with the truest crack lengths and areas is taken; a set in which none is labelled has no say in
+    that, and of it is told what was found. Images are read one by one, again for each step: in memory they
+    would be gigabytes for a kilometre of road.
     """
     sets = list(sources)
     raw = _loaded(card.model_copy(update={"calibration": None}), folder)
@@ -135,18 +143,30 @@ def validated(card: ModelCard, folder: Path, sources: Iterable[DataSource]) -> M
     model = _loaded(card, folder)
     looks = [[_look(card, *seen) for seen in detected(model, source)] for source in sets]
     curve = threshold_curve([[look.counts for look in some] for some in looks])
-    ratios = [found_ratios([look.sizes for look in some], thresholds=THRESHOLDS) for some in looks]
-    lengths, areas = zip(*ratios, strict=True)
-    best = truest(curve, [*lengths, *areas])
+    sizes = {
+        source.label: [look.sizes for look in some]
+        for source, some in zip(sets, looks, strict=True)
+    }
+    sound = {label: some for label, some in sizes.items() if not labelled_m(some)}
+    ratios = {
+        label: found_ratios(some, thresholds=THRESHOLDS)
+        for label, some in sizes.items()
+        if label not in sound
+    }
+    lengths, areas = ({label: both[k] for label, both in ratios.items()} for k in (0, 1))
+    best = truest(curve, [*lengths.values(), *areas.values()])
     metrics = {
         "validation": [_scores(model, source, best) for source in sets],
         "validation_mean_f1": round(curve[best], 4),
         "threshold_curve": {f"{threshold:g}": round(f1, 4) for threshold, f1 in curve.items()},
-        "length_ratio": _by_set(sets, lengths),
-        "area_ratio": _by_set(sets, areas),
+        "length_ratio": _written(lengths),
+        "area_ratio": _written(areas),
         "reliability": reliability(Tally.sum(look.tally for look in chain.from_iterable(looks))),
         "reliability_uncalibrated": reliability(tally),
     }
+    if sound:
+        found = {label: found_m(some, thresholds=THRESHOLDS) for label, some in sound.items()}
+        metrics["found_where_none_is_m"] = _written(found)
     return card.model_copy(update={"threshold": best, "metrics": {**card.metrics, **metrics}})
 
 
@@ -179,12 +199,10 @@ def _loaded(card: ModelCard, folder: Path) -> CrackModel:
     return CrackModel.load(folder)
 
 
-def _by_set(
-    sets: Sequence[DataSource], ratios: Sequence[Mapping[float, float]]
-) -> dict[str, dict[str, float]]:
+def _written(by_set: Mapping[str, Mapping[float, float]]) -> dict[str, dict[str, float]]:
     return {
-        source.label: {f"{threshold:g}": round(value, 4) for threshold, value in ratio.items()}
-        for source, ratio in zip(sets, ratios, strict=True)
+        label: {f"{threshold:g}": round(value, 4) for threshold, value in some.items()}
+        for label, some in by_set.items()
     }
 
 

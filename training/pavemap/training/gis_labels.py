@@ -80,6 +80,11 @@ def gis_files(what: GisLabels, tiles: Sequence[Path]) -> Files:
     grid = chip_grid(Grid(crs, pixel_m), chip_px=what.chip_px)
     labels = _labels(what, file, crs=crs, imaged=ground)
     shapes = [layer.shapes for layer in (labels.drawn, labels.confirmed, labels.rejected)]
+    if not any(map(len, shapes)):
+        raise BadInput(
+            f"no label of '{what.labels.name}' has a verdict yet; set the field verdict to drawn, "
+            "confirmed or rejected, or take it out where all labels are cracks"
+        )
     if not shapely.intersects(np.concatenate(shapes), ground).any():
         raise BadInput(
             f"no label of '{what.labels.name}' lies on the imagery; do both say the right CRS?"

@@ -6,10 +6,12 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
@@ -56,14 +58,25 @@ def is_turned(content: bytes) -> bool:
     return False
 
 
-def size_of(content: bytes) -> tuple[int, int] | None:
-    """Width and height of an image by its header, before anything is decoded; None where it is none."""
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself before anything is decoded."""
+
+    width: int
+    height: int
+    dtype: str
+    has_alpha: bool
+
+
+def header_of(content: bytes) -> Header | None:
+    """An image's header; None where it is none."""
     driver = driver_of(content)
     if driver is None:
         return None
     try:
         with _opened(content, driver) as image:
-            return image.width, image.height
+            alpha = ColorInterp.alpha in image.colorinterp
+            return Header(image.width, image.height, image.dtypes[0], alpha)
     except RasterioError:
         return None
 
@@ -88,18 +101,26 @@ def image_bytes(path: Path) -> bytes:
         raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
 
 
-def checked_size(path: Path, content: bytes) -> tuple[int, int]:
-    """Width and height of an image by its header. Raises BadTrainingData when it has none, or too many."""
-    size = size_of(content)
-    if size is None:
+def checked_header(path: Path, content: bytes) -> Header:
+    """The header of an image. Raises BadTrainingData when it has none, or too many pixels."""
+    header = header_of(content)
+    if header is None:
         raise unreadable(path)
-    width, height = size
-    if width * height > MAX_IMAGE_PX:
+    if header.width * header.height > MAX_IMAGE_PX:
         raise BadTrainingData(
-            f"{path} has {width} x {height} pixels; cut it into parts of at most "
+            f"{path} has {header.width} x {header.height} pixels; cut it into parts of at most "
             f"{MAX_IMAGE_PX // 1_000_000} million."
         )
-    return width, height
+    return header
+
+
+def check_8_bits(path: Path, header: Header) -> None:
+    """Raise BadTrainingData for an image of more than 8 bits: how dark its values are, nobody says."""
+    if header.dtype != "uint8":
+        raise BadTrainingData(
+            f"{path} holds values of {header.dtype}, and images are taught from 8 bits; save it as 8 bit, "
+            "or label GeoTIFFs in a GIS (pavemap training-data import-gis), which reads them as surveys do."
+        )
 
 
 def unreadable(path: Path) -> BadTrainingData:

@@ -66,12 +66,26 @@ def sizes_by_threshold(
     return np.stack([length_and_area(some, gsd_m=gsd_m) for some in (truth, *lines)])
 
 
+def labelled_m(sizes: Sequence[Sizes]) -> float:
+    """The metres of crack that are labelled in all images together."""
+    return float(np.sum(sizes, axis=0)[0, 0])
+
+
+def found_m(sizes: Sequence[Sizes], *, thresholds: Sequence[float]) -> dict[float, float]:
+    """The metres of crack found in all images together, by threshold."""
+    found = np.sum(sizes, axis=0)[1:, 0]
+    return {at: float(length_m) for at, length_m in zip(thresholds, found, strict=True)}
+
+
 def found_ratios(
     sizes: Sequence[Sizes], *, thresholds: Sequence[float]
 ) -> tuple[dict[float, float], dict[float, float]]:
-    """Length, and area, found over labelled, all images' sizes together, by threshold."""
+    """Length, and area, found over labelled, all images' sizes together, by threshold.
+
+    Some length must be labelled (`labelled_m`).
+    """
     truth, *found = np.sum(sizes, axis=0)
-    ratios = [some / np.maximum(truth, 1e-9) for some in found]
+    ratios = [some / truth for some in found]
     lengths, areas = (
         {at: float(both[k]) for at, both in zip(thresholds, ratios, strict=True)} for k in (0, 1)
     )
@@ -82,12 +96,12 @@ def truest(f1: Mapping[Key, float], ratios: Sequence[Mapping[Key, float]]) -> Ke
     """The threshold, or whatever is compared, with the truest sizes of those whose F1 is nearly the best.
 
     Truest: the least mean over `ratios` (of each set its lengths', or its lengths' and its areas') of
-    |log(found / labelled)|. Every set weighs the same.
+    |log(found / labelled)|. Every set weighs the same. Without any ratio the best F1 wins.
     """
     good = [key for key in f1 if f1[key] >= max(f1.values()) - F1_GIVEN_UP]
 
     def error(key: Key) -> float:
         logs = [abs(float(np.log(max(ratio[key], 1e-6)))) for ratio in ratios]
-        return float(np.mean(logs))
+        return float(np.mean(logs)) if logs else -f1[key]
 
     return min(good, key=error)

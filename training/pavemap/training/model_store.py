@@ -31,6 +31,7 @@ from pavemap.training.card import (
     ModelCard,
     check_vectorize,
     checked_weights,
+    file_digest,
     read_card,
     write_card,
 )
@@ -65,8 +66,11 @@ class ModelStore:
         self._put_card(card)  # last: where it is, the weights are
 
     def complete(self, folder: Path, card: ModelCard) -> None:
-        """Store what storage lacks of a version that is registered with this card; the card anew."""
-        if self._storage.exists(_key(card.model_id, WEIGHTS_FILE)):
+        """Store what storage lacks of a version that is registered with this card; the card anew.
+
+        Weights that were damaged there are lacking too.
+        """
+        if self._has_weights(card):
             self._put_card(card)
         else:
             self.put(folder, card)
@@ -74,7 +78,8 @@ class ModelStore:
     def folder(self, model_id: str) -> Path:
         """Return a local folder of a model version: shipped, copied before, or copied now.
 
-        A copy has the card that storage has now. Raises NotFound, BadModel or Unavailable.
+        A copy has the card that storage has now; a damaged one is copied again. Raises NotFound, BadModel
+        or Unavailable.
         """
         if MODEL_ID.fullmatch(model_id) is None:
             raise NotFound(
@@ -94,16 +99,35 @@ class ModelStore:
 
     def _copied(self, model_id: str) -> Path:
         target = self._cache / model_id
-        there = (target / WEIGHTS_FILE).is_file()
-        files = [CARD_FILE] if there else [WEIGHTS_FILE, CARD_FILE]
         self._cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._cache) as place:
-            for file in files:
-                self._storage.fetch_file(_key(model_id, file), Path(place) / file)
+        with tempfile.TemporaryDirectory(dir=self._cache) as temporary:
+            place, files = Path(temporary), [CARD_FILE]
+            self._storage.fetch_file(_key(model_id, CARD_FILE), place / CARD_FILE)
+            card = read_card(place)
+            if not _are_weights(target / WEIGHTS_FILE, card):
+                self._fetch_weights(card, place / WEIGHTS_FILE)
+                files.insert(0, WEIGHTS_FILE)
             target.mkdir(exist_ok=True)
             for file in files:
-                (Path(place) / file).replace(target / file)
+                (place / file).replace(target / file)
         return target
+
+    def _fetch_weights(self, card: ModelCard, path: Path) -> None:
+        self._storage.fetch_file(_key(card.model_id, WEIGHTS_FILE), path)
+        if not _are_weights(path, card):
+            raise BadModel(
+                f"The weights of model version '{card.model_id}' were damaged in storage; register its "
+                "folder again (pavemap model register)."
+            )
+
+    def _has_weights(self, card: ModelCard) -> bool:
+        """Whether storage has a version's weights, whole."""
+        with tempfile.TemporaryDirectory() as place:
+            try:
+                self._fetch_weights(card, Path(place) / WEIGHTS_FILE)
+            except (NotFound, BadModel):
+                return False
+        return True
 
     def _put_card(self, card: ModelCard) -> None:
         with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
@@ -175,6 +199,11 @@ def _check_storable(card: ModelCard) -> None:
         raise BadModel("The model card holds a number that is not finite; take it out.") from exc
     if "\\u0000" in text:
         raise BadModel("The model card holds a character of code 0; take it out.")
+
+
+def _are_weights(path: Path, card: ModelCard) -> bool:
+    """Whether a file is there, and the one that its card describes."""
+    return path.is_file() and file_digest(path) == card.digest
 
 
 def _lasting(card: ModelCard) -> ModelCard:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pavemap.training.survey_net import CHANNELS
 from pavemap.training.voting import averaged, grid_size, voting_kernel
 
 PATCH_PX = 27  # the paper's h = 13
@@ -35,6 +36,8 @@ class FanNet(nn.Module):
         super().__init__()
         if size % 2 == 0 or not 1 <= size <= 9:
             raise ValueError("the output structure must be an odd size of 1 to 9 pixels")
+        if channels not in CHANNELS:
+            raise ValueError("channels are 1 or 3")
         self.channels, self.size, self.border = channels, size, border
         padding = 1 if border == "zeros" else 0
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=padding)

@@ -118,9 +118,11 @@ def write_folder(files: Iterable[tuple[str, bytes]], folder: Path) -> Manifest:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder with `images` and `masks` that takes the place of `folder` when all went well.
 
-    Raises BadTrainingData when there is something already, or no folder to make it in.
+    Of a link it is what the link leads to. Raises BadTrainingData when there is something already, or no
+    folder to make it in.
     """
     parent = check_target(folder)
+    folder = folder.resolve()
     place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
     try:
         place.chmod(0o755)
@@ -135,11 +137,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 def check_target(folder: Path) -> Path:
     """Return the folder in which a set's folder is to be made. Raises BadTrainingData."""
+    if folder.is_mount():
+        raise BadTrainingData(
+            f"{folder} is where a file system is mounted, which can't be replaced; name a folder inside it."
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadTrainingData(
             f"{folder} is there already; name a folder that is not, or an empty one."
         )
-    parent = folder.absolute().parent
+    parent = folder.resolve().parent
     if not parent.is_dir():
         raise BadTrainingData(f"There is no folder {parent}; make it first.")
     return parent

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pavemap.geo.errors import PavemapError
 from pavemap.training.architectures import build_network, network_to_train
-from pavemap.training.card import checked_weights, read_card
+from pavemap.training.card import ModelCard, checked_weights, read_card
 from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadModel, BadTrainingConfig
 from pavemap.training.registrar import Registrar
@@ -55,7 +55,8 @@ def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> W
         raise BadTrainingConfig(f"start_from: {exc}") from exc
     fresh = _fresh(config)
     weights: Weights = widened(load_file(path), fresh, seed=config.seed)
-    if _shapes(fresh) != _shapes(completed(weights, config) or {}):
+    same_shapes = _shapes(fresh) == _shapes(completed(weights, config) or {})
+    if not same_shapes or _border(card) != _border(config):
         arguments = ", ".join(f"{name} = {value}" for name, value in card.architecture_args.items())
         raise BadTrainingConfig(
             f"start_from: {card.model_id} is a {card.architecture} ({arguments}), not the network "
@@ -103,6 +104,12 @@ def _fresh(config: TrainConfig) -> Weights:
         torch.manual_seed(config.seed)
         weights: Weights = build_network(config.architecture, config.architecture_args).state_dict()
     return weights
+
+
+def _border(model: ModelCard | TrainConfig) -> bool | None:
+    """Whether the paper's network sees the image around its patches: its weights don't tell."""
+    fan = model.architecture == "fan2018"
+    return bool(model.architecture_args.get("context", True)) if fan else None
 
 
 def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
