@@ -10,6 +10,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 
@@ -28,6 +29,7 @@ from pavemap.platform.review_files import (
 )
 
 LINE = shapely.LineString([(14.0, 50.0), (14.0001, 50.0)])
+SURVEY = "0b1c2d3e-0000-4000-8000-000000000000"
 OTHER = shapely.LineString([(14.0, 50.1), (14.0001, 50.1)])
 
 
@@ -115,6 +117,104 @@ def test_parts_of_a_crack_stand_for_it_under_its_number_of_now(tmp_path: Path, n
     assert found["crack_id"].tolist() == [number, number]
 
 
+def line_feature(number: int, shape: shapely.LineString, **properties: Any) -> dict[str, Any]:
+    geometry = shapely.geometry.mapping(shape)
+    return {"type": "Feature", "id": number, "geometry": geometry, "properties": properties}
+
+
+def crossing(number: int) -> shapely.LineString:
+    east = 14.0 + number / 1000
+    return shapely.LineString([(east, 50.0), (east, 50.0001)])
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> gpd.GeoDataFrame:
+    """An exported file: crack 1 confirmed (review 10), crack 2 not judged, a drawn line (review 11)."""
+    about = {"length_m": 9.0, "model": "m", "width_mean_mm": 4.1234567}
+    said = {"reviewer": "Ada", "note": "two\nlines", "width_mm": 5.0}
+    write_review_file(
+        tmp_path / "exported.gpkg",
+        survey_id=SURVEY,
+        cracks=[line_feature(n, crossing(n), **about) for n in (1, 2)],
+        reviews=[
+            line_feature(10, crossing(1), verdict="confirmed", crack_id=1, **said),
+            line_feature(11, crossing(3), verdict="drawn", crack_id=None, **said),
+        ],
+        areas=[],
+    )
+    frame: gpd.GeoDataFrame = gpd.read_file(tmp_path / "exported.gpkg", layer="cracks")
+    assert frame["review_id"].astype("Int64").fillna(0).tolist() == [10, 0, 11]
+    assert frame["width_mm"].round(3).tolist() == [5.0, 4.123, 5.0]
+    return frame
+
+
+def read_back(frame: gpd.GeoDataFrame, path: Path, survey_id: str = SURVEY) -> ReviewFile:
+    frame.to_file(path, **({"layer": "cracks"} if path.suffix == ".gpkg" else {}))
+    return read_reviews(path, survey_id=survey_id, reviewer="Bob", width_mm=3.0)
+
+
+@pytest.fixture(params=["back.gpkg", "back.geojson"])
+def back(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return tmp_path / str(request.param)
+
+
+def test_of_an_exported_file_only_what_was_changed_is_sent(
+    judged: gpd.GeoDataFrame, back: Path
+) -> None:
+    read = read_back(judged, back)
+    assert (read.features, read.without_verdict, read.as_exported) == ([], 1, 2)
+    assert read.tells_exported
+    changes: list[tuple[int, str, Any]] = [
+        (0, "verdict", "rejected"),
+        (1, "verdict", "confirmed"),
+        (0, "width_mm", 6.0),
+        (0, "note", ""),
+        (2, "reviewer", "Eve"),
+        (2, "geometry", crossing(4)),
+    ]
+    for row, name, value in changes:
+        changed = judged.copy()
+        changed.loc[row, name] = value
+        read = read_back(changed, back)
+        (sent,) = (each["properties"] for each in read.features)
+        assert sent.get("review_id") == [10, None, 11][row], name
+        assert name == "geometry" or sent[name] == value
+    assert "exported" not in sent
+
+
+def test_to_another_survey_a_file_is_sent_whole(judged: gpd.GeoDataFrame, back: Path) -> None:
+    """Its numbers of reviews are not that survey's."""
+    read = read_back(judged, back, survey_id="6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10")
+    assert (len(read.features), read.as_exported, read.tells_exported) == (2, 0, False)
+    assert not any("review_id" in each["properties"] for each in read.features)
+
+
+def test_copies_and_parts_of_an_exported_line_lose_nothing(
+    judged: gpd.GeoDataFrame, back: Path
+) -> None:
+    """A GIS copies all fields; what goes on as it was is sent beside its copy, which replaces it."""
+    for row, number in ((0, 10), (2, 11)):
+        copy = judged.iloc[[row]].set_geometry([crossing(5)], crs=4326)
+        read = read_back(pd.concat([judged, copy], ignore_index=True), back)
+        sent = [each["properties"]["review_id"] for each in read.features]
+        assert (sent, read.as_exported) == ([number, number], 1)
+        (batch,) = read.batches()
+        assert batch == read.features
+
+
+def test_what_replaces_the_same_review_is_never_sent_apart() -> None:
+    """A copy of a crack that is to be a drawn line has its review's number, but not the crack's."""
+    named = [{"crack_id": None, "review_id": 10}]
+    others = [{"crack_id": None}] * (BATCH - 1)
+    features = [
+        {"properties": each} for each in (*named, *others, {"crack_id": 1, "review_id": 10})
+    ]
+    first, last = ReviewFile(features, 0).batches()
+    assert [first[0], first[1]] == [features[0], features[-1]]
+    assert (len(first), len(last)) == (BATCH, 1)
+    assert list(ReviewFile([], 0).batches()) == []
+
+
 def test_parts_of_a_crack_are_never_sent_apart() -> None:
     def part(crack: int | None) -> dict[str, Any]:
         return {"properties": {"crack_id": crack}}
@@ -153,6 +253,7 @@ def test_an_error_says_what_was_stored_before_it() -> None:
         ({"verdict": ["drawn"], "width_mm": ["wide"]}, "feature #1 is 'wide' wide"),
         ({"verdict": ["drawn"], "width_mm": [-1.0]}, "feature #1 is -1 mm wide"),
         ({"verdict": ["rejected"], "crack_id": ["seven"]}, "feature #1 has the crack_id 'seven'"),
+        ({"verdict": ["rejected"], "review_id": ["one"]}, "feature #1 has the review_id 'one'"),
     ],
 )
 def test_what_can_t_be_used_is_named(tmp_path: Path, columns: Any, message: str) -> None:

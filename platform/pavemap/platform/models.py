@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from pavemap.geo.errors import Conflict
+from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.store import model_versions
 from pavemap.geo.store.model_versions import ModelRow
-from pavemap.geo.store.promotions import PromotionRow, last_standing, promote, promoted_model
+from pavemap.geo.store.promotions import (
+    PromotionRow,
+    last_standing,
+    promote,
+    promoted_model,
+    taken_back_by,
+)
 from pavemap.training.card import ModelCard, read_card
 from pavemap.training.comparison import compare
 from pavemap.training.model_store import ModelStore, register_shipped
 from pavemap.training.registry import default_model, shipped
+
+NONE_LEFT = "no promotion is left to take back; the first model is in use"
 
 
 def model_in_use(connection: Connection, store: ModelStore) -> ModelRow:
@@ -66,14 +74,31 @@ def promote_model(
     )
 
 
-def take_back(connection: Connection) -> PromotionRow:
-    """Give the place of the last promotion that still stands back to the version before it.
-
-    Again, it goes further back. Raises Conflict where no promotion is left.
-    """
+def latest_promotion(connection: Connection) -> PromotionRow:
+    """Return the promotion that would be taken back. Raises NotFound where none is left."""
     standing = last_standing(connection)
     if standing is None or standing.former_id is None:
-        raise Conflict("no promotion is left to take back; the first model is in use")
+        raise NotFound(NONE_LEFT)
+    return standing
+
+
+def take_back(connection: Connection, *, of: int | None = None) -> PromotionRow:
+    """Give the place of the last promotion that still stands back to the version before it.
+
+    Again, it goes further back; but `of` a promotion, once is all. Raises Conflict where no promotion is
+    left, or the last one is another.
+    """
+    done = None if of is None else taken_back_by(connection, of)
+    if done is not None:
+        return done
+    standing = last_standing(connection)
+    if standing is None or standing.former_id is None:
+        raise Conflict(NONE_LEFT)
+    if of not in (None, standing.id):
+        raise Conflict(
+            f"promotion {of} is not the last one; '{standing.model_id}' was promoted meanwhile (promotion "
+            f"{standing.id}); look at it and decide again"
+        )
     former = model_versions.get_model(connection, standing.former_id)
     present = model_versions.get_model(connection, standing.model_id)
     return promote(

@@ -1,7 +1,14 @@
-"""Reviews as files for a GIS: cracks with a field `verdict` to fill in, and the areas looked at whole."""
+"""Reviews as files for a GIS: cracks with a field `verdict` to fill in, and the areas looked at whole.
+
+A file that is written here tells with each line which review it had then (`review_id`) and what the line
+said (`exported`, the survey and a digest). So of a file that comes back only what was changed in it is
+sent: the rest may have been judged otherwise by others meanwhile. Files of other origin, and those of
+another survey, are sent whole.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -19,6 +26,8 @@ import pandas as pd
 import pyogrio
 import shapely
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
@@ -43,6 +52,8 @@ LINE_COLUMNS = {
     "length_m": "Float64",
     "confidence": "Float64",
     "model": "string",
+    "review_id": "Int64",
+    "exported": "string",
 }
 AREA_COLUMNS = {"reviewer": "string", "note": "string"}
 
@@ -51,33 +62,52 @@ Feature = dict[str, Any]
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """GeoJSON features to send, and how many of the file were left out, having no verdict."""
+    """GeoJSON features to send, and how many of the file were left out: without verdict, or as exported."""
 
     features: list[Feature]
     without_verdict: int
+    as_exported: int = 0
+    tells_exported: bool = False
+    """Whether it was exported to be reviewed, and so knows what was said before."""
 
     def batches(self) -> Iterator[list[Feature]]:
-        """Yield them in batches; parts of one crack together, since they replace what it had."""
+        """Yield them in batches; what replaces the same reviews together, as they go at once."""
+        together = _together(self.features)
+        order = np.argsort(together, kind="stable").tolist()
         batch: list[Feature] = []
-        for crack, parts in groupby(self.features, key=_crack_of):
-            for group in [list(parts)] if crack else [[each] for each in parts]:
-                if batch and len(batch) + len(group) > BATCH:
-                    yield batch
-                    batch = []
-                batch += group
+        for _, numbers in groupby(order, key=together.__getitem__):
+            group = [self.features[number] for number in numbers]
+            if batch and len(batch) + len(group) > BATCH:
+                yield batch
+                batch = []
+            batch += group
         if batch:
             yield batch
 
 
 def read_reviews(
-    path: Path, *, layer: str | None = None, reviewer: str = "", width_mm: float | None = None
+    path: Path,
+    *,
+    survey_id: str = "",
+    layer: str | None = None,
+    reviewer: str = "",
+    width_mm: float | None = None,
 ) -> ReviewFile:
-    """Read lines with a field `verdict`; those where it is empty are left out.
+    """Read lines with a field `verdict`; those where it is empty are left out, and those as exported.
 
+    Of lines of one crack or review (one may have been copied, or split) all are read if one has changed.
     `reviewer` and `width_mm` hold where the file says nothing (its fields `reviewer`, and `width_mm` or
     `width_mean_mm`). Raises BadInput, naming the number of the feature from 1.
     """
-    optional = ("crack_id", "width_mm", "width_mean_mm", "reviewer", "note")
+    optional = (
+        "crack_id",
+        "width_mm",
+        "width_mean_mm",
+        "reviewer",
+        "note",
+        "review_id",
+        "exported",
+    )
     file = read_labels(
         path,
         layer=layer or _layer_of(path, LINES),
@@ -85,35 +115,53 @@ def read_reviews(
         optional=optional,
         what="reviewed cracks",
     )
+    lines = file.to(WGS84)
+    exported = [_of_survey(each, survey_id) for each in file.column("exported")]
     columns = zip(
-        file.to(WGS84),
+        lines,
+        line_digests(lines),
         file.feature.tolist(),
         file.column("verdict"),
         file.column("crack_id"),
         file.column("width_mm", "width_mean_mm"),
         file.column("reviewer"),
         file.column("note"),
+        file.column("review_id"),
+        exported,
         strict=True,
     )
-    features = []
-    for line, number, verdict, crack, width, by, why in columns:
+    features, changed = [], []
+    for line, course, number, verdict, crack, width, by, why, review, before in columns:
         if verdict is None:
             continue
         properties = {
             "verdict": _verdict(verdict, number),
-            "crack_id": _crack_id(crack, number),
-            "width_mm": width_of(width, feature=number) or width_mm,
-            "reviewer": str(by or reviewer),
+            "crack_id": _number(crack, number, "crack_id"),
+            "width_mm": width_of(width, feature=number),
+            "reviewer": str(by or ""),
             "note": str(why or ""),
         }
+        changed.append(before != _said(properties, course, survey_id))
         if properties["verdict"] == "drawn":
             properties["crack_id"] = None
+        properties["width_mm"] = properties["width_mm"] or width_mm
+        properties["reviewer"] = properties["reviewer"] or reviewer
+        follows = _number(review, number, "review_id")
+        if before is not None and follows is not None:
+            properties["review_id"] = follows
         if properties["width_mm"] is None and properties["crack_id"] is None:
             raise BadInput(
                 f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
             )
         features.append(_feature(line, properties, number))
-    return ReviewFile(sorted(features, key=_crack_of), len(file.shapes) - len(features))
+    together = _together(features)
+    sent = np.isin(together, together[np.array(changed, dtype=bool)])
+    return ReviewFile(
+        sorted((each for each, so in zip(features, sent, strict=True) if so), key=_crack_of),
+        without_verdict=len(file.shapes) - len(features),
+        as_exported=int((~sent).sum()),
+        tells_exported=any(each is not None for each in exported),
+    )
 
 
 def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> list[Feature]:
@@ -177,6 +225,7 @@ def has_areas(path: Path) -> bool:
 def write_review_file(
     path: Path,
     *,
+    survey_id: str = "",
     cracks: Sequence[Feature],
     reviews: Sequence[Feature],
     areas: Sequence[Feature],
@@ -192,7 +241,7 @@ def write_review_file(
         raise BadInput(f"{path} is there already; it may hold someone's verdicts, so name another")
     if not path.absolute().parent.is_dir():
         raise BadInput(f"there is no folder {path.parent}; make it first")
-    lines = _joined(cracks, reviews)
+    lines = _sealed(_joined(cracks, reviews), survey_id)
     with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
         made = Path(folder) / path.name
         for layer, kind, found, columns in (
@@ -223,11 +272,40 @@ def _joined(cracks: Sequence[Feature], reviews: Sequence[Feature]) -> list[Featu
     return joined + [_renumbered(review, now) for review in digests.values()]
 
 
+def _sealed(lines: Sequence[Feature], survey_id: str) -> list[Feature]:
+    """Return lines that tell what they say, so that one which was changed afterwards is known."""
+    sealed = []
+    for line, course in zip(lines, line_digests(_shapes(lines)), strict=True):
+        properties = line["properties"]
+        exported = _said(properties, course, survey_id)
+        sealed.append({**line, "properties": {**properties, "exported": exported}})
+    return sealed
+
+
+def _of_survey(exported: Any, survey_id: str) -> str | None:
+    """Return what a line was when it was exported from this survey, or None where it was not."""
+    return str(exported) if str(exported).startswith(f"{survey_id[:8]}:") else None
+
+
+def _said(properties: Mapping[str, Any], course: str, survey_id: str) -> str:
+    """Return a digest of what a line of a survey, with the digest of its course, says."""
+    width_mm = properties.get("width_mm")
+    said = [
+        *(
+            str(properties.get(name) or "").strip()
+            for name in ("verdict", "crack_id", "reviewer", "note")
+        ),
+        "" if width_mm is None else f"{width_mm:.3f}",
+        course,
+    ]
+    return f"{survey_id[:8]}:{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]}"
+
+
 def _renumbered(review: Feature, now: Mapping[str, int]) -> Feature:
     """Return a review with the number that its crack has since the survey was measured again."""
     said = review["properties"]
     number = now.get(said.get("crack_digest") or "", said["crack_id"])
-    return {**review, "properties": {**said, "crack_id": number}}
+    return {**review, "properties": {**said, "crack_id": number, "review_id": review["id"]}}
 
 
 def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
@@ -235,10 +313,11 @@ def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
     said = {} if review is None else review["properties"]
     properties = {
         "crack_id": crack["id"],
-        "width_mm": found["width_mean_mm"],
+        "width_mm": said.get("width_mm", found["width_mean_mm"]),
         "length_m": found["length_m"],
         "confidence": found.get("confidence"),
         "model": found["model"],
+        "review_id": None if review is None else review["id"],
         **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
     }
     return {**crack, "properties": properties}
@@ -291,16 +370,31 @@ def _verdict(value: Any, number: int) -> str:
     return verdict
 
 
-def _crack_id(value: Any, number: int) -> int | None:
+def _number(value: Any, number: int, what: str) -> int | None:
     if value is None:
         return None
     try:
-        crack_id = int(float(value))  # programs write whole numbers as 7.0 where some are missing
+        read = int(float(value))  # programs write whole numbers as 7.0 where some are missing
     except (TypeError, ValueError, OverflowError) as exc:
         raise BadInput(
-            f"feature #{number} has the crack_id {str(value)[:40]!r}; it is a number, or empty"
+            f"feature #{number} has the {what} {str(value)[:40]!r}; it is a number, or empty"
         ) from exc
-    return crack_id if crack_id > 0 else None
+    return read if read > 0 else None
+
+
+def _together(features: Sequence[Feature]) -> NDArray[np.int32]:
+    """Number features (N,) alike that are of one crack or one review: those sent replace all the others."""
+    first: dict[tuple[str, int], int] = {}
+    links = [
+        (number, first.setdefault((name, one), number))
+        for number, feature in enumerate(features)
+        for name in ("crack_id", "review_id")
+        if (one := feature["properties"].get(name))
+    ]
+    ends = np.array(links, dtype=np.int32).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links)), ends), shape=(len(features), len(features)))
+    number: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return number
 
 
 def _crack_of(feature: Feature) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 
 from pavemap.geo.errors import BadInput, NotFound, StorageFull, Unavailable
 from pavemap.geo.store.engine import database, lift_timeouts, make_engine
@@ -124,3 +124,14 @@ def test_a_password_is_in_no_message() -> None:
 def test_a_fault_of_our_own_is_not_dressed_up(engine: Engine) -> None:
     with pytest.raises(DataError), database(engine) as connection:
         connection.execute(text("SELECT 1 / 0"))
+
+
+def test_what_goes_beyond_the_servers_limits_is_no_outage(engine: Engine) -> None:
+    """Such as a key too long for its index: tried again, it fails again."""
+    with database(engine) as connection:
+        connection.execute(text('CREATE TABLE noted (key text COLLATE "C" PRIMARY KEY)'))
+    long = "INSERT INTO noted SELECT string_agg(md5(n::text), '') FROM generate_series(1, 300) n"
+    with pytest.raises(OperationalError, match="index row"), database(engine) as connection:
+        connection.execute(text(long))
+    with pytest.raises(OperationalError), database(engine) as connection:
+        connection.execute(text("SELECT lastval()"))

@@ -609,6 +609,33 @@ def test_blocks_of_segments_make_no_difference(
     assert stored(engine, kinds) == first_kinds
 
 
+@pytest.mark.parametrize("at", [1, 4, 7])
+def test_a_measuring_ends_at_the_next_block_when_its_survey_is_being_deleted(
+    engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Who deletes it waits for the measuring; what was measured before stays until then."""
+    survey_cells(engine, segments)
+    assert measure(engine, survey.id)
+    before = content(engine)
+    monkeypatch.setattr(bulk, "BLOCK_ROWS", 10)
+    steps = 0
+
+    def delete_meanwhile() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == at:
+            with database(engine) as other:
+                surveys.set_state(other, survey.id, "failed", error="being deleted")
+
+    with database(engine) as connection:
+        row = surveys.get_survey(connection, survey.id)
+        assert measuring.measure_survey(connection, row, on_progress=delete_meanwhile) is None
+    assert steps == at
+    assert content(engine) == before
+    with database(engine) as connection:
+        surveys.delete_survey(connection, survey.id)
+
+
 def test_progress_is_told_at_each_block_of_cracks_and_of_segments(
     engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:

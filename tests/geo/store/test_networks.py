@@ -145,6 +145,36 @@ def test_the_history_of_a_segment_goes_on_in_the_network_that_replaces_its_own(
     assert (again.name, again.by, again.length_m) == ("Town 2", "length", scene.SEGMENT_M)
 
 
+def test_a_network_that_was_deleted_meanwhile_is_not_replaced(engine: Engine) -> None:
+    with database(engine) as connection:
+        old = scene.add_road(connection)
+    frames = scene.road_frames()
+
+    def follow() -> None:
+        with database(engine) as connection:
+            networks.add_network(
+                connection,
+                name="Town 2",
+                digest="newer",
+                source_crs="EPSG:32633",
+                segment_length_m=scene.SEGMENT_M,
+                replaces=old.id,
+                roads=frames.roads,
+                segments=frames.segments,
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        with database(engine) as connection:
+            networks.delete_network(connection, old.id)
+            following = pool.submit(follow)
+            with pytest.raises(TimeoutError):
+                following.result(timeout=0.5)
+        with pytest.raises(NotFound, match=str(old.id)):
+            following.result(timeout=20)
+    with database(engine) as connection:
+        assert networks.list_networks(connection) == []
+
+
 SURVEY: dict[str, Any] = {
     "crs": "EPSG:32633",
     "gsd_m": scene.GRID.gsd_m,

@@ -186,3 +186,25 @@ def test_only_imagery_that_meets_a_place_is_read(engine: Engine, bare: SurveyRow
 def test_imagery_of_an_unknown_survey_is_refused(engine: Engine, bare: SurveyRow) -> None:
     with pytest.raises(NotFound):
         add(engine, dataclasses.replace(bare, id=uuid.uuid4()), "a.tif", "aa")
+
+
+def test_pages_go_by_the_first_of_a_file_s_names(engine: Engine, bare: SurveyRow) -> None:
+    for name, sha256 in [
+        ("b.tif", "aa"),
+        ("Z.tif", "bb"),
+        ("ä.tif", "cc"),
+        ("a.tif", "aa"),
+        ("c.tif", "dd"),
+    ]:
+        add(engine, bare, name, sha256)
+    pages, after = [], None
+    with database(engine) as connection:
+        while True:
+            page, after = orthophotos.orthophotos_page(connection, bare.id, limit=2, after=after)
+            pages.append([row.name for row in page])
+            if after is None:
+                break
+        assert pages == [["Z.tif", "a.tif"], ["c.tif", "ä.tif"]]  # in the order of code points
+        assert orthophotos.get_orthophoto(connection, bare.id, name="b.tif").name == "a.tif"
+        with pytest.raises(NotFound, match="no orthophoto 'B"):
+            orthophotos.get_orthophoto(connection, bare.id, name="B.tif")

@@ -216,6 +216,56 @@ def test_parts_of_a_crack_are_known_when_it_is_measured_again(
         assert [each.verdict for each in stored(connection, survey)] == ["confirmed"]
 
 
+def test_a_drawn_line_that_was_moved_replaces_the_one_it_names(
+    engine: Engine, survey: SurveyRow
+) -> None:
+    def drawn(y: float, *, x: float = 3, follows: int | None = None) -> NewReview:
+        line = ground((x, y), (x + 3, y))
+        return NewReview(verdict="drawn", line=line, width_mm=5.0, review_id=follows)
+
+    with database(engine) as connection:
+        first, other = add_reviews(connection, survey.id, [drawn(2), drawn(4)]).ids
+        moved = add_reviews(connection, survey.id, [drawn(2.5, follows=first)])
+        assert (moved.added, moved.replaced, moved.overtaken) == (1, 1, 0)
+        assert {each.id for each in stored(connection, survey)} == {other, *moved.ids}
+        again = add_reviews(connection, survey.id, [drawn(2.5, follows=first)])
+        assert again == Added(moved.ids, added=0, replaced=0, unchanged=1)
+
+        # Split in a GIS, both parts have its number; and one as it was is kept beside its copy.
+        parts = [drawn(2.5, x=3, follows=moved.ids[0]), drawn(2.5, x=6, follows=moved.ids[0])]
+        split = add_reviews(connection, survey.id, parts)
+        assert (split.added, split.replaced, split.unchanged, split.overtaken) == (1, 0, 1, 0)
+        halves = [drawn(3, x=3, follows=other), drawn(3, x=6, follows=other)]
+        split = add_reviews(connection, survey.id, halves)
+        assert (split.added, split.replaced, split.overtaken) == (2, 1, 0)
+        assert len(stored(connection, survey)) == 4
+
+        # What it follows was moved by somebody else: both are kept, and that is told.
+        late = add_reviews(connection, survey.id, [drawn(1, follows=other)])
+        assert (late.added, late.replaced, late.overtaken) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("measured_again", [False, True])
+def test_what_somebody_else_said_since_is_replaced_and_counted(
+    engine: Engine, survey: SurveyRow, segments: Ids, *, measured_again: bool
+) -> None:
+    with database(engine) as connection:
+        crack = measure(connection, survey, segments).id
+        first = add_reviews(connection, survey.id, [NewReview(verdict="confirmed", crack_id=crack)])
+        own = NewReview(verdict="rejected", crack_id=crack, review_id=first.ids[0])
+        assert add_reviews(connection, survey.id, [own]).overtaken == 0
+        if measured_again:
+            crack = measure_again(connection, survey, segments).id
+        late = [
+            NewReview(verdict="confirmed", crack_id=crack, review_id=first.ids[0]),
+            NewReview(verdict="drawn", line=ground((3, 2), (9, 2)), width_mm=5.0),
+        ]
+        added = add_reviews(connection, survey.id, late)
+        assert (added.added, added.replaced, added.overtaken) == (2, 1, 1)
+        unaware = NewReview(verdict="rejected", crack_id=crack)
+        assert add_reviews(connection, survey.id, [unaware]).overtaken == 1
+
+
 @pytest.mark.parametrize(
     ("review", "message"),
     [

@@ -175,6 +175,27 @@ def test_taking_back_again_goes_further_back_and_never_forth(
     assert in_use(client) == [shipped_id]
 
 
+def test_taking_back_a_named_promotion_twice_is_once(client: httpx.Client, tmp_path: Path) -> None:
+    """Proxies send a DELETE again when its answer was lost."""
+    latest, ids = f"{MODELS}/promotions/latest", []
+    assert client.get(latest).status_code == 404
+    for name, seed in (("first", 1), ("second", 2)):
+        folder = write_model_folder(tmp_path / name, seed=seed)
+        pack_model(folder, tmp_path / f"{name}.zip")
+        model = send(client, (tmp_path / f"{name}.zip").read_bytes())["id"]
+        made = client.post(f"{MODELS}/{model}/promote", json={"force": True}).json()
+        assert client.get(latest).json() == made
+        ids.append(made["id"])
+    before = in_use(client)
+    refused = client.delete(latest, params={"of": ids[0]})
+    assert refused.status_code == 409
+    assert before[0] in refused.json()["detail"]
+    back = [client.delete(latest, params={"of": ids[1]}).json() for _ in range(2)]
+    assert back[0] == back[1]
+    assert in_use(client) == [back[0]["model_id"]] != before
+    assert client.get(latest).json()["id"] == ids[0]
+
+
 @pytest.mark.parametrize("f1", [0.01, None], ids=["worse", "not scored"])
 def test_what_is_not_shown_to_be_better_must_be_forced(
     client: httpx.Client, tmp_path: Path, f1: float | None

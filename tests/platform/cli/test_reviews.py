@@ -142,6 +142,43 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
     assert (last["reviews_added"], last["reviews_replaced"]) == (found, 2)
 
 
+def test_two_reviewers_do_not_undo_each_other(cli: Cli, surveyed: str, tmp_path: Path) -> None:
+    """Both export; Ada corrects one verdict, Bob another; Bob's file still has Ada's former one."""
+
+    def change(name: str, verdicts: dict[int, str]) -> Path:
+        lines = gpd.read_file(tmp_path / name, layer="cracks").sort_values("crack_id")
+        for row, verdict in verdicts.items():
+            lines.iloc[row, lines.columns.get_loc("verdict")] = verdict
+        lines.to_file(tmp_path / f"changed-{name}", layer="cracks", driver="GPKG")
+        return tmp_path / f"changed-{name}"
+
+    def send(file: Path, reviewer: str) -> dict[str, int]:
+        answer = cli("review", "import", "Spring", file, "--reviewer", reviewer, "--json").json
+        kinds = ("added", "replaced", "unchanged", "overtaken")
+        return {kind: answer[f"reviews_{kind}"] for kind in kinds}
+
+    def stands() -> list[tuple[str, str]]:
+        found = cli("review", "list", "Spring", "--json").json["features"]
+        said = sorted((each["properties"] for each in found), key=lambda each: each["crack_id"])
+        return [(each["verdict"], each["reviewer"]) for each in said]
+
+    cli("review", "export", "Spring", "-o", tmp_path / "first.gpkg")
+    send(change("first.gpkg", {0: "confirmed", 1: "confirmed"}), "Ada")
+    for name in ("ada.gpkg", "bob.gpkg"):
+        cli("review", "export", "Spring", "-o", tmp_path / name)
+    send(change("ada.gpkg", {0: "rejected"}), "Eve")
+    assert stands() == [("rejected", "Ada"), ("confirmed", "Ada")]
+    told = send(change("bob.gpkg", {2: "rejected"}), "Bob")
+    assert told == {"added": 1, "replaced": 0, "unchanged": 2, "overtaken": 0}
+    assert stands() == [("rejected", "Ada"), ("confirmed", "Ada"), ("rejected", "Bob")]
+
+    # What both have changed: the last word counts, and is told.
+    ada = change("ada.gpkg", {0: "rejected", 2: "confirmed"})
+    said = cli("review", "import", "Spring", ada, "--reviewer", "Ada")
+    assert "1 judged by others, or sent before, since the file was exported" in said.err
+    assert stands() == [("rejected", "Ada"), ("confirmed", "Ada"), ("confirmed", "Ada")]
+
+
 def test_what_the_server_refuses_is_named_as_in_the_file(
     cli: Cli, roads: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

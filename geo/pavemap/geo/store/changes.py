@@ -23,15 +23,12 @@ from pavemap.geo.grid import Grid
 from pavemap.geo.store.changed_cracks import common_ground, compared_lines
 from pavemap.geo.store.comparison import BOTH, COLUMNS, FIGURES, Comparison, differences, known
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.segment_pages import geometries
+from pavemap.geo.store.segment_pages import MAX_COMPARED, geometries
 from pavemap.geo.store.surveys import survey_version
 
 ChangeSort = Literal["density_change", "segment"]
 
 LENGTHS = [f"{kind}_m" for kind in KINDS]
-
-MAX_SEGMENTS = 1000
-"""Segments compared at a time: their cracks in both surveys are in memory together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +119,8 @@ def changes_page(
     Segments without a change to speak of (nothing imaged in one survey) come last. Raises BadInput for
     a bad limit or cursor, Conflict where a survey was measured anew since the page before, or meanwhile.
     """
-    if not 1 <= limit <= MAX_SEGMENTS:
-        raise BadInput(f"a page has 1 to {MAX_SEGMENTS} segments, not {limit}")
+    if not 1 <= limit <= MAX_COMPARED:
+        raise BadInput(f"a page has 1 to {MAX_COMPARED} segments, not {limit}")
     order = f"change-{sort}-{comparison.before.id}"
     cursor = Cursor.read(after, order=order, version=_version(connection, comparison))
     rows = connection.execute(

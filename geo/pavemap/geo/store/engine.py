@@ -27,6 +27,10 @@ IDLE_IN_TRANSACTION_TIMEOUT_S = 600.0
 
 CONNECT_TIMEOUT_S = 10
 
+OWN_FAULTS = frozenset({"54", "55"})
+"""Classes of SQLSTATE that psycopg counts among outages, though the same statement will fail again: beyond
+the server's limits (a row too long for its index), or of something that is in no state for it."""
+
 
 def make_engine(
     url: str,
@@ -181,6 +185,8 @@ def translate(error: Exception) -> PavemapError | None:
             "the database's tables are not those of this version; run its migrations "
             "(`pavemap migrate`), then try again"
         )
+    if isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] in OWN_FAULTS:
+        return None
     if isinstance(cause, pg.OperationalError | pg.InterfaceError):
         return Unavailable(f"the database can't be reached; is it running? ({_first_line(cause)})")
     return None

@@ -31,7 +31,7 @@ from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
 from pavemap.geo.store.planning import in_blocks
-from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey
+from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey, is_unchanged
 from pavemap.geo.store.tables import Crack
 from pavemap.geo.survey_cell import EDGE_PX
 from pavemap.geo.trust import Trust
@@ -58,9 +58,9 @@ def measure_survey(
     """Measure a survey whose cells are all done or failed, and set it done.
 
     `on_progress` is called between its steps: whenever a block of cracks or of segments is finished.
-    Run again, it writes the same figures. None, with nothing written, when the survey was planned,
-    retried or claimed by another since `survey` was read. Only segments whose pavement the imagery
-    reaches get a condition: the rest of a network was not surveyed.
+    Run again, it writes the same figures. None, with nothing written, at the step after the survey was
+    planned, retried, claimed by another or about to be deleted since `survey` was read. Only segments
+    whose pavement the imagery reaches get a condition: the rest of a network was not surveyed.
 
     Raises Conflict when cells are still to be surveyed, or none was ever planned.
     """
@@ -76,14 +76,38 @@ def measure_survey(
         return None
     _check_finished(cells, survey)
     savepoint = connection.begin_nested()
-    report = _measure(connection, survey, cells, on_progress=on_progress)
-    if not finish_survey(connection, survey):
+    report = _measure_unchanged(connection, survey, cells, on_progress=on_progress)
+    if report is None or not finish_survey(connection, survey):
         savepoint.rollback()
         log.warning("survey %s changed while it was measured; nothing was written", survey.id)
         return None
     savepoint.commit()
     log.info("survey %s: %s", survey.id, report)
     return report
+
+
+class _Changed(Exception):
+    """The survey is not what it was when its measuring began."""
+
+
+def _measure_unchanged(
+    connection: Connection,
+    survey: SurveyRow,
+    cells: _Cells,
+    *,
+    on_progress: Callable[[], None],
+) -> MeasureReport | None:
+    """Measure, or give up at the next block: who deletes the survey waits, and all would be in vain."""
+
+    def go_on() -> None:
+        on_progress()
+        if not is_unchanged(connection, survey):
+            raise _Changed
+
+    try:
+        return _measure(connection, survey, cells, on_progress=go_on)
+    except _Changed:
+        return None
 
 
 def _measure(

@@ -70,11 +70,14 @@ def add_network(
     EPSG:4326; `report` holds the import's notes. `replaces` is the network that `segments` was made
     to follow (see `previous_network`). Two imports of one name at once: the later waits.
 
-    Raises Conflict when the name has another network, or one cut otherwise.
+    Raises Conflict when the name has another network, or one cut otherwise, and NotFound when the one to
+    be replaced was deleted meanwhile.
     """
     if roads.empty or segments.empty:
         raise BadInput("a network without roads can't be stored; check the file that was imported")
     lift_timeouts(connection)
+    if replaces is not None:
+        hold_network(connection, replaces)
     extent = shapely.box(*segments.total_bounds)
     made = connection.execute(
         insert(Network)
@@ -118,6 +121,17 @@ def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkR
     if found is None:
         raise NotFound(f"there is no network '{id_or_name}'; import it first, or list the networks")
     return _network_row(found)
+
+
+def hold_network(connection: Connection, network_id: uuid.UUID) -> NetworkRow:
+    """Return a network that nobody can delete until the end of this. Raises NotFound."""
+    # Looked up after it is locked, so that one just deleted is not found.
+    connection.execute(
+        select(Network.id)
+        .where(Network.id == network_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return get_network(connection, network_id)
 
 
 def list_networks(connection: Connection) -> list[NetworkRow]:

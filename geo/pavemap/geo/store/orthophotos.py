@@ -22,9 +22,11 @@ from sqlalchemy import (
     ARRAY,
     Connection,
     Row,
+    ScalarSelect,
     Select,
     Text,
     any_,
+    collate,
     delete,
     func,
     insert,
@@ -37,8 +39,9 @@ from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
+from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.places import MARGIN_DEG, search_area
-from pavemap.geo.store.surveys import lock_survey
+from pavemap.geo.store.surveys import get_survey, lock_survey
 
 _TABLE = tables.Orthophoto
 
@@ -112,7 +115,7 @@ def remove_orthophoto(connection: Connection, survey_id: uuid.UUID, *, name: str
     gone = delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
     key = connection.execute(gone.returning(_TABLE.key)).scalar_one_or_none()
     if key is None:
-        raise NotFound(f"the survey has no orthophoto '{name}'; its description lists those it has")
+        raise _no_such(name)
     left = connection.execute(select(_TABLE.key).where(_TABLE.survey_id == survey_id).limit(1))
     if survey.state != "created" and left.first() is None:
         raise Conflict(
@@ -128,6 +131,16 @@ def find_orthophoto(
     """Return the file of a survey that has this content, or None."""
     found = _with_content(connection, survey_id, sha256)
     return found[0] if found else None
+
+
+def get_orthophoto(connection: Connection, survey_id: uuid.UUID, *, name: str) -> OrthophotoRow:
+    """Return the file that stands under a name. Raises NotFound for an unknown survey or name."""
+    get_survey(connection, survey_id)
+    query = select(_TABLE.sha256).where(_TABLE.survey_id == survey_id, _TABLE.name == name)
+    found = _with_content(connection, survey_id, query.scalar_subquery())
+    if not found:
+        raise _no_such(name)
+    return found[0]
 
 
 def find_key(connection: Connection, survey_id: uuid.UUID, *, name: str) -> str | None:
@@ -158,6 +171,27 @@ def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[Ortho
     return _files(connection.execute(_select(survey_id)))
 
 
+def orthophotos_page(
+    connection: Connection, survey_id: uuid.UUID, *, limit: int = 1000, after: str | None = None
+) -> tuple[list[OrthophotoRow], str | None]:
+    """Return a page of a survey's files by name, each once, and the cursor of the next or None.
+
+    Raises NotFound for an unknown survey, BadInput for a bad cursor.
+    """
+    get_survey(connection, survey_id)
+    cursor = Cursor.read(after, order="orthophotos", key_type=str)
+    first = func.min(collate(_TABLE.name, "C"))  # the order of code points, which is Python's
+    query = select(_TABLE.sha256).where(_TABLE.survey_id == survey_id).group_by(_TABLE.sha256)
+    if cursor.key is not None:
+        query = query.having(first > cursor.key)
+    found = connection.scalars(query.order_by(first).limit(limit + 1)).all()
+    these = any_(literal(found[:limit], ARRAY(Text)))
+    rows = _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == these)))
+    rows.sort(key=lambda row: row.name)
+    more = len(found) > limit
+    return rows, cursor.at(rows[-1].name, rows[-1].id) if more else None
+
+
 def orthophotos_near(
     connection: Connection, survey_id: uuid.UUID, polygon: BaseGeometry
 ) -> list[OrthophotoRow]:
@@ -178,7 +212,13 @@ def footprints_in(files: Iterable[OrthophotoRow], crs: CRS) -> NDArray[np.object
     return moved
 
 
-def _with_content(connection: Connection, survey_id: uuid.UUID, sha256: str) -> list[OrthophotoRow]:
+def _no_such(name: str) -> NotFound:
+    return NotFound(f"the survey has no orthophoto '{name}'; its description lists those it has")
+
+
+def _with_content(
+    connection: Connection, survey_id: uuid.UUID, sha256: str | ScalarSelect[str]
+) -> list[OrthophotoRow]:
     """The one file of this content, or none."""
     return _files(connection.execute(_select(survey_id).where(_TABLE.sha256 == sha256)))
 

@@ -63,6 +63,14 @@ def last_standing(connection: Connection) -> PromotionRow | None:
     return None if row is None else PromotionRow(**row._mapping)
 
 
+def taken_back_by(connection: Connection, promotion_id: int) -> PromotionRow | None:
+    """Return the rollback that undid a promotion, None where it stands."""
+    columns = ModelPromotion.__table__.columns
+    query = select(*columns).where(ModelPromotion.takes_back == promotion_id)
+    row = connection.execute(query.order_by(ModelPromotion.id).limit(1)).one_or_none()
+    return None if row is None else PromotionRow(**row._mapping)
+
+
 def promote(
     connection: Connection,
     model_id: str,

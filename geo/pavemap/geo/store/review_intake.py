@@ -2,7 +2,8 @@
 
 A review keeps its own copy of the line, so that it outlives the crack: measuring a survey again replaces
 all of its cracks. What is said again of the same line, or of the same crack, takes the place of what was
-said before; sent twice, it changes nothing.
+said before, and so does a line that was moved where it names the review that it follows. Sent twice, it
+changes nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class NewReview:
 
     With `crack_id` it is about that crack; `line` and `width_mm` may then be left out. A line (degrees)
     that is not the crack's own says how it should run; one without its z has `width_mm` all along.
+    `review_id` is the review that this one follows, which may be gone by now.
     """
 
     verdict: Verdict
@@ -45,6 +47,7 @@ class NewReview:
     width_mm: float | None = None
     reviewer: str = ""
     note: str = ""
+    review_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +68,16 @@ class Added:
     replaced: int
     """Earlier reviews that these took the place of."""
     unchanged: int
+    overtaken: int = 0
+    """New ones that take the place of another review than they name: somebody else was there before."""
 
 
 def add_reviews(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
 ) -> Added:
-    """Store reviews, all or none. Together they replace what was said of the same lines and cracks.
+    """Store reviews, all or none.
+
+    Together they replace what was said of the same lines and cracks, and the reviews that they name.
 
     Raises NotFound for an unknown survey, BadInput, naming the number of the review from 1, for a line
     that is none, has no width or lies beside all imagery, and for a crack that is not there.
@@ -88,6 +95,7 @@ def add_reviews(
             "digests": digests + of_cracks,
             "cracks": cracks,
             "of_cracks": of_cracks,
+            "followed": [each.review_id for each in reviews if each.review_id is not None],
         },
     ).all()
     # What a crack was that is gone by now, earlier reviews of it know.
@@ -98,9 +106,13 @@ def add_reviews(
         for row in known
         if row.digest in last and _says_the_same(row, reviews[n := last[row.digest]], widths[n])
     }
-    outdated = [row.id for row in known if row.digest not in same]
-    delete_rows(connection, "review", survey_id, outdated)
+    outdated = [row for row in known if row.digest not in same]
+    delete_rows(connection, "review", survey_id, [row.id for row in outdated])
     fresh = [number for digest, number in last.items() if digest not in same]
+    places: list[_Place] = [
+        {digests[n], reviews[n].crack_id, courses.get(reviews[n].crack_id or 0)} for n in fresh
+    ]
+    overtaken = _overtaken([reviews[n] for n in fresh], places, known, _unnamed(outdated, reviews))
     ids = reserve_ids(connection, Review, len(fresh))
     if fresh:
         chosen = [reviews[number] for number in fresh]
@@ -123,7 +135,8 @@ def add_reviews(
             connection, Review, survey_id, dict(zip(ids.tolist(), fresh, strict=True))
         )
     by_digest = same | {digests[n]: int(own) for n, own in zip(fresh, ids, strict=True)}
-    return Added([by_digest[digest] for digest in digests], len(fresh), len(outdated), len(same))
+    numbers = [by_digest[digest] for digest in digests]
+    return Added(numbers, len(fresh), len(outdated), len(same), overtaken)
 
 
 def add_areas(connection: Connection, survey_id: uuid.UUID, areas: Sequence[NewArea]) -> Added:
@@ -283,6 +296,28 @@ def _says_the_same(row: Row[Any], review: NewReview, width_mm: float) -> bool:
     return said == stored and bool(np.isclose(row.width_mm, width_mm, rtol=1e-6))
 
 
+_Place = set[int | str | None]
+"""What a review is about: digests of courses, and the number of a crack."""
+
+
+def _unnamed(outdated: Sequence[Row[Any]], reviews: Sequence[NewReview]) -> _Place:
+    """Return what those outdated reviews are about that no new one says it follows."""
+    named = {each.review_id for each in reviews}
+    rows = [row for row in outdated if row.id not in named]
+    return {at for row in rows for at in (row.digest, row.crack_id, row.crack_digest)} - {None}
+
+
+def _overtaken(
+    fresh: Sequence[NewReview], places: Sequence[_Place], known: Sequence[Row[Any]], unnamed: _Place
+) -> int:
+    """Count those that follow what is gone by now, or are about what somebody else has judged."""
+    there = {None, *(row.id for row in known)}
+    return sum(
+        each.review_id not in there or not unnamed.isdisjoint(place)
+        for each, place in zip(fresh, places, strict=True)
+    )
+
+
 def _refuse_off_imagery(
     connection: Connection, table: type[Base], survey_id: uuid.UUID, places: Mapping[int, int]
 ) -> None:
@@ -319,7 +354,7 @@ _CRACKS = text("""
 _KNOWN = text("""
     SELECT id, digest, verdict, crack_id, crack_digest, width_mm, reviewer, note FROM review
     WHERE survey_id = :survey_id AND (digest = ANY(:digests) OR crack_id = ANY(:cracks)
-                                      OR crack_digest = ANY(:of_cracks))
+                                      OR crack_digest = ANY(:of_cracks) OR id = ANY(:followed))
 """)
 
 # Imagery across the 180th meridian is stored as 179, 181 or -179.

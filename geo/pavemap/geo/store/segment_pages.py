@@ -22,6 +22,8 @@ from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import survey_version
 
 MAX_PAGE = 10_000
+MAX_COMPARED = 1000
+"""Segments compared at a time: their cracks in both surveys are in memory together."""
 
 DIGITS = 9
 """Decimals of a degree in GeoJSON: a tenth of a millimetre on the ground."""

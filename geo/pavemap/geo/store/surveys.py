@@ -15,8 +15,8 @@ from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.grid import LEAST_HALO_PX, Grid
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.model_versions import get_model
-from pavemap.geo.store.networks import get_network
-from pavemap.geo.store.tables import Network, Survey
+from pavemap.geo.store.networks import hold_network
+from pavemap.geo.store.tables import Survey
 
 MAX_DEATHS = 5
 """Measurings after which a survey whose workers died without a word is failed: it may be what kills."""
@@ -108,13 +108,7 @@ class Progress:
 
 def create_survey(connection: Connection, survey: NewSurvey) -> SurveyRow:
     """Store a new survey. Raises NotFound for an unknown network or model, BadInput for a bad grid."""
-    # Locked, so that nobody deletes it meanwhile; looked up after, so that one just deleted is not found.
-    connection.execute(
-        select(Network.id)
-        .where(Network.id == survey.network_id)
-        .with_for_update(read=True, key_share=True)
-    )
-    get_network(connection, survey.network_id)
+    hold_network(connection, survey.network_id)
     get_model(connection, survey.model_id)
     Grid(parse_metric_crs(survey.crs), survey.gsd_m, cell_px=survey.cell_px, halo_px=survey.halo_px)
     if not survey.name.strip():
@@ -166,12 +160,22 @@ def survey_version(connection: Connection, survey_id: uuid.UUID) -> str:
     return str(_found(row, survey_id).version)
 
 
-def list_surveys(connection: Connection, *, network_id: uuid.UUID | None = None) -> list[SurveyRow]:
-    """Return all surveys, or those of one network, the latest first."""
+def list_surveys(
+    connection: Connection, *, network_id: uuid.UUID | None = None, name: str | None = None
+) -> list[SurveyRow]:
+    """Return all surveys, or those of a network or of a name, the latest first."""
     query = select(*Survey.__table__.columns).order_by(Survey.created_at.desc(), Survey.id)
     if network_id is not None:
         query = query.where(Survey.network_id == network_id)
+    if name is not None:
+        query = query.where(Survey.name == name)
     return [_survey_row(row) for row in connection.execute(query)]
+
+
+def is_unchanged(connection: Connection, survey: SurveyRow) -> bool:
+    """Tell whether a survey is still there, not planned, claimed or set to a state since it was read."""
+    epoch = connection.scalar(select(Survey.epoch).where(Survey.id == survey.id))
+    return bool(epoch == survey.epoch)
 
 
 def set_state(

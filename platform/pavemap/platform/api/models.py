@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import contextmanager_in_threadpool
 
 from pavemap.geo.store.engine import database
@@ -17,6 +17,7 @@ from pavemap.platform.api.bodies import (
     refuse_encoded,
 )
 from pavemap.platform.api.problems import answers
+from pavemap.platform.api.results import MAX_ID
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.uploads import receive, room_told, scratch
@@ -87,14 +88,32 @@ def get_promotions(services: ServicesOf) -> list[PromotionOut]:
         return [PromotionOut.of(row) for row in list_promotions(connection)]
 
 
+@router.get(
+    "/promotions/latest", responses=answers(404), summary="The promotion that can be taken back"
+)
+def get_latest_promotion(services: ServicesOf) -> PromotionOut:
+    """Tell which promotion is the last that still stands."""
+    with database(services.engine) as connection:
+        return PromotionOut.of(models.latest_promotion(connection))
+
+
 @router.delete("/promotions/latest", responses=answers(409), summary="Take the last promotion back")
-def take_back(services: ServicesOf) -> PromotionOut:
+def take_back(
+    services: ServicesOf,
+    of: Annotated[
+        int | None,
+        Query(
+            ge=1, le=MAX_ID, description="id of that promotion: sent twice, it is taken back once"
+        ),
+    ] = None,
+) -> PromotionOut:
     """Make new surveys with the version that was in use before; again, with the one before that.
 
-    Surveys that were made stay as they are.
+    Surveys that were made stay as they are. With `of` a request that is repeated goes no further back,
+    and one that is of another promotion than the last is refused.
     """
     with database(services.engine) as connection:
-        return PromotionOut.of(models.take_back(connection))
+        return PromotionOut.of(models.take_back(connection, of=of))
 
 
 @router.get("/{model_id}", responses=answers(404), summary="A model version with its card")

@@ -84,7 +84,7 @@ class Received:
     response_model=NetworkOut,
     responses={
         200: {"model": NetworkOut, "description": "This very network was there already."},
-        **answers(400, 408, 409, 413, 415, 507),
+        **answers(400, 404, 408, 409, 413, 415, 507),
     },
     openapi_extra=FORM,
     summary="Import a road network",

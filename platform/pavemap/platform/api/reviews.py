@@ -57,6 +57,7 @@ async def add_reviews(request: Request, survey_id: SurveyId, services: ServicesO
 
     A review keeps its own line: measuring the survey again replaces its cracks, not what was said of
     them. A crack that was cut in two may come as two lines with its number, each with its own verdict.
+    `review_id` names the review that one follows, so that a drawn line which was moved is not there twice.
     """
     sent = await _read(request, ReviewCollection, services)
 

@@ -53,6 +53,7 @@ def export_reviews(
             bars.update(task, completed=len(cracks))
         lines = write_review_file(
             output,
+            survey_id=survey_id,
             cracks=cracks,
             reviews=list(_flat(client.reviews(survey_id, bbox=bbox))),
             areas=list(_flat(client.reviewed_areas(survey_id, bbox=bbox))),
@@ -100,7 +101,10 @@ def import_reviews(
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
-    """Send reviewed cracks and areas to a survey; the last word on a crack counts, twice is once."""
+    """Send reviewed cracks and areas to a survey; the last word on a crack counts, twice is once.
+
+    Of a file that `review export` wrote, only what was changed in it is sent.
+    """
     from pavemap.platform.review_files import (
         ReviewFile,
         has_areas,
@@ -112,19 +116,23 @@ def import_reviews(
 
     if file is None and areas is None:
         raise BadInput("name a file of reviewed cracks, or one of reviewed areas (--areas)")
-    said = ReviewFile([], 0)
-    if file is not None and has_lines(file):
-        said = read_reviews(file, layer=layer, reviewer=reviewer, width_mm=width)
     place = areas or (file if file is not None and has_areas(file) else None)
     grounds = [] if place is None else read_areas(place, layer=areas_layer, reviewer=reviewer)
+    said = ReviewFile([], 0)
     counts: Counter[str] = Counter()
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
+        if file is not None and has_lines(file):
+            said = read_reviews(
+                file, survey_id=survey_id, layer=layer, reviewer=reviewer, width_mm=width
+            )
         task = bars.add_task("Reviews", total=len(said.features))
         stored = 0
         for batch in said.batches():
             with told_by_file(batch, stored=stored):
-                _count(counts, "reviews", client.add_reviews(survey_id, batch))
+                answer = client.add_reviews(survey_id, batch)
+            _count(counts, "reviews", answer)
+            counts["reviews_overtaken"] += answer["overtaken"] if said.tells_exported else 0
             bars.advance(task, len(batch))
             stored += len(batch)
         for start in range(0, len(grounds), 1000):
@@ -133,6 +141,7 @@ def import_reviews(
                 _count(counts, "areas", client.add_areas(survey_id, batch))
             stored += len(batch)
     verdicts = Counter(each["properties"]["verdict"] for each in said.features)
+    counts["reviews_unchanged"] += said.as_exported
     if as_json:
         facts = {"verdicts": dict(verdicts), "without_verdict": said.without_verdict}
         print_json({**facts, **dict(counts)})
@@ -141,6 +150,11 @@ def import_reviews(
         note(f"{count:,} {verdict}")
     if said.without_verdict:
         note(f"{said.without_verdict:,} lines without a verdict were left out")
+    if overtaken := counts["reviews_overtaken"]:
+        note(
+            f"{overtaken:,} judged by others, or sent before, since the file was exported; what this file "
+            "says holds now"
+        )
     for what in ("reviews", "areas"):
         if any(counts[f"{what}_{kind}"] for kind in KINDS):
             say(f"{what}: " + ", ".join(f"{counts[f'{what}_{kind}']:,} {kind}" for kind in KINDS))

@@ -85,6 +85,7 @@ class PromotionOut(BaseModel):
         json_schema_extra={
             "examples": [
                 {
+                    "id": 5,
                     "model_id": "old-town-1f0c9d3e",
                     "former_id": "survey-unet-fffb1082",
                     "forced": False,
@@ -95,6 +96,7 @@ class PromotionOut(BaseModel):
         }
     )
 
+    id: int
     model_id: str
     former_id: str | None = Field(description="the version whose place it took")
     forced: bool
@@ -105,6 +107,7 @@ class PromotionOut(BaseModel):
     def of(cls, row: PromotionRow) -> Self:
         """Describe a stored promotion."""
         return cls(
+            id=row.id,
             model_id=row.model_id,
             former_id=row.former_id,
             forced=row.forced,

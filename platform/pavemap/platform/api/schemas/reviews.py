@@ -153,6 +153,12 @@ class ReviewIn(BaseModel):
     )
     reviewer: Reviewer = ""
     note: Note = ""
+    review_id: int | None = Field(
+        default=None,
+        ge=1,
+        le=LARGEST_ID,
+        description="the review that this one follows, wherever its line ran; it may be gone by now",
+    )
 
 
 class ReviewFeatureIn(BaseModel):
@@ -174,6 +180,7 @@ class ReviewFeatureIn(BaseModel):
             width_mm=said.width_mm,
             reviewer=said.reviewer,
             note=said.note,
+            review_id=said.review_id,
         )
 
 
@@ -224,16 +231,29 @@ class AddedOut(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"ids": [12, 13, 14], "added": 3, "replaced": 1, "unchanged": 0}]
+            "examples": [
+                {
+                    "ids": [12, 13, 14],
+                    "added": 3,
+                    "replaced": 1,
+                    "unchanged": 0,
+                    "overtaken": 0,
+                }
+            ]
         }
     )
 
     ids: list[int] = Field(description="ids of the reviews, in the order of the features")
     added: int
     replaced: int = Field(
-        description="earlier reviews of the same lines or cracks that these took the place of"
+        description="earlier reviews of the same lines or cracks, or named by review_id, that these took "
+        "the place of"
     )
     unchanged: int
+    overtaken: int = Field(
+        description="of the added ones, how many follow another review than their review_id: what others "
+        "said since it was read"
+    )
 
     @classmethod
     def of(cls, added: Added) -> Self:
