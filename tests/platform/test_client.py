@@ -298,3 +298,14 @@ def test_a_file_that_came_badly_is_sent_again(tmp_path: Path, refusal: httpx.Res
     client = answering(failing_at_first(2, lambda _: refusal))
     sha256 = file_digest(path)
     assert client.upload("spring", path, name="t.tif", sha256=sha256)["sha256"] == sha256
+
+
+def test_a_survey_is_looked_for_by_its_name_alone() -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url.query, "ascii"))
+        return httpx.Response(200, json=[{"id": "1", "name": "Old town"}])
+
+    assert answering(answer).surveys_called("Old town")[0]["id"] == "1"
+    assert asked == ["name=Old+town"]

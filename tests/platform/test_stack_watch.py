@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pavemap.geo.errors import Unavailable
+from pavemap.platform import stack
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
 from pavemap.platform.stack import MAX_RESTARTS, Stack, _Child
@@ -130,3 +132,40 @@ def test_reports_that_no_one_can_hear_stop_nothing(
     watched.watch()
     assert watched.stack.failed.wait(10)
     assert started.is_set()
+
+
+def sleeping_child(tmp_path: Path, *, ready: Callable[[], bool]) -> _Child:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (tmp_path / "part.log").write_text("joining the cluster\n")
+    return _Child("the part", [], {}, tmp_path / "part.log", ready, process)
+
+
+def test_a_part_that_takes_long_is_waited_for_and_told_of(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "SAID_EVERY_S", 0.0)
+    monkeypatch.setattr(stack, "POLL_S", 0.01)
+    looks = iter([False, False, False, True])
+    child = sleeping_child(tmp_path, ready=lambda: next(looks))
+    watched.stack._children = [child]
+    watched.stack._wait_for(child, meanwhile="the rest works")
+    assert watched.said == ["the part is still starting; the rest works"] * 3
+
+
+def test_a_part_that_hangs_is_given_up_in_the_end(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "START_LIMIT_S", 0.0)
+    child = sleeping_child(tmp_path, ready=lambda: False)
+    watched.stack._children = [child]
+    with pytest.raises(
+        Unavailable, match=r"not ready after .* minutes; .*joining the cluster; see"
+    ):
+        watched.stack._wait_for(child, meanwhile="")
+
+
+def test_a_part_that_ends_meanwhile_ends_the_wait(watched: Watched, tmp_path: Path) -> None:
+    child = sleeping_child(tmp_path, ready=lambda: False)
+    watched.stack._children = [child, ended_child(tmp_path, [])]
+    with pytest.raises(Unavailable, match="did not start: the last word"):
+        watched.stack._wait_for(child, meanwhile="")

@@ -10,21 +10,13 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-LengthUnit = Literal["m", "km", "ft", "us-ft", "mi"]
+from pavemap.geo.length_units import METRES, LengthUnit
 
-METRES: dict[str, float] = {
-    "m": 1.0,
-    "km": 1000.0,
-    "ft": 0.3048,
-    "us-ft": 1200.0 / 3937.0,
-    "mi": 1609.344,
-}
 _SPELLINGS = {
     **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
     **dict.fromkeys(("foot", "feet", "'"), "ft"),

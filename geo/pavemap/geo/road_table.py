@@ -10,11 +10,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Integers, Objects
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lanes import MAX_LANES
+from pavemap.geo.length_units import METRES, LengthUnit
 from pavemap.geo.road_fields import (
-    METRES,
-    LengthUnit,
     Quantities,
     read_counts,
     read_flags,
@@ -41,10 +41,6 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 
 Widths and measures are never guessed: a bare number in a field of that name may be feet or miles.
 """
-
-Objects = NDArray[np.object_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,7 +71,11 @@ class Client:
 
     def take_promotion_back(self) -> Json:
         """Give the place of the model version in use back to the one before it."""
-        return self._to.document("DELETE", "/models/promotions/latest")
+        latest = self._to.document("GET", "/models/promotions/latest")
+        of = {"of": latest["id"]}  # sent twice, by a proxy too, it is taken back once
+        return insistent(
+            lambda: self._to.document("DELETE", "/models/promotions/latest", params=of)
+        )
 
     def import_network(
         self,
@@ -124,10 +127,7 @@ class Client:
 
     def surveys_called(self, name: str) -> list[Json]:
         """Return the surveys of a name, the latest first."""
-        wanted = unicodedata.normalize("NFC", name.strip())
-        return [
-            each for each in self.surveys() if unicodedata.normalize("NFC", each["name"]) == wanted
-        ]
+        return self._to.documents("/surveys", name=name)
 
     def find_survey(self, id_or_name: str) -> Json:
         """Return a survey by id, or by a name that only one survey has. BadInput, NotFound, Conflict."""

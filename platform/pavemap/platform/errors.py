@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pavemap.geo.errors import BadInput, Conflict, PavemapError, Unavailable
+from pavemap.geo.errors import BadInput, PavemapError, Unavailable
 
 
 class BadName(BadInput):
@@ -39,10 +39,6 @@ class FromElsewhere(PavemapError):
 
 class NoOverlap(BadInput):
     """Imagery lies nowhere on the survey's road network."""
-
-
-class NothingToSurvey(Conflict):
-    """A survey can't run: it has no imagery on its roads."""
 
 
 class ReaderCrashed(BadInput):

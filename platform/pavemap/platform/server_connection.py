@@ -115,9 +115,9 @@ class ServerConnection:
         answer: Json = _read(self.request(method, path, **options))
         return answer
 
-    def documents(self, path: str) -> list[Json]:
+    def documents(self, path: str, **query: str) -> list[Json]:
         """Return an answer that is a list of documents."""
-        answer: list[Json] = _read(self.request("GET", path))
+        answer: list[Json] = _read(self.request("GET", path, params=query))
         return answer
 
     def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[list[Json]]:

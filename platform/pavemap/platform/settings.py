@@ -152,10 +152,6 @@ class Settings(BaseSettings):
         """Folder of the private PostgreSQL cluster."""
         return self.home / "postgres"
 
-    def with_database(self, url: str) -> Settings:
-        """Return the same settings pointing at a database, as when the private one has started."""
-        return self.model_copy(update={"database_url": SecretStr(url)})
-
 
 def _listed(given: str) -> list[str]:
     return [each.strip() for each in given.split(",") if each.strip()]

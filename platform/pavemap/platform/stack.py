@@ -32,7 +32,10 @@ from pavemap.serving.listening import free_port, is_free, reachable
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 180.0
+START_LIMIT_S = 900.0
+"""On a busy machine Ray takes minutes to start; what lives and is not ready by then hangs."""
+SAID_EVERY_S = 60.0
+"""How often it is said what is waited for."""
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.3
 
@@ -176,12 +179,13 @@ class Stack(AbstractContextManager["Stack"]):
             self._report(f"starting {child.name}")
             _launch(child)
         # The API is there long before Ray is: uploads may begin.
-        self._wait_for(self._children[-1])
+        self._wait_for(self._children[-1], meanwhile=f"its log is {logs / 'api.log'}")
 
     def wait_until_ready(self) -> None:
         """Wait for every part, and from then on restart those that die. Raises Unavailable."""
+        meanwhile = f"the API takes networks and imagery already, at {self._addresses.api}"
         for child in self._children:
-            self._wait_for(child)
+            self._wait_for(child, meanwhile=meanwhile)
         self._watcher = threading.Thread(target=self._watch, name="pavemap-watch", daemon=True)
         self._watcher.start()
 
@@ -238,16 +242,22 @@ class Stack(AbstractContextManager["Stack"]):
             ready=lambda: _answers(f"{self._addresses.api}/healthz"),
         )
 
-    def _wait_for(self, child: _Child) -> None:
-        end = time.monotonic() + START_TIMEOUT_S
+    def _wait_for(self, child: _Child, *, meanwhile: str) -> None:
+        """Wait until a part is ready, saying now and then so. Raises Unavailable where one has ended."""
+        begun = said = time.monotonic()
         while not child.ready():
-            assert child.process is not None
-            if child.process.poll() is not None:
-                raise Unavailable(f"{child.name} did not start: {_last_words(child.log_file)}")
-            if time.monotonic() > end:
+            for each in self._children:
+                if each.process is not None and each.process.poll() is not None:
+                    raise Unavailable(f"{each.name} did not start: {_last_words(each.log_file)}")
+            now = time.monotonic()
+            if now - begun > START_LIMIT_S:
                 raise Unavailable(
-                    f"{child.name} is not ready after {START_TIMEOUT_S:.0f} s; see {child.log_file}"
+                    f"{child.name} is not ready after {START_LIMIT_S / 60:.0f} minutes; its log ends: "
+                    f"{_last_words(child.log_file)}"
                 )
+            if now - said >= SAID_EVERY_S:
+                said = now
+                self._report(f"{child.name} is still starting; {meanwhile}")
             time.sleep(POLL_S)
 
     def _watch(self) -> None:

@@ -19,7 +19,11 @@ from pavemap.geo.store.surveys import get_survey
 from pavemap.platform.settings import Settings
 from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.model_archive import pack_model
-from pavemap.training.registry import default_card, default_model, shipped
+from pavemap.training.shipped_models import (
+    default_card,
+    default_model_folder,
+    shipped_model_folders,
+)
 from training.models import write_model_folder
 
 MODELS = f"{API}/models"
@@ -57,7 +61,9 @@ def survey_model(client: httpx.Client, name: str) -> str:
 
 def test_the_shipped_models_are_there_and_the_default_is_in_use(client: httpx.Client) -> None:
     listed = client.get(MODELS).json()
-    assert {model["id"] for model in listed} == {read_card(one).model_id for one in shipped()}
+    assert {model["id"] for model in listed} == {
+        read_card(one).model_id for one in shipped_model_folders()
+    }
     assert in_use(client) == [default_card().model_id]
     one = client.get(f"{MODELS}/{default_card().model_id}").json()
     assert one["card"]["digest"] == default_card().digest
@@ -85,7 +91,7 @@ def test_it_brings_them_to_storage_where_the_model_was_put(
     client: httpx.Client, settings: Settings, tmp_path: Path
 ) -> None:
     older = default_card().model_copy(update={"threshold": 0.9})
-    shutil.copytree(default_model(), tmp_path / "older")
+    shutil.copytree(default_model_folder(), tmp_path / "older")
     write_card(older, tmp_path / "older")
     pack_model(tmp_path / "older", tmp_path / "older.zip")
     model = send(client, (tmp_path / "older.zip").read_bytes())["id"]
@@ -233,12 +239,12 @@ def test_what_is_no_model_is_refused_and_nothing_is_kept(world: World, tmp_path:
         archive.writestr("../../card.json", b"{}")
     exchanged = tmp_path / "exchanged.zip"
     with zipfile.ZipFile(exchanged, "w") as archive:
-        archive.write(default_model() / CARD_FILE, CARD_FILE)
+        archive.write(default_model_folder() / CARD_FILE, CARD_FILE)
         archive.writestr(WEIGHTS_FILE, b"other weights")
     no_card = tmp_path / "no_card.zip"
     with zipfile.ZipFile(no_card, "w") as archive:
         archive.writestr(CARD_FILE, json.dumps({"name": "x"}))
-        archive.write(default_model() / WEIGHTS_FILE, WEIGHTS_FILE)
+        archive.write(default_model_folder() / WEIGHTS_FILE, WEIGHTS_FILE)
     said = {
         b"hello": "no ZIP",
         pickled.read_bytes(): "has no card.json",

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 from api_world import World, serving, tile
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.logs import configure_logs
-from pavemap.geo.store import cells
+from pavemap.geo.store import cells, leases
 from pavemap.geo.store.engine import database
 from pavemap.platform.api.probe import Probe
 from pavemap.platform.settings import Settings
@@ -82,7 +82,7 @@ def test_the_work_in_the_database_is_counted(world: World, engine: Engine) -> No
     total = world.client.post(f"{world.survey_url}/run").json()["total"]
     assert total > 0
     with database(engine) as connection:
-        (claimed,) = cells.claim(connection, worker="one")
+        (claimed,) = leases.claim(connection, worker="one")
         assert cells.fail(connection, claimed=claimed, worker="one", error="dark", max_attempts=1)
     found = figures(world.client)
     states = ("waiting", "leased", "failed")

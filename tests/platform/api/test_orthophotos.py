@@ -77,6 +77,27 @@ def test_the_same_file_twice_is_one(world: World, settings: Settings) -> None:
     assert len(stored(settings)) == 1
 
 
+def test_files_are_read_one_by_one_and_page_by_page(world: World) -> None:
+    content = tile(world.folder)
+    for name in ("c.tif", "a.tif"):
+        world.put(name, content)
+    world.put("b b.tif", tile(world.folder, seed=1))
+    (same, other) = sorted(world.survey()["orthophotos"], key=lambda photo: str(photo["name"]))
+    url = f"{world.survey_url}/orthophotos"
+    assert world.client.get(url).json() == {"orthophotos": [same, other], "next": None}
+    first = world.client.get(url, params={"limit": 1}).json()
+    assert first["orthophotos"] == [same]
+    last = world.client.get(first["next"]).json()
+    assert last == {"orthophotos": [other], "next": None}
+    for name, photo in (("a.tif", same), ("c.tif", same), ("b b.tif", other)):
+        assert world.client.get(f"{url}/{name}").json() == photo
+    assert "lists those" in world.client.get(f"{url}/d.tif").json()["detail"]
+    for path in (f"{url}/d.tif", f"{API}/surveys/{uuid.uuid4()}/orthophotos"):
+        assert world.client.get(path).status_code == 404
+    assert world.client.get(url, params={"after": "AAAA"}).status_code == 422
+    assert "needs a name" in world.client.get(f"{url}/").json()["detail"]
+
+
 def test_files_that_change_names_are_all_kept(world: World, settings: Settings) -> None:
     """Two swap them, or a whole series moves by one; surveyed anew is what another file now covers."""
     a, b, c = (tile(world.folder, seed=seed) for seed in range(3))

@@ -68,8 +68,11 @@ def test_head_is_answered_as_get_without_the_body(client: httpx.Client) -> None:
 
 
 def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.Client) -> None:
-    check(client.get("/nowhere"), 404)
+    nowhere = check(client.get("/nowhere"), 404)
     check(client.get(f"{API}/nowhere"), 404)
+    missing = check(client.get(f"{API}/networks/nowhere"), 404)
+    assert (nowhere["type"], missing["type"]) == ("about:blank", "urn:pavemap:problem:not-found")
+    assert nowhere["title"] == missing["title"] == "Not Found"
     answer = client.delete(f"{API}/surveys")
     detail = check(answer, 405)["detail"]
     assert "does not take DELETE" in str(detail)

@@ -159,6 +159,8 @@ def test_segments_are_chosen_by_place_density_and_order(done: World) -> None:
     box = f"{west},{south},{east},{north}"
     assert [each["id"] for each in features(done, "segments", bbox=box)] == [worst["id"]]
     assert len(features(done, "cracks", bbox=box)) == 3
+    with_heights = f"{west},{south},-10,{east},{north},900"
+    assert [each["id"] for each in features(done, "segments", bbox=with_heights)] == [worst["id"]]
     assert features(done, "segments", bbox="0,0,1,1") == []
     assert len(features(done, "segments", min_density=0.0)) == 3
     least = worst["properties"]["density_m_per_m2"]
@@ -187,6 +189,9 @@ def test_questions_that_make_no_sense_are_refused(done: World) -> None:
         answer = done.client.get(f"{done.survey_url}/{path}", params=query)
         assert answer.status_code == 422, (query, answer.text)
         assert said in answer.json()["detail"], (query, answer.text)
+        if path == "segments" and "after" not in query:
+            (wrong,) = answer.json()["errors"]
+            assert (wrong["in"], wrong["pointer"]) == ("query", f"#/{next(iter(query))}")
 
 
 def test_a_cursor_of_another_order_is_refused(done: World) -> None:

@@ -17,7 +17,7 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store import surveys
 from pavemap.geo.store.engine import database
 from pavemap.platform.settings import Settings
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 
 JSON = {"Content-Type": "application/json"}
 
@@ -66,6 +66,24 @@ def test_surveys_are_listed_latest_first_and_by_network(
     assert [survey["name"] for survey in listed] == names[::-1]
     assert client.get(f"{API}/surveys", params={"network": "street"}).json() == listed
     assert client.get(f"{API}/surveys", params={"network": "elsewhere"}).status_code == 404
+
+
+def test_surveys_are_found_by_their_very_name(client: httpx.Client, tmp_path: Path) -> None:
+    import_street(client, tmp_path)
+    made = [make(client, name=name).json() for name in ("Frühling", "Frühling 2", "Frühling")]
+    for name in ("Frühling", " Fru\u0308hling "):  # as macOS writes it
+        found = client.get(f"{API}/surveys", params={"name": name, "network": "street"}).json()
+        assert [each["id"] for each in found] == [made[2]["id"], made[0]["id"]]
+    assert client.get(f"{API}/surveys", params={"name": "frühling"}).json() == []
+
+
+def test_what_was_made_is_where_it_is_said_to_be(world: World) -> None:
+    made = make(world.client)
+    assert made.status_code == 201
+    assert world.client.get(made.headers["location"]).json() == made.json()
+    sent = world.put("Straße 1.tif", tile(world.folder))
+    assert sent.status_code == 201
+    assert world.client.get(sent.headers["location"]).json() == sent.json()
 
 
 REFUSED: list[tuple[dict[str, object], int, str]] = [

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.segment_pages import MAX_COMPARED
 from pavemap.platform.api import geojson
 from pavemap.platform.api.geojson import GeoJSONResponse
+from pavemap.platform.api.parameters import After, GeometryKind, SurveyId, survey_id_of
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.changes import (
     ChangeSummaryOut,
@@ -19,15 +21,11 @@ from pavemap.platform.api.schemas.changes import (
     SegmentChangePage,
 )
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.api.surveys import SurveyId, survey_id_of
 
 if TYPE_CHECKING:  # it compares lines with compiled code, which few requests need
     from pavemap.geo.store.changes import ChangePage, CrackChange
 
 router = APIRouter(prefix="/surveys/{survey_id}/change", tags=["results"])
-
-MAX_SEGMENTS = 1000
-"""As `pavemap.geo.store.changes` has it."""
 
 Since = Annotated[str, Query(description="id of the earlier survey")]
 Tolerance = Annotated[
@@ -43,23 +41,13 @@ Tolerance = Annotated[
 Sort = Annotated[
     Literal["density_change", "segment"], Query(description="the worst first, or by segment")
 ]
-Limit = Annotated[int, Query(ge=1, le=MAX_SEGMENTS, description="segments per page")]
-After = Annotated[
-    str | None,
-    Query(max_length=2000, description="cursor of the page before; the `next` link has it"),
-]
-
-
-def _geojson(model: type[SegmentChangePage | CrackChangePage]) -> dict[int | str, Any]:
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    content = {geojson.MEDIA_TYPE: {"schema": schema}}
-    return {200: {"description": "A page of changes.", "content": content}, **answers(404, 409)}
+Limit = Annotated[int, Query(ge=1, le=MAX_COMPARED, description="segments per page")]
 
 
 @router.get(
     "",
     response_class=GeoJSONResponse,
-    responses=_geojson(SegmentChangePage),
+    responses=geojson.described(SegmentChangePage, "A page of changes."),
     summary="Change of segments since an earlier survey",
 )
 def list_changes(
@@ -69,9 +57,7 @@ def list_changes(
     since: Since,
     tolerance_m: Tolerance = None,
     sort: Sort = "density_change",
-    geometry: Annotated[
-        Literal["pavement", "line"], Query(description="the pavement, or the centre-line")
-    ] = "pavement",
+    geometry: GeometryKind = "pavement",
     limit: Limit = 100,
     after: After = None,
 ) -> GeoJSONResponse:
@@ -99,7 +85,7 @@ def list_changes(
 @router.get(
     "/cracks",
     response_class=GeoJSONResponse,
-    responses=_geojson(CrackChangePage),
+    responses=geojson.described(CrackChangePage, "A page of changes."),
     summary="Change of cracks since an earlier survey",
 )
 def list_crack_changes(

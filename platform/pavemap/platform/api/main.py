@@ -28,6 +28,7 @@ from pavemap.platform.api import (
     tiles,
     training_jobs,
 )
+from pavemap.platform.api.headers import REQUEST_ID
 from pavemap.platform.api.heads import Heads
 from pavemap.platform.api.observe import Observed, note_path_ids
 from pavemap.platform.api.pages import no_changes_by_other_pages
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
     app.state.readiness = health.Readiness(services)
@@ -152,5 +154,14 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described
+        _tell_request_ids(schema["paths"])
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _tell_request_ids(paths: dict[str, Any]) -> None:
+    """Add the header that every answer has."""
+    for operations in paths.values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                answer["headers"] = {**answer.get("headers", {}), **REQUEST_ID}

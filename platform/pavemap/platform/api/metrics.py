@@ -6,6 +6,7 @@ Counters live in this process: run one worker process a pod, and let Prometheus 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -15,6 +16,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from pavemap.geo.errors import PavemapError
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.gauges import Gauges, read_gauges
+from pavemap.geo.store.surveys import SurveyState
 from pavemap.platform.api.probe import Probe
 from pavemap.platform.api.services import PROBE_S, Services
 
@@ -23,8 +25,6 @@ SECONDS = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0)
 
 GAUGES_KEPT_S = 5.0
 """However many ask, the database is asked no more often."""
-
-SURVEY_STATES = ("created", "running", "measuring", "done", "failed")
 
 
 class ApiMetrics:
@@ -93,7 +93,7 @@ def _families(found: Gauges | None) -> Iterator[Metric]:
         for state, count in found.cells.items():
             cells.add_metric((state,), count)
         oldest.add_metric((), found.oldest_waiting_s)
-        for state in SURVEY_STATES:
+        for state in get_args(SurveyState):
             surveys.add_metric((state,), found.surveys.get(state, 0))
     yield from (cells, oldest, surveys)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool
 
 from pavemap.geo.store.engine import database
@@ -16,8 +16,9 @@ from pavemap.platform.api.bodies import (
     cut_off_told,
     refuse_encoded,
 )
+from pavemap.platform.api.headers import LOCATION, location
+from pavemap.platform.api.parameters import LARGEST_ID
 from pavemap.platform.api.problems import answers
-from pavemap.platform.api.results import MAX_ID
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.uploads import receive, room_told, scratch
@@ -52,11 +53,11 @@ def list_models(services: ServicesOf) -> list[ModelOut]:
 @router.post(
     "",
     status_code=201,
-    responses=answers(400, 408, 409, 413, 415, 507),
+    responses={201: {"headers": LOCATION}, **answers(400, 408, 409, 413, 415, 507)},
     openapi_extra=ARCHIVE,
     summary="Add a model version",
 )
-async def add_model(request: Request, services: ServicesOf) -> ModelOut:
+async def add_model(request: Request, response: Response, services: ServicesOf) -> ModelOut:
     """Keep a model in storage, where every Detector finds it; the same model twice is one."""
     refuse_encoded(request)
     async with contextmanager_in_threadpool(scratch(services.incoming)) as folder:
@@ -78,7 +79,9 @@ async def add_model(request: Request, services: ServicesOf) -> ModelOut:
                 in_use = models.model_in_use(connection, kept).id
             return ModelOut.of(row, in_use=row.id == in_use)
 
-        return await services.importing(store)
+        model = await services.importing(store)
+    response.headers["Location"] = location(request, "get_model", model_id=model.id)
+    return model
 
 
 @router.get("/promotions", responses=answers(), summary="What was promoted when")
@@ -103,7 +106,9 @@ def take_back(
     of: Annotated[
         int | None,
         Query(
-            ge=1, le=MAX_ID, description="id of that promotion: sent twice, it is taken back once"
+            ge=1,
+            le=LARGEST_ID,
+            description="id of that promotion: sent twice, it is taken back once",
         ),
     ] = None,
 ) -> PromotionOut:
@@ -121,7 +126,7 @@ def get_model(model_id: ModelId, services: ServicesOf) -> ModelWithCard:
     """Tell all that is known of a version: data, licence, metrics, limits."""
     kept = ModelStore(services.storage)
     with database(services.engine) as connection:
-        row = models.find_model(connection, model_id, kept)
+        row = models.get_model_version(connection, model_id, kept)
         in_use = models.model_in_use(connection, kept).id
     return ModelWithCard.of(row, in_use=row.id == in_use, card=dict(row.card))
 

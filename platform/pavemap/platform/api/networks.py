@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -19,11 +20,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from pavemap.geo.agency_pavement import read_pavement
 from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.lineage import Previous, lineage_notes
-from pavemap.geo.roads import FieldMap, read_network
+from pavemap.geo.roads import read_network
 from pavemap.geo.segments import cutting_length, segment_network
 from pavemap.geo.store import networks as store
 from pavemap.geo.store.engine import database
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.platform.api.headers import LOCATION, location
 from pavemap.platform.api.labels import LABEL
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import Printable
@@ -38,6 +40,8 @@ from pavemap.platform.errors import BadRequest
 from pavemap.platform.uploads import check_length, guarded, receive, room_told, scratch
 
 router = APIRouter(prefix="/networks", tags=["networks"])
+
+Network = Annotated[Printable, PathParameter(description="id or name of a network")]
 
 MAX_FIELDS = 40
 MAX_FIELD_BYTES = 10_000
@@ -71,7 +75,7 @@ FORM: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Received:
+class NetworkFiles:
     """The files of a request, under names of ours."""
 
     roads: Path
@@ -83,6 +87,7 @@ class Received:
     status_code=201,
     response_model=NetworkOut,
     responses={
+        201: {"headers": LOCATION},
         200: {"model": NetworkOut, "description": "This very network was there already."},
         **answers(400, 404, 408, 409, 413, 415, 507),
     },
@@ -106,6 +111,8 @@ async def import_network(
         received, options = await _received(request, options, folder, services)
         network, created = await services.importing(lambda: _import(services, options, received))
     response.status_code = 201 if created else 200
+    if created:
+        response.headers["Location"] = location(request, "get_network", network=network.id)
     return network
 
 
@@ -119,7 +126,7 @@ def list_networks(services: ServicesOf) -> list[NetworkSummary]:
 @router.get(
     f"/{{network:{LABEL}}}", responses=answers(404), summary="A network with its import report"
 )
-def get_network(network: Printable, services: ServicesOf) -> NetworkOut:
+def get_network(network: Network, services: ServicesOf) -> NetworkOut:
     """Find a network by id or name."""
     with database(services.engine) as connection:
         row = store.get_network(connection, network)
@@ -133,7 +140,7 @@ def get_network(network: Printable, services: ServicesOf) -> NetworkOut:
     responses=answers(404, 409),
     summary="Delete a network",
 )
-def delete_network(network: Printable, services: ServicesOf) -> None:
+def delete_network(network: Network, services: ServicesOf) -> None:
     """Remove a network that no survey is of, with its roads and segments."""
     with database(services.engine) as connection:
         store.delete_network(connection, network)
@@ -141,7 +148,7 @@ def delete_network(network: Printable, services: ServicesOf) -> None:
 
 async def _received(
     request: Request, options: NetworkOptions, folder: Path, services: Services
-) -> tuple[Received, NetworkOptions]:
+) -> tuple[NetworkFiles, NetworkOptions]:
     """Return the files of a request, under names of ours, and all its options."""
     settings = services.settings
     limit, idle_s = settings.max_network_bytes, settings.upload_idle_s
@@ -170,7 +177,7 @@ async def _received(
         )
     path = folder / f"roads{_suffix(options.filename)}"
     plain.rename(path)
-    return Received(path, pavement), options
+    return NetworkFiles(path, pavement), options
 
 
 def _suffix(filename: str) -> str:
@@ -217,14 +224,14 @@ def _copy(file: UploadFile, target: Path) -> None:
 
 
 def _import(
-    services: Services, options: NetworkOptions, received: Received
+    services: Services, options: NetworkOptions, received: NetworkFiles
 ) -> tuple[NetworkOut, bool]:
     settings, name = services.settings, options.name
     assert name is not None
     read = read_network(
         received.roads,
         layer=options.layer,
-        fields=_fields(options),
+        fields=options.field_map(),
         default_width_m=options.default_width_m or settings.road_width_m,
         name=options.filename,
     )
@@ -261,26 +268,6 @@ def _import(
         report = store.network_report(connection, row.id)
     created = known is None or known.id != row.id
     return NetworkOut.of(row, report=ImportReport.of(report)), created
-
-
-def _fields(options: NetworkOptions) -> FieldMap:
-    return FieldMap(
-        road_id=options.road_id_field,
-        name=options.name_field,
-        width=options.width_field,
-        lanes=options.lanes_field,
-        begin=options.begin_field,
-        end=options.end_field,
-        oneway=options.oneway_field,
-        surface=options.surface_field,
-        section=options.section_field,
-        level=options.level_field,
-        bridge=options.bridge_field,
-        tunnel=options.tunnel_field,
-        guess=options.guess_fields,
-        width_unit=options.width_unit,
-        measure_unit=options.measure_unit,
-    )
 
 
 def _stored(

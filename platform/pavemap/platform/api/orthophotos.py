@@ -1,4 +1,4 @@
-"""Upload of a survey's imagery: streamed, hashed, checked, laid down, and only then registered."""
+"""A survey's imagery over HTTP: what is uploaded is checked and laid down before it is registered."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 
 from pavemap.geo.errors import NotFound, PavemapError, Unavailable
-from pavemap.geo.raster import Orthophoto
+from pavemap.geo.orthophoto import Orthophoto
 from pavemap.geo.storage import orthophoto_key
 from pavemap.geo.store import model_versions, networks, overlap, surveys
 from pavemap.geo.store import orthophotos as store
-from pavemap.geo.store.engine import database, wait_for_locks
+from pavemap.geo.store.engine import database, reading, wait_for_locks
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.platform import imagery
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.platform.api.headers import LOCATION, location
 from pavemap.platform.api.labels import LABEL
+from pavemap.platform.api.parameters import After, Limit, SurveyId, survey_id_of
 from pavemap.platform.api.pixels import ground_gsd_m
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
-from pavemap.platform.api.schemas.surveys import OrthophotoOut
+from pavemap.platform.api.schemas.surveys import OrthophotoOut, OrthophotoPage
 from pavemap.platform.api.services import Services, ServicesOf
-from pavemap.platform.api.surveys import SurveyId, survey_id_of
 from pavemap.platform.errors import (
     BadName,
     BadRequest,
@@ -91,12 +92,42 @@ class Target:
     model_gsd_m: float
 
 
+@router.get("/{survey_id}/orthophotos", responses=answers(404), summary="Orthophotos of a survey")
+def list_orthophotos(
+    request: Request,
+    survey_id: SurveyId,
+    services: ServicesOf,
+    limit: Limit = 1000,
+    after: After = None,
+) -> OrthophotoPage:
+    """List a survey's files by name, each once however many names stand for it."""
+    with reading(services.engine) as connection:
+        rows, following = store.orthophotos_page(
+            connection, survey_id_of(survey_id), limit=limit, after=after
+        )
+    href = None if following is None else str(request.url.include_query_params(after=following))
+    return OrthophotoPage(orthophotos=[OrthophotoOut.of(row) for row in rows], next=href)
+
+
+@router.get(
+    f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
+    responses=answers(404),
+    summary="An orthophoto of a survey",
+)
+def get_orthophoto(survey_id: SurveyId, name: Name, services: ServicesOf) -> OrthophotoOut:
+    """Describe the file that stands under a name."""
+    with reading(services.engine) as connection:
+        row = store.get_orthophoto(connection, survey_id_of(survey_id), name=checked_name(name))
+    return OrthophotoOut.of(row)
+
+
 @router.put(
     f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
     status_code=201,
     response_model=OrthophotoOut,
     responses={
         200: {"model": OrthophotoOut, "description": "This very file was there already."},
+        201: {"headers": LOCATION},
         **answers(400, 404, 408, 413, 415, 507),
     },
     openapi_extra=BODY,
@@ -142,6 +173,9 @@ async def put_orthophoto(
         row, created = await services.importing(lambda: _register(services, target, label, file))
     log.info("%s %d bytes as %s", "stored" if created else "had", file.size, row.key)
     response.status_code = 201 if created else 200
+    if created:
+        where = location(request, "get_orthophoto", survey_id=survey_id, name=label)
+        response.headers["Location"] = where
     return OrthophotoOut.of(row)
 
 

@@ -19,6 +19,7 @@ from starlette.routing import Match
 
 from pavemap.geo import errors as ground
 from pavemap.platform import errors
+from pavemap.platform.api.headers import RETRY_AFTER
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": MEANING[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            **({"headers": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
         }
         for status in sorted({*statuses, 422, 500, 503})
     }
@@ -107,9 +109,15 @@ def of_error(error: ground.PavemapError) -> JSONResponse:
         status,
         str(error),
         kind=f"urn:pavemap:problem:{words}",
-        title=words.replace("-", " ").capitalize(),
+        title=_title(words, status),
         headers=headers,
     )
+
+
+def _title(words: str, status: HTTPStatus) -> str:
+    """Return an error's name as a title, spelt as HTTP does where HTTP has it too."""
+    said = words.replace("-", " ").capitalize()
+    return status.phrase if said.lower() == status.phrase.lower() else said
 
 
 def of_validation(found: Sequence[Mapping[str, Any]]) -> JSONResponse:

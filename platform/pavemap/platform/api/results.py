@@ -4,48 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 
-from pavemap.geo.errors import BadInput
-from pavemap.geo.store import queries
+from pavemap.geo.store import figures, queries, segment_pages
 from pavemap.geo.store.engine import reading
 from pavemap.platform.api import geojson
 from pavemap.platform.api.geojson import GeoJSONResponse
+from pavemap.platform.api.parameters import (
+    LARGEST_ID,
+    After,
+    Box,
+    GeometryKind,
+    Limit,
+    SurveyId,
+    survey_id_of,
+)
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.results import ConditionOut, CrackPage, SegmentPage, SummaryOut
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.api.surveys import SurveyId, survey_id_of
 
 router = APIRouter(tags=["results"])
-
-MAX_ID = 2**63 - 1
-
-
-async def _bbox(
-    bbox: Annotated[
-        str | None,
-        Query(
-            description="west,south,east,north in degrees: what meets this box; west > east crosses "
-            "the 180th meridian",
-            examples=["14.42,50.08,14.43,50.09"],
-        ),
-    ] = None,
-) -> queries.Bbox | None:
-    if bbox is None:
-        return None
-    try:
-        west, south, east, north = (float(edge) for edge in bbox.split(","))
-    except ValueError as exc:
-        raise BadInput("bbox takes four numbers: bbox=west,south,east,north, in degrees") from exc
-    return west, south, east, north
-
-
-Box = Annotated[queries.Bbox | None, Depends(_bbox)]
-Limit = Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="features per page")]
-After = Annotated[
-    str | None,
-    Query(max_length=2000, description="cursor of the page before; the `next` link has it"),
-]
 
 
 @router.get(
@@ -67,16 +45,14 @@ def list_segments(
         bool | None,
         Query(description="only segments whose figures rest on enough coverage (or on too little)"),
     ] = None,
-    sort: Annotated[queries.Sort, Query(description="what to sort by")] = "density",
+    sort: Annotated[figures.Sort, Query(description="what to sort by")] = "density",
     order: Annotated[
         Literal["desc", "asc"] | None,
         Query(
             description="the largest or the smallest first; without it, the worst, of keys the first"
         ),
     ] = None,
-    geometry: Annotated[
-        Literal["pavement", "line"], Query(description="the pavement, or the centre-line")
-    ] = "pavement",
+    geometry: GeometryKind = "pavement",
     limit: Limit = 100,
     after: After = None,
 ) -> GeoJSONResponse:
@@ -87,7 +63,7 @@ def list_segments(
     the rest was not seen, `confident` whether it is enough.
     """
     with reading(services.engine) as connection:
-        found, following = queries.segment_features(
+        found, following = segment_pages.segment_features(
             connection,
             survey_id_of(survey_id),
             geometry=geometry,
@@ -110,7 +86,7 @@ def list_segments(
     summary="History of a segment",
 )
 def list_conditions(
-    segment_id: Annotated[int, Path(ge=1, le=MAX_ID, description="id of a segment")],
+    segment_id: Annotated[int, Path(ge=1, le=LARGEST_ID, description="id of a segment")],
     services: ServicesOf,
 ) -> list[ConditionOut]:
     """List the figures of one segment in all its surveys, the latest first."""

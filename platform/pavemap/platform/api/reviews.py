@@ -16,8 +16,15 @@ from pavemap.geo.store.engine import database, reading
 from pavemap.platform.api import geojson
 from pavemap.platform.api.bodies import read_body
 from pavemap.platform.api.geojson import GeoJSONResponse
+from pavemap.platform.api.parameters import (
+    LARGEST_ID,
+    After,
+    Box,
+    Limit,
+    SurveyId,
+    survey_id_of,
+)
 from pavemap.platform.api.problems import answers
-from pavemap.platform.api.results import MAX_ID, After, Box, Limit
 from pavemap.platform.api.schemas.reviews import (
     AddedOut,
     AreaCollection,
@@ -26,15 +33,14 @@ from pavemap.platform.api.schemas.reviews import (
     ReviewPage,
 )
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.api.surveys import SurveyId, survey_id_of
 
 router = APIRouter(prefix="/surveys/{survey_id}", tags=["reviews"])
 
 MAX_BODY_BYTES = 32 << 20
 """Some 10,000 lines of 100 vertices."""
 
-ReviewId = Annotated[int, Path(ge=1, le=MAX_ID, description="id of a review")]
-AreaId = Annotated[int, Path(ge=1, le=MAX_ID, description="id of a reviewed area")]
+ReviewId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="id of a review")]
+AreaId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="id of a reviewed area")]
 Collection = TypeVar("Collection", bound=BaseModel)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
 from pavemap.geo.crs import (
@@ -15,7 +14,6 @@ from pavemap.geo.crs import (
     parse_metric_crs,
     working_crs,
 )
-from pavemap.geo.errors import NotFound
 from pavemap.geo.grid import halo_for
 from pavemap.geo.store import cells, networks, orthophotos, planning, queries, workers
 from pavemap.geo.store import surveys as store
@@ -24,9 +22,11 @@ from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.platform import imagery
 from pavemap.platform.api.bodies import DocumentRoute
+from pavemap.platform.api.headers import LOCATION, location
+from pavemap.platform.api.parameters import After, Limit, SurveyId, survey_id_of
 from pavemap.platform.api.pixels import ground_gsd_m, middle, middle_in
 from pavemap.platform.api.problems import answers
-from pavemap.platform.api.schemas.common import Printable
+from pavemap.platform.api.schemas.common import Label, Printable
 from pavemap.platform.api.schemas.surveys import (
     CellOut,
     CellPage,
@@ -38,33 +38,21 @@ from pavemap.platform.api.schemas.surveys import (
     SurveySummary,
 )
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.models import find_model
+from pavemap.platform.models import get_model_version
 from pavemap.training.model_store import ModelStore
 
 router = APIRouter(prefix="/surveys", tags=["surveys"], route_class=DocumentRoute)
-
-SurveyId = Annotated[
-    str, Path(description="id of a survey", examples=["6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10"])
-]
-
-
-def survey_id_of(text: str) -> uuid.UUID:
-    """Read the id of a survey. Raises NotFound: what is no id names no survey either."""
-    try:
-        return uuid.UUID(text)
-    except ValueError as exc:
-        raise NotFound(
-            f"there is no survey {text[:60]!r}; GET /api/v1/surveys lists them with their ids"
-        ) from exc
 
 
 @router.post(
     "",
     status_code=201,
-    responses=answers(400, 404, 408, 413, 415),
+    responses={201: {"headers": LOCATION}, **answers(400, 404, 408, 413, 415)},
     summary="Make a survey",
 )
-def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
+def create_survey(
+    new: SurveyCreate, request: Request, response: Response, services: ServicesOf
+) -> SurveyOut:
     """Make a survey of a network; imagery is uploaded to it next, then it is run."""
     # Bring the vectoriser's compiler along, which few other operations need.
     from pavemap.geo.measures import MeasureParams
@@ -72,7 +60,7 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
 
     with database(services.engine) as connection:
         network = networks.get_network(connection, new.network)
-        model = find_model(connection, new.model, ModelStore(services.storage))
+        model = get_model_version(connection, new.model, ModelStore(services.storage))
         crs = parse_metric_crs(new.crs) if new.crs else working_crs(*middle(network))
         gsd_m = new.gsd_m or float(model.card["gsd_m"])
         params = VectorizeParams.from_dict(
@@ -93,15 +81,22 @@ def create_survey(new: SurveyCreate, services: ServicesOf) -> SurveyOut:
                 position_rmse_m=new.position_rmse_m,
             ),
         )
+        response.headers["Location"] = location(request, "get_survey", survey_id=row.id)
         return _described(connection, row, network)
 
 
 @router.get("", responses=answers(404), summary="List the surveys")
-def list_surveys(services: ServicesOf, network: Printable | None = None) -> list[SurveySummary]:
-    """List all surveys, or those of one network (its id or name), the latest first."""
+def list_surveys(
+    services: ServicesOf,
+    network: Annotated[
+        Printable | None, Query(description="only those of this network: its id or name")
+    ] = None,
+    name: Annotated[Label | None, Query(description="only those of this very name")] = None,
+) -> list[SurveySummary]:
+    """List all surveys, or those of a network or of a name, the latest first."""
     with database(services.engine) as connection:
         known = None if network is None else networks.get_network(connection, network)
-        rows = store.list_surveys(connection, network_id=known.id if known else None)
+        rows = store.list_surveys(connection, network_id=known.id if known else None, name=name)
         of_id = {network.id: network for network in networks.list_networks(connection)}
         return [
             SurveySummary.of(row, ground_gsd_m=ground_gsd_m(row, of_id[row.network_id]))
@@ -124,8 +119,8 @@ def list_cells(
     survey_id: SurveyId,
     services: ServicesOf,
     state: Annotated[cells.CellState | None, Query(description="only those in this state")] = None,
-    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="cells per page")] = 1000,
-    after: Annotated[str | None, Query(max_length=2000, description="cursor of `next`")] = None,
+    limit: Limit = 1000,
+    after: After = None,
 ) -> CellPage:
     """List cells in the order of the grid, with what went wrong last: the failed ones say what to mend."""
     with database(services.engine) as connection:

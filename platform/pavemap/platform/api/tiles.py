@@ -10,9 +10,10 @@ from fastapi import APIRouter, Header, Path, Request, Response
 
 from pavemap.geo.store import networks, surveys, tiles
 from pavemap.geo.store.engine import reading
+from pavemap.platform.api.headers import CACHING
+from pavemap.platform.api.parameters import SurveyId, survey_id_of
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.api.surveys import SurveyId, survey_id_of
 
 router = APIRouter(prefix="/surveys", tags=["results"])
 
@@ -30,9 +31,16 @@ TILE: dict[int | str, Any] = {
     200: {
         "description": "A Mapbox Vector Tile with the layers `segments` and `cracks`.",
         "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        "headers": CACHING,
     },
-    204: {"description": "There is nothing on this ground, or the zoom is too far out."},
-    304: {"description": "The tile that the client has (If-None-Match) still holds."},
+    204: {
+        "description": "There is nothing on this ground, or the zoom is too far out.",
+        "headers": CACHING,
+    },
+    304: {
+        "description": "The tile that the client has (If-None-Match) still holds.",
+        "headers": CACHING,
+    },
     **answers(404),
 }
 

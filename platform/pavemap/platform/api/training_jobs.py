@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from pavemap.platform.api.bodies import DocumentRoute
+from pavemap.platform.api.headers import LOCATION, location
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.training import TrainingJobOut
 from pavemap.platform.api.services import ServicesOf
@@ -19,6 +20,10 @@ router = APIRouter(prefix="/training-jobs", tags=["training"], route_class=Docum
 
 JobId = Annotated[
     str, Path(description="id of a training job", examples=["train-3f1c5b7a9d2e4f60"])
+]
+
+Follow = Annotated[
+    bool, Query(description="stay, and send what comes as it comes, until the job is over")
 ]
 
 EXAMPLES = {
@@ -41,12 +46,14 @@ EXAMPLES = {
     response_model=TrainingJobOut,
     responses={
         200: {"model": TrainingJobOut, "description": "This configuration was submitted before."},
+        201: {"headers": LOCATION},
         **answers(400, 408, 413, 415),
     },
     summary="Train a model",
 )
 def submit_job(
     config: Annotated[TrainConfig, Body(openapi_examples=EXAMPLES)],
+    request: Request,
     response: Response,
     services: ServicesOf,
 ) -> TrainingJobOut:
@@ -57,6 +64,8 @@ def submit_job(
     """
     job, started = services.jobs.submit(config)
     response.status_code = 201 if started else 200
+    if started:
+        response.headers["Location"] = location(request, "get_job", job_id=job.id)
     return TrainingJobOut.of(job)
 
 
@@ -78,7 +87,7 @@ def get_job(job_id: JobId, services: ServicesOf) -> TrainingJobOut:
     responses=answers(404),
     summary="Logs of a training job",
 )
-async def get_logs(job_id: JobId, services: ServicesOf, follow: bool = False) -> Response:
+async def get_logs(job_id: JobId, services: ServicesOf, follow: Follow = False) -> Response:
     """Return what a job has written so far; with `follow`, all it writes, until it is over.
 
     A stream that ends because the cluster went away says so in its last line.
@@ -100,7 +109,7 @@ async def get_logs(job_id: JobId, services: ServicesOf, follow: bool = False) ->
     },
     summary="Metrics of a training job",
 )
-async def get_metrics(job_id: JobId, services: ServicesOf, follow: bool = False) -> Response:
+async def get_metrics(job_id: JobId, services: ServicesOf, follow: Follow = False) -> Response:
     """Return what a job has reported so far, as JSON; with `follow`, a JSON object a line as they come."""
     if not follow:
         return JSONResponse(await run_in_threadpool(services.jobs.metrics, job_id))

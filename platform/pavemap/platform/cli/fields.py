@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from pavemap.geo.length_units import LengthUnit
 
 IdField = Annotated[str | None, typer.Option(help="Field with the road's id.")]
 NameField = Annotated[str | None, typer.Option(help="Field with the road's name.")]
 WidthField = Annotated[str | None, typer.Option(help="Field with the road's width.")]
-WidthUnit = Annotated[Literal["m", "ft"], typer.Option(help="Unit of the width field.")]
+WidthUnit = Annotated[LengthUnit, typer.Option(help="Unit of the width field.")]
 DefaultWidth = Annotated[
     float | None, typer.Option(min=0.5, help="Width in metres of roads that state none; else 7.")
 ]

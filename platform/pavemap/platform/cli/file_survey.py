@@ -1,81 +1,23 @@
-"""What the commands that survey files share: roads in, layers out, a summary."""
+"""What the commands that survey files share: layers out, a summary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pavemap.geo.errors import BadInput
-from pavemap.platform.cli.console import note, number, print_facts, print_json, too_coarse
+from pavemap.platform.cli.console import number, print_facts, print_json, too_coarse
 from pavemap.platform.cli.results import print_segments
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from pavemap.platform.detect import FileSurvey
     from pavemap.platform.export import Export
-    from pavemap.platform.export_layers import LayerName
 
-DEFAULT_WIDTH_M, DEFAULT_SEGMENT_M = 7.0, 100.0
 OUTPUT_HELP = (
     "File to write: .gpkg with all layers, or .geojson or .csv with the cracks; with --roads the segments "
     "are then in NAME_segments and their pieces in NAME_pieces beside it."
 )
 WORST = 10
 """Segments shown; the file has all of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoadOptions:
-    """What a command was told of roads: their file, if one was given, and how to read and cut it."""
-
-    roads: Path | None
-    layer: str | None
-    segment_length: float | None
-    id_field: str | None
-    name_field: str | None
-    width_field: str | None
-    width_unit: Literal["m", "ft"] = "m"
-    default_width: float | None
-
-    def check(self) -> None:
-        """Raise BadInput where there is no road file, and yet something was said of it."""
-        said = [f.name for f in fields(self) if getattr(self, f.name) not in (None, f.default)]
-        named = [f"--{name.replace('_', '-')}" for name in said]
-        if self.roads is None and named:
-            raise BadInput(
-                f"{', '.join(named)}: only of use with a road file; give one with --roads, or leave "
-                "them out"
-            )
-
-    def layers(self) -> tuple[LayerName, ...]:
-        """Name the layers that a survey of files has."""
-        return ("cracks",) if self.roads is None else ("cracks", "segments", "pieces")
-
-    def segments(self) -> gpd.GeoDataFrame | None:
-        """Read the file and cut its roads, saying what was wrong with it; None without one."""
-        from pavemap.geo.road_table import FieldMap
-        from pavemap.geo.roads import read_network
-        from pavemap.geo.segments import segment_network
-
-        if self.roads is None:
-            return None
-        network = read_network(
-            self.roads,
-            layer=self.layer,
-            fields=FieldMap(
-                road_id=self.id_field,
-                name=self.name_field,
-                width=self.width_field,
-                width_unit=self.width_unit,
-            ),
-            default_width_m=self.default_width or DEFAULT_WIDTH_M,
-        )
-        for problem, count in network.summary().items():
-            note(f"{self.roads.name}: {count:,} x {problem}")
-        return segment_network(network, length_m=self.segment_length or DEFAULT_SEGMENT_M)
 
 
 def write_survey(export: Export, found: FileSurvey, *, threshold: float, source: str) -> list[str]:

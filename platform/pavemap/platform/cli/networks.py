@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from pavemap.geo.length_units import LengthUnit
 from pavemap.platform.cli.console import (
     Json,
     Yes,
@@ -58,15 +59,23 @@ def import_network(
     section_field: Annotated[
         str | None, typer.Option(help="Field with the agency's name of a section.")
     ] = None,
+    level_field: Annotated[
+        str | None,
+        typer.Option(help="Field with a road's level: on two levels roads cross without meeting."),
+    ] = None,
+    bridge_field: Annotated[
+        str | None, typer.Option(help="Field that says whether a road is a bridge.")
+    ] = None,
+    tunnel_field: Annotated[
+        str | None, typer.Option(help="Field that says whether a road is a tunnel.")
+    ] = None,
     begin_field: Annotated[
         str | None, typer.Option(help="Field with the measure at a line's begin.")
     ] = None,
     end_field: Annotated[
         str | None, typer.Option(help="Field with the measure at a line's end.")
     ] = None,
-    measure_unit: Annotated[
-        Literal["m", "km", "ft", "us-ft", "mi"], typer.Option(help="Unit of the measures.")
-    ] = "m",
+    measure_unit: Annotated[LengthUnit, typer.Option(help="Unit of the measures.")] = "m",
     guess: Annotated[
         bool,
         typer.Option(
@@ -104,6 +113,9 @@ def import_network(
         "oneway_field": oneway_field,
         "surface_field": surface_field,
         "section_field": section_field,
+        "level_field": level_field,
+        "bridge_field": bridge_field,
+        "tunnel_field": tunnel_field,
         "begin_field": begin_field,
         "end_field": end_field,
         "measure_unit": measure_unit,

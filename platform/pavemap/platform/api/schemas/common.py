@@ -44,7 +44,7 @@ class Problem(BaseModel):
             "examples": [
                 {
                     "type": "urn:pavemap:problem:not-found",
-                    "title": "Not found",
+                    "title": "Not Found",
                     "status": 404,
                     "detail": "there is no network 'main street'; import it first, or list the networks",
                 }

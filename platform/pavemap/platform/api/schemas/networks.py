@@ -8,11 +8,27 @@ from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from pavemap.geo.road_fields import LengthUnit
+from pavemap.geo.length_units import LengthUnit
+from pavemap.geo.road_table import FieldMap
 from pavemap.geo.segments import SegmentsBy
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform.api.schemas.common import Bbox, Label, Printable
+
+EXAMPLE_SUMMARY: JsonDict = {
+    "id": "0b0e4f5e-3c57-4a0b-8a4e-0d9d7d1a9f11",
+    "name": "Old town",
+    "roads": 35,
+    "segments": 81,
+    "length_m": 7913.4,
+    "segments_by": "length",
+    "segment_length_m": 100.0,
+    "replaces": None,
+    "source_crs": "EPSG:5514",
+    "bbox": [14.41, 50.07, 14.44, 50.09],
+    "created_at": "2026-05-04T09:30:00Z",
+}
 
 
 class NetworkOptions(BaseModel):
@@ -88,9 +104,31 @@ class NetworkOptions(BaseModel):
     )
     measure_unit: LengthUnit = Field(default="m", description="unit of the agency's measures")
 
+    def field_map(self) -> FieldMap:
+        """Return which of the file's fields say what."""
+        return FieldMap(
+            road_id=self.road_id_field,
+            name=self.name_field,
+            width=self.width_field,
+            lanes=self.lanes_field,
+            begin=self.begin_field,
+            end=self.end_field,
+            oneway=self.oneway_field,
+            surface=self.surface_field,
+            section=self.section_field,
+            level=self.level_field,
+            bridge=self.bridge_field,
+            tunnel=self.tunnel_field,
+            guess=self.guess_fields,
+            width_unit=self.width_unit,
+            measure_unit=self.measure_unit,
+        )
+
 
 class NetworkSummary(BaseModel):
     """A road network, as it stands in the list."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SUMMARY]})
 
     id: uuid.UUID
     name: str
@@ -157,17 +195,7 @@ class NetworkOut(NetworkSummary):
         json_schema_extra={
             "examples": [
                 {
-                    "id": "0b0e4f5e-3c57-4a0b-8a4e-0d9d7d1a9f11",
-                    "name": "Old town",
-                    "roads": 35,
-                    "segments": 81,
-                    "length_m": 7913.4,
-                    "segments_by": "length",
-                    "segment_length_m": 100.0,
-                    "replaces": None,
-                    "source_crs": "EPSG:5514",
-                    "bbox": [14.41, 50.07, 14.44, 50.09],
-                    "created_at": "2026-05-04T09:30:00Z",
+                    **EXAMPLE_SUMMARY,
                     "report": {
                         "counts": {"zero length: left out": 1},
                         "notes": [

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
+
+from pavemap.platform.api.schemas.geojson import Feature, Page
 
 FIGURES: JsonDict = {
     "crack_count": 14,
@@ -113,6 +115,20 @@ EXAMPLE_CONDITION: JsonDict = {
 }
 
 
+EXAMPLE_SUMMARY: JsonDict = {
+    "segments": 81,
+    "segments_imaged": 78,
+    "pavement_m2": 55391.0,
+    "imaged_m2": 51846.0,
+    "coverage": 0.936,
+    "too_coarse_m2": 0.0,
+    "crack_count": 1127,
+    "crack_length_m": 4837.2,
+    "cracked_area_m2": 33.2,
+    "density_m_per_m2": 0.0933,
+}
+
+
 class FiguresOut(BaseModel):
     """The figures of a segment in one survey; docs/measures.md explains each.
 
@@ -195,59 +211,24 @@ class CrackProperties(BaseModel):
     model: str = Field(description="id of the model version that found it")
 
 
-class GeometryOut(BaseModel):
-    """A GeoJSON geometry in degrees."""
-
-    type: Literal["LineString", "MultiPolygon"]
-    coordinates: list[Any]
-
-
-class Link(BaseModel):
-    """Where else to go: `rel` is self or next."""
-
-    rel: Literal["self", "next"]
-    type: str
-    href: str
-
-
-class SegmentFeature(BaseModel):
+class SegmentFeature(Feature[int, SegmentProperties]):
     """A segment as a GeoJSON feature."""
 
-    type: Literal["Feature"]
-    id: int
-    geometry: GeometryOut
-    properties: SegmentProperties
 
-
-class CrackFeature(BaseModel):
+class CrackFeature(Feature[int, CrackProperties]):
     """A crack as a GeoJSON feature."""
 
-    type: Literal["Feature"]
-    id: int
-    geometry: GeometryOut
-    properties: CrackProperties
 
-
-class SegmentPage(BaseModel):
+class SegmentPage(Page[SegmentFeature]):
     """A page of segments; without a `next` link it is the last."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SEGMENTS]})
 
-    type: Literal["FeatureCollection"]
-    number_returned: int = Field(alias="numberReturned")
-    links: list[Link]
-    features: list[SegmentFeature]
 
-
-class CrackPage(BaseModel):
+class CrackPage(Page[CrackFeature]):
     """A page of cracks; without a `next` link it is the last."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_CRACKS]})
-
-    type: Literal["FeatureCollection"]
-    number_returned: int = Field(alias="numberReturned")
-    links: list[Link]
-    features: list[CrackFeature]
 
 
 class ConditionOut(FiguresOut):
@@ -264,6 +245,8 @@ class ConditionOut(FiguresOut):
 
 class SummaryOut(BaseModel):
     """A survey in sums over its segments; what was found is null where nothing was imaged, never 0."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SUMMARY]})
 
     segments: int
     segments_imaged: int

@@ -9,14 +9,14 @@ import shapely
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
+from pavemap.geo.store.cursors import LARGEST_ID
 from pavemap.geo.store.review_intake import MAX_WIDTH_MM, Added, NewArea, NewReview
 from pavemap.geo.store.reviews import Verdict
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
-from pavemap.platform.api.schemas.results import GeometryOut, Link
+from pavemap.platform.api.schemas.geojson import Feature, Page
 
 MAX_FEATURES = 10_000
 MAX_NOTE = 2000
-LARGEST_ID = 2**63 - 1
 
 EXAMPLE_LINE: JsonDict = {
     "type": "LineString",
@@ -277,13 +277,8 @@ class ReviewProperties(BaseModel):
     reviewed_at: datetime
 
 
-class ReviewFeature(BaseModel):
+class ReviewFeature(Feature[int, ReviewProperties]):
     """A review as a GeoJSON feature."""
-
-    type: Literal["Feature"]
-    id: int
-    geometry: GeometryOut
-    properties: ReviewProperties
 
 
 class AreaProperties(BaseModel):
@@ -294,32 +289,17 @@ class AreaProperties(BaseModel):
     reviewed_at: datetime
 
 
-class AreaFeature(BaseModel):
+class AreaFeature(Feature[int, AreaProperties]):
     """An area that was looked at whole."""
 
-    type: Literal["Feature"]
-    id: int
-    geometry: GeometryOut
-    properties: AreaProperties
 
-
-class ReviewPage(BaseModel):
+class ReviewPage(Page[ReviewFeature]):
     """A page of reviews; without a `next` link it is the last."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REVIEW_PAGE]})
 
-    type: Literal["FeatureCollection"]
-    number_returned: int = Field(alias="numberReturned")
-    links: list[Link]
-    features: list[ReviewFeature]
 
-
-class AreaPage(BaseModel):
+class AreaPage(Page[AreaFeature]):
     """A page of reviewed areas; without a `next` link it is the last."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_AREA_PAGE]})
-
-    type: Literal["FeatureCollection"]
-    number_returned: int = Field(alias="numberReturned")
-    links: list[Link]
-    features: list[AreaFeature]

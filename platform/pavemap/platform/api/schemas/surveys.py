@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from pavemap.geo.resolution import smallest_width_mm
 from pavemap.geo.store.cells import CellRow, CellState
@@ -15,6 +16,75 @@ from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.planning import PlanReport
 from pavemap.geo.store.surveys import Progress, SurveyRow, SurveyState
 from pavemap.platform.api.schemas.common import Bbox, Label, Printable
+
+Next = Annotated[str | None, Field(description="URL of the page after this one; null on the last")]
+
+
+EXAMPLE_ORTHOPHOTO: JsonDict = {
+    "id": 7,
+    "name": "strip_03.tif",
+    "names": ["strip_03.tif"],
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "bytes": 73400320,
+    "crs": "EPSG:32633",
+    "width": 20000,
+    "height": 20000,
+    "bands": 3,
+    "dtype": "uint8",
+    "gsd_m": 0.002,
+    "bbox": [14.4211, 50.0801, 14.4217, 50.0805],
+    "warnings": [],
+    "uploaded_at": "2026-05-04T10:12:00Z",
+}
+EXAMPLE_SUMMARY: JsonDict = {
+    "id": "6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10",
+    "name": "Old town, spring 2026",
+    "network_id": "0b0e4f5e-3c57-4a0b-8a4e-0d9d7d1a9f11",
+    "model": "survey-context-1a2b3c4d",
+    "captured_on": "2026-04-28",
+    "state": "running",
+    "error": "",
+    "crs": "EPSG:32633",
+    "gsd_m": 0.002,
+    "ground_gsd_m": 0.002,
+    "smallest_width_mm": 4.0,
+    "measures": {"min_coverage": 0.9},
+    "position_rmse_m": None,
+    "created_at": "2026-05-04T10:00:00Z",
+    "started_at": "2026-05-04T11:00:00Z",
+    "finished_at": None,
+}
+EXAMPLE_SURVEY: JsonDict = {
+    **EXAMPLE_SUMMARY,
+    "cells": {
+        "total": 120,
+        "waiting": 80,
+        "leased": 4,
+        "done": 36,
+        "failed": 0,
+        "retries": 1,
+        "errors": {},
+    },
+    "imaged_m2": 1820.4,
+    "coverage": None,
+    "attention": "",
+    "orthophotos": [EXAMPLE_ORTHOPHOTO],
+}
+EXAMPLE_CELLS: JsonDict = {
+    "cells": [
+        {
+            "col": 12,
+            "row": -3,
+            "state": "failed",
+            "attempts": 3,
+            "error": "strip_03.tif can't be read: its file is cut short; upload it again",
+            "imaged_m2": 0.0,
+            "finished_at": None,
+            "bbox": [14.4211, 50.0801, 14.4214, 50.0803],
+        }
+    ],
+    "next": None,
+}
 
 
 class SurveyCreate(BaseModel):
@@ -67,6 +137,8 @@ class SurveyCreate(BaseModel):
 
 class SurveySummary(BaseModel):
     """A survey, as it stands in the list."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SUMMARY]})
 
     id: uuid.UUID
     name: str
@@ -157,37 +229,18 @@ class CellOut(BaseModel):
 
 
 class CellPage(BaseModel):
-    """A page of cells; `next` is where the page after it is, null on the last."""
+    """A page of cells."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_CELLS]})
 
     cells: list[CellOut]
-    next: str | None
+    next: Next
 
 
 class OrthophotoOut(BaseModel):
     """One uploaded raster of a survey."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": 7,
-                    "name": "strip_03.tif",
-                    "names": ["strip_03.tif"],
-                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                    "bytes": 73400320,
-                    "crs": "EPSG:32633",
-                    "width": 20000,
-                    "height": 20000,
-                    "bands": 3,
-                    "dtype": "uint8",
-                    "gsd_m": 0.002,
-                    "bbox": [14.4211, 50.0801, 14.4217, 50.0805],
-                    "warnings": [],
-                    "uploaded_at": "2026-05-04T10:12:00Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ORTHOPHOTO]})
 
     id: int
     name: str = Field(description="the first of its names, which decides what lies on top")
@@ -228,8 +281,21 @@ class OrthophotoOut(BaseModel):
         )
 
 
+class OrthophotoPage(BaseModel):
+    """A page of a survey's orthophotos."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"orthophotos": [EXAMPLE_ORTHOPHOTO], "next": None}]}
+    )
+
+    orthophotos: list[OrthophotoOut]
+    next: Next
+
+
 class SurveyOut(SurveySummary):
     """A survey: what it is, and how far."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SURVEY]})
 
     cells: Cells
     imaged_m2: float = Field(description="ground seen so far, in true square metres")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pavemap.geo.store.training_jobs import TrainingJobRow
 
@@ -32,15 +32,17 @@ class TrainingJobOut(BaseModel):
         }
     )
 
-    id: str
-    state: Literal["pending", "running", "succeeded", "failed", "stopped", "lost"]
-    message: str
-    config: dict[str, Any]
-    submitted_at: datetime | None
-    finished_at: datetime | None
-    seen_at: datetime
-    backend: str
-    submissions: int
+    id: str = Field(description="made of the configuration: the same one is the same job")
+    state: Literal["pending", "running", "succeeded", "failed", "stopped", "lost"] = Field(
+        description="as its cluster last told; lost: its cluster is gone or has forgotten it"
+    )
+    message: str = Field(description="what the cluster says of the state; empty where nothing")
+    config: dict[str, Any] = Field(description="the configuration that was submitted")
+    submitted_at: datetime | None = Field(description="when its cluster took it, the last time")
+    finished_at: datetime | None = Field(description="when it was over; null while it is not")
+    seen_at: datetime = Field(description="when its cluster last told of it")
+    backend: str = Field(description="what runs it: ray, or kubernetes for RayJobs of KubeRay")
+    submissions: int = Field(description="how often it was sent to a cluster, from 1")
 
     @classmethod
     def of(cls, job: TrainingJobRow) -> Self:
