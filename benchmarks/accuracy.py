@@ -17,7 +17,7 @@ import torch
 from pavemap.training.config import DataSource
 from pavemap.training.evaluate import Evaluation, evaluate
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import find_model, shipped
+from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
 
 HELD_OUT = (
     ("cfd", "test"),
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    models = [find_model(name) for name in options.model or []] or shipped()
+    models = [find_model_folder(name) for name in options.model or []] or shipped_model_folders()
     if not options.json:
         print("| " + " | ".join(COLUMNS) + " |")
         print("|" + "---|" * len(COLUMNS))

@@ -33,7 +33,7 @@ import numpy as np
 from ask_scene import Scene, fill, load
 from sqlalchemy import Engine, text
 
-from pavemap.geo.store import boxes, queries, segment_pages, tiles
+from pavemap.geo.store import boxes, places, queries, segment_pages, tiles
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform.private_postgres import PrivatePostgres
@@ -84,7 +84,7 @@ def questions(scene: Scene, *, seed: int) -> dict[str, Iterator[str]]:
     return {"history": history(), "worst 100 in a box": worst(), "tile": tile()}
 
 
-def random_box(rng: np.random.Generator, middle: tuple[float, float]) -> queries.Bbox:
+def random_box(rng: np.random.Generator, middle: tuple[float, float]) -> places.Bbox:
     """Return a box of 0.5 to 200 km, its size even on a scale of logarithms."""
     lon, lat = middle
     half_deg = 0.5 * 10.0 ** rng.uniform(math.log10(0.5), math.log10(200.0)) / 111.3

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from sqlalchemy import Double, Engine, text
 
+from pavemap.geo.arrays import Floats
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.store import model_versions, networks, surveys, tables
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
@@ -40,7 +41,6 @@ FACTS = {"width_source": "field", "lanes": 2, "oneway": False, "surface": "aspha
 BLOCK = 200_000
 """Cracks drawn at a time: some 150 MB."""
 
-Floats = NDArray[np.float64]
 
 FURTHER_FIGURES = tuple(
     column.name

@@ -32,7 +32,7 @@ from pavemap.training.device import has_fast_bf16
 from pavemap.training.inference import CrackModel
 from pavemap.training.network import FanNet
 from pavemap.training.reference import detect_by_patches
-from pavemap.training.registry import default_card, find_model, shipped
+from pavemap.training.shipped_models import default_card, find_model_folder, shipped_model_folders
 
 Detect = Callable[[NDArray[np.uint8]], object]
 
@@ -75,7 +75,7 @@ def forms(fan: FanNet) -> dict[str, DenseForm]:
 
 def survey_cards() -> list[ModelCard]:
     """The shipped models for surveys, the default last."""
-    cards = [read_card(folder) for folder in shipped()]
+    cards = [read_card(folder) for folder in shipped_model_folders()]
     ours = [card for card in cards if card.architecture == "survey-unet"]
     return sorted(ours, key=lambda card: card.name == default_card().name)
 
@@ -93,7 +93,7 @@ def main() -> None:
     halo_px = halo_for(0)
     chip, small = pavement(options.cell + 2 * halo_px), pavement(128)
 
-    folder = find_model("fan2018")
+    folder = find_model_folder("fan2018")
     card = read_card(folder)
     network = build_network(card.architecture, card.architecture_args)
     network.load_state_dict(load_file(folder / WEIGHTS_FILE))
@@ -117,7 +117,7 @@ def main() -> None:
     for card in survey_cards():
         halo_px = halo_for(card.reach_px)
         rows[card.name] = measure(
-            load(find_model(card.name)).detect,
+            load(find_model_folder(card.name)).detect,
             pavement(options.cell + 2 * halo_px),
             repeats=options.repeats,
             halo_px=halo_px,

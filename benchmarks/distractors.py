@@ -22,7 +22,7 @@ from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.distractors import KINDS, draw, hidden
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import count
-from pavemap.training.registry import find_model, shipped
+from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
 
 Mask = NDArray[np.bool_]
 
@@ -107,7 +107,9 @@ def main() -> None:
     ]
     print(f"{len(images)} images, without | with a distractor\n")
     print("| model | drawn in | F1 without | false | F1 with | false |\n|---|---|---|---|---|---|")
-    for folder in [find_model(name) for name in options.model or []] or shipped():
+    for folder in [
+        find_model_folder(name) for name in options.model or []
+    ] or shipped_model_folders():
         model = CrackModel.load(folder, threads=options.threads)
         before = [cracks(model, image.pixels) for image in images]
         for kind in KINDS:

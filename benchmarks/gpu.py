@@ -43,14 +43,14 @@ from safetensors.torch import load_file
 from pavemap.training.architectures import build_network
 from pavemap.training.card import WEIGHTS_FILE, read_card
 from pavemap.training.dense import DenseForm, dense_form
-from pavemap.training.registry import default_model, find_model
+from pavemap.training.shipped_models import default_model_folder, find_model_folder
 
 Row = dict[str, Any]
 
 
 def form_of(name: str) -> DenseForm:
     """A shipped model's dense form with its weights; the paper's network on every fourth pixel."""
-    folder = find_model(name)
+    folder = find_model_folder(name)
     card = read_card(folder)
     network = build_network(card.architecture, card.architecture_args, channels=card.channels)
     network.load_state_dict(load_file(folder / WEIGHTS_FILE))
@@ -160,7 +160,7 @@ def facts(device: torch.device, rate: float) -> Row:
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a JSON object a line; 1 when a part failed, 2 without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="+", default=[default_model().name, "fan2018"])
+    parser.add_argument("--models", nargs="+", default=[default_model_folder().name, "fan2018"])
     parser.add_argument("--batch", type=int, default=16, help="tiles in a batch")
     parser.add_argument("--tile", type=int, default=1024, help="side of a tile in pixels")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each figure of detection")
@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry", action="store_true", help="tiny, on the CPU: does the script run?")
     options = parser.parse_args(arguments)
     if not options.dry and not torch.cuda.is_available():
-        sys.stderr.write("No GPU is to be had here; --dry tries the script on the CPU.\n")
+        sys.stderr.write("no GPU is to be had here; --dry tries the script on the CPU\n")
         return 2
     device = torch.device("cpu" if options.dry else "cuda")
     work = Work(device, options.batch, options.tile, options.seconds)

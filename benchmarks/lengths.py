@@ -34,7 +34,7 @@ from pavemap.training.config import DataSource
 from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import LABELLED, crack_lines, truest
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 
 Lines = NDArray[np.object_]
 
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--sets", choices=sorted(SETS), default="held-out")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    model = CrackModel.load(find_model(options.model), threads=options.threads)
+    model = CrackModel.load(find_model_folder(options.model), threads=options.threads)
     gsd_m = model.card.gsd_m
     shipped = {**model.card.vectorize, "threshold": model.card.threshold}
     compared = {"as shipped": VectorizeParams.from_dict(shipped)}

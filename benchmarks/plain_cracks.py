@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import TOLERANCE_PX, within
-from pavemap.training.registry import find_model, shipped
+from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
 from pavemap.training.strokes import axes, band, course
 
 STRAYING_PX = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -67,7 +67,9 @@ def main() -> None:
     print(
         f"{len(images)} images\n\n| model | width | {head} |\n|---|---|{'---|' * len(STRAYING_PX)}"
     )
-    for folder in [find_model(name) for name in options.model or []] or shipped():
+    for folder in [
+        find_model_folder(name) for name in options.model or []
+    ] or shipped_model_folders():
         model = CrackModel.load(folder, threads=options.threads)
         for width_px in (3.0, 6.0):
             shares = [found_share(model, images, px, width_px) for px in STRAYING_PX]

@@ -25,7 +25,7 @@ from pavemap.training.config import DataSource
 from pavemap.training.datasets import list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import LABELLED, crack_lines
-from pavemap.training.registry import find_model, shipped
+from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
 
 Pixels = NDArray[np.uint8]
 
@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     print("| model | data | images | least | greatest | apart |\n|---|---|---|---|---|---|")
-    for folder in [find_model(name) for name in options.model or []] or shipped():
+    for folder in [
+        find_model_folder(name) for name in options.model or []
+    ] or shipped_model_folders():
         model = CrackModel.load(folder, threads=options.threads)
         card = model.card
         params = VectorizeParams.from_dict({**card.vectorize, "threshold": card.threshold})

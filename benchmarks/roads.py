@@ -21,7 +21,8 @@ import shapely
 from sqlalchemy import Engine
 
 from pavemap.geo.lineage import Previous
-from pavemap.geo.roads import FieldMap, Network, read_network
+from pavemap.geo.road_table import FieldMap
+from pavemap.geo.roads import Network, read_network
 from pavemap.geo.segments import segment_network
 from pavemap.geo.store import networks
 from pavemap.geo.store.engine import database, make_engine

@@ -27,7 +27,7 @@ import shapely
 from sqlalchemy import Connection, Engine, text
 
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.store import cells, leases, measuring, queries, segment_pages, surveys, tables
+from pavemap.geo.store import leases, measuring, planning, segment_pages, surveys, tables
 from pavemap.geo.store.bulk import copy_frame
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
@@ -132,13 +132,13 @@ def whole_survey(engine: Engine, *, roads: int, per_cell: int) -> tuple[SurveyRo
         for road in range(roads):
             scene.add_imagery(connection, survey.id, to_m=1e4, name=f"{road}.tif", road=road)
     with database(engine) as connection:
-        plan_s, plan = timed(lambda: cells.plan_cells(connection, survey))
+        plan_s, plan = timed(lambda: planning.plan_cells(connection, survey))
     with database(engine) as connection:
-        again_s, _ = timed(lambda: cells.plan_cells(connection, survey))
+        again_s, _ = timed(lambda: planning.plan_cells(connection, survey))
     claim_ms = []
     for _ in range(50):
         with database(engine) as connection:
-            claim_ms.append(1000.0 * timed(partial(cells.claim, connection, worker="w"))[0])
+            claim_ms.append(1000.0 * timed(partial(leases.claim, connection, worker="w"))[0])
     with database(engine) as connection:
         fill_cells(connection, survey, per_cell=per_cell)
     with database(engine) as connection:
@@ -211,7 +211,7 @@ def pages(engine: Engine, survey: SurveyRow) -> dict[str, float]:
         times = []
         for _ in range(50):
             with database(engine) as connection:
-                page = timed(partial(queries.segments_page, connection, survey.id, **how))
+                page = timed(partial(segment_pages.segments_page, connection, survey.id, **how))
                 times.append(1000.0 * page[0])
         result[name] = round(statistics.median(times), 2)
     return result

@@ -25,7 +25,7 @@ from scipy import ndimage
 from shapely import affinity
 from skimage.morphology import skeletonize
 
-from pavemap.geo.lines import Geometries
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.vectorize import VectorizeParams, vectorize
 
 Mask = NDArray[np.uint8]

@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_config(options.config)
         if not config.validation:
-            raise BadTrainingConfig(f"{options.config} names no [[validation]] set to judge by.")
+            raise BadTrainingConfig(f"{options.config} names no [[validation]] set to judge by")
         former_weights(config)  # that they are there is better known now than in each trial
     except PavemapError as exc:
         sys.stderr.write(f"{exc}\n")

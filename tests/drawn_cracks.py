@@ -14,8 +14,10 @@ from rasterio.features import rasterize
 from scipy import ndimage
 from shapely import affinity
 
-from pavemap.geo.grid import Window
-from pavemap.geo.lines import Geometries
+from pavemap.geo.arrays import Geometries
+from pavemap.geo.bitmap import BIT_NUMBERS, Bitmap, pixels_of
+from pavemap.geo.grid import Bounds, Window
+from pavemap.geo.lines import Polylines, clip
 from pavemap.geo.mosaic import Chip
 from pavemap.geo.vectorize import VectorizeParams, vectorize
 
@@ -33,6 +35,13 @@ def picture(text: str) -> Picture:
 def drawing(mask: NDArray[np.bool_]) -> list[str]:
     """Draw a mask as text, a string for each row."""
     return ["".join("#" if pixel else "." for pixel in row) for row in mask]
+
+
+def unpacked(bitmap: Bitmap) -> NDArray[np.bool_]:
+    """A packed mask as a picture, bool (H, W)."""
+    mask = np.zeros(bitmap.shape, np.bool_)
+    mask[bitmap.places(pixels_of(bitmap.words, BIT_NUMBERS))] = True
+    return mask
 
 
 def painted(
@@ -76,6 +85,11 @@ def lines_of(probability: Picture, params: VectorizeParams | None = None) -> Geo
         params=params or VectorizeParams(),
         metres_per_px=0.001,
     )
+
+
+def clipped(lines: Geometries, bounds: Bounds) -> Geometries:
+    """What of lines lies in a box."""
+    return clip(Polylines.from_shapely(lines), bounds)[0].to_shapely()
 
 
 def mean_width(lines: Geometries) -> float:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.roads import FieldMap, Network, read_network
+from pavemap.geo.road_table import FieldMap
+from pavemap.geo.roads import Network, read_network
 
 ORIGIN_LON, ORIGIN_LAT = 5.6, 50.6
 PLANE = CRS.from_dict(

@@ -21,11 +21,11 @@ from pavemap.geo.raster import inspect
 from pavemap.geo.roads import read_network
 from pavemap.geo.segments import segment_network
 from pavemap.geo.storage import Storage, orthophoto_key
-from pavemap.geo.store import cells, model_versions, networks, orthophotos, surveys
+from pavemap.geo.store import model_versions, networks, orthophotos, planning, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import Progress, SurveyRow
 from pavemap.geo.vectorize import VectorizeParams
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 from scenes import ORIGIN_X, ORIGIN_Y, Scene, cut
 
 PAVED_SHARE = 0.9
@@ -110,7 +110,7 @@ def lay_survey(
                 info=info,
             )
         if plan:
-            cells.plan_cells(conn, survey)
+            planning.plan_cells(conn, survey)
         return surveys.get_survey(conn, survey.id)
 
 

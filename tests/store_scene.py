@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.orthophoto import Orthophoto, outline
-from pavemap.geo.store import cells, model_versions, networks, orthophotos, surveys
+from pavemap.geo.store import model_versions, networks, orthophotos, planning, surveys
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.surveys import SurveyRow
@@ -186,7 +186,7 @@ def planned_survey(connection: Connection, *, to_m: float = ROAD_M) -> SurveyRow
     """Store a survey with imagery of the road's first `to_m` metres, planned."""
     survey = add_survey(connection)
     add_imagery(connection, survey.id, to_m=to_m)
-    cells.plan_cells(connection, survey)
+    planning.plan_cells(connection, survey)
     return surveys.get_survey(connection, survey.id)
 
 

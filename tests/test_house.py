@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ["geo", "training", "serving", "platform"]
 NEVER_IN_GEO = {"torch", "ray", "fastapi", "uvicorn", "typer"}
+NAMES = {"Kubernetes", "Ray"}
 
 
 def modules(floor: str) -> list[Path]:
@@ -68,3 +70,29 @@ def test_every_module_opens_with_one_sentence() -> None:
             assert doc.splitlines()[0].rstrip().endswith((".", ":")), (
                 f"{path}: {doc.splitlines()[0]}"
             )
+
+
+def messages(path: Path) -> Iterator[str]:
+    """The texts of the errors that a module makes; what is put into them is left as {}."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            for given in node.exc.args[:1]:
+                if isinstance(given, ast.Constant):
+                    yield str(given.value)
+                elif isinstance(given, ast.JoinedStr):
+                    yield "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "{}"
+                        for part in given.values
+                    )
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_errors_speak_in_one_voice(floor: str) -> None:
+    """In lower case but for names, and without a final stop: others put them into sentences of theirs."""
+    for path in modules(floor):
+        for message in messages(path):
+            first = message.split(" ")[0]
+            capital = re.fullmatch("[A-Z]|[A-Z][a-z']+", first)
+            assert capital is None or first in NAMES, f"{path}: {message}"
+            assert not re.search(r"[^.]\.$", message), f"{path}: {message}"
+            assert not re.search(r"[a-z})]\. [A-Z]", message), f"{path}: {message}"

@@ -18,14 +18,14 @@ from pavemap.geo.crs import ground_scale
 from pavemap.geo.roads import read_network
 from pavemap.geo.segments import segment_network
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import cells
+from pavemap.geo.store import planning
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import Detect
 from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
 from pavemap.serving.worker import CellWorker
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import default_card, default_model
+from pavemap.training.shipped_models import default_card, default_model_folder
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, cracked_strip, cut, warped
 
 AGREE = 0.005
@@ -46,7 +46,7 @@ def dark(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def shipped() -> Detect:
     """The network that ships, as `pavemap detect` uses it."""
-    return CrackModel.load(default_model(), threads=1).detect
+    return CrackModel.load(default_model_folder(), threads=1).detect
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_running_a_finished_survey_again_changes_nothing(
     tiles = cut(scene, folder(tmp_path, "tiles"), columns=2, rows=1)
     row, first = survey(scene, tiles, detect=dark)
     with database(engine) as conn:
-        report = cells.plan_cells(conn, row)
+        report = planning.plan_cells(conn, row)
     assert (report.added, report.redone, report.dropped) == (0, 0, 0)
     work_off(engine, Storage(str(tmp_path / "storage")), dark)
     figures(engine, row).assert_same(first)

@@ -9,7 +9,7 @@ import pytest
 from pavemap.platform.export_layers import LAYERS
 from pavemap.platform.settings import Settings
 from pavemap.training.config import Augmentation, DataSource, TrainConfig, load_config
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,11 +12,11 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pavemap.geo.arrays import Geometries, object_array
 from pavemap.geo.change import DetectorAccuracy, density_changes
 from pavemap.geo.change_lines import compare_lines, default_tolerance_m
 from pavemap.geo.errors import BadInput
 from pavemap.geo.imaged import imaged_by_both
-from pavemap.geo.lines import Geometries
 
 TOLERANCE_M = 0.1
 GROUND = np.array([shapely.box(0.0, 0.0, 20.0, 10.0)], dtype=object)
@@ -25,9 +25,9 @@ STEP_M = TOLERANCE_M / 4
 
 
 def lines(*drawn: list[tuple[float, float]], width_mm: float = 5.0) -> Geometries:
-    array = np.empty(len(drawn), dtype=object)
-    array[:] = [shapely.LineString([(x, y, width_mm) for x, y in points]) for points in drawn]
-    return array
+    return object_array(
+        [shapely.LineString([(x, y, width_mm) for x, y in points]) for points in drawn]
+    )
 
 
 def sums(before: Geometries, after: Geometries, ground: Geometries = GROUND) -> pd.DataFrame:

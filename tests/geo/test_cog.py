@@ -13,9 +13,9 @@ import rasterio
 from affine import Affine
 from pyproj import CRS
 
-from pavemap.geo.cog import COG_OPTIONS
+from pavemap.geo.cog import COG_OPTIONS, is_cog, to_cog
 from pavemap.geo.errors import BadInput, DamagedRaster
-from pavemap.geo.raster import inspect, is_cog, to_cog
+from pavemap.geo.raster import inspect
 from rasters import NORTH_UP, texture, write
 
 PICTURE = texture(700, 900)
@@ -99,8 +99,8 @@ def test_a_write_that_fails_is_no_damage_of_the_source(
 FULL_DISK = """
 import sys
 from pathlib import Path
+from pavemap.geo.cog import to_cog
 from pavemap.geo.errors import StorageFull
-from pavemap.geo.raster import to_cog
 folder = Path(sys.argv[2])
 try:
     to_cog(sys.argv[1], folder / "b.tif")

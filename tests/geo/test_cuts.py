@@ -11,7 +11,8 @@ import shapely
 
 from drawn_roads import Line, drawn_network, feature, in_degrees, line, write_geojson
 from pavemap.geo.errors import BadInput
-from pavemap.geo.roads import FieldMap, read_network
+from pavemap.geo.road_table import FieldMap
+from pavemap.geo.roads import read_network
 from pavemap.geo.segments import SegmentsBy, segment_network
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 
-from drawn_cracks import painted, picture
+from drawn_cracks import painted, picture, unpacked
 from pavemap.geo.chains import walk_chains
 from pavemap.geo.graph import CrackGraph, clean, trace
 from pavemap.geo.skeleton import thin
@@ -18,7 +18,7 @@ def graph_of(text: str) -> CrackGraph:
     """Trace a picture that is a skeleton already."""
     drawn = picture(text) > 0
     skeleton = thin(drawn)
-    assert (skeleton.to_mask() == drawn).all(), "not a skeleton"
+    assert (unpacked(skeleton.lines) == drawn).all(), "not a skeleton"
     return trace(skeleton)
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import rasterio
 
+from pavemap.geo.cog import to_cog
 from pavemap.geo.errors import BadInput, DamagedRaster, NotGeoreferenced, UnsupportedRaster
 from pavemap.geo.mosaic import Mosaic
-from pavemap.geo.raster import inspect, to_cog
+from pavemap.geo.raster import inspect
 from rasters import NORTH_UP, UTM, crafted, header, texture, window_of, write
 
 SMALL = texture(600, 600)

@@ -20,7 +20,8 @@ import shapely
 
 from drawn_roads import feature, line, write_geojson
 from pavemap.geo.errors import BadInput
-from pavemap.geo.roads import FieldMap, read_network
+from pavemap.geo.road_table import FieldMap
+from pavemap.geo.roads import read_network
 from pavemap.geo.vector_files import Shapes, geojson, raw, read_raw_lines
 from road_files import zip_shapefile
 

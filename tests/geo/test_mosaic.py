@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from pavemap.geo import mosaic as module
+from pavemap.geo.cog import to_cog
 from pavemap.geo.errors import BadInput, DamagedRaster, Unavailable
 from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Chip, Mosaic
-from pavemap.geo.orthophoto import common_stretch
-from pavemap.geo.raster import Orthophoto, inspect, to_cog
+from pavemap.geo.orthophoto import Orthophoto, common_stretch
+from pavemap.geo.raster import inspect
 from rasters import GSD, LEFT, NORTH_UP, TOP, UTM, texture, window_of, write
 
 HEIGHT, WIDTH = 700, 900

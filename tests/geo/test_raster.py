@@ -19,8 +19,8 @@ from rasterio.enums import ColorInterp
 
 from pavemap.geo.errors import BadInput, DamagedRaster, NotAGeoTiff, NotGeoreferenced
 from pavemap.geo.errors import UnsupportedRaster as Unsupported
-from pavemap.geo.orthophoto import common_stretch
-from pavemap.geo.raster import Orthophoto, inspect
+from pavemap.geo.orthophoto import Orthophoto, common_stretch
+from pavemap.geo.raster import inspect
 from rasters import GSD, LEFT, NORTH_UP, TOP, UTM, texture, write
 
 SMALL = texture(60, 80)

@@ -20,7 +20,8 @@ import re, sys
 from pathlib import Path
 from pavemap.geo.grid import Window
 from pavemap.geo.mosaic import Mosaic
-from pavemap.geo.raster import inspect, to_cog
+from pavemap.geo.cog import to_cog
+from pavemap.geo.raster import inspect
 photo = inspect(sys.argv[1])
 crs, left, top, gsd = photo.crs, photo.transform.c, photo.transform.f, photo.transform.a
 mosaic = Mosaic([photo], crs)

@@ -15,8 +15,10 @@ from pyproj import CRS, Geod
 from drawn_roads import feature, in_degrees, in_metres, line, write_geojson
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
-from pavemap.geo.road_fields import LengthUnit, read_measures
-from pavemap.geo.roads import FieldMap, ImportNote, Network, read_network
+from pavemap.geo.length_units import LengthUnit
+from pavemap.geo.road_fields import read_measures
+from pavemap.geo.road_table import FieldMap, ImportNote
+from pavemap.geo.roads import Network, read_network
 from pavemap.geo.segments import segment_network
 from pavemap.geo.vector_files import read_raw_lines
 from road_files import zip_shapefile

@@ -11,7 +11,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
@@ -20,7 +20,8 @@ from drawn_roads import FIELDS, Line, drawn_network, feature, line, write_geojso
 from pavemap.geo.chainage import lengths_m, measure
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.errors import BadInput
-from pavemap.geo.roads import FieldMap, Network, read_network
+from pavemap.geo.road_table import FieldMap
+from pavemap.geo.roads import Network, read_network
 from pavemap.geo.segments import segment_network
 
 ELLIPSOID = Geod(ellps="WGS84")
@@ -186,6 +187,8 @@ def test_a_road_split_in_two_has_the_same_length_and_pavement(drawn: Line, share
     middle = chainage.snapped(np.zeros(1, dtype=np.int64), chainage.length_m * share)
     ends = np.concatenate([np.zeros(1), middle, chainage.length_m])
     halves = chainage.cut(np.zeros(2, dtype=np.int64), ends[:-1], ends[1:])
+    # Beside a shorter edge a turn back is a slip of the drawing, which the reader mends.
+    assume(min(edges_m(halves)) > 10.0)
     split = whole_of(halves)
 
     one, two = (segment_network(each, length_m=None) for each in (whole, split))
@@ -208,6 +211,12 @@ def test_a_round_trip_through_another_crs_changes_nothing(drawn: list[Line], eps
     assert two["segment_key"].tolist() == one["segment_key"].tolist()
     assert two["length_m"].to_numpy() == pytest.approx(one["length_m"].to_numpy(), rel=1e-4)
     assert two["pavement_m2"].sum() == pytest.approx(one["pavement_m2"].sum(), rel=1e-4)
+
+
+def edges_m(lines: NDArray[np.object_]) -> list[float]:
+    """Return the length of each edge of lines in degrees."""
+    edges = [shapely.LineString(edge) for each in lines for edge in pairwise(each.coords)]
+    return [float(ELLIPSOID.geometry_length(edge)) for edge in edges]
 
 
 def whole_of(lines: NDArray[np.object_]) -> Network:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from drawn_cracks import clipped
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.lines import Geometries
 from pavemap.geo.stitch import Block, Stitcher, stitch, stitch_blocks, sweep_by_rows
 from pavemap.geo.trust import Trust
-from pavemap.geo.vectorize import clip_lines
 
 UTM = CRS.from_epsg(32633)
 PX = 0.01
@@ -57,7 +57,7 @@ def cut(cracks: Geometries) -> tuple[Geometries, NDArray[np.int64]]:
     """Cut cracks by cells, as surveying cell by cell does."""
     pieces, cells = [], []
     for cell in GRID.cells_meeting(shapely.buffer(cracks, PX)):
-        own = clip_lines(cracks, GRID.bounds(cell))
+        own = clipped(cracks, GRID.bounds(cell))
         pieces.append(own)
         cells += [(cell.col, cell.row)] * len(own)
     return np.concatenate(pieces), cells_of(*cells)

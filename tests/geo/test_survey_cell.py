@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from drawn_cracks import MemoryMosaic, random_cracks
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.grid import Cell, Grid
-from pavemap.geo.lines import Geometries
-from pavemap.geo.measure import line_stats
+from pavemap.geo.line_measures import line_stats
 from pavemap.geo.mosaic import Chip
 from pavemap.geo.stitch import stitch
 from pavemap.geo.survey_cell import (
@@ -70,6 +70,12 @@ def box_px(left: float, top: float, right: float, bottom: float) -> shapely.Poly
     return shapely.box(
         (LEFT + left) * GSD, (TOP - bottom) * GSD, (LEFT + right) * GSD, (TOP - top) * GSD
     )
+
+
+def cell_at(grid: Grid, col: int, row: int) -> Cell:
+    """The cell that holds the middle of a pixel of the drawn picture."""
+    (cell,) = grid.cells_meeting([box_px(col, row, col + 1, row + 1).centroid])
+    return cell
 
 
 def survey(
@@ -252,7 +258,7 @@ def test_what_was_imaged_of_a_cell_is_outlined() -> None:
     valid[:, 500:] = False
     mosaic = on_the_ground(drawn, valid)
     grid = Grid(UTM, GSD, cell_px=256)
-    cells = [grid.cell_at((LEFT + 300 + 256 * at) * GSD, (TOP - 350) * GSD) for at in range(3)]
+    cells = [cell_at(grid, 300 + 256 * at, 350) for at in range(3)]
     whole, part, nothing = (
         survey_cell(
             cell, grid=grid, mosaic=mosaic, pavements=None, detect=red, params=VectorizeParams()
@@ -282,7 +288,7 @@ def test_a_crack_over_missing_ground_is_two() -> None:
 def test_nothing_imaged_or_paved_asks_no_detector() -> None:
     drawn = np.zeros((300, 300), np.uint8)
     grid = Grid(UTM, GSD, cell_px=256)
-    cell = grid.cell_at((LEFT + 150) * GSD, (TOP - 150) * GSD)
+    cell = cell_at(grid, 150, 150)
     unseen = on_the_ground(drawn, np.zeros(drawn.shape, np.bool_))
     far: Pavements = [(1, box_px(5000, 0, 5100, 100))]
     for mosaic, pavements in ((unseen, None), (on_the_ground(drawn), far)):
@@ -304,7 +310,7 @@ def test_lines_lie_in_the_cell_with_widths_in_true_millimetres() -> None:
     drawn = np.zeros((600, 600), np.uint8)
     drawn[:, 298:303] = 255
     grid = Grid(UTM, GSD, cell_px=256)
-    cell: Cell = grid.cell_at((LEFT + 300) * GSD, (TOP - 300) * GSD)
+    cell = cell_at(grid, 300, 300)
     result = survey_cell(
         cell,
         grid=grid,

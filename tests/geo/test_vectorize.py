@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from drawn_cracks import filled, lines_of, mean_width, painted, picture, random_cracks
+from drawn_cracks import clipped, filled, lines_of, mean_width, painted, picture, random_cracks
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import ALIGNMENT_PX
 from pavemap.geo.lines import Polylines, clip
-from pavemap.geo.vectorize import VectorizeParams, clip_lines, trace_lines, vectorize
+from pavemap.geo.vectorize import VectorizeParams, trace_lines, vectorize
 
 LENGTH_ERROR = 0.01
 WIDTH_ERROR_PX = 0.5
@@ -264,12 +264,12 @@ def test_params_survive_json_and_refuse_what_they_do_not_know() -> None:
 
 
 def test_clipping_interpolates_width() -> None:
-    (inside,) = clip_lines(np.array([line((0, 5, 10), (10, 5, 20))]), (2, 0, 6, 10))
+    (inside,) = clipped(np.array([line((0, 5, 10), (10, 5, 20))]), (2, 0, 6, 10))
     assert vertices(inside) == [[2, 5, 12], [6, 5, 16]]
 
 
 def test_a_line_that_leaves_and_comes_back_becomes_two() -> None:
-    parts = clip_lines(np.array([line((1, 1, 4), (9, 1, 4), (9, 3, 4), (1, 3, 4))]), (0, 0, 5, 5))
+    parts = clipped(np.array([line((1, 1, 4), (9, 1, 4), (9, 3, 4), (1, 3, 4))]), (0, 0, 5, 5))
     assert [vertices(part) for part in parts] == [
         [[1, 1, 4], [5, 1, 4]],
         [[5, 3, 4], [1, 3, 4]],
@@ -278,24 +278,24 @@ def test_a_line_that_leaves_and_comes_back_becomes_two() -> None:
 
 def test_lines_outside_or_only_touching_leave_nothing() -> None:
     lines = np.array([line((6, 6, 1), (9, 9, 1)), line((4, 6, 1), (6, 4, 1))])
-    assert len(clip_lines(lines, (0, 0, 5, 5))) == 0
+    assert len(clipped(lines, (0, 0, 5, 5))) == 0
 
 
 def test_a_loop_is_cut_at_the_box_only() -> None:
     loop = line((2, 2, 1), (8, 2, 1), (8, 4, 1), (2, 4, 1), (2, 2, 1))
-    (part,) = clip_lines(np.array([loop]), (0, 0, 5, 5))
+    (part,) = clipped(np.array([loop]), (0, 0, 5, 5))
     assert vertices(part) == [[5, 4, 1], [2, 4, 1], [2, 2, 1], [5, 2, 1]]
 
 
 def test_a_loop_that_hangs_on_another_line_keeps_its_node() -> None:
     loop = line((2, 2, 1), (8, 2, 1), (8, 4, 1), (2, 4, 1), (2, 2, 1))
-    parts = clip_lines(np.array([loop, line((2, 2, 1), (1, 1, 1))]), (0, 0, 5, 5))
+    parts = clipped(np.array([loop, line((2, 2, 1), (1, 1, 1))]), (0, 0, 5, 5))
     assert [vertices(part)[0] for part in parts] == [[2, 2, 1], [5, 4, 1], [2, 2, 1]]
 
 
 def test_a_line_along_a_common_side_is_in_one_box() -> None:
     along = np.array([line((5, 1, 1), (5, 4, 1))])
-    assert len(clip_lines(along, (0, 0, 5, 5))) + len(clip_lines(along, (5, 0, 10, 5))) == 1
+    assert len(clipped(along, (0, 0, 5, 5))) + len(clipped(along, (5, 0, 10, 5))) == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -309,7 +309,7 @@ def test_a_line_along_a_common_side_is_in_one_box() -> None:
 def test_boxes_side_by_side_share_out_every_line(paths: list[list[tuple[int, int]]]) -> None:
     lines = np.array([line(*((x, y, 1) for x, y in path)) for path in paths], object)
     boxes = [(x, y, x + 4, y + 4) for x in range(0, 16, 4) for y in range(0, 16, 4)]
-    shared = sum(shapely.length(clip_lines(lines, box)).sum() for box in boxes)
+    shared = sum(shapely.length(clipped(lines, box)).sum() for box in boxes)
     assert shared == pytest.approx(shapely.length(lines).sum())
 
 

@@ -31,7 +31,7 @@ from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig, parse_config
 from pavemap.training.model_store import ModelStore
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 from ray_cluster import Cluster, free_port, ray_cluster
 from training.drawing import write_set
 

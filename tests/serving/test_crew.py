@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from drawn_surveys import lay_survey, progress, state, wait_until
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import bulk, cells, measuring
+from pavemap.geo.store import bulk, measuring, planning
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.serving import worker as worker_module
@@ -118,7 +118,7 @@ def measure_slowly(monkeypatch: pytest.MonkeyPatch, spend: Callable[[], None]) -
 
 def plan(engine: Engine, survey: SurveyRow) -> None:
     with database(engine) as conn:
-        cells.plan_cells(conn, survey)
+        planning.plan_cells(conn, survey)
 
 
 def test_an_idle_crew_begins_when_work_is_planned_not_when_it_polls(

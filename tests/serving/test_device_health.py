@@ -15,7 +15,7 @@ from pavemap.serving.detector import Detector
 from pavemap.serving.device_health import DeviceHealth, loaded
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 
 
 def test_a_chips_own_error_stays_what_it_is() -> None:
@@ -92,7 +92,7 @@ def test_a_gpu_that_stays_full_is_given_up_in_the_end() -> None:
 
 def test_a_model_that_is_wrong_is_not_waited_for() -> None:
     def load() -> None:
-        raise BadModel("The weights don't fit.")
+        raise BadModel("the weights don't fit")
 
     with pytest.raises(BadModel):
         loaded(load)

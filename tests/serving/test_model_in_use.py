@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import Storage
-from pavemap.serving.model_in_use import ModelInUse
+from pavemap.serving.model_in_use import follow_model_in_use
+from pavemap.training.model_registry import ModelRegistry
 from pavemap.training.model_store import ModelStore
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def test_trouble_with_a_version_is_not_the_end_of_following(
         over.set()
         return False
 
-    ModelInUse(engine, ModelStore(Storage(str(tmp_path)))).follow(changed, every_s=0.01)
+    registry = ModelRegistry(engine, ModelStore(Storage(str(tmp_path))))
+    follow_model_in_use(registry, changed, every_s=0.01)
     assert over.wait(20)
     assert asked == [default_card().model_id] * 2

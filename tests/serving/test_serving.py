@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 
 from drawn_surveys import Figures, figures, held_back, lay_survey, progress, state, wait_until
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import cells, surveys
+from pavemap.geo.store import cells, planning, surveys
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.geo.store.surveys import SurveyRow
@@ -31,7 +31,7 @@ from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.training.card import write_card
 from pavemap.training.inference import CrackModel
 from pavemap.training.model_store import ModelStore, register
-from pavemap.training.registry import default_card, default_model
+from pavemap.training.shipped_models import default_card, default_model_folder
 from scenes import Scene, asphalt, cracked_strip, draw_crack, wandering
 from serving_process import ServingProcess
 
@@ -157,7 +157,7 @@ def test_a_chip_over_http_gives_the_models_own_probabilities(place: Place) -> No
     assert answer.status_code == 200
     found = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
     assert found is not None
-    expected = CrackModel.load(default_model(), device="cpu").detect(chip)
+    expected = CrackModel.load(default_model_folder(), device="cpu").detect(chip)
     assert expected.max() > 200
     assert np.abs(found.astype(int) - expected).max() <= 2
 
@@ -283,7 +283,7 @@ def test_a_survey_outlives_a_restart_of_the_database(place: Place, undisturbed: 
 def test_a_promotion_fails_no_request_and_is_taken_back(place: Place, tmp_path: Path) -> None:
     serving = place.serving()
     folder = tmp_path / "model"
-    shutil.copytree(default_model(), folder)
+    shutil.copytree(default_model_folder(), folder)
     card = default_card().model_copy(update={"name": "successor"})
     write_card(card, folder)
     with database(place.engine) as conn:
@@ -332,7 +332,7 @@ def test_imagery_that_can_not_be_read_fails_its_cells_alone(place: Place) -> Non
     content[middle : middle + 4000] = b"\x00" * 4000
     tile.write_bytes(content)
     with database(place.engine) as conn:
-        cells.plan_cells(conn, survey)
+        planning.plan_cells(conn, survey)
     found = place.wait_done(survey)
     after = progress(place.engine, survey)
     assert 0 < after.failed < after.cells_total / 2

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from drawn_surveys import Figures, figures, lay_survey, progress, state
 from pavemap.geo.errors import StorageFull, Unavailable
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import cells, measuring
+from pavemap.geo.store import cells, leases, measuring, planning
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.serving.worker import CellWorker, WorkRules
@@ -227,7 +227,7 @@ def test_a_cell_that_could_not_be_given_back_is_before_another_is_claimed(
 
     worker = make_worker(away)
     with monkeypatch.context() as patch:
-        patch.setattr(cells, "release", Mock(side_effect=Unavailable("no database")))
+        patch.setattr(leases, "release", Mock(side_effect=Unavailable("no database")))
         with pytest.raises(Unavailable):
             worker.run_once()
     assert progress(engine, survey).leased == 1
@@ -306,11 +306,11 @@ def test_imagery_that_was_another_while_cells_were_done_sends_them_back(
     work_off(worker)
     with database(engine) as conn:
         conn.execute(swap, another | {"sha256": planned})
-        report = cells.plan_cells(conn, survey)
+        report = planning.plan_cells(conn, survey)
     assert 0 < report.redone < report.total
     work_off(worker)
     with database(engine) as conn:
-        assert not cells.plan_cells(conn, survey).changed
+        assert not planning.plan_cells(conn, survey).changed
 
 
 def test_a_result_that_comes_after_the_lease_is_dropped(

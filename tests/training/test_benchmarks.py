@@ -13,7 +13,7 @@ import shapely
 import torch
 
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import default_model
+from pavemap.training.shipped_models import default_model_folder
 from training.models import write_model_folder
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -29,7 +29,7 @@ def test_the_gpu_script_runs_dry() -> None:
     assert machine["device"] == "CPU"
     assert last["failed"] == 0
     named = {row["what"] for row in rows}
-    graph = f"{default_model().name}, CUDA graph"
+    graph = f"{default_model_folder().name}, CUDA graph"
     assert {graph, "fan2018, the whole iteration as a CUDA graph"} <= named
     detected = [row for row in rows if "mpx_per_s" in row]
     assert all(row["with_copies_mpx_per_s"] > 0 for row in detected)

@@ -14,7 +14,7 @@ from pavemap.training.calibration import Calibration, Tally, fit, reliability
 from pavemap.training.card import read_card, write_card
 from pavemap.training.datasets import LabelledImage
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import shipped
+from pavemap.training.shipped_models import shipped_model_folders
 from training.drawing import draw_image, mask_of
 
 
@@ -96,7 +96,7 @@ def test_with_nothing_to_fit_to_nothing_changes() -> None:
 
 def test_calibration_scales_the_networks_logits(tmp_path: Path) -> None:
     chip = draw_image(3).pixels
-    for model in shipped():
+    for model in shipped_model_folders():
         folder = tmp_path / model.name
         shutil.copytree(model, folder)
         maps = []

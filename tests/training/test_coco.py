@@ -184,10 +184,10 @@ def test_categories_are_chosen_and_others_can_be_left_unknown(
     assert masked(labels, ignored=["pothole"])[0] == "??..##..."
     (tmp_path / "set").rename(tmp_path / "2")
     assert masked(labels, categories=["pothole"])[0] == "##......."
-    with pytest.raises(BadTrainingData, match=r"no category 'ruts'. There are: Crack, pothole"):
+    with pytest.raises(BadTrainingData, match=r"no category 'ruts'; there are Crack, pothole"):
         masked(labels, categories=["ruts"])
     kinds = [{"id": 1, "name": "ruts"}, {"id": 2, "name": "snow"}]
-    with pytest.raises(BadTrainingData, match=r"No category is called crack.*ruts, snow"):
+    with pytest.raises(BadTrainingData, match=r"no category is called crack.*ruts, snow"):
         masked(document(categories=kinds))
 
 

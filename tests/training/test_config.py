@@ -12,7 +12,13 @@ import torch
 
 from pavemap.training.architectures import network_to_train
 from pavemap.training.checks import check
-from pavemap.training.config import DataSource, TrainConfig, load_config, parse_config
+from pavemap.training.config import (
+    Augmentation,
+    DataSource,
+    TrainConfig,
+    load_config,
+    parse_config,
+)
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.pair_folder import write_folder
 from pavemap.training.pair_import import pair_files
@@ -31,6 +37,12 @@ def test_the_defaults_are_the_papers() -> None:
     assert (config.weight_decay, config.negatives_per_positive) == (5e-4, 3.0)
     assert not config.augmentation.flips
     assert config.dropout == 0.5
+
+
+@pytest.mark.parametrize("settings", [TrainConfig, DataSource, Augmentation])
+def test_every_setting_says_what_it_is(settings: type[TrainConfig]) -> None:
+    fields = settings.model_fields.items()
+    assert [name for name, field in fields if not field.description] == []
 
 
 def test_settings_written_out_read_as_the_same() -> None:

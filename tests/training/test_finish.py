@@ -25,7 +25,7 @@ from pavemap.training.finish import validated, write_model
 from pavemap.training.inference import CrackModel
 from pavemap.training.lengths import LABELLED, crack_lines, length_and_area
 from pavemap.training.metrics import THRESHOLDS, count, mean_score
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 from pavemap.training.validate import validate
 from training.drawing import write_png, write_set
 from training.models import write_model_folder
@@ -48,7 +48,7 @@ def sets(tmp_path: Path) -> list[DataSource]:
 
 def test_the_card_says_what_all_images_say_together(tmp_path: Path, sets: list[DataSource]) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(find_model("survey-unet"), folder)
+    shutil.copytree(find_model_folder("survey-unet"), folder)
     card = validated(read_card(folder), folder, sets)
     model = CrackModel.load(folder)
     seen: list[Seen] = [
@@ -79,7 +79,7 @@ def test_a_set_in_which_no_crack_is_labelled_has_metres_and_no_ratio(
     sound = write_set(tmp_path / "sound", count=1)
     write_png(sound / "masks" / "000.png", np.zeros((96, 128), np.uint8))
     folder = tmp_path / "model"
-    shutil.copytree(find_model("survey-unet"), folder)
+    shutil.copytree(find_model_folder("survey-unet"), folder)
     metrics = validated(read_card(folder), folder, [*sets, DataSource(folder=sound)]).metrics
     assert set(metrics["length_ratio"]) == set(metrics["area_ratio"]) == {"many", "few"}
     assert metrics["found_where_none_is_m"]["sound"]["0.3"] > 0
@@ -146,7 +146,7 @@ def test_a_model_is_validated_anew_and_its_weights_stay(
     tmp_path: Path, sets: list[DataSource]
 ) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(find_model("survey-unet"), folder)
+    shutil.copytree(find_model_folder("survey-unet"), folder)
     before = read_card(folder)
     file = tmp_path / "again.json"
     settings: dict[str, Any] = {

@@ -10,7 +10,11 @@ import pytest
 from pavemap.training.card import read_card, write_card
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import default_model, find_model, shipped
+from pavemap.training.shipped_models import (
+    default_model_folder,
+    find_model_folder,
+    shipped_model_folders,
+)
 from training.drawing import draw_image
 from training.models import write_model_folder
 
@@ -72,12 +76,12 @@ def test_no_chips_give_no_maps(survey: Path) -> None:
     [np.zeros((4, 4, 3), np.uint8), np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3))],
 )
 def test_what_is_no_batch_of_chips_is_refused(survey: Path, chips: np.ndarray) -> None:
-    with pytest.raises(BadModel, match="Chips must be bytes"):
+    with pytest.raises(BadModel, match="chips must be bytes"):
         CrackModel.load(survey).predict(chips)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="No model card"):
+    with pytest.raises(BadModel, match="no model card"):
         CrackModel.load(tmp_path / "none")
 
 
@@ -118,32 +122,32 @@ def test_a_broken_card_is_refused(survey: Path) -> None:
 
 
 def test_every_shipped_model_loads_and_is_small() -> None:
-    assert {folder.name for folder in shipped()} >= {"survey-unet", "fan2018"}
-    for folder in shipped():
+    assert {folder.name for folder in shipped_model_folders()} >= {"survey-unet", "fan2018"}
+    for folder in shipped_model_folders():
         card = CrackModel.load(folder).card
         assert folder.name == card.name
         assert card.data
         assert card.licence
         assert card.limits
         assert "Not for" in card.intended_use
-        former = {f"the weights of {one.name}" for one in shipped()}
+        former = {f"the weights of {one.name}" for one in shipped_model_folders()}
         sets = set(card.data) - former
         assert all(" images, " in source for source in sets), "each set with its licence"
         assert (folder / "weights.safetensors").stat().st_size < 2_000_000
 
 
 def test_models_are_found_by_name_by_id_and_by_path(survey: Path) -> None:
-    assert find_model() == default_model()
-    assert find_model("fan2018").name == "fan2018"
-    assert find_model(read_card(default_model()).model_id) == default_model()
-    assert find_model(survey) == survey
+    assert find_model_folder() == default_model_folder()
+    assert find_model_folder("fan2018").name == "fan2018"
+    assert find_model_folder(read_card(default_model_folder()).model_id) == default_model_folder()
+    assert find_model_folder(survey) == survey
     with pytest.raises(BadModel, match="fan2018"):
-        find_model("no-such-model")
+        find_model_folder("no-such-model")
 
 
 def test_cards_are_read_without_torch() -> None:
     code = (
-        "import sys, pavemap.training.registry as r; r.default_card(); "
+        "import sys, pavemap.training.shipped_models as r; r.default_card(); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'ray', 'cv2')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -146,7 +146,7 @@ def test_a_checkpoint_that_other_settings_made_is_refused(
     fresh(config).save(tmp_path / "older")  # a checkpoint that says nothing of its settings
     now = replace(fresh(changed), settings=told_apart_by(changed, None))
     now.restore(tmp_path / "older", device=CPU)
-    with pytest.raises(TrainingFailed, match=f"made with another {named}. Give the run another"):
+    with pytest.raises(TrainingFailed, match=f"made with another {named}; give the run another"):
         now.restore(tmp_path / "saved", device=CPU)
 
 

@@ -21,7 +21,7 @@ from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, file_digest, read_car
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
 from pavemap.training.model_store import ModelStore, register, register_shipped
-from pavemap.training.registry import default_card, default_model
+from pavemap.training.shipped_models import default_card, default_model_folder
 from training.models import write_model_folder
 
 
@@ -74,7 +74,7 @@ def test_a_registered_model_is_found_by_its_id(
 
 
 def test_a_shipped_model_needs_no_storage(store: ModelStore) -> None:
-    assert store.folder(default_card().model_id) == default_model()
+    assert store.folder(default_card().model_id) == default_model_folder()
 
 
 def test_one_that_nobody_stored_is_said_to_be_missing(store: ModelStore, tmp_path: Path) -> None:
@@ -278,13 +278,13 @@ def test_the_card_of_a_newer_package_takes_the_place_of_the_former_everywhere(
 ) -> None:
     """Its weights are read from the package; where that no longer has them, from storage."""
     older, newer = default_card().model_copy(update={"threshold": 0.9}), default_card()
-    shutil.copytree(default_model(), tmp_path / "older")
+    shutil.copytree(default_model_folder(), tmp_path / "older")
     write_card(older, tmp_path / "older")
     with database(engine) as connection:
         row = register(connection, tmp_path / "older", store=store)
         assert row.card["threshold"] == 0.9
         assert read_card(stored(tmp_path, row.id)) == older
-        row = again(connection, default_model(), store=store)
+        row = again(connection, default_model_folder(), store=store)
         assert row == get_model(connection, row.id)
         assert row.card == newer.model_dump(mode="json")
     assert read_card(stored(tmp_path, row.id)) == newer
@@ -294,12 +294,12 @@ def test_a_shipped_model_is_found_when_a_newer_package_has_it_no_more(
     store: ModelStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database(engine) as connection:
-        row = register_shipped(connection, default_model(), store=store)
-        assert register_shipped(connection, default_model(), store=store) == row
-    assert store.folder(row.id) == default_model()
-    monkeypatch.setattr(model_store, "shipped", list)
+        row = register_shipped(connection, default_model_folder(), store=store)
+        assert register_shipped(connection, default_model_folder(), store=store) == row
+    assert store.folder(row.id) == default_model_folder()
+    monkeypatch.setattr(model_store, "shipped_model_folders", list)
     kept = store.folder(row.id)
-    assert kept != default_model()
+    assert kept != default_model_folder()
     assert CrackModel.load(kept).card == default_card()
 
 
@@ -313,9 +313,9 @@ def test_a_shipped_model_that_an_older_package_left_unstored_is_stored(
             name=card.name,
             digest=card.digest,
             card=card.model_dump(mode="json"),
-            uri=f"shipped:{default_model().name}",
+            uri=f"shipped:{default_model_folder().name}",
         )
-        row = register_shipped(connection, default_model(), store=store)
+        row = register_shipped(connection, default_model_folder(), store=store)
         assert row.uri == f"storage:models/{card.model_id}"
     assert read_card(stored(tmp_path, row.id)) == card
 

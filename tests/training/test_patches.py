@@ -92,7 +92,7 @@ def test_a_turned_patch_keeps_its_pixel_and_turns_its_label_along() -> None:
 
 
 def test_images_without_any_crack_are_refused() -> None:
-    with pytest.raises(BadTrainingData, match="No training image"):
+    with pytest.raises(BadTrainingData, match="no training image"):
         PatchSampler([[numbered(8, 8, [])]], weights=[1], before_px=1, after_px=1, size=1)
 
 

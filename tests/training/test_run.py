@@ -168,7 +168,7 @@ def test_a_folder_in_which_another_training_is_at_work_is_left_alone(
     config.output.mkdir()
     with (config.output / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(TrainingFailed, match="Another training is at work"):
+        with pytest.raises(TrainingFailed, match="another training is at work"):
             train(config)
     assert [path.name for path in config.output.iterdir()] == [".lock"]
 

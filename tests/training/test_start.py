@@ -14,9 +14,9 @@ from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.finish import write_model
+from pavemap.training.model_registry import ModelRegistry
 from pavemap.training.model_store import ModelStore
-from pavemap.training.registrar import Registrar
-from pavemap.training.registry import default_card, default_model
+from pavemap.training.shipped_models import default_card, default_model_folder
 from pavemap.training.start import (
     former_weights,
     start_weights,
@@ -52,7 +52,7 @@ def test_weights_are_fresh_unless_a_model_is_named(tmp_path: Path) -> None:
 
 def test_a_shipped_model_is_named_by_name_or_version(tmp_path: Path) -> None:
     shipped = default_card()
-    wanted = load_file(default_model() / "weights.safetensors")
+    wanted = load_file(default_model_folder() / "weights.safetensors")
     arguments = {"architecture_args": shipped.architecture_args}
     for name in (shipped.name, shipped.model_id):
         weights = start_weights(config(tmp_path, start_from=name, **arguments))
@@ -159,7 +159,7 @@ def test_a_folder_is_looked_for_beside_the_configuration(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("start_from", "said"),
-    [("nobody", "No model nobody"), ("fan2018", "is a fan2018"), ("survey-unet", "width = 16")],
+    [("nobody", "no model nobody"), ("fan2018", "is a fan2018"), ("survey-unet", "width = 16")],
 )
 def test_what_cannot_be_started_from_is_refused(tmp_path: Path, start_from: str, said: str) -> None:
     with pytest.raises(BadTrainingConfig, match=said):
@@ -187,5 +187,5 @@ def test_a_mistyped_start_is_refused_and_leaves_no_folder(tmp_path: Path, engine
     store = ModelStore(Storage(str(tmp_path / "storage")), cache=tmp_path / "cache")
     start = config(tmp_path, start_from=str(tmp_path / "typo"))
     with pytest.raises(BadTrainingConfig, match=r"start_from: .*typo' is no id of a model version"):
-        start_weights(start, Registrar(engine, store))
+        start_weights(start, ModelRegistry(engine, store))
     assert not (tmp_path / "typo").exists()

@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Integers, Objects
 from pavemap.geo.directions import direction_at
 
 SAMPLE_M = 10.0
@@ -28,10 +29,6 @@ AHEAD = 0.46
 MIN_APART_M = 0.02
 """Nearer lines are one line twice; the first of them keeps the ground."""
 AT_ONCE = 100_000
-
-Objects = NDArray[np.object_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Integers, Objects
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.pavement import Pavements, network_plane, point_scale
@@ -29,9 +30,6 @@ REACH_M = 25.0
 STEP_M = 1.0
 """Between the points along a centre-line."""
 TILE_M = 400.0
-
-Objects = NDArray[np.object_]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,6 @@ class Bitmap:
         framed[1:-1, WORD // 8 : WORD // 8 + packed.shape[1]] = packed
         return cls(octets.view("<u8"), stride, (rows, cols))
 
-    def unpack(self) -> NDArray[np.bool_]:
-        """Return the bool (H, W) mask."""
-        rows, cols = self.shape
-        framed = self.words.view(np.uint8)[: (rows + 2) * self.stride // 8]
-        bits = np.unpackbits(framed.reshape(rows + 2, -1), axis=1, bitorder="little")
-        return bits[1:-1, WORD : WORD + cols].astype(np.bool_)
-
     def places(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows and columns of pixel indices."""
         rows, cols = np.divmod(pixels, self.stride)

@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.crs import WGS84, reproject
 
 WGS84_ELLIPSOID = Geod(ellps="WGS84")
@@ -23,9 +24,6 @@ SNAP_M = 0.001
 """A cut this near a vertex is made at the vertex, so that no edge is too short to have a direction."""
 STEP_M = 2.0**-30
 """Distances count in steps of about a nanometre: sums of whole numbers don't depend on the other lines."""
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats
 from pavemap.geo.errors import BadInput
 
 UNIT_M = 1.0
@@ -42,8 +42,6 @@ Z_95 = 1.959964
 
 ASSUMED = 0.8
 """Precision and recall of a detector whose card states none: modest, so that the uncertainty is wide."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,11 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Bools, Floats, Geometries, Integers
 from pavemap.geo.errors import BadInput
-from pavemap.geo.lines import Geometries, Polylines
-from pavemap.geo.measure import cut_by_segments, line_stats
+from pavemap.geo.line_measures import line_stats
+from pavemap.geo.lines import Polylines
+from pavemap.geo.pieces import cut_by_segments
 
 Kind = Literal["new", "grown", "gone", "unchanged"]
 KINDS: tuple[Kind, ...] = ("new", "grown", "gone", "unchanged")
@@ -54,10 +56,6 @@ MOSTLY = 0.5
 
 CONFIDENCE_95 = 1.7308
 """Radial RMSE to the radius that holds 95 % of errors (ASPRS Positional Accuracy Standards 2014, 7.3)."""
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.chainage import Chainage
 
 MIN_SEGMENT_M = 1.0
 """Cuts nearer to each other, or to the end of a road, are one."""
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,6 @@ class Grid:
         """Width of the halo in CRS metres."""
         return self.halo_px * self.gsd_m
 
-    def cell_at(self, x: float, y: float) -> Cell:
-        """Return the cell that holds a point."""
-        return Cell(math.floor(x / self.cell_m), math.floor(y / self.cell_m))
-
     def bounds(self, cell: Cell) -> Bounds:
         """Return (xmin, ymin, xmax, ymax) of a cell without its halo."""
         left, bottom = self._edge(cell.col), self._edge(cell.row)

@@ -24,6 +24,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from pavemap.geo.arrays import Objects
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.grid import Window
 
@@ -41,8 +42,6 @@ LEAST_RADIUS_PX = 0.5
 
 CORNER_GRID = 1024.0
 """Corners are rounded to this part of a pixel of the world's grid: alike in every window."""
-
-Objects = NDArray[np.object_]
 
 
 def _none() -> Objects:

@@ -18,6 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
+from pavemap.geo.arrays import Objects
 from pavemap.geo.grid import Grid
 
 MAX_VERTICES = 2_000
@@ -30,8 +31,6 @@ STRAY_PX = 1.0
 """How far the outline may stray from the pixels' sides: the staircase of a slanted edge becomes a line."""
 
 POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
-
-Objects = NDArray[np.object_]
 
 
 def imaged_part(

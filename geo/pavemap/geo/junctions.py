@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.chainage import Ruler
 
 TOUCH_M = 0.05
 """An end this near a road lies on it."""
-
-Objects = NDArray[np.object_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def junctions_on(ruler: Ruler, level: Integers) -> tuple[Integers, Floats]:

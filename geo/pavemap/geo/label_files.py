@@ -14,11 +14,10 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from pavemap.geo.arrays import Objects
 from pavemap.geo.crs import reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.vector_files import Shapes, read_raw_lines
-
-Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
+from pavemap.geo.arrays import Floats, Integers, Objects
 from pavemap.geo.chainage import Ruler, lengths_m
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.cuts import Stretches
@@ -41,10 +41,6 @@ NEW_SHARE = 0.2
 """New ground shorter than this share of a segment is added to the segment beside it."""
 SAMPLES = 5
 MAX_LISTED = 1_000
-
-Objects = NDArray[np.object_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

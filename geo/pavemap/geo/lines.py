@@ -10,10 +10,9 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.compiled import kernel
 from pavemap.geo.grid import Bounds
-
-Geometries = NDArray[np.object_]
 
 
 @dataclass(frozen=True)

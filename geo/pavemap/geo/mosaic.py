@@ -21,6 +21,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.geotiff import Dataset, environment, is_remote, opened, translated
 from pavemap.geo.grid import Window
@@ -73,8 +74,7 @@ class Mosaic:
         self.orthophotos = sorted(
             (photo.stretched(ends) for photo in orthophotos), key=lambda photo: photo.precedence
         )
-        self.footprints: NDArray[np.object_] = np.empty(len(orthophotos), object)
-        self.footprints[:] = [photo.outline(crs) for photo in self.orthophotos]
+        self.footprints = object_array([photo.outline(crs) for photo in self.orthophotos])
         self._gdal_options = dict(gdal_options or {})
 
     def read(self, window: Window) -> Chip:

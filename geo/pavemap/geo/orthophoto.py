@@ -11,15 +11,14 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from pavemap.geo.arrays import Floats
 from pavemap.geo.crs import MOST_UNEVEN, crs_text, unevenness, working_crs
 from pavemap.geo.errors import BadInput
 
 BandUse = Literal["gray", "rgb"]
 MaskKind = Literal["none", "nodata", "alpha", "mask"]
-Floats = NDArray[np.float64]
 Stretch = tuple[tuple[float, float], ...]
 
 WHOLE_RANGE = (0.0, 65535.0)

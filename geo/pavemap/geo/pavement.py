@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS, Proj
 
+from pavemap.geo.arrays import Floats, Integers, Objects
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.strips import Claims, claim_ground
@@ -37,10 +37,6 @@ BAND_M = 5_000.0
 MAX_PAIRS_AT_ONCE = 10_000_000
 MAX_PAIRS_EACH = 100
 """Claims that a segment may meet, on average; real networks have about ten."""
-
-Objects = NDArray[np.object_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

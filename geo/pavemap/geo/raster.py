@@ -16,7 +16,6 @@ from pyproj.exceptions import CRSError, ProjError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
-from pavemap.geo.cog import is_cog, to_cog
 from pavemap.geo.crs import WGS84
 from pavemap.geo.empty_border import empty_border, empty_values
 from pavemap.geo.errors import NotGeoreferenced, UnsupportedRaster
@@ -39,8 +38,6 @@ from pavemap.geo.orthophoto import (
     transformer,
 )
 from pavemap.geo.pixels import read_raw
-
-__all__ = ["BandUse", "MaskKind", "Orthophoto", "inspect", "is_cog", "to_cog"]
 
 SAMPLE_WINDOWS, SAMPLE_PX = 8, 128
 """The 16 bit stretch looks at 8 x 8 windows of 128 x 128 pixels, evenly spread, however it is stored."""

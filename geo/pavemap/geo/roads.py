@@ -40,8 +40,6 @@ from pavemap.geo.road_table import (
 )
 from pavemap.geo.vector_files import MAX_FEATURES, read_raw_lines
 
-__all__ = ["FieldMap", "ImportNote", "Network", "read_network"]
-
 log = logging.getLogger(__name__)
 
 MAX_EDGE_M = 500.0

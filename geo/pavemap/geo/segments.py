@@ -19,10 +19,10 @@ from typing import Literal, get_args
 import geopandas
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pavemap.geo import lineage
 from pavemap.geo.agency_pavement import AgencyPavement, share_pavement
+from pavemap.geo.arrays import Floats, Integers, Objects
 from pavemap.geo.chainage import Chainage, Ruler, lengths_m, measure
 from pavemap.geo.crs import WGS84
 from pavemap.geo.cuts import MIN_SEGMENT_M, Stretches
@@ -36,10 +36,6 @@ log = logging.getLogger(__name__)
 
 SegmentsBy = Literal["length", "sections", "intersections", "intersections+length"]
 MAX_SEGMENTS = 5_000_000
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Objects = NDArray[np.object_]
 
 
 def segment_network(

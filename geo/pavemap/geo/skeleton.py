@@ -46,10 +46,6 @@ class Skeleton:
     pixels: NDArray[np.int64]
     filled: NDArray[np.int64]
 
-    def to_mask(self) -> NDArray[np.bool_]:
-        """The skeleton as a picture, bool (H, W)."""
-        return self.lines.unpack()
-
 
 def thin(mask: NDArray[np.bool_], *, max_hole_px: int = 0) -> Skeleton:
     """Thin a bool (H, W) mask to lines of one pixel.

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.chains import Chains, walk_chains
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.grid import Cell, Grid
-from pavemap.geo.lines import Geometries, Polylines
+from pavemap.geo.lines import Polylines
 from pavemap.geo.seams import CONTACT_PX, ON_SIDE_PX, TOLERANCE_PX, Ends, groups, match_ends
 from pavemap.geo.trust import Trust
 

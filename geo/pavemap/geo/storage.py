@@ -30,6 +30,9 @@ ORTHOPHOTOS = "orthophotos"
 _BUCKET_FULL = re.compile(r"No space left|StorageFull|QuotaExceeded|status: 507")
 """What folders and S3 look-alikes answer when they are full; obstore has no error of its own for it."""
 
+STORAGE_VARIABLE = "PAVEMAP_STORAGE_URL"
+"""The environment variable that names the location."""
+
 OUT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -194,7 +197,7 @@ def _translated(what: str, subject: object) -> Iterator[None]:
     except BaseError as exc:
         if _BUCKET_FULL.search(str(exc)):
             raise StorageFull(f"no room left: {subject} {what}; free some and try again") from exc
-        raise Unavailable(f"{subject} {what}; check PAVEMAP_STORAGE_URL and its access") from exc
+        raise Unavailable(f"{subject} {what}; check {STORAGE_VARIABLE} and its access") from exc
 
 
 def _check(key: str) -> None:

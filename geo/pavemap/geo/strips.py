@@ -24,6 +24,7 @@ import shapely
 from numpy.typing import NDArray
 
 from pavemap.geo.abreast import Abreast, find_abreast
+from pavemap.geo.arrays import Floats, Integers, Objects
 
 NODE_CELL_M = 0.01
 """Ends in one cell of this size meet."""
@@ -34,10 +35,6 @@ QUAD_SEGMENTS = 4
 """Chords per quarter of a round bend: 22.5 degrees each."""
 OVERSHOOT_M = 0.01
 """How far a mitre goes beyond the corner that it halves, so that no sliver of the rim stays."""
-
-Objects = NDArray[np.object_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -184,8 +181,7 @@ def _corners(arms: _Arms, gaps: _Gaps) -> tuple[Owned, Owned]:
     outward = -OVERSHOOT_M * _unit(arms.direction[arm])[:, None, :]
     centre = apex[:, None, :]
     corners = _rings(np.concatenate([centre, centre + outward, corner + outward, tip], axis=1))
-    mitres = np.empty(len(arm), dtype=object)
-    mitres[:] = shapely.linestrings(np.concatenate([centre, tip], axis=1))
+    mitres = np.asarray(shapely.linestrings(np.concatenate([centre, tip], axis=1)), object)
     return Owned(corners, arm // 2), Owned(mitres, arm // 2)
 
 
@@ -201,6 +197,4 @@ def _unit(angle: Floats) -> Floats:
 
 def _rings(points: Floats) -> Objects:
     """Make M polygons of (M, K, 2) corners."""
-    polygons = np.empty(len(points), dtype=object)
-    polygons[:] = shapely.polygons(points)
-    return polygons
+    return np.asarray(shapely.polygons(points), object)

@@ -28,10 +28,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.grid import Cell, Grid, Window
 from pavemap.geo.imaged import imaged_part
-from pavemap.geo.lines import Geometries, clip
+from pavemap.geo.lines import clip
 from pavemap.geo.mosaic import Chip
 from pavemap.geo.trust import Trust
 from pavemap.geo.vectorize import VectorizeParams, finished, trace_lines

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pavemap.geo.arrays import Geometries
 from pavemap.geo.centerline import refine
 from pavemap.geo.errors import BadInput
 from pavemap.geo.gaps import MAX_GAP_PX, bridged, facing_ends
 from pavemap.geo.graph import CrackGraph, clean, trace
-from pavemap.geo.grid import Bounds
 from pavemap.geo.hysteresis import crack_level, crack_mask
-from pavemap.geo.lines import Geometries, Polylines, clip
+from pavemap.geo.lines import Polylines
 from pavemap.geo.skeleton import thin
 from pavemap.geo.trust import sure_lengths
 from pavemap.geo.widths import coverage_table
@@ -186,14 +186,6 @@ def finished(
     """Simplify traced (and clipped) lines and give them their coordinates and widths in mm."""
     simple = lines.simplified(params.simplify_px, width_tolerance=params.simplify_width_px)
     return simple.transformed(transform, width_factor=1000.0 * metres_per_px).to_shapely()
-
-
-def clip_lines(lines: Geometries, bounds: Bounds) -> Geometries:
-    """Cut LineStrings to a box (xmin, ymin, xmax, ymax); z is interpolated at the cuts.
-
-    A line that leaves and comes back becomes several. See `lines.clip` for runs along the sides.
-    """
-    return clip(Polylines.from_shapely(lines), bounds)[0].to_shapely()
 
 
 def _long_enough(

@@ -18,11 +18,12 @@ from pavemap.geo.crs import WGS84, ground_gsd, gsd_in_crs, reproject, working_cr
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, halo_for
 from pavemap.geo.mosaic import Mosaic
-from pavemap.geo.raster import Orthophoto, inspect
-from pavemap.geo.store.unseen import too_coarse
+from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.raster import inspect
+from pavemap.geo.shortfall import too_coarse
 from pavemap.geo.survey_cell import EDGE_PX, CellResult, Detect, Pavements, Reader, survey_cell
 from pavemap.geo.vectorize import VectorizeParams
-from pavemap.platform.file_cells import Network, Totals, in_parallel
+from pavemap.platform.file_cells import TimedDetector, Totals, in_parallel
 from pavemap.platform.file_tables import by_segment, crack_table, moved
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def survey_mosaic(
     cells = _cells(grid, mosaic, pavements)
     near = None if pavements is None else shapely.STRtree(pavements)
     totals = Totals(grid, cells, min_length_m=params.min_length_m)
-    with Network(detect) as network:
+    with TimedDetector(detect) as detector:
 
         def survey(cell: Cell) -> CellResult:
             wanted: Pavements | None = None
@@ -166,7 +167,7 @@ def survey_mosaic(
                 grid=grid,
                 mosaic=mosaic,
                 pavements=wanted,
-                detect=network,
+                detect=detector,
                 params=params,
                 edge_px=edge_px,
             )
@@ -175,7 +176,7 @@ def survey_mosaic(
             totals.add(cell, result)
             if on_cell is not None:
                 on_cell(totals.cells, len(cells))
-    totals.seconds["detect"] = network.seconds  # a cell's own clock counts its wait, too
+    totals.seconds["detect"] = detector.seconds  # a cell's own clock counts its wait, too
     finishing = time.perf_counter()
     found = totals.cracks()
     lines = moved(found.lines, shift)
@@ -195,7 +196,7 @@ def survey_mosaic(
         crs=grid.crs,
         gsd_m=_ground_gsd_m(grid, mosaic),
         cells=len(cells),
-        mpx=network.chips * (grid.cell_px + 2 * grid.halo_px) ** 2 / 1e6,
+        mpx=detector.chips * (grid.cell_px + 2 * grid.halo_px) ** 2 / 1e6,
         imaged_m2=imaged_m2,
         crack_length_m=length,
         density_m_per_m2=length / imaged_m2 if imaged_m2 > 0.0 else None,

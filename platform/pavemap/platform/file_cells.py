@@ -24,7 +24,7 @@ CELLS_AT_ONCE = 2
 """Cells in work: one is read and vectorised while the other is detected. About 300 MB each."""
 
 
-class Network:
+class TimedDetector:
     """A detector in a thread of its own, and how long it worked.
 
     It takes all cores and most of the memory; each thread that called it would keep its share.
@@ -34,7 +34,7 @@ class Network:
         self.seconds = 0.0
         self.chips = 0
         self._detect = detect
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="detector")
 
     def __call__(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self._pool.submit(self._timed, chip).result()

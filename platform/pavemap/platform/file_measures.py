@@ -11,13 +11,13 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from pavemap.geo.arrays import Objects, object_array
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.imaged import imaged_ground
 from pavemap.geo.measures import MeasureParams, segment_measures
 from pavemap.geo.neighbours import Neighbours, pattern_reach_m
 
-Objects = NDArray[np.object_]
 Place = tuple[int, int]
 
 SEGMENTS_AT_A_TIME = 500
@@ -35,8 +35,7 @@ class SeenGround:
         """Return the imaged part of each pavement (N,), in the grid's CRS."""
         places = [(int(col), int(row)) for col, row in self.grid.indices_meeting(pavements)]
         short = [at for at in places if self.parts.get(at, _NOTHING) is not None]
-        parts = np.empty(len(short), object)
-        parts[:] = [self.parts.get(at) for at in short]  # of cells that were not surveyed: None
+        parts = object_array([self.parts.get(at) for at in short])  # None: not surveyed
         return imaged_ground(
             pavements,
             places=np.array(short, np.int64).reshape(-1, 2),

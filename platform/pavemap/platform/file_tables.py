@@ -11,17 +11,13 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from pavemap.geo.conditions import conditions, on_imaged_ground, within_pavement
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.measure import (
-    conditions,
-    cut_by_segments,
-    line_stats,
-    on_imaged_ground,
-    within_pavement,
-)
+from pavemap.geo.line_measures import line_stats
 from pavemap.geo.measures import MeasureParams
-from pavemap.geo.store.unseen import shortfall
+from pavemap.geo.pieces import cut_by_segments
+from pavemap.geo.shortfall import shortfall
 from pavemap.platform.file_cells import Totals
 from pavemap.platform.file_measures import SeenGround, measures_of
 

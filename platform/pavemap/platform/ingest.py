@@ -19,8 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from pavemap.geo.cog import is_cog, to_cog
 from pavemap.geo.errors import BadInput, PavemapError, StorageFull, Unavailable
-from pavemap.geo.raster import Orthophoto, inspect, is_cog, to_cog
+from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.raster import inspect
 from pavemap.geo.storage import out_of_room
 from pavemap.platform.errors import ReaderCrashed
 

@@ -21,7 +21,7 @@ from pavemap.geo.store.promotions import (
 from pavemap.training.card import ModelCard, read_card
 from pavemap.training.comparison import compare
 from pavemap.training.model_store import ModelStore, register_shipped
-from pavemap.training.registry import default_model, shipped
+from pavemap.training.shipped_models import default_model_folder, shipped_model_folders
 
 NONE_LEFT = "no promotion is left to take back; the first model is in use"
 
@@ -29,17 +29,17 @@ NONE_LEFT = "no promotion is left to take back; the first model is in use"
 def model_in_use(connection: Connection, store: ModelStore) -> ModelRow:
     """Return the version that new surveys are made with: the last promoted, else the shipped default."""
     promoted = promoted_model(connection)
-    return promoted or register_shipped(connection, default_model(), store=store)
+    return promoted or register_shipped(connection, default_model_folder(), store=store)
 
 
-def find_model(connection: Connection, wanted: str | None, store: ModelStore) -> ModelRow:
+def get_model_version(connection: Connection, wanted: str | None, store: ModelStore) -> ModelRow:
     """Return a model version by id, a shipped one by name too; None is the one in use.
 
     Raises NotFound.
     """
     if wanted is None:
         return model_in_use(connection, store)
-    for folder in shipped():
+    for folder in shipped_model_folders():
         if wanted in (folder.name, read_card(folder).model_id):
             return register_shipped(connection, folder, store=store)
     return model_versions.get_model(connection, wanted)
@@ -47,7 +47,7 @@ def find_model(connection: Connection, wanted: str | None, store: ModelStore) ->
 
 def list_known(connection: Connection, store: ModelStore) -> list[ModelRow]:
     """Return all model versions, those that ship included, the latest first."""
-    for folder in shipped():
+    for folder in shipped_model_folders():
         register_shipped(connection, folder, store=store)
     return model_versions.list_models(connection)
 
@@ -60,7 +60,10 @@ def promote_model(
     Raises NotFound, and Conflict when it scores worse than the one in use on their common test sets, or
     has none in common with it, unless forced.
     """
-    candidate, in_use = find_model(connection, model_id, store), model_in_use(connection, store)
+    candidate, in_use = (
+        get_model_version(connection, model_id, store),
+        model_in_use(connection, store),
+    )
     found = compare(_card(candidate), _card(in_use))
     refusal = found.refusal()
     if refusal and not force:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.geo.label_files import read_labels, width_of
@@ -330,9 +331,7 @@ def _frame(features: Sequence[Feature], columns: dict[str, str]) -> gpd.GeoDataF
 
 
 def _shapes(features: Sequence[Feature]) -> NDArray[np.object_]:
-    shapes: NDArray[np.object_] = np.empty(len(features), dtype=object)
-    shapes[:] = [shapely.geometry.shape(each["geometry"]) for each in features]
-    return shapes
+    return object_array([shapely.geometry.shape(each["geometry"]) for each in features])
 
 
 def _layer_of(path: Path, name: str) -> str | None:

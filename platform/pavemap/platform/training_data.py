@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 from sqlalchemy import Connection, Engine
 
+from pavemap.geo.arrays import Objects, object_array
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.grid import Grid
@@ -40,8 +40,6 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 MAX_FILE_BYTES = 64 << 20
 """An image of 2048 pixels a side has 12 MiB at most."""
 
-Objects = NDArray[np.object_]
-
 
 @dataclass(frozen=True)
 class Reviewed:
@@ -58,10 +56,10 @@ class Reviewed:
 
         def said(verdict: str) -> Layer:
             lines = [each.line for each in self.reviews if each.verdict == verdict]
-            return Layer(reproject(_array(lines), WGS84, crs))
+            return Layer(reproject(object_array(lines), WGS84, crs))
 
         return GroundLabels(
-            areas=Layer(reproject(_array([each.area for each in self.areas]), WGS84, crs)),
+            areas=Layer(reproject(object_array([each.area for each in self.areas]), WGS84, crs)),
             drawn=said("drawn"),
             confirmed=said("confirmed"),
             rejected=said("rejected"),
@@ -154,8 +152,8 @@ def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:
 def _source(known: Reviewed, labels: GroundLabels, grid: Grid) -> dict[str, Any]:
     """Say what a set is made of: only what lies in the areas, or can be seen in their chips."""
     survey = known.survey
-    tree = shapely.STRtree(_array([each.area for each in known.areas]))
-    lines = _array([each.line for each in known.reviews])
+    tree = shapely.STRtree(object_array([each.area for each in known.areas]))
+    lines = object_array([each.line for each in known.reviews])
     within = set(tree.query(lines, predicate="intersects")[0].tolist())
     used = [known.reviews[number] for number in sorted(within)]
     counts = Counter(each.verdict for each in used)
@@ -190,8 +188,8 @@ def _source(known: Reviewed, labels: GroundLabels, grid: Grid) -> dict[str, Any]
 
 def _seen(photos: list[OrthophotoRow], labels: GroundLabels, grid: Grid) -> list[dict[str, str]]:
     """Return name and SHA-256 of the imagery that meets a chip, by name."""
-    windows = _array([grid.window(cell).box() for cell in labelled_cells(labels, grid)])
-    outlines = _array([photo.info.outline(grid.crs) for photo in photos])
+    windows = object_array([grid.window(cell).box() for cell in labelled_cells(labels, grid)])
+    outlines = object_array([photo.info.outline(grid.crs) for photo in photos])
     seen = np.unique(shapely.STRtree(windows).query(outlines, predicate="intersects")[0])
     named = sorted((photos[number].name, photos[number].sha256) for number in seen.tolist())
     return [{"name": name, "sha256": sha256} for name, sha256 in named]
@@ -200,9 +198,3 @@ def _seen(photos: list[OrthophotoRow], labels: GroundLabels, grid: Grid) -> list
 def _digest(line: shapely.Geometry) -> str:
     """Return the SHA-256 of a line with its widths."""
     return hashlib.sha256(shapely.to_wkb(line, byte_order=1, output_dimension=3)).hexdigest()
-
-
-def _array(shapes: list[Any]) -> Objects:
-    array: Objects = np.empty(len(shapes), dtype=object)
-    array[:] = shapes
-    return array

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.secrets import secret
-
-DATABASE_VARIABLE = "PAVEMAP_DATABASE_URL"
-STORAGE_VARIABLE = "PAVEMAP_STORAGE_URL"
+from pavemap.geo.storage import STORAGE_VARIABLE
+from pavemap.geo.store.engine import DATABASE_VARIABLE
 
 BATCH_ON_CPU, BATCH_ON_GPU = 1, 8
 """A core gains nothing from a stack of 2176 x 2176 chips; a GPU is full with about 38 Mpx."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Engine
 
 from pavemap.geo.errors import PavemapError
-from pavemap.geo.store.cells import wait_for_work
+from pavemap.geo.store.leases import wait_for_work
 from pavemap.serving.backoff import Backoff
 from pavemap.serving.worker import AWAY, CellWorker, WorkRules
 

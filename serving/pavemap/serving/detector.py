@@ -18,10 +18,10 @@ from pavemap.serving.args import ServingArgs
 from pavemap.serving.batches import Chips, check_chip, predict_batch
 from pavemap.serving.device_health import DeviceHealth, loaded
 from pavemap.serving.metrics import DetectorMetrics
-from pavemap.serving.model_in_use import ModelInUse
+from pavemap.serving.model_in_use import configured_registry, follow_model_in_use
 from pavemap.serving.shelf import ModelShelf
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import default_model, find_model
+from pavemap.training.shipped_models import find_model_folder
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +42,12 @@ class Detector:
         def load(folder: Path) -> CrackModel:
             return CrackModel.load(folder, device=device, threads=threads)
 
-        in_use = ModelInUse.configured(args)
+        registry = configured_registry(args)
         self._shelf = loaded(
             lambda: ModelShelf(
-                find_model(args.model) if args.model else default_model(),
+                find_model_folder(args.model or None),
                 load=load,
-                find=in_use.folder if in_use else find_model,
+                find=registry.folder if registry else find_model_folder,
             )
         )
         self._metrics = DetectorMetrics()
@@ -57,8 +57,8 @@ class Detector:
         batching.set_batch_wait_timeout_s(args.batch_wait_s)
         # One thread computes while the event loop takes in the next chips and answers health checks.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
-        if in_use and not args.model:
-            in_use.follow(self._use, every_s=args.poll_s)
+        if registry and not args.model:
+            follow_model_in_use(registry, self._use, every_s=args.poll_s)
         log.info("detector with %s on %s", self._shelf.default_id, "GPU" if on_gpu else "CPU")
 
     def _use(self, model_id: str) -> bool:

@@ -12,7 +12,7 @@ from pavemap.geo.grid import Grid
 from pavemap.geo.mosaic import Mosaic
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, surveys
-from pavemap.geo.store.cells import ClaimedCell
+from pavemap.geo.store.leases import ClaimedCell
 from pavemap.geo.store.pavements import segments_meeting
 from pavemap.geo.store.planning import imagery_of
 from pavemap.geo.vectorize import VectorizeParams

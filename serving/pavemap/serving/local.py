@@ -25,7 +25,8 @@ from pydantic import SecretStr, ValidationError
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.logs import configure_logs
-from pavemap.serving.args import DATABASE_VARIABLE, ServingArgs
+from pavemap.geo.store.engine import DATABASE_VARIABLE
+from pavemap.serving.args import ServingArgs
 from pavemap.serving.listening import free_port
 from pavemap.serving.ray_home import RayHome, ray_defaults
 

@@ -22,7 +22,7 @@ from pavemap.serving.metrics import SurveyorMetrics
 from pavemap.serving.remote_detect import RemoteDetect
 from pavemap.serving.worker import CellWorker, WorkRules
 from pavemap.training.card import read_card
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Surveyor:
         )
         detect = RemoteDetect(detector, timeout_s=args.detect_timeout_s, stop=stop)
         rules = WorkRules(
-            model_id=read_card(find_model(args.model)).model_id if args.model else None,
+            model_id=read_card(find_model_folder(args.model)).model_id if args.model else None,
             lease_s=args.lease_s,
             max_attempts=args.max_attempts,
             retry_after_s=args.retry_after_error_s,

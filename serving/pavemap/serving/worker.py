@@ -19,9 +19,9 @@ from pavemap.geo.errors import NotFound, StorageFull, Unavailable
 from pavemap.geo.logs import about, note_ids
 from pavemap.geo.mosaic import close_files
 from pavemap.geo.storage import ORTHOPHOTOS, Storage
-from pavemap.geo.store import cells, measuring, surveys, workers
-from pavemap.geo.store.cells import ClaimedCell
+from pavemap.geo.store import cells, leases, measuring, surveys, workers
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.leases import ClaimedCell
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult, Detect, survey_cell
 from pavemap.serving.backoff import Backoff
@@ -136,7 +136,7 @@ class CellWorker:
 
     def _survey_next(self, *, fresh: bool = False) -> bool:
         with database(self._engine) as conn:
-            claimed = cells.claim(
+            claimed = leases.claim(
                 conn,
                 worker=self.name,
                 lease_s=self._rules.lease_s,
@@ -153,12 +153,12 @@ class CellWorker:
         """Keep alive the lease on whatever this worker is at. Raises Unavailable."""
         if self._progress_at is not None:
             with database(self._engine) as conn:
-                cells.heartbeat(conn, worker=self.name, lease_s=self._rules.lease_s)
+                leases.heartbeat(conn, worker=self.name, lease_s=self._rules.lease_s)
 
     def give_back(self, *, rest_s: float = 0.0, error: str = "") -> None:
         """Free everything this worker holds, at no charge, to rest for a while. Raises Unavailable."""
         with database(self._engine) as conn:
-            cells.release(conn, self.name, rest_s=rest_s, error=error)
+            leases.release(conn, self.name, rest_s=rest_s, error=error)
         self._owes = False
 
     def _survey(self, claimed: ClaimedCell) -> None:

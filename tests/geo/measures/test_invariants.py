@@ -11,9 +11,9 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from measured_road import crack, cut, figures, grid, pieces, road
+from pavemap.geo.arrays import Floats
 from pavemap.geo.measures import SEVERITIES, TYPES, MeasureParams, segment_measures
 
 SUMS = (
@@ -28,7 +28,6 @@ SUMS = (
 )
 PER_AREA = ("density_m_per_m2", "cracked_area_share", "cracking_percent", "pci_cracking")
 Scene = tuple[list[Any], pd.DataFrame, dict[str, shapely.Geometry]]
-Floats = NDArray[np.float64]
 
 EXACT = MeasureParams(node_tolerance_m=1e-6)
 """What nearly meets is joined within a tolerance, which a cut nearby can tip; here ends meet truly."""

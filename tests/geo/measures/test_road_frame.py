@@ -9,9 +9,8 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats
 from pavemap.geo.measures.road_frame import RUN_EDGES, RoadFrames
-
-Floats = NDArray[np.float64]
 
 
 def frames_of(*paths: Floats) -> RoadFrames:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from pavemap.geo.store import queries, tiles
+from pavemap.geo.store import queries, segment_pages, tiles
 from pavemap.geo.store.engine import database
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -23,7 +23,7 @@ def test_what_is_drawn_can_be_asked(engine: Engine, monkeypatch: pytest.MonkeyPa
     assert len(scene.segment_ids) == 200
     lon, lat = np.mean(scene.middles, axis=0)
     with database(engine) as connection:
-        found, following = queries.segment_features(
+        found, following = segment_pages.segment_features(
             connection, scene.surveys[-1], bbox=(lon - 1, lat - 1, lon + 1, lat + 1), limit=100
         )
         assert (len(found), following is None) == (100, False)

@@ -20,10 +20,10 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.grid import Cell
-from pavemap.geo.store import cells, leases, surveys
-from pavemap.geo.store.cells import ClaimedCell
+from pavemap.geo.store import cells, leases, planning, surveys
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
+from pavemap.geo.store.leases import ClaimedCell
 from pavemap.geo.store.surveys import SurveyRow
 
 Ids = NDArray[np.int64]
@@ -31,7 +31,7 @@ Ids = NDArray[np.int64]
 
 def claim_one(engine: Engine, worker: str = "w", *, lease_s: float = 60.0) -> ClaimedCell:
     with database(engine) as connection:
-        (claimed,) = cells.claim(connection, worker=worker, lease_s=lease_s)
+        (claimed,) = leases.claim(connection, worker=worker, lease_s=lease_s)
     return claimed
 
 
@@ -62,7 +62,7 @@ def test_claims_by_many_workers_at_once_never_overlap(engine: Engine, survey: Su
         begin.wait()
         while True:
             with database(engine) as connection:
-                claimed = cells.claim(connection, worker=name, limit=2)
+                claimed = leases.claim(connection, worker=name, limit=2)
             if not claimed:
                 return taken
             taken += [one.cell for one in claimed]
@@ -78,12 +78,12 @@ def test_claims_by_processes_never_overlap(
     engine: Engine, database_url: str, survey: SurveyRow
 ) -> None:
     program = (
-        "import sys; from pavemap.geo.store import cells; "
+        "import sys; from pavemap.geo.store import leases; "
         "from pavemap.geo.store.engine import database, make_engine\n"
         "engine = make_engine(sys.argv[1])\n"
         "while True:\n"
         "    with database(engine) as connection:\n"
-        "        claimed = cells.claim(connection, worker=sys.argv[2])\n"
+        "        claimed = leases.claim(connection, worker=sys.argv[2])\n"
         "    if not claimed: break\n"
         "    print(claimed[0].cell.col, flush=True)\n"
     )
@@ -109,7 +109,7 @@ def test_cells_are_lent_in_the_order_of_the_grid_and_surveys_in_that_of_their_st
         first = scene.planned_survey(connection, to_m=20.0)
     with database(engine) as connection:
         scene.planned_survey(connection, to_m=20.0)
-        claimed = cells.claim(connection, worker="w", limit=3)
+        claimed = leases.claim(connection, worker="w", limit=3)
     assert [one.survey_id == first.id for one in claimed].count(True) == 2
     ours = [one.cell.col - scene.COL for one in claimed if one.survey_id == first.id]
     assert ours == [0, 1]
@@ -117,13 +117,13 @@ def test_cells_are_lent_in_the_order_of_the_grid_and_surveys_in_that_of_their_st
 
 def test_a_claim_holds_until_its_lease_ends(engine: Engine, survey: SurveyRow) -> None:
     with database(engine) as connection:
-        taken = cells.claim(connection, worker="first", lease_s=30.0, limit=1000)
+        taken = leases.claim(connection, worker="first", lease_s=30.0, limit=1000)
     assert len(taken) == 50
     with database(engine) as connection:
-        assert cells.claim(connection, worker="second") == []
+        assert leases.claim(connection, worker="second") == []
     expire(engine)
     with database(engine) as connection:
-        (again,) = cells.claim(connection, worker="second")
+        (again,) = leases.claim(connection, worker="second")
     assert again.cell == taken[0].cell
     assert (taken[0].attempt, again.attempt) == (1, 2)
 
@@ -137,8 +137,8 @@ def test_a_short_lease_ends_by_the_clock(engine: Engine, survey: SurveyRow) -> N
 def test_a_heartbeat_keeps_a_lease(engine: Engine, survey: SurveyRow) -> None:
     claim_one(engine, lease_s=0.5)
     with database(engine) as connection:
-        assert cells.heartbeat(connection, worker="w", lease_s=60.0) == 1
-        assert cells.heartbeat(connection, worker="idle", lease_s=60.0) == 0
+        assert leases.heartbeat(connection, worker="w", lease_s=60.0) == 1
+        assert leases.heartbeat(connection, worker="idle", lease_s=60.0) == 0
     time.sleep(0.6)
     assert claim_one(engine, "other").cell.col == scene.COL + 1
 
@@ -152,7 +152,7 @@ def test_a_heartbeat_does_not_wait_for_a_cell_that_is_being_stored(
         assert cells.complete(storing, claimed=claimed, result=result, worker="w")
         with database(engine) as other:
             other.execute(text("SET LOCAL lock_timeout = '100ms'"))
-            assert cells.heartbeat(other, worker="w") == 0
+            assert leases.heartbeat(other, worker="w") == 0
 
 
 def test_a_cell_is_stored_with_its_lines_areas_and_times(
@@ -231,7 +231,7 @@ def test_a_cell_planned_anew_refuses_what_older_imagery_gave(
     old = claim_one(engine)
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
-        assert cells.plan_cells(connection, survey).redone == 6
+        assert planning.plan_cells(connection, survey).redone == 6
     new = claim_one(engine)
     assert (old.cell, old.attempt) == (new.cell, new.attempt)
     assert not complete(engine, old, segments)
@@ -267,13 +267,13 @@ STORE_AND_HANG = """
 import sys, time, uuid
 import numpy as np
 import store_scene as scene
-from pavemap.geo.store import cells
+from pavemap.geo.store import cells, leases
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
 
 engine = make_engine(sys.argv[1])
 with database(engine) as connection:
-    claimed = cells.claim(connection, worker="killed")[0]
+    claimed = leases.claim(connection, worker="killed")[0]
 with database(engine) as connection:
     result = scene.found_in(claimed.cell, np.array([int(sys.argv[2])]))
     assert cells.complete(connection, claimed=claimed, result=result, worker="killed")
@@ -338,7 +338,7 @@ def test_a_pause_after_an_error_is_kept(engine: Engine, survey: SurveyRow) -> No
 def test_a_cell_that_kills_its_workers_is_given_up(engine: Engine, survey: SurveyRow) -> None:
     """An error is no death."""
     with database(engine) as connection:
-        (first,) = cells.claim(connection, worker="w")
+        (first,) = leases.claim(connection, worker="w")
         cells.fail(connection, claimed=first, worker="w", error="busy", retry_after_s=0.0)
     for _ in range(5):
         assert claim_one(engine, "victim").cell.col == scene.COL
@@ -367,7 +367,7 @@ def test_workers_that_died_at_a_cell_are_no_errors_of_it(engine: Engine, survey:
 def test_what_could_not_be_done_rests_and_says_why(engine: Engine, survey: SurveyRow) -> None:
     first = claim_one(engine)
     with database(engine) as connection:
-        assert cells.release(connection, "w", rest_s=60.0, error="tile 7 is away") == 1
+        assert leases.release(connection, "w", rest_s=60.0, error="tile 7 is away") == 1
         assert surveys.progress(connection, survey.id).held_up == {"tile 7 is away": 1}
     assert claim_one(engine).cell.col == scene.COL + 1, "other work goes first"
     with database(engine) as connection:
@@ -379,7 +379,7 @@ def test_what_could_not_be_done_rests_and_says_why(engine: Engine, survey: Surve
 def test_a_worker_that_stops_gives_back_what_it_holds(engine: Engine, survey: SurveyRow) -> None:
     first = claim_one(engine)
     with database(engine) as connection:
-        assert cells.release(connection, "w") == 1
+        assert leases.release(connection, "w") == 1
     again = claim_one(engine, "other")
     assert (again.cell, again.attempt) == (first.cell, 1)
 
@@ -389,28 +389,28 @@ def test_cells_of_a_survey_that_is_not_running_are_not_lent(
 ) -> None:
     with database(engine) as connection:
         surveys.set_state(connection, survey.id, "failed", error="stopped by hand")
-        assert cells.claim(connection, worker="w") == []
-        cells.plan_cells(connection, survey)
-        assert len(cells.claim(connection, worker="w")) == 1
+        assert leases.claim(connection, worker="w") == []
+        planning.plan_cells(connection, survey)
+        assert len(leases.claim(connection, worker="w")) == 1
 
 
 def test_waiting_for_work_ends_at_once_when_there_is_some(
     engine: Engine, survey: SurveyRow
 ) -> None:
-    assert cells.wait_for_work(engine, 60.0)
+    assert leases.wait_for_work(engine, 60.0)
 
 
 def test_waiting_for_work_wakes_when_cells_are_planned(engine: Engine) -> None:
     with database(engine) as connection:
         survey = scene.add_survey(connection)
         scene.add_imagery(connection, survey.id)
-    assert not cells.wait_for_work(engine, 0.1)
+    assert not leases.wait_for_work(engine, 0.1)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(cells.wait_for_work, engine, 60.0)
+        waiting = pool.submit(leases.wait_for_work, engine, 60.0)
         time.sleep(0.5)
         started = time.monotonic()
         with database(engine) as connection:
-            cells.plan_cells(connection, survey)
+            planning.plan_cells(connection, survey)
         assert waiting.result(timeout=30.0)
         assert time.monotonic() - started < 20.0
     with database(engine) as connection:  # the connection came back fit for transactions
@@ -422,7 +422,7 @@ def test_a_wait_for_work_ends_as_unavailable_when_the_database_goes(
 ) -> None:
     other = make_engine(database_url)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(cells.wait_for_work, engine, 60.0)
+        waiting = pool.submit(leases.wait_for_work, engine, 60.0)
         time.sleep(0.5)
         with database(other) as connection:
             connection.execute(
@@ -468,7 +468,7 @@ def test_the_imaged_part_of_a_cell_is_kept_until_the_cell_is_due_again(
     for shares in ((1.0, 0.5, 0.0), (0.0, 1.0, 1.0)):
         with database(engine) as connection:
             connection.execute(text("UPDATE cell SET state = 'waiting', lease_owner = NULL"))
-            claimed = cells.claim(connection, worker="w", limit=3)
+            claimed = leases.claim(connection, worker="w", limit=3)
         for one, share in zip(claimed, shares, strict=True):
             result = scene.found_in(one.cell, segments, imaged=share)
             with database(engine) as connection:
@@ -478,7 +478,7 @@ def test_the_imaged_part_of_a_cell_is_kept_until_the_cell_is_due_again(
         assert "MULTIPOLYGON EMPTY" in known
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=30.0, name="better.tif")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
     assert parts() == [None, None, None]
 
 
@@ -486,7 +486,7 @@ def test_cells_are_listed_page_by_page_with_what_went_wrong(
     engine: Engine, survey: SurveyRow
 ) -> None:
     with database(engine) as connection:
-        for one in cells.claim(connection, worker="w", limit=20):
+        for one in leases.claim(connection, worker="w", limit=20):
             if one.cell.col % 2:
                 cells.fail(connection, claimed=one, worker="w", error="torn", max_attempts=1)
     odd = [scene.COL + at for at in range(1, 20, 2)]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 import store_scene as scene
 from pavemap.geo.change_lines import default_tolerance_m
 from pavemap.geo.errors import BadInput, Conflict
-from pavemap.geo.store import cells, changes, measuring, model_versions, surveys
+from pavemap.geo.store import cells, changes, leases, measuring, model_versions, planning, surveys
 from pavemap.geo.store.change_summary import change_summary
 from pavemap.geo.store.changed_cracks import common_ground
 from pavemap.geo.store.changes import ChangePage
@@ -48,7 +48,7 @@ def add_survey(connection: Connection, *, name: str, network: str = "Town") -> S
         ),
     )
     scene.add_imagery(connection, survey.id)
-    cells.plan_cells(connection, survey)
+    planning.plan_cells(connection, survey)
     return survey
 
 
@@ -66,7 +66,7 @@ def run(
         {"id": survey.network_id},
     )
     ids = np.array(found.scalars().all())
-    for claimed in cells.claim(connection, worker="w", limit=100):
+    for claimed in leases.claim(connection, worker="w", limit=100):
         at = claimed.cell.col - scene.COL
         result = scene.found_in(claimed.cell, ids, imaged=0.0 if at in unseen else 1.0)
         moved = shapely.transform(

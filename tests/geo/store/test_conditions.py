@@ -15,7 +15,7 @@ import store_scene as scene
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.measures import MeasureParams
 from pavemap.geo.neighbours import Neighbours, pattern_reach_m
-from pavemap.geo.store import cells, conditions, measuring, surveys
+from pavemap.geo.store import cells, conditions, leases, measuring, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
@@ -50,7 +50,7 @@ def measured(engine: Engine, survey: SurveyRow, segments: Ids, lines: Sequence[L
         ]
     )
     with database(engine) as connection:
-        for claimed in cells.claim(connection, worker="w", limit=1000):
+        for claimed in leases.claim(connection, worker="w", limit=1000):
             parts = shapely.intersection(drawn, shapely.box(*scene.GRID.bounds(claimed.cell)))
             parts = parts[shapely.length(parts) > 0.0]
             segment = int(segments[(claimed.cell.col - scene.COL) // 10])

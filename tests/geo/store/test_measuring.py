@@ -20,12 +20,21 @@ from sqlalchemy import Connection, Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
-from pavemap.geo.measure import cut_by_segments
-from pavemap.geo.store import bulk, cells, measuring, queries, surveys
+from pavemap.geo.pieces import cut_by_segments
+from pavemap.geo.store import (
+    bulk,
+    cells,
+    leases,
+    measuring,
+    planning,
+    queries,
+    segment_pages,
+    surveys,
+)
 from pavemap.geo.store import conditions as block_by_block
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.measuring import MeasureReport
-from pavemap.geo.store.queries import SegmentCondition
+from pavemap.geo.store.segment_pages import SegmentCondition
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
 
@@ -43,7 +52,7 @@ def survey_cells(
 ) -> None:
     """Survey every waiting cell; `imaged` has the share seen by cell, where it is not 1."""
     with database(engine) as connection:
-        for claimed in cells.claim(connection, worker="w", limit=1000):
+        for claimed in leases.claim(connection, worker="w", limit=1000):
             index = claimed.cell.col - scene.COL
             if index in failed:
                 cells.fail(connection, claimed=claimed, worker="w", error="bad", max_attempts=1)
@@ -60,7 +69,7 @@ def measure(engine: Engine, survey_id: Any) -> MeasureReport | None:
 
 def conditions(engine: Engine, survey: SurveyRow) -> list[SegmentCondition]:
     with database(engine) as connection:
-        rows, following = queries.segments_page(
+        rows, following = segment_pages.segments_page(
             connection, survey.id, sort="segment_key", descending=False
         )
     assert following is None
@@ -241,16 +250,16 @@ def survey_in_wide_cells(engine: Engine, *, to_m: float) -> SurveyRow:
         survey = scene.add_survey(connection)
         connection.execute(text("UPDATE survey SET cell_px = 5600"))
         scene.add_imagery(connection, survey.id, to_m=to_m)
-        cells.plan_cells(connection, surveys.get_survey(connection, survey.id))
+        planning.plan_cells(connection, surveys.get_survey(connection, survey.id))
         return surveys.get_survey(connection, survey.id)
 
 
-def claim_all(engine: Engine) -> list[cells.ClaimedCell]:
+def claim_all(engine: Engine) -> list[leases.ClaimedCell]:
     with database(engine) as connection:
-        return cells.claim(connection, worker="w", limit=1000)
+        return leases.claim(connection, worker="w", limit=1000)
 
 
-def done(engine: Engine, claimed: cells.ClaimedCell, *, imaged: dict[int, float]) -> None:
+def done(engine: Engine, claimed: leases.ClaimedCell, *, imaged: dict[int, float]) -> None:
     """Say that nothing was found in a cell, and what of each segment was seen."""
     result = CellResult(
         lines=np.empty(0, object),
@@ -378,7 +387,7 @@ def test_a_survey_planned_anew_before_it_is_measured_is_left_alone(
         assert claimed is not None
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
     with database(engine) as connection:
         assert measuring.measure_survey(connection, claimed) is None
         assert surveys.get_survey(connection, survey.id).state == "running"
@@ -395,7 +404,7 @@ def test_a_survey_planned_anew_while_it_is_measured_keeps_nothing_of_it(
         write(*arguments, **named)
         with database(engine) as connection:
             scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
-            cells.plan_cells(connection, survey)
+            planning.plan_cells(connection, survey)
 
     monkeypatch.setattr(block_by_block, "write_conditions", plan_meanwhile)
     assert measure(engine, survey.id) is None
@@ -435,12 +444,12 @@ def test_workers_plans_and_uploads_at_once_end_in_the_same_figures(
         refused = 0
         while True:
             with database(engine) as connection:
-                claimed = cells.claim(connection, worker=name, limit=3)
+                claimed = leases.claim(connection, worker=name, limit=3)
             if not claimed and planned_out.is_set():
                 return refused
             for one in claimed:
                 with database(engine) as connection:
-                    cells.heartbeat(connection, worker=name)
+                    leases.heartbeat(connection, worker=name)
                 with database(engine) as connection:
                     result = scene.found_in(one.cell, segments)
                     stored = cells.complete(connection, claimed=one, result=result, worker=name)
@@ -459,7 +468,7 @@ def test_workers_plans_and_uploads_at_once_end_in_the_same_figures(
                         content=f"version {version}",
                     )
                 with database(engine) as connection:
-                    cells.plan_cells(connection, survey)
+                    planning.plan_cells(connection, survey)
         finally:
             planned_out.set()
         for worker in workers:

@@ -29,12 +29,22 @@ from shapely.ops import substring
 from sqlalchemy import Connection, Engine, text
 
 import store_scene as scene
+from drawn_cracks import clipped
+from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Cell
 from pavemap.geo.orthophoto import Orthophoto, outline
-from pavemap.geo.store import cells, measuring, model_versions, networks, orthophotos, surveys
+from pavemap.geo.store import (
+    cells,
+    leases,
+    measuring,
+    model_versions,
+    networks,
+    orthophotos,
+    planning,
+    surveys,
+)
 from pavemap.geo.survey_cell import CellResult
-from pavemap.geo.vectorize import clip_lines
 
 X, Y = scene.X + 31.7, scene.Y + 17.3
 LENGTH_M, WIDTH_M = 24.0, 8.0
@@ -165,7 +175,7 @@ def planned(connection: Connection, drawn: Drawn) -> surveys.SurveyRow:
         info=imagery(drawn),
         warnings=[],
     )
-    cells.plan_cells(connection, survey)
+    planning.plan_cells(connection, survey)
     return survey
 
 
@@ -200,9 +210,7 @@ def frames(drawn: Drawn) -> tuple[geopandas.GeoDataFrame, geopandas.GeoDataFrame
 
 
 def degrees(shapes: Sequence[shapely.Geometry]) -> NDArray[np.object_]:
-    array = np.empty(len(shapes), dtype=object)
-    array[:] = list(shapes)
-    moved: NDArray[np.object_] = reproject(array, scene.UTM, WGS84)
+    moved: NDArray[np.object_] = reproject(object_array(shapes), scene.UTM, WGS84)
     return moved
 
 
@@ -238,11 +246,11 @@ def work_off(
         key: reproject(shapely.from_wkb(pavement), WGS84, grid.crs) for key, pavement in found
     }
     scale = ground_scale(grid.crs, *shapely.get_coordinates(next(iter(pavements.values())))[0])
-    claims = cells.claim(connection, worker="w", limit=1000)
+    claims = leases.claim(connection, worker="w", limit=1000)
     order.shuffle(claims)
     for claimed in claims:
         order.shuffle(lines)
-        inside = clip_lines(np.array(lines, dtype=object), grid.bounds(claimed.cell))
+        inside = clipped(np.array(lines, dtype=object), grid.bounds(claimed.cell))
         result = CellResult(
             lines=inside,
             imaged=areas(pavements, grid.box(claimed.cell), scale),

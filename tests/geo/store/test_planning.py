@@ -14,10 +14,9 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.grid import Cell
-from pavemap.geo.store import cells, orthophotos, surveys
-from pavemap.geo.store.cells import PlanReport
+from pavemap.geo.store import cells, leases, orthophotos, pavements, planning, surveys
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.planning import imagery_of
+from pavemap.geo.store.planning import PlanReport, imagery_of
 from pavemap.geo.store.surveys import SurveyRow
 
 
@@ -32,7 +31,7 @@ def cells_in(engine: Engine, state: str) -> list[Cell]:
 
 def finish(engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]) -> None:
     with database(engine) as connection:
-        for claimed in cells.claim(connection, worker="w", limit=1000):
+        for claimed in leases.claim(connection, worker="w", limit=1000):
             result = scene.found_in(claimed.cell, segments)
             assert cells.complete(connection, claimed=claimed, result=result, worker="w")
 
@@ -51,7 +50,7 @@ def test_cells_are_those_that_meet_imagery_and_pavement(engine: Engine) -> None:
     with database(engine) as connection:
         survey = scene.add_survey(connection)
         scene.add_imagery(connection, survey.id, from_m=30.0, to_m=150.0)
-        report = cells.plan_cells(connection, survey)
+        report = planning.plan_cells(connection, survey)
         planned = surveys.get_survey(connection, survey.id)
     assert report == PlanReport(total=12, added=12, redone=0, dropped=0)
     expected = [Cell(scene.COL + index, scene.ROW) for index in range(3, 15)]
@@ -72,7 +71,7 @@ def test_planning_twice_changes_nothing(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
     with database(engine) as connection:
-        taken = cells.claim(connection, worker="w", limit=3)
+        taken = leases.claim(connection, worker="w", limit=3)
         cells.complete(
             connection,
             claimed=taken[0],
@@ -82,7 +81,7 @@ def test_planning_twice_changes_nothing(
         cells.fail(connection, claimed=taken[1], worker="w", error="no", max_attempts=1)
     before = everything(engine)
     with database(engine) as connection:
-        assert cells.plan_cells(connection, survey) == PlanReport(50, 0, 0, 0)
+        assert planning.plan_cells(connection, survey) == PlanReport(50, 0, 0, 0)
     assert everything(engine) == before
 
 
@@ -92,7 +91,7 @@ def test_a_done_survey_stays_done_when_planned_again(
     finish(engine, survey, segments)
     with database(engine) as connection:
         surveys.set_state(connection, survey.id, "done")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         assert surveys.get_survey(connection, survey.id).state == "done"
 
 
@@ -104,12 +103,12 @@ def test_work_begun_again_waits_since_then_and_no_longer(
         surveys.set_state(connection, survey.id, "done")
         connection.execute(text("UPDATE survey SET started_at = now() - interval '30 days'"))
         scene.add_imagery(connection, survey.id, from_m=102.0, to_m=199.0, name="better.tif")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         begun = text("SELECT now() - started_at < interval '1 minute' FROM survey")
         assert connection.scalar(begun)
         connection.execute(text("UPDATE survey SET started_at = now() - interval '2 days'"))
         scene.add_imagery(connection, survey.id, from_m=52.0, to_m=99.0, name="more.tif")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         assert not connection.scalar(begun)  # it was at work all the time
 
 
@@ -120,7 +119,7 @@ def test_new_imagery_sends_back_only_the_cells_it_reaches(
     finish(engine, survey, segments)
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, from_m=102.0, to_m=199.0, name="better.tif")
-        report = cells.plan_cells(connection, survey)
+        report = planning.plan_cells(connection, survey)
         again = surveys.get_survey(connection, survey.id)
         fragments = connection.scalar(text("SELECT count(*) FROM fragment"))
         seen = connection.scalar(text("SELECT count(*) FROM cell_segment"))
@@ -139,14 +138,14 @@ def test_imagery_that_only_reaches_the_halo_counts(
     finish(engine, survey, segments)
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, from_m=100.5, to_m=199.5, name="better.tif")
-        assert cells.plan_cells(connection, survey).redone == 12
+        assert planning.plan_cells(connection, survey).redone == 12
 
 
 def test_what_was_computed_from_other_imagery_than_planned_is_due_again(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
     with database(engine) as connection:
-        for claimed in cells.claim(connection, worker="w", limit=3):
+        for claimed in leases.claim(connection, worker="w", limit=3):
             result = scene.found_in(claimed.cell, segments)
             wrong = claimed.cell.col == scene.COL
             made_of = "of a mistake" if wrong else claimed.inputs_digest
@@ -156,7 +155,7 @@ def test_what_was_computed_from_other_imagery_than_planned_is_due_again(
             told = surveys.get_survey(connection, survey.id).planned_imagery
             assert (told == "") is wrong or told == "", "a survey says it until it is planned"
         assert told == ""
-        report = cells.plan_cells(connection, survey)
+        report = planning.plan_cells(connection, survey)
         assert surveys.get_survey(connection, survey.id).planned_imagery not in {"", None}
     assert report == PlanReport(total=50, added=0, redone=1, dropped=0)
     assert cells_in(engine, "waiting")[0] == Cell(scene.COL, scene.ROW)
@@ -166,9 +165,9 @@ def test_a_result_that_comes_after_the_plan_has_no_survey_say_it_is_of_other_ima
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
     with database(engine) as connection:
-        (claimed,) = cells.claim(connection, worker="w")
+        (claimed,) = leases.claim(connection, worker="w")
         scene.add_imagery(connection, survey.id, content="sent anew")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         planned = surveys.get_survey(connection, survey.id).planned_imagery
     with database(engine) as connection:
         result = scene.found_in(claimed.cell, segments)
@@ -185,7 +184,7 @@ def test_imagery_taken_away_drops_its_cells_with_what_they_found(
     finish(engine, survey, segments)
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=195.0, content="the first 195 m, sent anew")
-        report = cells.plan_cells(connection, survey)
+        report = planning.plan_cells(connection, survey)
         left = connection.scalar(text("SELECT count(*) FROM fragment"))
     assert report == PlanReport(total=20, added=0, redone=20, dropped=30)
     assert left == 0
@@ -199,7 +198,7 @@ def test_the_order_of_uploads_does_not_matter(engine: Engine) -> None:
             survey = scene.add_survey(connection)
             for name, from_m, to_m in order:
                 scene.add_imagery(connection, survey.id, from_m=from_m, to_m=to_m, name=name)
-            cells.plan_cells(connection, survey)
+            planning.plan_cells(connection, survey)
             found = connection.execute(
                 text("SELECT inputs_digest FROM cell WHERE survey_id = :id ORDER BY col"),
                 {"id": survey.id},
@@ -217,7 +216,7 @@ def test_names_that_change_what_lies_on_top_send_back_the_cells_that_see_it(engi
         def planned(west: str, east: str) -> tuple[PlanReport, list[str]]:
             scene.add_imagery(connection, survey.id, to_m=260.0, name=west, content="west")
             scene.add_imagery(connection, survey.id, from_m=240.0, name=east, content="east")
-            report = cells.plan_cells(connection, survey)
+            report = planning.plan_cells(connection, survey)
             digests = connection.execute(text("SELECT inputs_digest FROM cell ORDER BY col"))
             return report, list(digests.scalars())
 
@@ -235,7 +234,7 @@ def test_imagery_off_the_road_is_refused_with_advice(engine: Engine) -> None:
         survey = scene.add_survey(connection)
         scene.add_imagery(connection, survey.id, road=3)
     with pytest.raises(BadInput, match="check the CRS"), database(engine) as connection:
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
     assert cells_in(engine, "waiting") == []
 
 
@@ -243,14 +242,14 @@ def test_a_survey_without_imagery_is_refused_with_advice(engine: Engine) -> None
     with database(engine) as connection:
         survey = scene.add_survey(connection)
     with pytest.raises(BadInput, match="upload"), database(engine) as connection:
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
 
 
 def test_an_unknown_survey_can_not_be_planned(engine: Engine, survey: SurveyRow) -> None:
     with database(engine) as connection:
         connection.execute(text("DELETE FROM survey"))
     with pytest.raises(NotFound), database(engine) as connection:
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
 
 
 def test_the_pavement_that_a_window_meets(
@@ -260,7 +259,7 @@ def test_the_pavement_that_a_window_meets(
     window = scene.GRID.window(Cell(scene.COL + 9, scene.ROW)).box()
     degrees = reproject(window, scene.UTM, WGS84)
     with database(engine) as connection:
-        found = cells.segments_meeting(connection, survey.id, degrees)
+        found = pavements.segments_meeting(connection, survey.id, degrees)
         tiles = orthophotos.orthophotos_near(connection, survey.id, degrees)
     assert [segment for segment, _ in found] == segments[:2].tolist()
     area = reproject(found[0][1], WGS84, scene.UTM).area
@@ -281,7 +280,7 @@ def test_a_cell_is_made_of_what_was_planned_where_edges_coincide(engine: Engine)
                 from_m=start + halo_m,
                 to_m=start + scene.CELL_M - halo_m,
             )
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         survey = surveys.get_survey(connection, survey.id)
         planned = connection.execute(text('SELECT col, "row", inputs_digest FROM cell')).all()
         assert len(planned) == 50
@@ -300,6 +299,6 @@ def test_ten_thousand_segments_are_planned_in_seconds(engine: Engine) -> None:
             scene.add_imagery(connection, survey.id, to_m=10_000.0, name=f"{road}.tif", road=road)
     started = time.process_time()
     with database(engine) as connection:
-        report = cells.plan_cells(connection, survey)
+        report = planning.plan_cells(connection, survey)
     assert report.total == 100_000
     assert time.process_time() - started < 15.0  # 4 s on an idle core

@@ -21,7 +21,9 @@ from pavemap.geo.store import boxes, figures, queries, segment_pages, surveys, t
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.queries import Bbox, SegmentCondition, Sort
+from pavemap.geo.store.figures import Sort
+from pavemap.geo.store.places import Bbox
+from pavemap.geo.store.segment_pages import SegmentCondition
 from pavemap.geo.store.surveys import SurveyRow
 
 Ids = NDArray[np.int64]
@@ -66,7 +68,7 @@ def walk(engine: Engine, survey: SurveyRow, *, limit: int, **asked: Any) -> list
     after: str | None = None
     with database(engine) as connection:
         while True:
-            page, after = queries.segments_page(
+            page, after = segment_pages.segments_page(
                 connection, survey.id, limit=limit, after=after, **asked
             )
             assert len(page) <= limit
@@ -98,7 +100,7 @@ def test_the_last_page_has_no_cursor_even_when_it_is_full(
     engine: Engine, measured: SurveyRow
 ) -> None:
     with database(engine) as connection:
-        page, after = queries.segments_page(connection, measured.id, limit=60)
+        page, after = segment_pages.segments_page(connection, measured.id, limit=60)
     assert (len(page), after) == (60, None)
 
 
@@ -106,16 +108,19 @@ def test_rows_that_come_between_two_pages_shift_nothing(
     engine: Engine, measured: SurveyRow
 ) -> None:
     with database(engine) as connection:
-        first, after = queries.segments_page(connection, measured.id, limit=10)
-        expected, _ = queries.segments_page(connection, measured.id, limit=10, after=after)
+        first, after = segment_pages.segments_page(connection, measured.id, limit=10)
+        expected, _ = segment_pages.segments_page(connection, measured.id, limit=10, after=after)
         connection.execute(  # the worst of all are gone by now
             text("DELETE FROM condition WHERE segment_id = ANY(:ids)"),
             {"ids": [row.segment_id for row in first]},
         )
-        assert queries.segments_page(connection, measured.id, limit=10, after=after)[0] == expected
+        assert (
+            segment_pages.segments_page(connection, measured.id, limit=10, after=after)[0]
+            == expected
+        )
 
 
-@pytest.mark.parametrize("page", [queries.segments_page, queries.cracks_page])
+@pytest.mark.parametrize("page", [segment_pages.segments_page, queries.cracks_page])
 def test_pages_from_before_and_after_a_measuring_do_not_go_together(
     engine: Engine, measured: SurveyRow, page: Callable[..., tuple[list[Any], str | None]]
 ) -> None:
@@ -216,9 +221,9 @@ def test_features_are_the_rows_as_geojson(engine: Engine, measured: SurveyRow) -
         connection.execute(
             text("""UPDATE condition SET r85 = '{"transverse": {"1": {"length_m": 0.1}}}'""")
         )
-        rows, following = queries.segments_page(connection, measured.id, limit=59)
+        rows, following = segment_pages.segments_page(connection, measured.id, limit=59)
         for shape in ("pavement", "line"):
-            found, after = queries.segment_features(
+            found, after = segment_pages.segment_features(
                 connection, measured.id, limit=59, geometry=shape
             )
             assert after == following
@@ -270,12 +275,12 @@ def test_questions_that_make_no_sense_are_refused(
     engine: Engine, measured: SurveyRow, bad: dict[str, Any]
 ) -> None:
     with database(engine) as connection, pytest.raises(BadInput):
-        queries.segments_page(connection, measured.id, **bad)
+        segment_pages.segments_page(connection, measured.id, **bad)
 
 
 def test_unknown_surveys_and_segments_are_not_found(engine: Engine, measured: SurveyRow) -> None:
     with database(engine) as connection:
-        for call in (queries.segments_page, queries.cracks_page, queries.summary):
+        for call in (segment_pages.segments_page, queries.cracks_page, queries.summary):
             with pytest.raises(NotFound):
                 call(connection, uuid.uuid4())
         with pytest.raises(NotFound):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import cells, model_versions, networks, surveys, workers
+from pavemap.geo.store import cells, leases, model_versions, networks, planning, surveys, workers
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import NewSurvey, SurveyRow
 
@@ -23,7 +23,7 @@ Ids = NDArray[np.int64]
 
 def survey_cells(engine: Engine, segments: Ids, *, limit: int = 1000) -> None:
     with database(engine) as connection:
-        for claimed in cells.claim(connection, worker="surveyor", limit=limit):
+        for claimed in leases.claim(connection, worker="surveyor", limit=limit):
             result = scene.found_in(claimed.cell, segments)
             assert cells.complete(connection, claimed=claimed, result=result, worker="surveyor")
 
@@ -142,14 +142,14 @@ def test_workers_at_a_survey_that_is_deleted_store_nothing(
     engine: Engine, survey: SurveyRow, segments: Ids
 ) -> None:
     with database(engine) as connection:
-        (first, *_) = cells.claim(connection, worker="surveyor", limit=3)
+        (first, *_) = leases.claim(connection, worker="surveyor", limit=3)
     with database(engine) as connection:
         surveys.delete_survey(connection, survey.id)
     with database(engine) as connection:
         result = scene.found_in(first.cell, segments)
         assert not cells.complete(connection, claimed=first, result=result, worker="surveyor")
         assert not cells.fail(connection, claimed=first, worker="surveyor", error="gone")
-        assert cells.claim(connection, worker="surveyor") == []
+        assert leases.claim(connection, worker="surveyor") == []
     assert claim(engine, "measurer") is None
 
 
@@ -167,7 +167,7 @@ def test_a_survey_is_measured_only_when_no_cell_is_left(
     survey_cells(engine, segments, limit=49)
     assert claim(engine, "w") is None
     with database(engine) as connection:
-        (last,) = cells.claim(connection, worker="slow")
+        (last,) = leases.claim(connection, worker="slow")
     assert claim(engine, "w") is None
     with database(engine) as connection:
         cells.fail(connection, claimed=last, worker="slow", error="no", max_attempts=1)
@@ -209,7 +209,7 @@ def test_a_heartbeat_keeps_a_measuring_too(
     survey_cells(engine, segments)
     claim(engine, "w", lease_s=-1.0)
     with database(engine) as connection:
-        assert cells.heartbeat(connection, worker="w") == 1
+        assert leases.heartbeat(connection, worker="w") == 1
     assert claim(engine, "next") is None
 
 
@@ -226,7 +226,7 @@ def test_a_measurer_that_lives_keeps_a_survey_that_others_lock_for_longer_than_i
     with database(engine) as holding:
         surveys.lock_survey(holding, survey.id)
         with database(engine) as connection:
-            assert cells.heartbeat(connection, worker="w") == 0
+            assert leases.heartbeat(connection, worker="w") == 0
     assert claim(engine, "next") is None
     assert stored(engine, survey).lease_owner == "w"
     silent_for(engine, "w", 61.0)
@@ -266,7 +266,7 @@ def test_a_worker_that_stops_gives_its_measuring_back(
     survey_cells(engine, segments)
     claim(engine, "w")
     with database(engine) as connection:
-        assert cells.release(connection, "w") == 1
+        assert leases.release(connection, "w") == 1
     assert claim(engine, "next") is not None
 
 
@@ -305,7 +305,7 @@ def test_a_measuring_given_back_in_good_order_is_not_charged(
     for _ in range(10):
         assert claim(engine, "w") is not None
         with database(engine) as connection:
-            cells.release(connection, "w")
+            leases.release(connection, "w")
     kill_measurers(engine, deaths=4)
     assert claim(engine, "next") is not None
 
@@ -317,7 +317,7 @@ def test_a_survey_that_is_run_again_has_all_its_measurings_before_it(
     kill_measurers(engine, deaths=5)
     assert claim(engine, "next") is None
     with database(engine) as connection:
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
     kill_measurers(engine, deaths=4)
     assert claim(engine, "next") is not None
 
@@ -339,7 +339,7 @@ def test_a_plan_voids_the_measuring_of_what_was_before(
     assert claimed is not None
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         assert not surveys.finish_survey(connection, claimed)
         assert surveys.get_survey(connection, survey.id).state == "running"
     assert claim(engine, "w") is None
@@ -349,9 +349,9 @@ def test_a_claim_never_measures_beside_a_plan_at_work(
     engine: Engine, survey: SurveyRow, segments: Ids
 ) -> None:
     survey_cells(engine, segments)
-    with database(engine) as planning:
-        scene.add_imagery(planning, survey.id, to_m=50.0, name="better.tif")
-        cells.plan_cells(planning, survey)
+    with database(engine) as planner:
+        scene.add_imagery(planner, survey.id, to_m=50.0, name="better.tif")
+        planning.plan_cells(planner, survey)
         assert claim(engine, "w") is None
     assert claim(engine, "w") is None
 
@@ -367,7 +367,7 @@ def test_a_survey_that_failed_says_why_and_runs_again_when_planned(
         failed = surveys.get_survey(connection, survey.id)
         assert (failed.state, failed.error) == ("failed", "a bug")
         assert failed.finished_at is not None
-        cells.plan_cells(connection, survey)
+        planning.plan_cells(connection, survey)
         again = surveys.get_survey(connection, survey.id)
     assert (again.state, again.error, again.finished_at) == ("running", "", None)
     assert claim(engine, "w") is not None
@@ -378,7 +378,7 @@ def test_failed_cells_that_are_retried_set_a_done_survey_running(
 ) -> None:
     survey_cells(engine, segments, limit=49)
     with database(engine) as connection:
-        (last,) = cells.claim(connection, worker="w")
+        (last,) = leases.claim(connection, worker="w")
         cells.fail(connection, claimed=last, worker="w", error="no", max_attempts=1)
         surveys.set_state(connection, survey.id, "done")
         assert cells.retry_failed(connection, survey.id) == 1

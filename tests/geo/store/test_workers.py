@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, text
 
-from pavemap.geo.store import cells, workers
+from pavemap.geo.store import leases, workers
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.store.workers import Presence
@@ -18,18 +18,18 @@ def present(engine: Engine) -> Presence:
 def test_a_worker_that_claims_is_present_until_it_stops(engine: Engine, survey: SurveyRow) -> None:
     assert not present(engine).serves(survey.model_id)
     with database(engine) as connection:
-        cells.claim(connection, worker="one", model_id="other-01234567")
-        cells.claim(connection, worker="two", model_id="other-01234567")
+        leases.claim(connection, worker="one", model_id="other-01234567")
+        leases.claim(connection, worker="two", model_id="other-01234567")
     assert present(engine) == Presence({"other-01234567": 2}, 0)
     assert not present(engine).serves(survey.model_id)
     with database(engine) as connection:
-        cells.claim(connection, worker="three", model_id=survey.model_id)
-        cells.claim(connection, worker="four", model_id=None)
+        leases.claim(connection, worker="three", model_id=survey.model_id)
+        leases.claim(connection, worker="four", model_id=None)
     assert present(engine).serves(survey.model_id)
     assert present(engine).of_any_model == 1
     with database(engine) as connection:
         for name in ("one", "three", "four"):
-            cells.release(connection, name)
+            leases.release(connection, name)
     assert present(engine) == Presence({"other-01234567": 1}, 0)
 
 
@@ -38,14 +38,14 @@ def test_a_worker_that_died_is_not_believed_and_one_that_is_busy_is(
 ) -> None:
     with database(engine) as connection:
         for name in ("dead", "busy"):
-            cells.claim(connection, worker=name, model_id=survey.model_id)
+            leases.claim(connection, worker=name, model_id=survey.model_id)
         connection.execute(text("UPDATE worker SET seen_at = seen_at - interval '10 minutes'"))
     assert present(engine) == Presence({}, 0)
     with database(engine) as connection:
-        cells.heartbeat(connection, worker="busy")
+        leases.heartbeat(connection, worker="busy")
     assert present(engine) == Presence({survey.model_id: 1}, 0)
     with database(engine) as connection:
         connection.execute(text("UPDATE worker SET seen_at = seen_at - interval '2 days'"))
-        cells.claim(connection, worker="new", model_id=None)
+        leases.claim(connection, worker="new", model_id=None)
         names = connection.execute(text("SELECT name FROM worker")).scalars().all()
     assert names == ["new"]

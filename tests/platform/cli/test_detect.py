@@ -13,7 +13,7 @@ import matplotlib.image
 import pytest
 
 from cli_world import Cli
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 
 
 def test_a_folder_and_roads_become_a_geopackage_and_a_map(
@@ -78,7 +78,7 @@ def test_enlarging_coarse_pixels_is_not_done_in_silence(tiles: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--model", "no-such"), "No model no-such"),
+        (("--model", "no-such"), "no model no-such"),
         (("--crs", "EPSG:4326"), "is not projected"),
         (("-o", "cracks.shp"), "end it in .gpkg"),
         (("--threshold", "1.5"), "threshold must be within 0 and 1"),

@@ -6,18 +6,21 @@ import csv
 import json
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import geopandas as gpd
 import pytest
 from sqlalchemy import Connection, Engine, text
 
 from cli_world import Cli
+from pavemap.platform.api.schemas.networks import NetworkOptions
+from pavemap.platform.cli import networks
 from pavemap.platform.cli.remote import connect
 from pavemap.platform.client import file_digest
 from pavemap.platform.settings import Settings
-from pavemap.training.registry import default_card
+from pavemap.training.shipped_models import default_card
 
 FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
 
@@ -165,7 +168,7 @@ def test_a_box_limits_what_is_listed(cli: Cli, surveyed: str) -> None:
 
     assert everywhere
     assert nowhere == []
-    assert "bbox takes four numbers" in cli.fails("segments", surveyed, "--bbox", "1,2").err
+    assert "bbox: give four numbers" in cli.fails("segments", surveyed, "--bbox", "1,2").err
 
 
 def test_unknown_and_ambiguous_surveys_are_told(cli: Cli, survey: str) -> None:
@@ -297,3 +300,29 @@ def test_a_file_of_measures_that_is_none_is_told(cli: Cli, roads: Path, tmp_path
         wrong.write_text(content)
         failed = cli.fails("survey", "create", "S", "--network", "town", "--measures", wrong)
         assert said in failed.err
+
+
+def test_the_import_has_every_option_of_the_api(
+    cli: Cli, roads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = {
+        "name": "n",
+        "id": "1",
+        "roads": 1,
+        "segments": 1,
+        "length_m": 1.0,
+        "source_crs": "x",
+    }
+    client = Mock()
+    client.import_network.return_value = {**network, "report": {"counts": {}}}
+    monkeypatch.setattr(networks, "connect", lambda _: nullcontext(client))
+    said = {"level": "z", "bridge": "b", "tunnel": "t"}
+    fields = [part for kind, field in said.items() for part in (f"--{kind}-field", field)]
+
+    cli("network", "import", roads, *fields, "--width-unit", "us-ft")
+
+    options = client.import_network.call_args.kwargs["options"]
+    given_apart = {"name", "filename"}
+    assert set(options) == set(NetworkOptions.model_fields) - given_apart
+    assert {kind: options[f"{kind}_field"] for kind in said} == said
+    assert options["width_unit"] == "us-ft"

@@ -45,13 +45,13 @@ def _published(folder: Path) -> list[Pair]:
     if not images:
         raise BadTrainingData(
             f"{folder} is no AigleRN set: it has neither images/ with masks/ nor "
-            "IMAGES/AIGLE_RN/Im_GT_AIGLE_RN_*; name the unpacked archive's folder."
+            "IMAGES/AIGLE_RN/Im_GT_AIGLE_RN_*; name the unpacked archive's folder"
         )
     missing = sorted(set(images) - set(truths))
     if missing:
         raise BadTrainingData(
             f"{folder} lacks the ground truth of {len(missing)} of {len(images)} images, "
-            f"the first is {missing[0]}; unpack the whole archive."
+            f"the first is {missing[0]}; unpack the whole archive"
         )
     return [Pair(number, images[number], truths[number]) for number in sorted(images)]
 

@@ -24,7 +24,7 @@ def build_network(
     unknown = set(arguments) - known
     if unknown:
         raise BadModel(
-            f"{architecture} has no argument {', '.join(sorted(unknown))}; it has {known}."
+            f"{architecture} has no argument {', '.join(sorted(unknown))}; it has {known}"
         )
     given = {"channels": channels, **arguments}
     try:
@@ -41,7 +41,7 @@ def build_network(
                 context=bool(given.get("context", False)),
             )
     except ValueError as exc:
-        raise BadModel(f"{architecture}: {exc}.") from exc
+        raise BadModel(f"{architecture}: {exc}") from exc
     raise BadModel.unknown(architecture)
 
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logit
 
+from pavemap.geo.arrays import Floats
 from pavemap.training.datasets import LabelledImage
-
-Floats = NDArray[np.float64]
 
 LEVELS = 256
 LEVEL = np.arange(LEVELS) / (LEVELS - 1)

@@ -70,16 +70,16 @@ def check_vectorize(values: Mapping[str, Any], *, threshold: float) -> None:
     try:
         VectorizeParams.from_dict({**values, "threshold": threshold})
     except (BadInput, TypeError) as exc:
-        raise BadModel(f"vectorize can't be used: {exc}.") from exc
+        raise BadModel(f"vectorize can't be used: {exc}") from exc
 
 
 def check_reach(card: ModelCard, reach_px: int) -> None:
     """Raise BadModel where a network depends on pixels farther away than its card says."""
     if reach_px > card.reach_px:
         raise BadModel(
-            f"The network of {card.model_id} sees {reach_px} pixels around, its card says "
+            f"the network of {card.model_id} sees {reach_px} pixels around, its card says "
             f'{card.reach_px}; write "reach_px": {reach_px} into the card, or surveys would show their '
-            "cells."
+            "cells"
         )
 
 
@@ -93,12 +93,12 @@ def read_card(path: Path) -> ModelCard:
         return ModelCard.model_validate_json(file.read_bytes())
     except OSError as exc:
         raise BadModel(
-            f"No model card at {file}; name a folder with {WEIGHTS_FILE} and {CARD_FILE}."
+            f"no model card at {file}; name a folder with {WEIGHTS_FILE} and {CARD_FILE}"
         ) from exc
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadModel(f"The model card {file} is not valid: {where}: {first['msg']}.") from exc
+        raise BadModel(f"the model card {file} is not valid: {where}: {first['msg']}") from exc
 
 
 def write_card(card: ModelCard, folder: Path) -> None:
@@ -119,11 +119,11 @@ def checked_weights(folder: Path, card: ModelCard) -> Path:
     """
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise BadModel(f"The model folder {folder} has no {WEIGHTS_FILE}; copy it there again.")
+        raise BadModel(f"the model folder {folder} has no {WEIGHTS_FILE}; copy it there again")
     digest = file_digest(path)
     if digest != card.digest:
         raise BadModel(
             f"{path} is not the file its card describes (SHA-256 {digest[:8]}..., the card says "
-            f"{card.digest[:8]}...); copy the whole model folder again."
+            f"{card.digest[:8]}...); copy the whole model folder again"
         )
     return path

@@ -85,8 +85,8 @@ class Progress:
                 self.average = load_file(folder / AVERAGE, device=str(device))
         except (OSError, KeyError, ValueError, RuntimeError) as exc:
             raise TrainingFailed(
-                f"The checkpoint {folder} doesn't fit this configuration: {exc}. "
-                "Give the run another name, or its former settings."
+                f"the checkpoint {folder} doesn't fit this configuration: {exc}; "
+                "give the run another name, or its former settings"
             ) from exc
         self.iteration = int(state["iteration"])
 

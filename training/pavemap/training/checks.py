@@ -48,8 +48,8 @@ def check_pixel_sizes(config: TrainConfig) -> None:
         if gsd_m is not None and not finest / ROUNDED <= gsd_m <= coarsest * ROUNDED:
             raise BadTrainingConfig(
                 f"{source.label} has {gsd_m:g} m a pixel, and the model is meant for {finest:g} to "
-                f"{coarsest:g}. If that is the imagery it is to read, set gsd_m = {gsd_m:g} and a "
-                "gsd_range_m around it; else export or import the set at another pixel size."
+                f"{coarsest:g}; if that is the imagery it is to read, set gsd_m = {gsd_m:g} and a "
+                "gsd_range_m around it; else export or import the set at another pixel size"
             )
 
 
@@ -68,8 +68,8 @@ def check_tests_apart(config: TrainConfig) -> None:
             raise BadTrainingConfig(
                 f"tests: {len(shared)} images of {source.label} are among those of "
                 f"{known[shared[0]].label}, by which the model learns or chooses; the first is "
-                f"{shared[0]}. "
-                "Keep some out: other lists, or leave_out_every with left_out = true here."
+                f"{shared[0]}; "
+                "keep some out: other lists, or leave_out_every with left_out = true here"
             )
 
 
@@ -78,19 +78,19 @@ def check_validation(config: TrainConfig) -> None:
     if config.validation and not any(shows_cracks(source) for source in config.validation):
         raise BadTrainingConfig(
             "validation: none of its images shows a crack, so no threshold can be chosen by them; name "
-            "images with cracks, or none and give the threshold."
+            "images with cracks, or none and give the threshold"
         )
 
 
 def check_output(output: Path) -> None:
     """Raise BadTrainingConfig where the finished model would take the place of something else."""
     if output.exists() and not output.is_dir():
-        raise BadTrainingConfig(f"output {output} is a file; name a folder.")
+        raise BadTrainingConfig(f"output {output} is a file; name a folder")
     model = output / "model"
     taken = model.is_dir() and any(model.iterdir()) and not (model / CARD_FILE).is_file()
     if taken or (model.exists() and not model.is_dir()):
         raise BadTrainingConfig(
-            f"output: the finished model goes to {model}, where something else is; name another folder."
+            f"output: the finished model goes to {model}, where something else is; name another folder"
         )
 
 

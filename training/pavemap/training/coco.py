@@ -80,7 +80,7 @@ def coco_files(
     content = _read_labels(labels)
     known = _parsed(content, labels.name, categories, ignored)
     if not images.is_dir():
-        raise BadTrainingData(f"There is no folder {images}; name that of the images.")
+        raise BadTrainingData(f"there is no folder {images}; name that of the images")
     source = {
         "kind": "coco",
         "labels": {"name": labels.name, "sha256": _sha256(labels)},
@@ -98,8 +98,8 @@ def _labelled(known: _Labels, folder: Path) -> Iterator[LabelledFile]:
         path = _path_of(image.file_name, folder)
         if path.resolve() in seen:
             raise BadTrainingData(
-                f"The labels have {path} twice, under two ids: one's cracks would be sound in the other. "
-                "Export them again with one id for each file."
+                f"the labels have {path} twice, under two ids: one's cracks would be sound in the other; "
+                "export them again with one id for each file"
             )
         seen.add(path.resolve())
         content = _checked_image(path, image)
@@ -116,15 +116,15 @@ def _read_labels(path: Path) -> Json:
     try:
         if path.stat().st_size > MAX_LABELS_BYTES:
             raise BadTrainingData(
-                f"{path} has over {MAX_LABELS_BYTES >> 20} MiB; split the labels by images."
+                f"{path} has over {MAX_LABELS_BYTES >> 20} MiB; split the labels by images"
             )
         content = orjson.loads(path.read_bytes())
     except OSError as exc:
-        raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
+        raise BadTrainingData(f"can't read {path}: {exc.strerror}") from exc
     except ValueError as exc:
-        raise BadTrainingData(f"{path} is no JSON ({exc}); export the labels again.") from exc
+        raise BadTrainingData(f"{path} is no JSON ({exc}); export the labels again") from exc
     if not isinstance(content, dict):
-        raise BadTrainingData(f"{path} holds no COCO labels; export them as 'COCO'.")
+        raise BadTrainingData(f"{path} holds no COCO labels; export them as 'COCO'")
     return content
 
 
@@ -133,7 +133,7 @@ def _parsed(content: Json, name: str, categories: Sequence[str], ignored: Sequen
     for number, each in enumerate(_list(content, "images", name), 1):
         key, image = _image(each, number)
         if key in images:
-            raise BadTrainingData(f"Two images of {name} have the id {key}; export it again.")
+            raise BadTrainingData(f"two images of {name} have the id {key}; export it again")
         images[key] = image
     kinds = _kinds(_list(content, "categories", name), name)
     chosen = _chosen(kinds, categories)
@@ -145,7 +145,7 @@ def _parsed(content: Json, name: str, categories: Sequence[str], ignored: Sequen
         named = isinstance(image_id, int) and isinstance(kind, int)
         if not named or image_id not in images or kind not in kinds:
             raise BadTrainingData(
-                f"Annotation #{number} is of an image or a category that {name} doesn't have."
+                f"annotation #{number} is of an image or a category that {name} doesn't have"
             )
         labelled = {"number": number, **each}
         if kind in chosen:
@@ -159,7 +159,7 @@ def _kinds(categories: list[Json], name: str) -> dict[int, str]:
     kinds = {}
     for each in categories:
         if not isinstance(each.get("id"), int) or not isinstance(each.get("name"), str):
-            raise BadTrainingData(f"A category of {name} has no id or no name; export it again.")
+            raise BadTrainingData(f"a category of {name} has no id or no name; export it again")
         kinds[each["id"]] = each["name"]
     return kinds
 
@@ -167,7 +167,7 @@ def _kinds(categories: list[Json], name: str) -> dict[int, str]:
 def _list(content: Json, name: str, file: str) -> list[Json]:
     found = content.get(name)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise BadTrainingData(f"{file} has no list of '{name}'; export the labels as 'COCO'.")
+        raise BadTrainingData(f"{file} has no list of '{name}'; export the labels as 'COCO'")
     return found
 
 
@@ -177,14 +177,14 @@ def _image(each: Json, number: int) -> tuple[int, _Image]:
     sizes = isinstance(width, int) and isinstance(height, int)
     if not (isinstance(key, int) and isinstance(name, str) and name and sizes):
         raise BadTrainingData(
-            f"Image #{number} needs an id, a file_name, a width and a height; export the labels again."
+            f"image #{number} needs an id, a file_name, a width and a height; export the labels again"
         )
     assert isinstance(width, int)
     assert isinstance(height, int)
     if width < 1 or height < 1 or width * height > MAX_IMAGE_PX:
         raise BadTrainingData(
-            f"Image #{number} has {width} x {height} pixels; cut it into parts of at most "
-            f"{MAX_IMAGE_PX // 1_000_000} million."
+            f"image #{number} has {width} x {height} pixels; cut it into parts of at most "
+            f"{MAX_IMAGE_PX // 1_000_000} million"
         )
     return key, _Image(name, width, height)
 
@@ -199,7 +199,7 @@ def _chosen(kinds: dict[int, str], wanted: Sequence[str]) -> set[int]:
     if not names:
         listed = ", ".join(sorted(kinds.values()))[:500] or "none"
         raise BadTrainingData(
-            f"No category is called crack; name those that are. There are: {listed}."
+            f"no category is called crack; name those that are; there are {listed}"
         )
     return {key for key, name in kinds.items() if name in names}
 
@@ -208,7 +208,7 @@ def _known(kinds: dict[int, str], wanted: Iterable[str]) -> set[str]:
     missing = [name for name in wanted if name not in kinds.values()]
     if missing:
         listed = ", ".join(sorted(kinds.values()))[:500] or "none"
-        raise BadTrainingData(f"There is no category '{missing[0]}'. There are: {listed}.")
+        raise BadTrainingData(f"there is no category '{missing[0]}'; there are {listed}")
     return set(wanted)
 
 
@@ -219,15 +219,15 @@ def _path_of(file_name: str, folder: Path) -> Path:
     path = folder / name
     if outside or not path.resolve().is_relative_to(folder):
         raise BadTrainingData(
-            f"The labels name {file_name[:200]!r}, which is outside the folder of images; images are "
-            "read from that folder only."
+            f"the labels name {file_name[:200]!r}, which is outside the folder of images; images are "
+            "read from that folder only"
         )
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise BadTrainingData(
-            f"{path} is of no format read here ({', '.join(sorted(IMAGE_SUFFIXES))})."
+            f"{path} is of no format read here ({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
     if not path.is_file():
-        raise BadTrainingData(f"The image {path} is missing; name the folder that has it.")
+        raise BadTrainingData(f"the image {path} is missing; name the folder that has it")
     return path
 
 
@@ -239,12 +239,12 @@ def _checked_image(path: Path, image: _Image) -> bytes:
     if (header.width, header.height) != (image.width, image.height):
         raise BadTrainingData(
             f"{path} has {header.width} x {header.height} pixels, but the labels say {image.width} x "
-            f"{image.height}."
+            f"{image.height}"
         )
     if is_turned(content):
         raise BadTrainingData(
             f"{path} is to be turned for show (EXIF orientation), so labels may be of either way up; "
-            "save it upright, and label that."
+            "save it upright, and label that"
         )
     if cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is None:
         raise unreadable(path)
@@ -263,7 +263,7 @@ def _painted(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
         elif isinstance(segmentation, list):
             rings += [_ring(points, number) for points in segmentation]
         elif segmentation is not None:
-            raise BadTrainingData(f"Annotation #{number} has neither outlines nor runs.")
+            raise BadTrainingData(f"annotation #{number} has neither outlines nor runs")
     shapes = [*rings, *_hairlines(rings, image)]
     if shapes:
         covered |= rasterize(((each, 1) for each in shapes), out_shape=shape, dtype=np.uint8) > 0
@@ -286,8 +286,8 @@ def _ring(points: Any, number: int) -> shapely.Polygon:
     good = isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
     if not good or not all(isinstance(p, int | float) and abs(p) < 1e9 for p in points):
         raise BadTrainingData(
-            f"Annotation #{number} has an outline that is no list of x, y, x, y, ... of three corners or "
-            "more; export the labels again."
+            f"annotation #{number} has an outline that is no list of x, y, x, y, ... of three corners or "
+            "more; export the labels again"
         )
     ring = [(float(x), float(y)) for x, y in zip(points[::2], points[1::2], strict=True)]
     return shapely.Polygon(ring)
@@ -297,12 +297,12 @@ def _decoded(runs: Json, image: _Image, number: int) -> NDArray[np.bool_]:
     """Return the mask of runs, which go down the columns, the first one sound."""
     told = runs.get("counts")
     if runs.get("size") != [image.height, image.width]:
-        raise BadTrainingData(f"Annotation #{number} is a mask of another size than its image.")
+        raise BadTrainingData(f"annotation #{number} is a mask of another size than its image")
     counts: list[Any] = _uncompressed(told, number) if isinstance(told, str) else _listed(told)
     whole = all(type(n) is int and n >= 0 for n in counts)
     if not whole or sum(counts) != image.height * image.width:
         raise BadTrainingData(
-            f"Annotation #{number} has runs that don't add up to its image; export the labels again."
+            f"annotation #{number} has runs that don't add up to its image; export the labels again"
         )
     marks = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return marks.reshape(image.width, image.height).T
@@ -322,7 +322,7 @@ def _uncompressed(text: str, number: int) -> list[int]:
     for letter in text:
         code = ord(letter) - 48
         if not 0 <= code < 64 or shift > 30:
-            raise BadTrainingData(f"Annotation #{number} has runs that can't be read.")
+            raise BadTrainingData(f"annotation #{number} has runs that can't be read")
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
@@ -332,7 +332,7 @@ def _uncompressed(text: str, number: int) -> list[int]:
         counts.append(value + counts[-2] if len(counts) > 2 else value)
         value = shift = 0
     if shift:
-        raise BadTrainingData(f"Annotation #{number} has runs that end half way.")
+        raise BadTrainingData(f"annotation #{number} has runs that end half way")
     return counts
 
 
@@ -346,7 +346,7 @@ def _boxed(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
             or len(box) != 4
             or not all(isinstance(n, int | float) and abs(n) < 1e9 for n in box)
         ):
-            raise BadTrainingData(f"Annotation #{each['number']} has neither an outline nor a box.")
+            raise BadTrainingData(f"annotation #{each['number']} has neither an outline nor a box")
         x, y, width, height = box
         covered[_touched(y, y + height), _touched(x, x + width)] = True
     return covered

@@ -16,6 +16,7 @@ from pavemap.training.errors import BadTrainingConfig
 Architecture = Literal["fan2018", "survey-unet"]
 Precision = Literal["auto", "bf16", "fp32"]
 Loss = Literal["overlap", "tolerant"]
+Schedule = Literal["constant", "cosine"]
 
 INTENDED_USE = (
     "Finding cracks in vertical colour imagery of paved roads, at the pixel sizes of gsd_range_m, for "
@@ -30,29 +31,35 @@ _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class DataSource(BaseModel):
-    """A folder of labelled images: `images/` and `masks/` with the same file stems.
-
-    `list` names a text file in the folder with one stem a line (`train` and `train.txt` both work);
-    without it every image is used. In a mask a pixel is crack where it is at least 128, or below
-    128 when `inverted` (AigleRN draws cracks black on white), or one of `crack_values` when given;
-    pixels of `ignore_values` are taught neither as crack nor as sound (by default of the one that the
-    set's manifest names). `weight` is how often the set is drawn from, relative to the others.
-    `licence` is written in the card of the model.
-    """
+    """A folder of labelled images; a pixel is crack where its mask is at least 128, unless told else."""
 
     model_config = _STRICT
 
-    folder: Path
-    list: str | None = None
-    weight: float = Field(default=1.0, gt=0)
-    inverted: bool = False
-    crack_values: tuple[int, ...] = ()
-    ignore_values: tuple[int, ...] = ()
+    folder: Path = Field(description="folder with images/ and masks/, of the same file stems")
+    list: str | None = Field(
+        default=None,
+        description="text file in the folder, one stem a line (train is train.txt); None is every image",
+    )
+    weight: float = Field(
+        default=1.0, gt=0, description="how often the set is drawn from, relative to the others"
+    )
+    inverted: bool = Field(
+        default=False, description="crack is below 128: AigleRN draws cracks black on white"
+    )
+    crack_values: tuple[int, ...] = Field(
+        default=(),
+        description="values of masks that are crack, of a palette its indices; none is 128 and above",
+    )
+    ignore_values: tuple[int, ...] = Field(
+        default=(),
+        description="values of masks that are taught neither as crack nor as sound; none is the one "
+        "that the set's manifest names",
+    )
     leave_out_every: int = Field(
-        default=0, ge=0, description="keep every n-th image for validation"
+        default=0, ge=0, description="keep every n-th image for validation; 0 keeps none"
     )
     left_out: bool = Field(default=False, description="use only what leave_out_every keeps back")
-    licence: str = ""
+    licence: str = Field(default="", description="licence of the set, for the model's card")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -76,9 +83,18 @@ class Augmentation(BaseModel):
 
     model_config = _STRICT
 
-    flips: bool = False
-    scale_min: float = Field(default=1.0, gt=0.1, le=1.0)
-    scale_max: float = Field(default=1.0, ge=1.0, lt=10.0)
+    flips: bool = Field(
+        default=False, description="samples are mirrored and turned by right angles"
+    )
+    scale_min: float = Field(
+        default=1.0, gt=0.1, le=1.0, description="least factor that crops are scaled by; 1 is none"
+    )
+    scale_max: float = Field(
+        default=1.0,
+        ge=1.0,
+        lt=10.0,
+        description="greatest factor that crops are scaled by; 1 is none",
+    )
     turned: float = Field(
         default=0.0, ge=0, le=1, description="share of samples turned by any angle"
     )
@@ -103,13 +119,26 @@ class TrainConfig(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
-    version: str = "1"
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$",
+        description="name of the model; its id is this and 8 digits of its weights' SHA-256",
+    )
+    version: str = Field(default="1", description="version of the model, for its card")
     output: Path = Field(description="folder of checkpoints, progress and the finished model")
-    architecture: Architecture = "fan2018"
-    architecture_args: dict[str, int | bool] = Field(default_factory=dict)
-    data: tuple[DataSource, ...] = Field(min_length=1)
-    validation: tuple[DataSource, ...] = ()
+    architecture: Architecture = Field(
+        default="fan2018",
+        description="'fan2018' is the paper's network, 'survey-unet' that of the default model",
+    )
+    architecture_args: dict[str, int | bool] = Field(
+        default_factory=dict,
+        description="channels (1 or 3) and context (true or false) of any network; size of 'fan2018' "
+        "(odd, 1 to 9 pixels); width of 'survey-unet' (1 to 256)",
+    )
+    data: tuple[DataSource, ...] = Field(min_length=1, description="sets that the model is taught")
+    validation: tuple[DataSource, ...] = Field(
+        default=(),
+        description="sets that threshold and calibration are chosen by; some must show a crack",
+    )
     tests: tuple[DataSource, ...] = Field(
         default=(), description="scored when all is chosen, beside the version in use"
     )
@@ -128,35 +157,70 @@ class TrainConfig(BaseModel):
         default="overlap",
         description="of maps: 'tolerant' counts as the metric does, 2 pixels aside are right",
     )
-    iterations: int = Field(default=30_000, ge=1)
-    batch_size: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0, lt=1)
-    schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: float = Field(default=5e-4, ge=0, lt=1)
-    negatives_per_positive: float = Field(default=3.0, ge=0)
-    crop_px: int = Field(default=256, ge=32, multiple_of=32)
-    average_decay: float = Field(default=0.0, ge=0, lt=1, description="0 keeps the last weights")
+    iterations: int = Field(default=30_000, ge=1, description="steps in all, of a batch each")
+    batch_size: int = Field(
+        default=256,
+        ge=1,
+        description="patches or crops a step, over all workers: a multiple of their number",
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, lt=1, description="step size of Adam")
+    schedule: Schedule = Field(
+        default="constant",
+        description="'cosine' warms the rate up over 2 % of the iterations and lets it fall to 1 % of it",
+    )
+    weight_decay: float = Field(
+        default=5e-4,
+        ge=0,
+        lt=1,
+        description="L2 penalty on weights, not on biases and normalisation; 0 is none",
+    )
+    negatives_per_positive: float = Field(
+        default=3.0,
+        ge=0,
+        description="sound patches for each with a crack, of patches only; 0 is cracks alone",
+    )
+    crop_px: int = Field(
+        default=256, ge=32, multiple_of=32, description="side of a crop, in pixels"
+    )
+    average_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay, a step, of the average of weights that is used; 0 keeps the last weights",
+    )
     dropout: float = Field(
         default=0.5,
         ge=0,
         lt=1,
         description="share of the paper's network's 64 + 64 units that a step leaves out",
     )
-    augmentation: Augmentation = Augmentation()
-    seed: int = Field(default=0, ge=0)
+    augmentation: Augmentation = Field(
+        default=Augmentation(), description="random changes of samples; patches take flips only"
+    )
+    seed: int = Field(
+        default=0, ge=0, description="of all that is random: fresh weights, batches, dropout"
+    )
 
-    gsd_m: float = Field(default=0.002, gt=0, lt=1)
-    gsd_range_m: tuple[float, float] = (0.001, 0.004)
+    gsd_m: float = Field(
+        default=0.002, gt=0, lt=1, description="ground metres a pixel that imagery is read at"
+    )
+    gsd_range_m: tuple[float, float] = Field(
+        default=(0.001, 0.004),
+        description="finest and coarsest imagery that the model is meant for, in metres a pixel; gsd_m "
+        "lies within",
+    )
     threshold: float = Field(default=0.5, gt=0, lt=1, description="used when nothing validates it")
     vectorize: dict[str, float | int | bool | None] | None = Field(
         default=None,
         description="parameters of the vectoriser for the model's card; else those of start_from's",
     )
-    licence: str = "not stated"
-    intended_use: str = INTENDED_USE
+    licence: str = Field(default="not stated", description="licence of the model, for its card")
+    intended_use: str = Field(
+        default=INTENDED_USE, description="what the model is for, and what not, for its card"
+    )
     notes: str = Field(default="", description="the limits that the card states")
 
-    workers: int = Field(default=1, ge=1, le=1024)
+    workers: int = Field(default=1, ge=1, le=1024, description="processes that share each batch")
     workers_min: int | None = Field(
         default=None,
         ge=1,
@@ -166,16 +230,26 @@ class TrainConfig(BaseModel):
         default=60.0, gt=0, description="how often an elastic run looks for more workers"
     )
     threads: int = Field(default=1, ge=1, le=256, description="CPU threads of a worker")
-    use_gpu: bool = False
-    precision: Precision = "auto"
-    report_every: int = Field(default=100, ge=1)
-    checkpoint_every: int = Field(default=1000, ge=1)
-    max_failures: int = Field(default=3, ge=0)
+    use_gpu: bool = Field(default=False, description="a GPU for each worker")
+    precision: Precision = Field(
+        default="auto", description="of the network's arithmetic; 'auto' is bf16 where that is fast"
+    )
+    report_every: int = Field(default=100, ge=1, description="iterations from report to report")
+    checkpoint_every: int = Field(
+        default=1000, ge=1, description="iterations from checkpoint to checkpoint"
+    )
+    max_failures: int = Field(
+        default=3,
+        ge=0,
+        description="how often lost workers are replaced, from the last checkpoint; 0 is never",
+    )
     mlflow_uri: str | None = Field(
         default=None,
         description="MLflow server to tell of the run; None is MLFLOW_TRACKING_URI, if that is set",
     )
-    mlflow_experiment: str = Field(default="pavemap", min_length=1)
+    mlflow_experiment: str = Field(
+        default="pavemap", min_length=1, description="MLflow experiment of the run, made if missing"
+    )
     ray_address: str | None = Field(
         default=None, description="a running cluster; None starts one here"
     )
@@ -255,20 +329,18 @@ def parse_config(values: dict[str, Any]) -> TrainConfig:
             for error in exc.errors()
         ]
         raise BadTrainingConfig(
-            "The training configuration is not valid. " + "; ".join(lines)
+            "the training configuration is not valid: " + "; ".join(lines)
         ) from exc
 
 
-def read_config(text: str, *, toml: bool = False, name: str = "The configuration") -> TrainConfig:
+def read_config(text: str, *, toml: bool = False, name: str = "the configuration") -> TrainConfig:
     """A config from JSON (or TOML) text. Raises BadTrainingConfig when it says something invalid."""
     try:
         values = tomllib.loads(text) if toml else json.loads(text)
     except ValueError as exc:
-        raise BadTrainingConfig(
-            f"{name} is not valid {'TOML' if toml else 'JSON'}: {exc}."
-        ) from exc
+        raise BadTrainingConfig(f"{name} is not valid {'TOML' if toml else 'JSON'}: {exc}") from exc
     if not isinstance(values, dict):
-        raise BadTrainingConfig(f"{name} must hold one object of settings.")
+        raise BadTrainingConfig(f"{name} must hold one object of settings")
     return parse_config(values)
 
 
@@ -281,10 +353,10 @@ def load_config(path: Path) -> TrainConfig:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise BadTrainingConfig(
-            f"Can't read the training configuration {path}: {(exc.strerror or str(exc)).lower()}."
+            f"can't read the training configuration {path}: {(exc.strerror or str(exc)).lower()}"
         ) from exc
     except UnicodeDecodeError as exc:
-        raise BadTrainingConfig(f"{path} is no text in UTF-8 ({exc}); save it as such.") from exc
+        raise BadTrainingConfig(f"{path} is no text in UTF-8 ({exc}); save it as such") from exc
     config = read_config(text, toml=path.suffix.lower() == ".toml", name=str(path))
     home = path.resolve().parent
     return config.model_copy(

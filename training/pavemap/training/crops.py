@@ -35,7 +35,7 @@ class CropSampler:
     ) -> None:
         if not any(image.crack.any() for images in sets for image in images):
             raise BadTrainingData(
-                "No training image has a crack pixel; are the masks coded otherwise?"
+                "no training image has a crack pixel; are the masks coded otherwise?"
             )
         self._sets = sets
         self._shares = np.cumsum(weights) / np.sum(weights)

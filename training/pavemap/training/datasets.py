@@ -82,18 +82,18 @@ def list_pairs(source: DataSource) -> list[Pair]:
         kept_back = set(names[source.leave_out_every - 1 :: source.leave_out_every])
         names = [name for name in names if (name in kept_back) == source.left_out]
     if not names:
-        raise BadTrainingData(f"{source.label}: no image to use in {source.folder}.")
+        raise BadTrainingData(f"{source.label}: no image to use in {source.folder}")
     for folder, there in (("images", images), ("masks", masks)):
         missing = [name for name in names if name not in there]
         if missing:
             raise BadTrainingData(
                 f"{source.folder / folder} lacks {len(missing)} of {len(names)} files, "
-                f"the first is {missing[0]}; every image needs a mask of the same name."
+                f"the first is {missing[0]}; every image needs a mask of the same name"
             )
         twice = next((name for name in names if len(there[name]) > 1), None)
         if twice is not None:
             same = " and ".join(path.name for path in there[twice])
-            raise BadTrainingData(f"{source.folder / folder} has {same}; keep one of each name.")
+            raise BadTrainingData(f"{source.folder / folder} has {same}; keep one of each name")
     pairs = [Pair(name, images[name][0], masks[name][0]) for name in names]
     return pairs if manifest is None else [_told(pair, source, manifest) for pair in pairs]
 
@@ -110,7 +110,7 @@ def read_pair(pair: Pair, source: DataSource, *, channels: int = 3) -> LabelledI
     if mask.shape != pixels.shape[:2]:
         raise BadTrainingData(
             f"{pair.mask} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is "
-            f"{pixels.shape[1]}x{pixels.shape[0]}; they must match."
+            f"{pixels.shape[1]}x{pixels.shape[0]}; they must match"
         )
     ignore = np.isin(mask, _ignored(pair, source))
     if unseen is not None:
@@ -209,7 +209,7 @@ def _told(pair: Pair, source: DataSource, manifest: Manifest) -> Pair:
     ):
         raise BadTrainingData(
             f"{pair.image} or its mask is not in {source.folder / MANIFEST_FILE}; take it out, or remove "
-            "the manifest to train from the files as they are."
+            "the manifest to train from the files as they are"
         )
     ignored = () if manifest.mask.ignore is None else (manifest.mask.ignore,)
     return replace(pair, told=told, ignore_values=ignored)
@@ -218,7 +218,7 @@ def _told(pair: Pair, source: DataSource, manifest: Manifest) -> Pair:
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise BadTrainingData(
-            f"The folder {folder} is missing; a data set is a folder with images/ and masks/."
+            f"the folder {folder} is missing; a data set is a folder with images/ and masks/"
         )
     found: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
@@ -232,15 +232,15 @@ def _read_list(folder: Path, name: str) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as exc:
-        raise BadTrainingData(f"Can't read the list file {path}: {exc.strerror}.") from exc
+        raise BadTrainingData(f"can't read the list file {path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
-        raise BadTrainingData(f"{path} is no text in UTF-8 ({exc}); save it as such.") from exc
+        raise BadTrainingData(f"{path} is no text in UTF-8 ({exc}); save it as such") from exc
     names = [Path(line.strip()).name for line in lines if line.strip()]
     stems = [
         Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name for name in names
     ]
     if not stems:
-        raise BadTrainingData(f"The list file {path} names no image.")
+        raise BadTrainingData(f"the list file {path} names no image")
     return list(dict.fromkeys(stems))  # named twice, it is one image
 
 
@@ -278,7 +278,7 @@ def _upright(path: Path, told: FileDigest | None) -> tuple[bytes, Header]:
     if is_turned(content):
         raise BadTrainingData(
             f"{path} is to be turned for show (EXIF orientation), so its mask may be of either way up; "
-            "save it upright, and label that."
+            "save it upright, and label that"
         )
     return content, header
 

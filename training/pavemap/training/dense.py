@@ -81,7 +81,7 @@ class DenseFan(DenseForm):
         super().__init__()
         if stride not in (1, 2, 4) or stride > network.size:
             raise BadModel(
-                f"stride {stride} must be 1, 2 or 4 and at most the window of {network.size}."
+                f"stride {stride} must be 1, 2 or 4 and at most the window of {network.size}"
             )
         self.stride, self.size = stride, network.size
         half = network.size // 2
@@ -207,7 +207,7 @@ def dense_form(
         return form
     if isinstance(network, SurveyNet):
         return DenseSurvey(network, calibration=calibration).eval()
-    raise BadModel(f"{type(network).__name__} has no dense form.")
+    raise BadModel(f"{type(network).__name__} has no dense form")
 
 
 def probabilities(logits: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class BadModel(BadInput):
     def unknown(cls, architecture: str) -> Self:
         """A network that this version does not have."""
         return cls(
-            f"This version of pavemap knows no architecture {architecture!r}; update pavemap."
+            f"this version of pavemap knows no architecture {architecture!r}; update pavemap"
         )
 
 

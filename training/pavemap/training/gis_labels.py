@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from pavemap.geo.arrays import Objects, object_array
 from pavemap.geo.crs import crs_text, ground_scale, gsd_in_crs
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
@@ -31,8 +31,6 @@ from pavemap.training.pair_folder import Files, LabelledFile, packed
 
 WIDTH_FIELDS = ("width_mm", "width_mean_mm")
 KINDS = {"drawn": "drawn", "confirmed": "confirmed", "rejected": "rejected", None: "unjudged"}
-
-Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def gis_files(what: GisLabels, tiles: Sequence[Path]) -> Files:
         optional=("verdict", *WIDTH_FIELDS),
         shapes="line or polygon",
     )
-    outlines = _array([photo.outline(crs) for photo in photos])
+    outlines = object_array([photo.outline(crs) for photo in photos])
     ground = shapely.union_all(outlines)
     middle = ground.centroid
     pixel_m = _pixel(what.gsd_m, photos, crs, middle)
@@ -158,7 +156,7 @@ def _with_widths(
         points = shapely.get_coordinates(shapes[number])
         z = np.full(len(points), width_mm)
         lines.append(shapely.LineString(np.column_stack([points, z])))
-    return _array(lines)
+    return object_array(lines)
 
 
 def _pixel(
@@ -176,9 +174,3 @@ def _pixel(
 def _named(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _array(shapes: Sequence[Any]) -> Objects:
-    array: Objects = np.empty(len(shapes), dtype=object)
-    array[:] = shapes
-    return array

@@ -93,12 +93,10 @@ def image_bytes(path: Path) -> bytes:
     """The bytes of an image file. Raises BadTrainingData when it can't be read, or is too large."""
     try:
         if path.stat().st_size > MAX_IMAGE_BYTES:
-            raise BadTrainingData(
-                f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts."
-            )
+            raise BadTrainingData(f"{path} has over {MAX_IMAGE_BYTES >> 20} MiB; cut it into parts")
         return path.read_bytes()
     except OSError as exc:
-        raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
+        raise BadTrainingData(f"can't read {path}: {exc.strerror}") from exc
 
 
 def checked_header(path: Path, content: bytes) -> Header:
@@ -109,7 +107,7 @@ def checked_header(path: Path, content: bytes) -> Header:
     if header.width * header.height > MAX_IMAGE_PX:
         raise BadTrainingData(
             f"{path} has {header.width} x {header.height} pixels; cut it into parts of at most "
-            f"{MAX_IMAGE_PX // 1_000_000} million."
+            f"{MAX_IMAGE_PX // 1_000_000} million"
         )
     return header
 
@@ -119,7 +117,7 @@ def check_8_bits(path: Path, header: Header) -> None:
     if header.dtype != "uint8":
         raise BadTrainingData(
             f"{path} holds values of {header.dtype}, and images are taught from 8 bits; save it as 8 bit, "
-            "or label GeoTIFFs in a GIS (pavemap training-data import-gis), which reads them as surveys do."
+            "or label GeoTIFFs in a GIS (pavemap training-data import-gis), which reads them as surveys do"
         )
 
 

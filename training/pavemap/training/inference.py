@@ -81,15 +81,15 @@ class CrackModel:
         network sees less than it does, or there is no such device.
         """
         if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
-            raise BadModel("No GPU is to be had here; leave the device out or say 'cpu'.")
+            raise BadModel("no GPU is to be had here; leave the device out or say 'cpu'")
         if tile_px is not None and (tile_px < 16 or tile_px % 16):
-            raise BadModel(f"tile_px {tile_px} must be a multiple of 16.")
+            raise BadModel(f"tile_px {tile_px} must be a multiple of 16")
         card = read_card(path)
         network = build_network(card.architecture, card.architecture_args, channels=card.channels)
         try:
             network.load_state_dict(load_file(checked_weights(path, card)))
         except (SafetensorError, RuntimeError) as exc:
-            raise BadModel(f"The weights in {path} don't fit their card: {exc}.") from exc
+            raise BadModel(f"the weights in {path} don't fit their card: {exc}") from exc
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -109,7 +109,7 @@ class CrackModel:
         Raises BadModel when the array is no batch of chips of bytes.
         """
         if chips.ndim != 4 or chips.shape[3] != 3 or chips.dtype != np.uint8:
-            raise BadModel(f"Chips must be bytes (N, H, W, 3), not {chips.dtype} {chips.shape}.")
+            raise BadModel(f"chips must be bytes (N, H, W, 3), not {chips.dtype} {chips.shape}")
         found = np.empty(chips.shape[:3], np.uint8)
         if not found.size:
             return found

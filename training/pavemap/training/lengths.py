@@ -9,8 +9,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from pavemap.geo.lines import Geometries
-from pavemap.geo.measure import line_stats
+from pavemap.geo.arrays import Geometries
+from pavemap.geo.line_measures import line_stats
 from pavemap.geo.vectorize import VectorizeParams, vectorize
 
 F1_GIVEN_UP = 0.005

@@ -209,7 +209,7 @@ def refuse_fewer_iterations(config: TrainConfig, *, learnt: int) -> None:
     if learnt > config.iterations:
         raise TrainingFailed(
             f"{config.name} has learnt for {learnt} iterations already, more than the "
-            f"{config.iterations} asked for. Give the run another name, or more iterations."
+            f"{config.iterations} asked for; give the run another name, or more iterations"
         )
 
 

@@ -19,7 +19,8 @@ from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.errors import BadTrainingData
 
 MANIFEST_FILE = "manifest.json"
-FORMAT: Literal["pavemap training data 1"] = "pavemap training data 1"
+Format = Literal["pavemap training data 1"]
+FORMAT: Format = "pavemap training data 1"
 
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
 """Of an image: no folder, no leading dot, nothing a file system could take for something else."""
@@ -79,7 +80,7 @@ class Manifest(BaseModel):
 
     model_config = _STRICT
 
-    format: Literal["pavemap training data 1"] = FORMAT
+    format: Format = FORMAT
     source: dict[str, Any]
     gsd_m: float | None = None
     mask: MaskValues = MaskValues()
@@ -111,7 +112,7 @@ def parse_manifest(text: str | bytes, *, name: str) -> Manifest:
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BadTrainingData(
             f"{name} is no manifest of pavemap's training data ({where}: {first['msg']}); export or "
-            "import the set again, or remove the manifest to train from the files as they are."
+            "import the set again, or remove the manifest to train from the files as they are"
         ) from exc
 
 
@@ -123,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise BadTrainingData(f"Can't read {path}: {exc.strerror}.") from exc
+        raise BadTrainingData(f"can't read {path}: {exc.strerror}") from exc
     return parse_manifest(text, name=str(path))
 
 
@@ -132,8 +133,8 @@ def check_file(path: Path, content: bytes, expected: FileDigest) -> None:
     if hashlib.sha256(content).hexdigest() != expected.sha256:
         raise BadTrainingData(
             f"{path} is not the file that {MANIFEST_FILE} tells of (its SHA-256 differs); it was changed "
-            "or damaged since. Export or import the set again, or remove the manifest to train from the "
-            "files as they are."
+            "or damaged since; export or import the set again, or remove the manifest to train from the "
+            "files as they are"
         )
 
 
@@ -146,6 +147,6 @@ def check_all_files(folder: Path, manifest: Manifest) -> None:
                 content = path.read_bytes()
             except OSError as exc:
                 raise BadTrainingData(
-                    f"{path}, which {MANIFEST_FILE} tells of, can't be read: {exc.strerror}."
+                    f"{path}, which {MANIFEST_FILE} tells of, can't be read: {exc.strerror}"
                 ) from exc
             check_file(path, content, expected)

@@ -48,8 +48,8 @@ def advice(values: Iterable[float], source: DataSource) -> str:
     if source.crack_values:
         read_as = " or ".join(map(str, source.crack_values))
     return (
-        f"{source.label}: no pixel of any mask is crack. The masks hold {said}, and a value {read_as} "
-        "was looked for; name those that mean crack in crack_values (--crack-value of import-pairs)."
+        f"{source.label}: no pixel of any mask is crack; the masks hold {said}, and a value {read_as} "
+        "was looked for; name those that mean crack in crack_values (--crack-value of import-pairs)"
     )
 
 

@@ -38,7 +38,7 @@ def unpack_model(archive: Path, folder: Path) -> ModelCard:
             for name, limit in LIMITS.items():
                 _copy(source, name, folder / name, limit=limit)
     except UNREADABLE as exc:
-        raise BadModel(f"The file is no ZIP of a model folder: {exc}.") from exc
+        raise BadModel(f"the file is no ZIP of a model folder: {exc}") from exc
     card = read_card(folder)
     checked_weights(folder, card)
     return card
@@ -49,9 +49,9 @@ def _copy(source: zipfile.ZipFile, name: str, target: Path, *, limit: int) -> No
         member = source.getinfo(name)
     except KeyError as exc:
         wanted = " and ".join(LIMITS)
-        raise BadModel(f"The ZIP has no {name}; a model is {wanted}, side by side.") from exc
+        raise BadModel(f"the ZIP has no {name}; a model is {wanted}, side by side") from exc
     if member.flag_bits & 1:
-        raise BadModel(f"{name} is encrypted; pack the model without a password.")
+        raise BadModel(f"{name} is encrypted; pack the model without a password")
     size = 0
     with source.open(member) as file, target.open("wb") as sink:
         while block := file.read(BLOCK_BYTES):

@@ -39,7 +39,7 @@ from pavemap.training.comparison import IN_USE, check_scores
 from pavemap.training.config import Architecture
 from pavemap.training.errors import BadModel
 from pavemap.training.model_archive import MAX_WEIGHTS_BYTES
-from pavemap.training.registry import shipped
+from pavemap.training.shipped_models import shipped_model_folders
 from pavemap.training.weights_file import check_weights
 
 PREFIX = "models"
@@ -86,7 +86,7 @@ class ModelStore:
                 f"'{model_id}' is no id of a model version, as is 'survey-unet-fffb1082'; "
                 "list the models that are registered"
             )
-        for folder in shipped():
+        for folder in shipped_model_folders():
             if read_card(folder).model_id == model_id:
                 return folder
         try:
@@ -116,8 +116,8 @@ class ModelStore:
         self._storage.fetch_file(_key(card.model_id, WEIGHTS_FILE), path)
         if not _are_weights(path, card):
             raise BadModel(
-                f"The weights of model version '{card.model_id}' were damaged in storage; register its "
-                "folder again (pavemap model register)."
+                f"the weights of model version '{card.model_id}' were damaged in storage; register its "
+                "folder again (pavemap model register)"
             )
 
     def _has_weights(self, card: ModelCard) -> bool:
@@ -142,7 +142,7 @@ def register(connection: Connection, folder: Path, *, store: ModelStore) -> Mode
     package's (see `register_shipped`). Raises BadModel, Conflict, StorageFull or Unavailable.
     """
     card = _checked(folder)
-    for one in shipped():
+    for one in shipped_model_folders():
         if read_card(one) == card:
             register_shipped(connection, one, store=store)
     known = lock_model(connection, name=card.name, digest=card.digest)
@@ -196,9 +196,9 @@ def _check_storable(card: ModelCard) -> None:
     try:
         text = json.dumps(_plain(card), allow_nan=False)
     except ValueError as exc:
-        raise BadModel("The model card holds a number that is not finite; take it out.") from exc
+        raise BadModel("the model card holds a number that is not finite; take it out") from exc
     if "\\u0000" in text:
-        raise BadModel("The model card holds a character of code 0; take it out.")
+        raise BadModel("the model card holds a character of code 0; take it out")
 
 
 def _are_weights(path: Path, card: ModelCard) -> bool:

@@ -53,17 +53,17 @@ def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelC
     small for what the network looks at, or the `onnx` extra is not installed.
     """
     if tile_px < 128 or tile_px % 32:
-        raise BadModel(f"A tile of {tile_px} px won't do: give a multiple of 32, 128 or more.")
+        raise BadModel(f"a tile of {tile_px} px won't do: give a multiple of 32, 128 or more")
     try:
         import onnx
         import onnxscript  # noqa: F401  torch's exporter is written in it
     except ImportError as exc:
-        raise BadModel("ONNX is not installed here; pip install 'pavemap[onnx]'.") from exc
+        raise BadModel("ONNX is not installed here; pip install 'pavemap[onnx]'") from exc
     card = read_card(folder)
     if tile_px <= 2 * card.reach_px:
         raise BadModel(
-            f"No pixel of a tile of {tile_px} px would know all that {card.model_id} looks at; "
-            f"give {4 * card.reach_px}."
+            f"no pixel of a tile of {tile_px} px would know all that {card.model_id} looks at; "
+            f"give {4 * card.reach_px}"
         )
     network = build_network(card.architecture, card.architecture_args, channels=card.channels)
     network.load_state_dict(load_file(checked_weights(folder, card)))

@@ -82,7 +82,7 @@ def packed(
         yield image, example.image
         yield mask, content
     if not told:
-        raise BadTrainingData("There is nothing labelled in it, so no training data was made.")
+        raise BadTrainingData("there is nothing labelled in it, so no training data was made")
     manifest = Manifest(source=dict(source), gsd_m=gsd_m, images=tuple(told))
     yield MANIFEST_FILE, manifest.text().encode()
 
@@ -100,16 +100,16 @@ def write_folder(files: Iterable[tuple[str, bytes]], folder: Path) -> Manifest:
                 manifest = parse_manifest(content, name=name)
                 (place / name).write_bytes(content)
             elif _PATH.fullmatch(name) is None or name in digests:
-                raise BadTrainingData(f"{name[:200]!r} is no file of a set of training data.")
+                raise BadTrainingData(f"{name[:200]!r} is no file of a set of training data")
             else:
                 (place / name).write_bytes(content)
                 digests[name] = FileDigest.of(name, content)
         if manifest is None:
-            raise BadTrainingData("The set came without its manifest, so not whole; try it again.")
+            raise BadTrainingData("the set came without its manifest, so not whole; try it again")
         expected = {each.file: each for one in manifest.images for each in (one.image, one.mask)}
         if expected != digests:
             raise BadTrainingData(
-                "The files are not those that the manifest tells of; try it again."
+                "the files are not those that the manifest tells of; try it again"
             )
     return manifest
 
@@ -139,15 +139,15 @@ def check_target(folder: Path) -> Path:
     """Return the folder in which a set's folder is to be made. Raises BadTrainingData."""
     if folder.is_mount():
         raise BadTrainingData(
-            f"{folder} is where a file system is mounted, which can't be replaced; name a folder inside it."
+            f"{folder} is where a file system is mounted, which can't be replaced; name a folder inside it"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadTrainingData(
-            f"{folder} is there already; name a folder that is not, or an empty one."
+            f"{folder} is there already; name a folder that is not, or an empty one"
         )
     parent = folder.resolve().parent
     if not parent.is_dir():
-        raise BadTrainingData(f"There is no folder {parent}; make it first.")
+        raise BadTrainingData(f"there is no folder {parent}; make it first")
     return parent
 
 
@@ -159,5 +159,5 @@ def _counts(mask: NDArray[np.uint8]) -> dict[str, int]:
 def _png(pixels: NDArray[np.uint8]) -> bytes:
     done, content = cv2.imencode(".png", np.ascontiguousarray(pixels), PNG)
     if not done:
-        raise BadTrainingData("An image could not be written as PNG.")
+        raise BadTrainingData("an image could not be written as PNG")
     return content.tobytes()

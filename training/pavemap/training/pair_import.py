@@ -37,7 +37,7 @@ def _labelled(pairs: list[Pair], source: DataSource) -> Iterator[LabelledFile]:
         if not re.fullmatch(NAME, name) or name in taken:
             raise BadTrainingData(
                 f"{pair.image} can't keep its name; call it by letters, digits, '-' and '_', so that it "
-                "differs from all others."
+                "differs from all others"
             )
         taken.add(name)
         yield LabelledFile(name, pair.image.suffix.lower(), pair.image.read_bytes(), mask)

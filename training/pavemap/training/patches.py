@@ -62,11 +62,11 @@ class PatchSampler:
         self._positives = np.flatnonzero(self._crack & self._usable)
         if not len(self._positives):
             raise BadTrainingData(
-                "No training image has a crack pixel; are the masks coded otherwise?"
+                "no training image has a crack pixel; are the masks coded otherwise?"
             )
         if negatives_per_positive and not (~self._crack & self._usable).any():
             raise BadTrainingData(
-                "No training image has a sound pixel; are the masks coded otherwise?"
+                "no training image has a sound pixel; are the masks coded otherwise?"
             )
         ends = np.cumsum([sum(image.crack.size for image in one) for one in sets])
         self._of_positives = _Shares.of(np.searchsorted(self._positives, ends), weights)

@@ -38,4 +38,4 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write an RGB picture; the suffix says the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), np.ascontiguousarray(pixels[:, :, ::-1])):
-        raise OSError(f"{path} can't be written as a picture; name a .png or .jpg file.")
+        raise OSError(f"{path} can't be written as a picture; name a .png or .jpg file")

@@ -23,7 +23,7 @@ from pavemap.training.card import read_card
 from pavemap.training.checks import check
 from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
-from pavemap.training.registrar import Registrar
+from pavemap.training.model_registry import ModelRegistry
 from pavemap.training.tracking import Tracking
 
 logger = logging.getLogger(__name__)
@@ -50,12 +50,12 @@ def train(
     config: TrainConfig,
     *,
     on_progress: OnProgress | None = None,
-    registrar: Registrar | None = None,
+    registry: ModelRegistry | None = None,
 ) -> TrainResult:
     """Fit a network with Ray Train and write its model folder to `<output>/model`.
 
     Where an MLflow server is named, it is told of the run (`tracking.py`).
-    With a `registrar` the model is scored beside the version in use and ends as a model version.
+    With a `registry` the model is scored beside the version in use and ends as a model version.
 
     The same configuration again goes on where an interrupted run stopped. Data and settings are
     checked first; nothing is started when they are wrong.
@@ -65,10 +65,10 @@ def train(
     from pavemap.training.start import former_weights, with_its_vectorize
 
     check(config)
-    former = former_weights(config, registrar)
-    config = with_its_vectorize(config, registrar)
-    if registrar is not None:
-        registrar.in_use()  # a database that can't be reached is better known now than in an hour
+    former = former_weights(config, registry)
+    config = with_its_vectorize(config, registry)
+    if registry is not None:
+        registry.folder_in_use()  # a database that can't be reached is better known now than in an hour
     tracking = Tracking.configured(config)
     config.output.mkdir(parents=True, exist_ok=True)
 
@@ -78,13 +78,13 @@ def train(
             on_progress(values)
 
     with _alone_in(config.output), tracking:
-        found = _train(config, former, tell, registrar)
+        found = _train(config, former, tell, registry)
         tracking.finished(read_card(found.model))
     return found
 
 
 def _train(
-    config: TrainConfig, former: Weights | None, tell: OnProgress, registrar: Registrar | None
+    config: TrainConfig, former: Weights | None, tell: OnProgress, registry: ModelRegistry | None
 ) -> TrainResult:
     import ray
 
@@ -109,7 +109,7 @@ def _train(
     from pavemap.training.finish import write_model
 
     seconds = max(time.monotonic() - started, _seconds_trained(config))
-    in_use = None if registrar is None else registrar.in_use()
+    in_use = None if registry is None else registry.folder_in_use()
     with result.checkpoint.as_directory() as folder:
         card = write_model(
             config,
@@ -119,8 +119,8 @@ def _train(
             seconds=seconds,
             in_use=in_use,
         )
-    if registrar is not None:
-        registrar.register(config.output / "model")
+    if registry is not None:
+        registry.register(config.output / "model")
     return TrainResult(
         model=config.output / "model",
         model_id=card.model_id,
@@ -153,11 +153,11 @@ def _fit(config: TrainConfig, start: Weights | None) -> Any:
         result = trainer.fit()
     except Exception as exc:  # Ray raises many kinds; all mean that the run has ended
         raise TrainingFailed(
-            f"Training {config.name} stopped: {exc}. "
-            "Run the same command to go on from its last checkpoint."
+            f"training {config.name} stopped: {exc}; "
+            "run the same command to go on from its last checkpoint"
         ) from exc
     if result.checkpoint is None:
-        raise TrainingFailed(f"Training {config.name} ended without a checkpoint.")
+        raise TrainingFailed(f"training {config.name} ended without a checkpoint")
     return result
 
 
@@ -209,7 +209,7 @@ def _alone_in(output: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise TrainingFailed(
-                f"Another training is at work in {output}; wait for its end, or name another output."
+                f"another training is at work in {output}; wait for its end, or name another output"
             ) from exc
         except OSError as exc:
             logger.warning(
@@ -269,8 +269,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.check:
             _say({"images": check(config)})
             return 0
-        registrar = Registrar.from_environment() if options.register else None
-        result = train(config, on_progress=_say, registrar=registrar)
+        registry = ModelRegistry.from_environment() if options.register else None
+        result = train(config, on_progress=_say, registry=registry)
     except PavemapError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
@@ -293,7 +293,7 @@ def _config(options: argparse.Namespace) -> TrainConfig:
     try:
         return read_config(base64.urlsafe_b64decode(options.config_base64).decode())
     except ValueError as exc:
-        raise BadTrainingConfig("--config-base64 is no text in base 64.") from exc
+        raise BadTrainingConfig("--config-base64 is no text in base 64") from exc
 
 
 def _say(values: Mapping[str, Any]) -> None:

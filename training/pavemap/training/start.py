@@ -13,8 +13,8 @@ from pavemap.training.architectures import build_network, network_to_train
 from pavemap.training.card import ModelCard, checked_weights, read_card
 from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadModel, BadTrainingConfig
-from pavemap.training.registrar import Registrar
-from pavemap.training.registry import find_model
+from pavemap.training.model_registry import ModelRegistry
+from pavemap.training.shipped_models import find_model_folder
 from pavemap.training.wider import widened
 
 Weights = dict[str, Tensor]
@@ -32,15 +32,15 @@ def starting_network(config: TrainConfig) -> nn.Module:
     return network
 
 
-def start_weights(config: TrainConfig, registrar: Registrar | None = None) -> Weights | None:
+def start_weights(config: TrainConfig, registry: ModelRegistry | None = None) -> Weights | None:
     """All weights to start with: those of `former_weights`, fresh where the network was added to."""
-    return completed(former_weights(config, registrar), config)
+    return completed(former_weights(config, registry), config)
 
 
-def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> Weights | None:
+def former_weights(config: TrainConfig, registry: ModelRegistry | None = None) -> Weights | None:
     """The weights of the model that `start_from` names, or None for a fresh start.
 
-    It is looked for among the shipped models, as a folder and, with a `registrar`, among the
+    It is looked for among the shipped models, as a folder and, with a `registry`, among the
     platform's model versions. Where the configuration's network is several times as wide, they are
     widened to it. Raises BadTrainingConfig when there is no such model, when it is damaged, or
     when it is of another network than the configuration's.
@@ -48,7 +48,7 @@ def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> W
     if config.start_from is None:
         return None
     try:
-        folder = _folder(config.start_from, registrar)
+        folder = _folder(config.start_from, registry)
         card = read_card(folder)
         path = checked_weights(folder, card)
     except PavemapError as exc:
@@ -61,16 +61,16 @@ def former_weights(config: TrainConfig, registrar: Registrar | None = None) -> W
         raise BadTrainingConfig(
             f"start_from: {card.model_id} is a {card.architecture} ({arguments}), not the network "
             f"configured here; give architecture and architecture_args as its card does, or a width that "
-            "is a multiple of its."
+            "is a multiple of its"
         )
     return weights
 
 
-def with_its_vectorize(config: TrainConfig, registrar: Registrar | None = None) -> TrainConfig:
+def with_its_vectorize(config: TrainConfig, registry: ModelRegistry | None = None) -> TrainConfig:
     """The configuration with the vectoriser's parameters of what it starts from, where it gives none."""
     if config.vectorize is not None or config.start_from is None:
         return config
-    card = read_card(_folder(config.start_from, registrar))
+    card = read_card(_folder(config.start_from, registry))
     return config.model_copy(update={"vectorize": card.vectorize})
 
 
@@ -116,10 +116,10 @@ def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in weights.items()}
 
 
-def _folder(name: str, registrar: Registrar | None) -> Path:
+def _folder(name: str, registry: ModelRegistry | None) -> Path:
     try:
-        return find_model(name)
+        return find_model_folder(name)
     except BadModel:
-        if registrar is None:
+        if registry is None:
             raise
-        return registrar.folder(name)
+        return registry.folder(name)

@@ -77,7 +77,7 @@ class Tracking:
         if uri and find_spec("mlflow") is None:
             advice = f"a run is to be told to MLflow at {uri}; pip install 'pavemap[mlflow]'"
             if config.mlflow_uri:
-                raise BadTrainingConfig(f"MLflow's client is not installed, but {advice}.")
+                raise BadTrainingConfig(f"MLflow's client is not installed, but {advice}")
             logger.warning("MLflow's client is not installed, but %s", advice)
             uri = None
         return cls(config, uri=uri)

@@ -19,7 +19,7 @@ from pavemap.training.config import load_config
 from pavemap.training.datasets import check_sources
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.finish import scored_on_tests, validated
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 
 
 def validate(model: Path, config_file: Path) -> ModelCard:
@@ -29,7 +29,7 @@ def validate(model: Path, config_file: Path) -> ModelCard:
     """
     config = load_config(config_file)
     if not config.validation:
-        raise BadTrainingConfig(f"{config_file} names no validation sets; add [[validation]].")
+        raise BadTrainingConfig(f"{config_file} names no validation sets; add [[validation]]")
     check_sources([*config.validation, *config.tests])
     card = read_card(model)
     vectorize = card.vectorize if config.vectorize is None else config.vectorize
@@ -37,7 +37,7 @@ def validate(model: Path, config_file: Path) -> ModelCard:
     if card.metrics.get(TESTS) and not config.tests:
         raise BadTrainingConfig(
             f"{config_file} names no test sets, and the scores in the card are of its former threshold; "
-            "add [[tests]]."
+            "add [[tests]]"
         )
     metrics = {name: value for name, value in card.metrics.items() if name != IN_USE}
     limits = config.notes or card.limits
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="a .json or .toml file")
     options = parser.parse_args(arguments)
     try:
-        card = validate(find_model(options.model), options.config)
+        card = validate(find_model_folder(options.model), options.config)
     except PavemapError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2

@@ -36,8 +36,8 @@ def check_weights(path: Path, card: ModelCard) -> None:
         reach_px = dense_form(network, stride=1).reach_px
     if shapes != wanted:
         raise BadModel(
-            f"The weights don't fit their card: {card.architecture} with {card.architecture_args} and "
-            f"{card.channels} channels has others; say in the card what the network was trained with."
+            f"the weights don't fit their card: {card.architecture} with {card.architecture_args} and "
+            f"{card.channels} channels has others; say in the card what the network was trained with"
         )
     check_reach(card, reach_px)
 
@@ -52,9 +52,9 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
         shapes = {name: tuple(int(size) for size in each["shape"]) for name, each in told.items()}
         ends = [int(each["data_offsets"][1]) for each in told.values()]
     except UNREADABLE as exc:
-        raise BadModel(f"{path.name} is no safetensors file; a model's weights are one.") from exc
+        raise BadModel(f"{path.name} is no safetensors file; a model's weights are one") from exc
     if LENGTH_BYTES + length + max(ends, default=0) != path.stat().st_size:
-        raise BadModel(f"{path.name} is cut short, or longer than it says; copy it again.")
+        raise BadModel(f"{path.name} is cut short, or longer than it says; copy it again")
     return shapes
 
 

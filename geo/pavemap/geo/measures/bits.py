@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.geo.measures.road_frame import SHARPEST_TURN, Floats, Integers, RoadFrames
+from pavemap.geo.arrays import Floats, Integers
+from pavemap.geo.measures.road_frame import SHARPEST_TURN, RoadFrames
 from pavemap.geo.measures.scene import Pieces
 
 MAX_STEP_M = 0.5

@@ -1,7 +1,7 @@
 """What kind a crack is: longitudinal, transverse, diagonal, or part of alligator or block cracking.
 
-A crack of which most bounds cells, or lies in them, is part of a pattern (`networks`). Any other has the
-direction of its whole crack, so that a crack cut by segments is one kind everywhere: the principal
+A crack of which most bounds cells, or lies in them, is part of a pattern (`crack_patterns`). Any other has
+the direction of its whole crack, so that a crack cut by segments is one kind everywhere: the principal
 axis of its line (second moments of length about their centre), laid out beside a straight road
 (`unrolled`), against that road.
 
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.measures.bits import Bits, sums_by
-from pavemap.geo.measures.networks import Pattern, find_pattern
+from pavemap.geo.measures.crack_patterns import Pattern, find_pattern
 from pavemap.geo.measures.params import MeasureParams
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
+from pavemap.geo.measures.road_frame import RoadFrames
 from pavemap.geo.measures.scene import Pieces, SegmentGeometry
 from pavemap.geo.measures.severity import SEVERITIES, severity_of
 from pavemap.geo.measures.unrolled import axis_deg, unroll

@@ -22,9 +22,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.measures.bits import Bits, sums_by
 from pavemap.geo.measures.layout import WHEEL_PATHS, Layout
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
+from pavemap.geo.measures.road_frame import RoadFrames
 
 GOOD_BELOW, POOR_ABOVE = 5.0, 20.0
 """Percent, asphalt pavements (23 CFR 490.313(b)(2)(i))."""

@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from pavemap.geo.lines import Geometries, Polylines
-from pavemap.geo.measures.road_frame import Floats, Integers
+from pavemap.geo.arrays import Floats, Geometries, Integers
+from pavemap.geo.lines import Polylines
 
 ROUNDING = 1e-6
 """In the CRS; places this near to each other are one."""

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.geo.measures.road_frame import Floats
+from pavemap.geo.arrays import Floats
 
 FEET_PER_METRE = 1.0 / 0.3048
 DISTRESSES = ("alligator", "block", "longitudinal_transverse")

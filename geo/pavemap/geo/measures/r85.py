@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.measures.bits import Bits
 from pavemap.geo.measures.crack_types import LONGITUDINAL, TRANSVERSE, CrackTypes
 from pavemap.geo.measures.layout import ZONES_RIGHT_TO_LEFT, Layout
 from pavemap.geo.measures.params import MeasureParams
-from pavemap.geo.measures.road_frame import Floats, Integers
 
 KINDS = ("longitudinal", "transverse", "pattern")
 OFF_LANES = "off-lanes"

@@ -17,12 +17,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Geometries, Integers
 from pavemap.geo.compiled import kernel
 from pavemap.geo.errors import BadInput
-from pavemap.geo.lines import Geometries
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 RUN_EDGES = 32
 """Edges that are looked at, or passed over, together: a road of 16 km is some 100 runs."""

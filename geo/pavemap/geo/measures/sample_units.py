@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from pavemap.geo.lines import Geometries
+from pavemap.geo.arrays import Floats, Geometries, Integers
 from pavemap.geo.measures.bits import Bits, ranges, sums_by
+from pavemap.geo.measures.crack_patterns import Pattern
 from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK, CrackTypes
-from pavemap.geo.measures.networks import Pattern
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.pci import DISTRESSES, deduct_value, density_percent, pci, section_pci
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames, whole_polygons
+from pavemap.geo.measures.road_frame import RoadFrames, whole_polygons
 from pavemap.geo.measures.scene import SegmentGeometry
 from pavemap.geo.measures.severity import HIGH, LOW, MEDIUM, SEVERITIES, UNKNOWN, severity_of
 from pavemap.geo.measures.zeb import Cells, row_count

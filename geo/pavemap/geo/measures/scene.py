@@ -12,9 +12,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Floats, Geometries, Integers, object_array
 from pavemap.geo.errors import BadInput
-from pavemap.geo.lines import Geometries, Polylines
-from pavemap.geo.measures.road_frame import Floats, Integers
+from pavemap.geo.lines import Polylines
 
 Imaged = Mapping[Any, Any] | Sequence[Any] | None
 SEGMENT_COLUMNS = ("segment_id", "line", "pavement", "width_m", "lanes", "oneway")
@@ -97,9 +97,7 @@ class SegmentGeometry:
             if len(ground) != len(self):
                 raise BadInput("imaged needs one polygon for each segment, in their order")
         nothing = shapely.Polygon()
-        found = np.empty(len(self), object)
-        found[:] = [nothing if one is None else one for one in ground]
-        return found
+        return object_array([nothing if one is None else one for one in ground])
 
 
 @dataclass(frozen=True)

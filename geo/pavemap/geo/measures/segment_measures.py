@@ -10,16 +10,16 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.lines import Geometries
+from pavemap.geo.arrays import Floats, Geometries, Integers
 from pavemap.geo.measures.bits import Bits
+from pavemap.geo.measures.crack_patterns import find_pattern
 from pavemap.geo.measures.crack_types import TYPES, CrackTypes, crack_types
 from pavemap.geo.measures.cracking_percent import cracking_percent, cracking_rating
 from pavemap.geo.measures.layout import Layout, strip_layout, zone_layout
-from pavemap.geo.measures.networks import find_pattern
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.pci import pci_rating
 from pavemap.geo.measures.r85 import r85_by_segment, r85_extents, r85_kind
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames
+from pavemap.geo.measures.road_frame import RoadFrames
 from pavemap.geo.measures.sample_units import PatternParts, SampleUnits, units_pci
 from pavemap.geo.measures.scene import Imaged, Pieces, SegmentGeometry
 from pavemap.geo.measures.severity import SEVERITIES, severity_of

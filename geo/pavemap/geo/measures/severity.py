@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.measures.params import MeasureParams
-from pavemap.geo.measures.road_frame import Floats, Integers
 
 SEVERITIES = ("low", "medium", "high")
 LOW, MEDIUM, HIGH = range(3)

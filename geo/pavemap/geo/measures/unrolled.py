@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.compiled import kernel
 from pavemap.geo.measures.bits import Bits, sums_by
-from pavemap.geo.measures.road_frame import Floats, Integers
 
 ROUNDING = 1e-9
 

@@ -21,11 +21,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.lines import Geometries
+from pavemap.geo.arrays import Floats, Geometries, Integers
 from pavemap.geo.measures.bits import Bits
 from pavemap.geo.measures.layout import Layout
 from pavemap.geo.measures.params import MeasureParams
-from pavemap.geo.measures.road_frame import Floats, Integers, RoadFrames, whole_polygons
+from pavemap.geo.measures.road_frame import RoadFrames, whole_polygons
 
 CELLS_AT_ONCE = 100_000
 """Cells drawn as polygons at a time: some 100 MB."""

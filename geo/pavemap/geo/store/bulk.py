@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy import types as kinds
 from sqlalchemy.dialects.postgresql import JSONB
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.store.copy_format import SIGNATURE, TRAILER, Column, encoded_block
 from pavemap.geo.store.tables.base import SRID, Base
 
@@ -133,9 +134,7 @@ def _column(table: type[Base], name: str, values: object, start: int, stop: int)
 def _as_array(values: tuple[Any, ...]) -> NDArray[Any]:
     if isinstance(values[0], int | float) and None not in values:
         return np.array(values)
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+    return object_array(values)
 
 
 def _postgres_type(table: type[Base], name: str) -> str:

@@ -24,30 +24,12 @@ from pavemap.geo.grid import Cell
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import copy_frame, geometry_value
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.leases import ClaimedCell, claim, heartbeat, release, wait_for_work
-from pavemap.geo.store.pavements import segments_meeting
-from pavemap.geo.store.planning import PlanReport, plan_cells, set_running, wake_workers
+from pavemap.geo.store.leases import ClaimedCell
+from pavemap.geo.store.planning import set_running, wake_workers
 from pavemap.geo.store.surveys import clean, get_survey, lock_survey
 
 if TYPE_CHECKING:  # the API imports this module, and has no use for compiled vectorising
     from pavemap.geo.survey_cell import CellResult
-
-__all__ = [
-    "CellRow",
-    "CellState",
-    "ClaimedCell",
-    "PlanReport",
-    "cells_page",
-    "claim",
-    "complete",
-    "fail",
-    "heartbeat",
-    "plan_cells",
-    "release",
-    "retry_failed",
-    "segments_meeting",
-    "wait_for_work",
-]
 
 MAX_ATTEMPTS = 3
 

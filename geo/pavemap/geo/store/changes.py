@@ -16,6 +16,7 @@ import pandas as pd
 import shapely
 from sqlalchemy import Connection, Row, text
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.change_lines import KINDS, LineChanges
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
@@ -131,8 +132,7 @@ def changes_page(
     key = None if not page or sort == "segment" else page[-1].change
     following = cursor.at(key, page[-1].segment_id) if len(rows) > limit else None
     grid = comparison.after.grid()
-    pavements = np.empty(len(page), dtype=object)
-    pavements[:] = geometries(page, "pavement")
+    pavements = object_array(geometries(page, "pavement"))
     ground, scale = common_ground(connection, comparison, pavements, grid=grid)
     lines = compared_lines(connection, comparison, ground, scale=scale, grid=grid)
     cursor.check(_version(connection, comparison))  # measured anew while this was read?

@@ -24,18 +24,20 @@ import shapely
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from pavemap.geo.arrays import object_array
+from pavemap.geo.conditions import on_imaged_ground, within_pavement
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.measure import line_stats, on_imaged_ground, within_pavement
+from pavemap.geo.line_measures import line_stats
 from pavemap.geo.measures import COLUMNS, MeasureParams, classify_cracks, segment_measures
 from pavemap.geo.neighbours import Neighbours, pattern_reach_m
+from pavemap.geo.shortfall import Shortfall, shortfall, too_coarse
 from pavemap.geo.store.bulk import copy_frame, driver, from_ewkb
 from pavemap.geo.store.imaged_pavement import imaged_pavement
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.store.tables import Condition, Piece
-from pavemap.geo.store.unseen import Shortfall, shortfall, too_coarse
 
 SEGMENTS_AT_A_TIME = 500
 """Some 50 km of road: tens of megabytes of pieces, of cells of the grid measures, and of pavement."""
@@ -185,8 +187,7 @@ class _Block:
             connection.execute(_PIECES, {"ids": ids.tolist()}).all(),
             columns=["segment_id", "crack_id", "line"],
         )
-        lines = np.empty(len(found), dtype=object)
-        lines[:] = from_ewkb(found["line"].to_numpy(object))
+        lines = object_array(from_ewkb(found["line"].to_numpy(object)))
         pieces = found[["segment_id", "crack_id"]].astype(np.int64).assign(geometry=lines)
         # Of the segments beside only those that have cracks are of use.
         ids = np.union1d(own, pieces["segment_id"].to_numpy(np.int64))

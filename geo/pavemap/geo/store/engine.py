@@ -18,6 +18,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from pavemap.geo.errors import BadInput, PavemapError, StorageFull, Unavailable
 from pavemap.geo.secrets import read_secret
 
+DATABASE_VARIABLE = "PAVEMAP_DATABASE_URL"
+"""The environment variable that names the database."""
+
 STATEMENT_TIMEOUT_S = 60.0
 """Nothing an API request or a worker's short step asks may take longer; long steps lift it."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.imaged import imaged_ground
@@ -26,8 +27,7 @@ def imaged_pavement(
         _NOT_WHOLE, {"survey_id": survey_id, "col": met[:, 0].tolist(), "row": met[:, 1].tolist()}
     ).all()
     places = np.array([(row.col, row.row) for row in rows], np.int64).reshape(-1, 2)
-    parts = np.empty(len(rows), dtype=object)
-    parts[:] = [row.part for row in rows]
+    parts = object_array([row.part for row in rows])
     known = np.array([part is not None for part in parts], dtype=bool)
     parts[known] = reproject(from_ewkb(parts[known]), WGS84, grid.crs)
     return imaged_ground(pavements, places=places, parts=parts, grid=grid)

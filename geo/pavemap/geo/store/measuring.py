@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
-from pavemap.geo.measure import cut_by_segments
+from pavemap.geo.pieces import cut_by_segments
 from pavemap.geo.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids

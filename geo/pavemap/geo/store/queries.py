@@ -17,34 +17,10 @@ from sqlalchemy import Connection, text
 from pavemap.geo.errors import NotFound
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.figures import COLUMNS, Figures, Sort
+from pavemap.geo.store.figures import COLUMNS, Figures
 from pavemap.geo.store.places import Bbox, box_area
-from pavemap.geo.store.segment_pages import (
-    MAX_PAGE,
-    SegmentCondition,
-    SegmentFeature,
-    check_limit,
-    geometries,
-    segment_features,
-    segments_page,
-)
+from pavemap.geo.store.segment_pages import check_limit, geometries
 from pavemap.geo.store.surveys import get_survey, survey_version
-
-__all__ = [
-    "MAX_PAGE",
-    "Bbox",
-    "ConditionRecord",
-    "CrackRow",
-    "SegmentCondition",
-    "SegmentFeature",
-    "Sort",
-    "Summary",
-    "cracks_page",
-    "segment_conditions",
-    "segment_features",
-    "segments_page",
-    "summary",
-]
 
 
 @dataclass(frozen=True, kw_only=True)

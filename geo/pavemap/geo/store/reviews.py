@@ -14,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, text
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import NotFound
 from pavemap.geo.line_digest import line_digests
 from pavemap.geo.line_rests import rests_of
@@ -127,9 +128,7 @@ def unjudged_cracks(
     for row, line, digest in zip(rows, lines, line_digests(lines), strict=True):
         about = {each.id: each.line for key in (row.id, digest) for each in said[key]}
         found += rests_of(line, list(about.values())) if about else [line]
-    rests = np.empty(len(found), dtype=object)
-    rests[:] = found
-    return rests
+    return object_array(found)
 
 
 def _by_crack(reviews: Sequence[ReviewRow]) -> defaultdict[int | str, list[ReviewRow]]:

@@ -226,7 +226,7 @@ def claim_measuring(
 ) -> SurveyRow | None:
     """Take, for `lease_s` seconds, a survey that has no cell left to do, or whose measurer died.
 
-    One worker gets it; `cells.heartbeat` prolongs the lease. A survey at whose measuring `max_deaths`
+    One worker gets it; `leases.heartbeat` prolongs the lease. A survey at whose measuring `max_deaths`
     leases ran out is failed. None when there is nothing to measure.
     """
     asking = {"worker": worker, "lease_s": lease_s}

@@ -10,16 +10,8 @@ import typer
 
 from pavemap.geo.errors import BadInput
 from pavemap.platform.cli.console import Json, note, note_warnings, progress_bars
-from pavemap.platform.cli.fields import (
-    DefaultWidth,
-    IdField,
-    Layer,
-    NameField,
-    SegmentLength,
-    WidthField,
-    WidthUnit,
-)
-from pavemap.platform.cli.file_survey import OUTPUT_HELP, RoadOptions, report, write_survey
+from pavemap.platform.cli.file_roads import RoadOptions, takes_roads
+from pavemap.platform.cli.file_survey import OUTPUT_HELP, report, write_survey
 from pavemap.platform.cli.rasters import rasters_at
 
 if TYPE_CHECKING:
@@ -31,22 +23,13 @@ ENLARGED = 4.0
 """How many times coarser than they are read pixels may be without a word."""
 
 
+@takes_roads
 def detect(
     tiles: Annotated[
         list[str], typer.Argument(help="GeoTIFFs, folders of them, or patterns: one survey.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help=OUTPUT_HELP)] = Path("cracks.gpkg"),
-    roads: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Road lines: gives density by segment."),
-    ] = None,
-    layer: Layer = None,
-    segment_length: SegmentLength = None,
-    id_field: IdField = None,
-    name_field: NameField = None,
-    width_field: WidthField = None,
-    width_unit: WidthUnit = "m",
-    default_width: DefaultWidth = None,
+    on_roads: RoadOptions = RoadOptions(),
     gsd: Annotated[
         float | None, typer.Option(help="Metres a pixel to detect at; by default the model's.")
     ] = None,
@@ -75,28 +58,18 @@ def detect(
     from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
     from pavemap.platform.export import Export
     from pavemap.training.card import read_card
-    from pavemap.training.registry import find_model
+    from pavemap.training.shipped_models import find_model_folder
 
     if picture is not None and picture.suffix.lower() != ".png":
         raise BadInput(f"the map '{picture.name}' is a PNG; end its name in .png")
     if picture is not None and not picture.parent.is_dir():
         raise BadInput(f"there is no folder {picture.parent} for the map; make it first")
-    on_roads = RoadOptions(
-        roads=roads,
-        layer=layer,
-        segment_length=segment_length,
-        id_field=id_field,
-        name_field=name_field,
-        width_field=width_field,
-        width_unit=width_unit,
-        default_width=default_width,
-    )
     on_roads.check()
     options = DetectOptions(
         gsd_m=gsd, threshold=threshold, crs=parse_metric_crs(crs) if crs else None
     )
     export = Export(output, layers=on_roads.layers())
-    folder = find_model(model)
+    folder = find_model_folder(model)
     card = read_card(folder)
     photos = read_orthophotos(rasters_at(tiles))
     note_warnings(

@@ -78,9 +78,9 @@ def evaluate(
 ) -> None:
     """Score a model on labelled images by the paper's metric: precision, recall and F1."""
     from pavemap.training.evaluate import evaluate as score
-    from pavemap.training.registry import find_model
+    from pavemap.training.shipped_models import find_model_folder
 
-    folder = find_model(model)
+    folder = find_model_folder(model)
     with progress_bars(quiet=as_json) as bars:
         task = bars.add_task("Images", total=None)
         result = score(
@@ -103,10 +103,10 @@ def evaluate(
 def list_models(as_json: Json = False) -> None:
     """List the models that ship with pavemap; the first is the default."""
     from pavemap.training.card import read_card
-    from pavemap.training.registry import default_model, shipped
+    from pavemap.training.shipped_models import default_model_folder, shipped_model_folders
 
-    default = default_model()
-    folders = sorted(shipped(), key=lambda folder: (folder != default, folder.name))
+    default = default_model_folder()
+    folders = sorted(shipped_model_folders(), key=lambda folder: (folder != default, folder.name))
     cards = [(folder, read_card(folder)) for folder in folders]
     if as_json:
         print_json(
@@ -212,9 +212,9 @@ def export_model(
 ) -> None:
     """Write a model as an ONNX file that runs in QGIS with the Deepness plugin."""
     from pavemap.training.onnx_file import export_onnx
-    from pavemap.training.registry import find_model
+    from pavemap.training.shipped_models import find_model_folder
 
-    card = export_onnx(find_model(model), output, tile_px=tile_px)
+    card = export_onnx(find_model_folder(model), output, tile_px=tile_px)
     print_facts({"model": card.model_id, "written": str(output)})
 
 

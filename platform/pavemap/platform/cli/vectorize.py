@@ -8,18 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from pavemap.platform.cli.console import Json, note_warnings, progress_bars
-from pavemap.platform.cli.fields import (
-    DefaultWidth,
-    IdField,
-    Layer,
-    NameField,
-    SegmentLength,
-    WidthField,
-    WidthUnit,
-)
-from pavemap.platform.cli.file_survey import OUTPUT_HELP, RoadOptions, report, write_survey
+from pavemap.platform.cli.file_roads import RoadOptions, takes_roads
+from pavemap.platform.cli.file_survey import OUTPUT_HELP, report, write_survey
 
 
+@takes_roads
 def vectorize(
     mask: Annotated[
         Path,
@@ -63,17 +56,7 @@ def vectorize(
             "x the column, y minus the row, as GIS show such a picture."
         ),
     ] = None,
-    roads: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Road lines: gives density by segment."),
-    ] = None,
-    layer: Layer = None,
-    segment_length: SegmentLength = None,
-    id_field: IdField = None,
-    name_field: NameField = None,
-    width_field: WidthField = None,
-    width_unit: WidthUnit = "m",
-    default_width: DefaultWidth = None,
+    on_roads: RoadOptions = RoadOptions(),
     as_json: Json = False,
 ) -> None:
     """Turn a crack mask, or a map of crack probability, of any source into lines with length and width.
@@ -86,16 +69,6 @@ def vectorize(
     from pavemap.platform.export import Export
     from pavemap.platform.vectorize import PICTURE_CRS, VectorizeOptions, place_of, vectorize_file
 
-    on_roads = RoadOptions(
-        roads=roads,
-        layer=layer,
-        segment_length=segment_length,
-        id_field=id_field,
-        name_field=name_field,
-        width_field=width_field,
-        width_unit=width_unit,
-        default_width=default_width,
-    )
     on_roads.check()
     params = VectorizeParams(
         threshold=threshold,
@@ -105,7 +78,7 @@ def vectorize(
         min_length_m=min_length,
         sure_threshold=sure_threshold,
     )
-    placed = place_of(mask, gsd_m=gsd, with_roads=roads is not None)
+    placed = place_of(mask, gsd_m=gsd, with_roads=on_roads.roads is not None)
     export = Export(output, layers=on_roads.layers(), crs=WGS84 if placed else PICTURE_CRS)
     segments = on_roads.segments()
     with progress_bars(quiet=as_json) as bars:

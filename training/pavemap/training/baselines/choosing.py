@@ -55,7 +55,7 @@ class Method(Generic[First, Second, Response]):
     def fit(self, images: Sequence[LabelledImage]) -> Fitted:
         """Choose the parameters with the best mean F1 on `images`. Raises BadTrainingData."""
         if not images:
-            raise BadTrainingData("No training image to choose parameters on; name a set.")
+            raise BadTrainingData("no training image to choose parameters on; name a set")
         images = images[:: -(-len(images) // self.most_images)]
         f1 = np.mean([self._scores(image) for image in images], axis=0)
         row, column = divmod(int(f1.argmax()), len(self.second))

@@ -85,7 +85,7 @@ def fit(
     from sklearn.svm import SVC
 
     if len(images) < 4:
-        raise BadTrainingData("CrackForest needs at least four training images.")
+        raise BadTrainingData("CrackForest needs at least four training images")
     forest = train_forest(images, seed=seed, samples_per_tree=samples_per_tree)
     found = [forest.unseen_votes(image.pixels, index) for index, image in enumerate(images)]
     by_threshold = [

@@ -100,7 +100,8 @@ def _path_cost(grey: Floats, steps: tuple[tuple[int, int], ...], reach_px: int) 
 
 METHOD = Method(
     first=[
-        Paths(reach, sigma) for reach, sigma in product((2, 3, 5, 10, 20), (0.5, 0.7, 1.0, 1.5))
+        Paths(reach, sigma)
+        for reach, sigma in product((3, 5, 10, 20, 30, 45), (0.3, 0.5, 0.7, 1.0))
     ],
     second=[
         Limits(anisotropy, darkness, least)

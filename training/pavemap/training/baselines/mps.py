@@ -208,12 +208,10 @@ def _mask(array: Any) -> Mask:
 
 
 METHOD = Method(
-    first=[EndPoints(cell, ends) for cell, ends in product((6, 8, 12, 16, 20), (-0.5, 0.0, 0.5))],
+    first=[EndPoints(cell, ends) for cell, ends in product((8, 12, 16, 20), (-0.5, 0.0, 0.5))],
     second=[
         Selection(paths, length, widths)
-        for paths, length, widths in product(
-            (-0.25, 0.0, 0.5), (60, 100, 150), (0.0, 0.5, 1.0, 1.5, 2.0)
-        )
+        for paths, length, widths in product((-0.25, 0.0, 0.5), (60, 100, 150), (0.0, 1.0, 2.0))
     ],
     respond=candidates,
     decide=cracks,

@@ -68,7 +68,7 @@ def kept_back(images: Images) -> tuple[Images, Images]:
     """Training images less every ninth, and those. Raises BadTrainingData when there is no ninth."""
     if len(images) < KEPT_BACK_EVERY:
         raise BadTrainingData(
-            f"{len(images)} training images are too few to keep one back; give at least {KEPT_BACK_EVERY}."
+            f"{len(images)} training images are too few to keep one back; give at least {KEPT_BACK_EVERY}"
         )
     held = images[KEPT_BACK_EVERY - 1 :: KEPT_BACK_EVERY]
     names = {image.name for image in held}

@@ -26,7 +26,7 @@ def runs(options: Options) -> list[Run]:
     names = list(dict.fromkeys(set_of(source) for source in config.data))
     if len(names) < 2:
         raise BadTrainingConfig(
-            f"{options.survey_config} trains on {', '.join(names)} alone; leaving a set out needs two."
+            f"{options.survey_config} trains on {', '.join(names)} alone; leaving a set out needs two"
         )
     for source in (*config.data, *config.validation):
         list_pairs(source)

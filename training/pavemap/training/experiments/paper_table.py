@@ -36,7 +36,7 @@ from pavemap.training.experiments.recipes import (
 from pavemap.training.experiments.scoring import detector_of, scores_of, turned
 from pavemap.training.finish import FORMER, write_model
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 from pavemap.training.start import former_weights
 
 # The paper's own figures: Pr, Re, F1.
@@ -123,7 +123,7 @@ def _network_run(
 def _model_run(model: str, split: Split, options: Options) -> Run:
     """A finished model, as it is, with its card's threshold."""
     loaded = CrackModel.load(
-        find_model(model),
+        find_model_folder(model),
         device=options.device(),
         threads=options.threads,
         stride=options.stride,
@@ -214,7 +214,7 @@ def refuse_a_start_that_knows(config: TrainConfig, split: Split) -> None:
         tested = "the split tests on a part" if allowed else "folds test on all"
         raise BadTrainingConfig(
             f"{config.name} starts from {config.start_from}, which was trained on cfd, and {tested} "
-            "of it. Start from a model of `pavemap experiment leave-one-out --only without-cfd`."
+            "of it; start from a model of `pavemap experiment leave-one-out --only without-cfd`"
         )
 
 
@@ -237,12 +237,12 @@ def taught_by(model: str) -> list[str]:
 
 def _folder_of(name: str, seen: set[Path]) -> Path:
     try:
-        folder = find_model(name).resolve()
+        folder = find_model_folder(name).resolve()
     except BadModel as exc:
-        raise BadTrainingConfig(f"What taught {name} can't be known: {exc}") from exc
+        raise BadTrainingConfig(f"what taught {name} can't be known: {exc}") from exc
     if folder in seen:  # a model took the place of the one that it learnt on from
         raise BadTrainingConfig(
-            f"What taught {name} can't be known: it was replaced since. Start from another model."
+            f"what taught {name} can't be known: it was replaced since; start from another model"
         )
     return folder
 

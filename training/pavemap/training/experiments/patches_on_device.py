@@ -75,7 +75,7 @@ class PatchesOnDevice:
                 found.append(np.column_stack([np.full(len(at), number, np.int16), at]))
         if not any(len(some) > 0 for some in crack):
             raise BadTrainingData(
-                "No training image has a crack pixel; are the masks coded otherwise?"
+                "no training image has a crack pixel; are the masks coded otherwise?"
             )
         self._crack, self._sound, self._near = (
             self._tensor(np.concatenate(some)) for some in (crack, sound, near)

@@ -42,7 +42,7 @@ class Options:
     def __post_init__(self) -> None:
         """Raise BadTrainingConfig for what no option of an experiment can be."""
         if self.symmetries not in SYMMETRIES:
-            raise BadTrainingConfig(f"{self.symmetries} symmetries can't be; give 1, 4 or 8.")
+            raise BadTrainingConfig(f"{self.symmetries} symmetries can't be; give 1, 4 or 8")
 
     @property
     def trainings(self) -> Path:
@@ -59,7 +59,7 @@ class Options:
         import torch
 
         if self.gpu and not torch.cuda.is_available():
-            raise BadTrainingConfig("No GPU is to be had here; leave --gpu out.")
+            raise BadTrainingConfig("no GPU is to be had here; leave --gpu out")
         return "cuda" if self.gpu else "cpu"
 
 
@@ -100,7 +100,7 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
     runs = [run for run in experiment.runs(options) if _wanted(run.key, options.only)]
     if not runs:
         raise BadTrainingConfig(
-            f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out."
+            f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out"
         )
     done = ledger.records()
     missing = [run for run in runs if run.key not in done]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import torch
 
-from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.config import Schedule, TrainConfig, parse_config
 from pavemap.training.datasets import LabelledImage
 from pavemap.training.experiments.fitting import Trained, fit_batches, fit_patches
 from pavemap.training.experiments.images import SETS, Images, others_than
@@ -55,7 +55,7 @@ class Recipe:
     draw: Draw = field(default_factory=Draw)
     size: int = 5
     channels: int = 3
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     average_decay: float = 0.0
     even_light: bool = False  # images standardised, in training and in use
     dropout: float = 0.5

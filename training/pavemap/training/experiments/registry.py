@@ -31,5 +31,5 @@ EXPERIMENTS: Mapping[str, Experiment] = {
 def find_experiment(name: str) -> Experiment:
     """An experiment by name. Raises BadTrainingConfig naming those there are."""
     if name not in EXPERIMENTS:
-        raise BadTrainingConfig(f"No experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+        raise BadTrainingConfig(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]

@@ -25,7 +25,7 @@ from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 from pavemap.training.experiments.scoring import Detect, scores_of, turned
 from pavemap.training.inference import CrackModel
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 
 SOUND_BELOW = 0.25
 """A pixel is sound below it, a crack from the model's threshold on, and between them teaches nothing."""
@@ -66,10 +66,10 @@ def teacher_of(config: TrainConfig, options: Options) -> CrackModel:
     if config.start_from is None:
         raise BadTrainingConfig(
             f"{config.name} starts from fresh weights, and this study is of a model that learns on; "
-            "give it a start_from."
+            "give it a start_from"
         )
     return CrackModel.load(
-        find_model(config.start_from), device=options.device(), threads=options.threads
+        find_model_folder(config.start_from), device=options.device(), threads=options.threads
     )
 
 

@@ -24,7 +24,7 @@ from pavemap.training.config import TrainConfig
 from pavemap.training.deciding import deciding
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw
-from pavemap.training.registry import find_model
+from pavemap.training.shipped_models import find_model_folder
 
 KEPT_EVERY = 10_000
 
@@ -51,7 +51,7 @@ class Training:
             "weights": [source.weight for source in config.data],
         }
         if start is not None:  # the same path may name other weights tomorrow
-            made_of["start"] = read_card(find_model(start)).digest
+            made_of["start"] = read_card(find_model_folder(start)).digest
         name = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
         return cls(folder / f"{config.architecture}-{name}")
 

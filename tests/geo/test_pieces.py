@@ -1,24 +1,16 @@
-"""Measures worked out by hand, and what must hold for any lines and pavements."""
+"""Pieces of lines by pavement, drawn, and what must hold for any lines and pavements."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pavemap.geo.line_widths import width_quantile
-from pavemap.geo.lines import Geometries, Polylines
-from pavemap.geo.measure import (
-    conditions,
-    cut_by_segments,
-    line_stats,
-    on_imaged_ground,
-    within_pavement,
-)
-from pavemap.geo.resolution import smallest_width_mm
+from pavemap.geo.arrays import Geometries
+from pavemap.geo.line_measures import line_stats
+from pavemap.geo.pieces import cut_by_segments
 
 
 def line(*points: tuple[float, ...]) -> shapely.LineString:
@@ -35,56 +27,6 @@ def vertices(geometry: shapely.Geometry) -> list[list[float]]:
 
 
 WEST, EAST = shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)
-
-
-def test_length_width_and_area_by_hand() -> None:
-    # 3 m at a width of 2 to 4 mm, then 4 m at 4 to 8 mm: (3 x 3 + 4 x 6) / 7 = 33 / 7 mm on average.
-    stats = line_stats(array(line((0, 0, 2), (3, 0, 4), (3, 4, 8))))
-    assert stats["length_m"].tolist() == [7]
-    assert stats["width_mean_mm"].tolist() == pytest.approx([33 / 7])
-    # 95 % of 7 m are 6.65 m: all of the first step and 3.65 of the second's 4 m.
-    assert stats["width_p95_mm"].tolist() == pytest.approx([4 + 4 * 3.65 / 4])
-    assert stats["width_max_mm"].tolist() == [8]
-    assert stats["area_m2"].tolist() == pytest.approx([0.033])
-
-
-def test_true_metres_are_projected_ones_by_the_scale() -> None:
-    lines = array(line((0, 0, 5), (10, 0, 5)), line((0, 0, 5), (10, 0, 5)))
-    assert line_stats(lines, scale=2.0)["length_m"].tolist() == [5, 5]
-    assert line_stats(lines, scale=np.array([1.0, 2.0]))["area_m2"].tolist() == [0.05, 0.025]
-
-
-def test_an_unknown_width_is_not_a_width_of_zero() -> None:
-    stats = line_stats(array(line((0, 0, 0), (1, 0, 4), (3, 0, 4)), line((0, 0), (1, 0))))
-    assert stats["length_m"].tolist() == [3, 1]
-    assert stats["width_mean_mm"].tolist() == [4, 0]
-    assert stats["width_p95_mm"].tolist() == [4, 0]
-    assert stats["area_m2"].tolist() == [0.008, 0]
-
-
-@settings(deadline=None)
-@given(
-    widths=st.lists(st.floats(0.1, 40), min_size=2, max_size=8),
-    steps=st.lists(st.floats(0.01, 3), min_size=7, max_size=7),
-    part=st.floats(0.01, 1),
-)
-def test_a_width_quantile_is_that_of_many_even_samples(
-    widths: list[float], steps: list[float], part: float
-) -> None:
-    x = np.cumsum([0.0, *steps])[: len(widths)]
-    lines = Polylines(np.column_stack([x, np.zeros(len(x)), widths]), np.array([0, len(x)]))
-    sampled = np.interp((np.arange(20_000) + 0.5) / 20_000 * x[-1], x, widths)
-    (found,) = width_quantile(lines, part)
-    assert (sampled <= found + 1e-9).mean() >= part - 2e-4
-    assert (sampled < found - 1e-9).mean() <= part + 2e-4
-
-
-def test_a_pixel_is_the_narrowest_width_it_shows() -> None:
-    assert smallest_width_mm(0.002) == pytest.approx(2.0)
-
-
-def test_no_lines_have_no_figures() -> None:
-    assert len(line_stats(np.empty(0, object))) == 0
 
 
 def test_a_crack_over_two_pavements_is_two_pieces() -> None:
@@ -205,61 +147,3 @@ def test_the_order_of_lines_and_pavements_changes_no_figure(
         return sorted(map(tuple, rows.round(9).tolist()))
 
     assert figures(lines, pavements) == figures(lines[by_line], pavements[by_pavement])
-
-
-def test_conditions_by_hand() -> None:
-    segments = pd.DataFrame({"segment_id": [7, 8, 9, 10], "pavement_m2": [200.0, 100, 100, 50]})
-    pieces = pd.DataFrame(
-        {"segment_id": [7, 7, 7, 8], "crack_index": [0, 0, 1, 1], "length_m": [3.0, 1, 6, 2]}
-    )
-    table = conditions(
-        segments,
-        pieces=pieces,
-        imaged_m2=pd.Series({7: 200.0, 8: 50.0}),
-        cracked_m2=pd.Series({7: 0.05}),
-        failed=[8],
-        with_imagery=[7, 8, 9],
-    )
-    assert table.loc[7].to_dict() == {
-        "crack_length_m": 10,
-        "cracked_area_m2": 0.05,
-        "imaged_m2": 200,
-        "pavement_m2": 200,
-        "coverage": 1,
-        "density_m_per_m2": 0.05,
-        "crack_count": 2,
-        "reason": "",
-    }
-    assert table.loc[8, "density_m_per_m2"] == 2 / 50
-    assert table["coverage"].tolist() == [1, 0.5, 0, 0]
-    assert table["reason"].tolist() == ["", "failed", "no data", "no imagery"]
-    assert table["density_m_per_m2"].isna().tolist() == [False, False, True, True]
-    assert table["crack_count"].dropna().tolist() == [2, 1]
-    for found in ("crack_count", "crack_length_m", "cracked_area_m2"):
-        assert table[found].isna().tolist() == [False, False, True, True]
-
-
-def test_imaged_ground_is_within_the_pavement_but_for_faults() -> None:
-    """A pavement of 100 m2 with a border of 40 m: pixels of 1 cm may add 0.4 m2, and its scale 0.5 m2."""
-    found = within_pavement(
-        np.array([0.0, 60.0, 100.0, 100.4, 102.0]),
-        pavement_m2=np.full(5, 100.0),
-        pavements=array(*[WEST] * 5),
-        gsd_m=0.01,
-    )
-    assert found.tolist() == [0.0, 60.0, 100.0, 100.0, 102.0]
-
-
-def test_figures_on_imaged_ground_by_hand() -> None:
-    figures = on_imaged_ground(
-        np.array([50.0, 0.0]), length_m=np.array([10.0, 0.0]), area_m2=np.array([0.05, 0.0])
-    )
-    assert {name: values[0] for name, values in figures.items()} == pytest.approx(
-        {
-            "crack_length_m": 10.0,
-            "density_m_per_m2": 0.2,
-            "cracked_area_m2": 0.05,
-            "cracked_area_share": 0.1,
-        }
-    )
-    assert all(np.isnan(values[1]) for values in figures.values())

@@ -76,23 +76,6 @@ def shortfall(
     return Shortfall(reasons, blurred)
 
 
-def main_reasons(
-    pavements: NDArray[np.object_],
-    *,
-    coverage: NDArray[np.float64],
-    footprints: NDArray[np.object_],
-    failed_cells: NDArray[np.object_],
-) -> NDArray[np.object_]:
-    """Return the reasons of `shortfall` for imagery of which none is too coarse."""
-    return shortfall(
-        pavements,
-        coverage=coverage,
-        footprints=footprints,
-        coarse=np.zeros(len(footprints), np.bool_),
-        failed_cells=failed_cells,
-    ).reason
-
-
 def _seen_coarse(
     pavements: NDArray[np.object_],
     coverage: NDArray[np.float64],

@@ -26,10 +26,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pavemap.geo.lines import Geometries
+from pavemap.geo.arrays import Floats, Geometries, Integers
 from pavemap.geo.measures.noding import end_nodes, node_lines
 from pavemap.geo.measures.params import MeasureParams
-from pavemap.geo.measures.road_frame import Floats, Integers
 from pavemap.geo.measures.scene import Pieces
 
 TOUCHING = 1e-6
