@@ -27,6 +27,7 @@ from pavemap.platform.styling import (
     pci_style,
     segment_style,
 )
+from pavemap.platform.text_tables import columns_beyond
 
 
 def segments() -> gpd.GeoDataFrame:
@@ -113,7 +114,7 @@ def test_csv_says_where_the_middle_is(tmp_path: Path) -> None:
 
 def test_a_spreadsheet_works_nothing_out_of_names(tmp_path: Path) -> None:
     path = tmp_path / "street.csv"
-    names = ["=HYPERLINK(1)", "+1 road", "-12", "@a", "A=B", None]
+    names = ["=HYPERLINK(1)", "+1 road", "-12", "-12:40~2", "-1+2", "@a", "A=B", None]
     frame = segments().iloc[[0] * len(names)].assign(name=names)
     with Export(path, layers=["segments"]) as export:
         export.write("segments", frame)
@@ -122,7 +123,7 @@ def test_a_spreadsheet_works_nothing_out_of_names(tmp_path: Path) -> None:
         text = file.read()
     assert text.count("\n") == text.count("\r\n") == len(names) + 1
     found = [row["name"] for row in csv.DictReader(text.splitlines())]
-    assert found == ["'=HYPERLINK(1)", "'+1 road", "-12", "'@a", "A=B", ""]
+    assert found == ["'=HYPERLINK(1)", "'+1 road", "-12", "-12:40~2", "'-1+2", "'@a", "A=B", ""]
 
 
 def test_a_geopackage_that_another_program_has_open_is_not_replaced(tmp_path: Path) -> None:
@@ -160,6 +161,46 @@ def test_a_geopackage_with_someones_work_in_it_is_not_replaced(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("suffix", ["geojson", "csv"])
+def test_a_table_with_someones_columns_is_not_replaced(tmp_path: Path, suffix: str) -> None:
+    path, beside = tmp_path / f"street.{suffix}", tmp_path / f"street_cracks.{suffix}"
+    write(path)
+    write(path)  # as we wrote it, it may be replaced
+    judged = beside.read_text("utf-8-sig").replace("confidence", "verdict")
+    beside.write_text(judged, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"street_cracks.* someone added \(verdict\)"):
+        write(path)
+    assert beside.read_text("utf-8") == judged
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        ("a.csv", "", []),
+        ("a.csv", 'length_m,"my, notes"\r\n1,x\r\n', ["my, notes"]),
+        ("a.geojson", "", []),
+        ("a.geojson", '{"type": "FeatureCollection", "features": []}', []),
+        ("a.geojson", '{"features": [{"properties": {"length_m": 1, "n": {"a": 2}}}]}', ["n"]),
+        ("a.geojson", '{"features": [{"properties": {"length_m": 1, "n": {"a": 2', []),
+        ("a.geojson", '{"features": [{"properties": null, "geometry": null}]}', []),
+    ],
+)
+def test_columns_are_told_from_the_beginning_of_a_file(
+    tmp_path: Path, name: str, text: str, columns: list[str]
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert columns_beyond(tmp_path / name, ["length_m"]) == columns
+
+
+def test_what_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    roads = tmp_path / "street_cracks.geojson"
+    roads.write_text("{}")
+    for inputs in ([roads], [None, tmp_path / "." / roads.name]):
+        with pytest.raises(BadInput, match="is read by this command"):
+            Export(tmp_path / "street.geojson", layers=["segments", "cracks"], inputs=inputs)
+    assert roads.read_text() == "{}"
+
+
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])
 def test_layers_without_rows_are_there(tmp_path: Path, suffix: str) -> None:
     with Export(tmp_path / f"empty.{suffix}", layers=["cracks"]):
@@ -181,12 +222,12 @@ def fail_to_write(path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "csv"])
 def test_an_error_leaves_the_old_file_as_it_was(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"street.{suffix}"
-    path.write_text("old")
+    path.write_text("segment_key")
 
     with pytest.raises(RuntimeError):
         fail_to_write(path)
 
-    assert path.read_text() == "old"
+    assert path.read_text() == "segment_key"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -19,6 +19,10 @@ from pavemap.geo.errors import BadInput
 from pavemap.platform.export_files import CsvFiles, GeoJsonFiles, GeoPackageFile, Sink
 from pavemap.platform.export_layers import LAYERS, Layer, LayerName
 from pavemap.platform.geopackage import added_by_others, has_pending_changes
+from pavemap.platform.text_tables import columns_beyond
+
+DEGREES, PLANE = ("lon", "lat"), ("x", "y")
+"""The last two columns of a CSV: where a feature lies."""
 
 
 class Export(AbstractContextManager["Export"]):
@@ -35,12 +39,14 @@ class Export(AbstractContextManager["Export"]):
         layers: Sequence[LayerName],
         crs: CRS = WGS84,
         descriptions: Mapping[LayerName, str] | None = None,
+        inputs: Sequence[Path | None] = (),
     ) -> None:
         """Take the file to make, its layers, and the CRS of what will be written.
 
         `descriptions` say what a layer is; only a GeoPackage has room for them. Raises BadInput when
-        the file's suffix or folder won't do, and for a GeoPackage that another program has open or that
-        holds what someone added: verdicts on cracks, layers, QGIS projects.
+        the file's suffix or folder won't do, when a file to write is one of the `inputs`, and for one that
+        another program has open or that holds what someone added: verdicts on cracks, layers, QGIS
+        projects.
         """
         self.path = path
         self.descriptions = dict(descriptions or {})
@@ -50,6 +56,7 @@ class Export(AbstractContextManager["Export"]):
         if not path.parent.is_dir():
             raise BadInput(f"there is no folder {path.parent}; make it first")
         self._refuse_open()
+        self._refuse_inputs([each for each in inputs if each is not None])
         self._refuse_loss()
         self._work = ExitStack()
 
@@ -98,13 +105,28 @@ class Export(AbstractContextManager["Export"]):
                 "fall open it once more, and close it), or name another file"
             )
 
+    def _refuse_inputs(self, inputs: Sequence[Path]) -> None:
+        read = {each.resolve() for each in inputs}
+        for file in self.files:
+            if file.resolve() in read:
+                raise BadInput(
+                    f"{file} is read by this command and would be overwritten by it; name another file"
+                )
+
     def _refuse_loss(self) -> None:
-        known = {str(layer.name): layer.columns for layer in LAYERS.values()}
-        if self._format == "gpkg" and (added := added_by_others(self.path, known)):
-            raise BadInput(
-                f"{self.path} holds what someone added ({', '.join(added[:5])}), which would be lost; name "
-                "another file, or move that one away"
-            )
+        for file in self.files:
+            if added := self._added_by_others(file):
+                raise BadInput(
+                    f"{file} holds what someone added ({', '.join(added[:5])}), which would be lost; name "
+                    "another file, or move that one away"
+                )
+
+    def _added_by_others(self, file: Path) -> list[str]:
+        if self._format == "gpkg":
+            return added_by_others(file, {str(name): each.columns for name, each in LAYERS.items()})
+        places = () if self._format == "geojson" else (*DEGREES, *PLANE)
+        known = {column for each in LAYERS.values() for column in each.columns}
+        return columns_beyond(file, known.union(places))
 
     def _file_of(self, layer: Layer) -> Path:
         if layer is self.layers[0]:
@@ -117,7 +139,7 @@ class Export(AbstractContextManager["Export"]):
         targets = {layer.name: self._folder / self._file_of(layer).name for layer in self.layers}
         if self._format == "geojson":
             return GeoJsonFiles(targets)
-        return CsvFiles(targets, ("lon", "lat") if self._crs.is_geographic else ("x", "y"))
+        return CsvFiles(targets, DEGREES if self._crs.is_geographic else PLANE)
 
 
 def format_of(path: Path) -> Literal["gpkg", "geojson", "csv"]:

@@ -29,8 +29,8 @@ from pavemap.platform.styling import (
 )
 
 CSV_LINE_END = "\r\n"
-FORMULA = re.compile(r"^[=@\t\r]|^[+-](?![\d.]+$)")
-"""How a text begins that spreadsheets take for a formula; a signed number is a number."""
+FORMULA = re.compile(r"^[=@\t\r]|^[+-](?![\d.:~]+$)")
+"""How a text begins that spreadsheets take for a formula; a signed number is a number, -12:40~2 a key."""
 
 COORDINATE_DIGITS = 9
 """Decimals of a degree in GeoJSON and CSV: a tenth of a millimetre."""

@@ -214,14 +214,18 @@ def test_change_is_told_and_exported(cli: Cli, surveyed: str, tiles: Path, tmp_p
     measures.write_text('{"min_coverage": 1.0}')
     made = cli(
         *("survey", "create", "Autumn", "--network", "town", "--measures", measures),
-        *("--position-error", 0.01, "--json"),
+        *("--position-error", 0.01, "--date", "2026-10-05", "--json"),
     ).json
     assert (made["measures"]["min_coverage"], made["position_rmse_m"]) == (1.0, 0.01)
+    assert "has not been run" in cli("export", "Autumn", "-o", tmp_path / "none.csv").err
+    assert "has not been run" in cli("segments", "Autumn").err
     cli("survey", "upload", "Autumn", tiles)
     cli("survey", "run", "Autumn", "--wait")
 
     target = tmp_path / "change.gpkg"
     said = cli("change", "Autumn", "--since", "Spring", "-o", target)
+    assert "--since takes the earlier" not in said.err
+    assert "--since takes the earlier" in cli("change", "Spring", "--since", "Autumn").err
     assert "of 3 segments worse, 0 better" in said.out
     assert said.out.splitlines()[-1] == str(target)
     with closing(sqlite3.connect(target)) as package:

@@ -68,7 +68,7 @@ def detect(
     options = DetectOptions(
         gsd_m=gsd, threshold=threshold, crs=parse_metric_crs(crs) if crs else None
     )
-    export = Export(output, layers=on_roads.layers())
+    export = Export(output, layers=on_roads.layers(), inputs=[on_roads.roads])
     folder = find_model_folder(model)
     card = read_card(folder)
     photos = read_orthophotos(rasters_at(tiles))

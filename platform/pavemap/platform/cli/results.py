@@ -79,9 +79,9 @@ def segments(
         found = list(islice(_flat(pages), limit))
     if as_json:
         print_json({"type": "FeatureCollection", "features": found})
-    elif not found and known["state"] == "created":
-        note("the survey has not been run: it has no figures yet (pavemap survey run)")
-    else:
+        return
+    _note_standing(known)
+    if found or known["finished_at"] is not None:
         print_segments([feature["properties"] for feature in found])
 
 
@@ -142,8 +142,8 @@ def export(
     layers = (layer,) if layer else SERVED_LAYERS
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         found = client.find_survey(survey)
-        if found["state"] != "done" and not as_json:
-            note(f"the survey is {found['state']}: these are the figures of its last finished run")
+        if not as_json:
+            _note_standing(found)
         counts: dict[str, int] = {}
 
         def write() -> Export:
@@ -173,6 +173,16 @@ def export(
         say(file)
 
 
+def _note_standing(survey: dict[str, Any]) -> None:
+    """Say of which run a survey's figures are, where that is not one of its present imagery."""
+    if survey["finished_at"] is None:
+        note("the survey has not been run: it has no figures yet (pavemap survey run)")
+    elif survey["state"] != "done":
+        note(f"the survey is {survey['state']}: these are the figures of its last finished run")
+    if survey["attention"]:
+        note(f"Attention: {survey['attention']}.")
+
+
 def change(
     survey: SurveyName,
     since: Annotated[str, typer.Option(help="Id or name of the earlier survey.")],
@@ -195,10 +205,13 @@ def change(
 ) -> None:
     """Tell what changed since an earlier survey of the same roads, the worst first.
 
-    The file holds every segment with its change, and every crack as new, grown, gone or unchanged.
+    The file holds every segment that the imagery of both surveys reaches, with its change, and every
+    crack as new, grown, gone or unchanged.
     """
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         later, earlier = client.find_survey(survey), client.find_survey(since)
+        if not as_json:
+            _note_order(later, earlier)
         survey_id = later["id"]
         asked = {"since": earlier["id"], "tolerance_m": tolerance}
         whole = client.change_summary(survey_id, **asked)
@@ -215,6 +228,15 @@ def change(
     _print_change(whole, [feature["properties"] for feature in found])
     for file in files:
         say(file)
+
+
+def _note_order(later: dict[str, Any], earlier: dict[str, Any]) -> None:
+    dates = later["captured_on"], earlier["captured_on"]
+    if None not in dates and dates[0] < dates[1]:
+        note(
+            f"'{later['name']}' was captured on {dates[0]}, before '{earlier['name']}' ({dates[1]}): what "
+            "is called new here was gone later; --since takes the earlier survey"
+        )
 
 
 def _write_change(

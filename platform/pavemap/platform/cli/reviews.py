@@ -153,7 +153,7 @@ def import_reviews(
     if overtaken := counts["reviews_overtaken"]:
         note(
             f"{overtaken:,} judged by others, or sent before, since the file was exported; what this file "
-            "says holds now"
+            "says holds now, but of a drawn line that both have changed both versions stay: look at those"
         )
     for what in ("reviews", "areas"):
         if any(counts[f"{what}_{kind}"] for kind in KINDS):

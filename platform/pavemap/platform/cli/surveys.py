@@ -210,7 +210,7 @@ def run(
         if not as_json:
             note(f"{plan['total']:,} cells: {_planned(plan)}")
         if wait:
-            with _cell_bar(quiet=as_json) as show:
+            with _going_on(), _cell_bar(quiet=as_json) as show:
                 finished = client.wait(survey_id, on_progress=show)
             _report(finished, client.summary(survey_id), as_json=as_json)
         elif as_json:
@@ -238,6 +238,16 @@ def status(
             with _cell_bar(quiet=as_json) as show:
                 found = client.wait(found["id"], on_progress=show)
         _report(found, client.summary(found["id"]), as_json=as_json)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Say, when the user stops waiting, that the survey doesn't stop."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("the survey goes on at the server; pavemap survey status tells how far it is")
+        raise
 
 
 def _check_date(given: str | None) -> None:

@@ -79,7 +79,12 @@ def vectorize(
         sure_threshold=sure_threshold,
     )
     placed = place_of(mask, gsd_m=gsd, with_roads=on_roads.roads is not None)
-    export = Export(output, layers=on_roads.layers(), crs=WGS84 if placed else PICTURE_CRS)
+    export = Export(
+        output,
+        layers=on_roads.layers(),
+        crs=WGS84 if placed else PICTURE_CRS,
+        inputs=[on_roads.roads],
+    )
     segments = on_roads.segments()
     with progress_bars(quiet=as_json) as bars:
         task = bars.add_task("Cells", total=None)
