@@ -66,17 +66,9 @@ def main() -> None:
         scores = evaluate(model, source, limit=options.limit).images
         those = [one.counts for one in scores if one.name in shared]
         others = [one.counts for one in scores if one.name not in shared]
-        whole = [one.counts for one in scores]
-        cells = [
-            source.label,
-            len(scores),
-            len(those),
-            f1(those),
-            len(others),
-            f1(others),
-            f1(whole),
-        ]
-        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+        parts = [f"{len(some)} | {f1(some)}" for some in (those, others)]
+        cells = [f"{data}/{names}" if names else data, len(scores), *parts]
+        print("| " + " | ".join(map(str, cells)) + f" | {f1(those + others)} |", flush=True)
 
 
 if __name__ == "__main__":

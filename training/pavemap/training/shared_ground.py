@@ -21,7 +21,7 @@ DISTINCT = 0.7
 """How much nearer than the next best a point's partner must be (Lowe's ratio)."""
 
 LEAST_ALIKE = 12
-"""Points that lie alike: between sets of different places no pair of pictures had as many."""
+"""Points that lie alike; no pair of pictures of different places had as many (docs/results.md)."""
 
 ASIDE_PX = 3.0
 MOST_ZOOM = 2.5
