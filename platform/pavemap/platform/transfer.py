@@ -242,9 +242,9 @@ def again_if_changed(work: Callable[[], Made], *, attempts: int = 3) -> Made:
 
 def descriptions_of(survey: dict[str, Any]) -> dict[LayerName, str]:
     """Say, for the metadata of a survey's file, what the figures of its layers rest on."""
-    pixel = f"{survey['ground_gsd_m'] * 1000:g} mm a pixel"
+    pixel = f"{survey['ground_gsd_m'] * 1000:.3g} mm a pixel"
     smallest = (
-        f"cracks narrower than {survey['smallest_width_mm']:g} mm are not told from that width"
+        f"cracks narrower than {survey['smallest_width_mm']:.3g} mm are not told from that width"
     )
     common = f"Survey '{survey['name']}', model {survey['model']}, {pixel}: {smallest}."
     return {
