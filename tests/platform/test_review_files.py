@@ -16,7 +16,8 @@ import shapely
 
 from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.line_digest import line_digests
-from pavemap.platform.review_files import (
+from pavemap.platform.review_export import write_review_file
+from pavemap.platform.review_import import (
     BATCH,
     ReviewFile,
     has_areas,
@@ -25,7 +26,6 @@ from pavemap.platform.review_files import (
     read_areas,
     read_reviews,
     told_by_file,
-    write_review_file,
 )
 
 LINE = shapely.LineString([(14.0, 50.0), (14.0001, 50.0)])

@@ -29,6 +29,7 @@ from pavemap.geo.chainage import lengths_m
 from pavemap.geo.crs import WGS84, crs_text, reproject, unit_of
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lanes import LANE_WIDTH_M
+from pavemap.geo.road_defaults import ROAD_WIDTH_M
 from pavemap.geo.road_table import (
     MAX_WIDTH_M,
     MIN_WIDTH_M,
@@ -109,7 +110,7 @@ def read_network(
     *,
     layer: str | None = None,
     fields: FieldMap | None = None,
-    default_width_m: float = 7.0,
+    default_width_m: float = ROAD_WIDTH_M,
     lane_width_m: float = LANE_WIDTH_M,
     max_features: int = MAX_FEATURES,
     name: str | None = None,

@@ -30,6 +30,7 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.junctions import junctions_on
 from pavemap.geo.lineage import Previous
 from pavemap.geo.pavement import lay_pavement, network_plane
+from pavemap.geo.road_defaults import SEGMENT_LENGTH_M
 from pavemap.geo.roads import Network, unique_keys
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def segment_network(
     network: Network,
     *,
     by: SegmentsBy = "length",
-    length_m: float | None = 100.0,
+    length_m: float | None = SEGMENT_LENGTH_M,
     pavement: AgencyPavement | None = None,
     previous: Previous | None = None,
 ) -> geopandas.GeoDataFrame:

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
 from pavemap.geo.secrets import read_secret
 from pavemap.platform.env_file import read_env_file
 
@@ -96,10 +97,12 @@ class Settings(BaseSettings):
         default=1800.0, gt=0.0, description="Time after which the check of one raster is given up."
     )
     segment_length_m: float = Field(
-        default=100.0, gt=0.0, description="Default length of a segment."
+        default=SEGMENT_LENGTH_M, gt=0.0, description="Default length of a segment."
     )
     road_width_m: float = Field(
-        default=7.0, gt=0.0, description="Width of a road whose file states none, in metres."
+        default=ROAD_WIDTH_M,
+        gt=0.0,
+        description="Width of a road whose file states none, in metres.",
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import shapely
@@ -31,6 +31,7 @@ from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.reviews import AreaRow, ReviewRow
 from pavemap.geo.store.surveys import SurveyRow, get_survey
+from pavemap.geo.verdict import Verdict
 from pavemap.geo.zips import UNREADABLE
 from pavemap.training.pair_folder import Files, LabelledFile, packed
 
@@ -175,7 +176,7 @@ def _source(known: Reviewed, labels: GroundLabels, grid: Grid) -> dict[str, Any]
         },
         "reviews": {
             "ids": [each.id for each in used],
-            **{verdict: counts[verdict] for verdict in ("confirmed", "rejected", "drawn")},
+            **{verdict: counts[verdict] for verdict in get_args(Verdict)},
             "sha256": digest_of_all([f"{each.verdict} {_digest(each.line)}" for each in used]),
             "outside_areas": len(known.reviews) - len(used),
         },

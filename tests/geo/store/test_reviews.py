@@ -17,6 +17,7 @@ from pavemap.geo.store import cells, leases, measuring, queries, reviews, survey
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.review_intake import Added, NewArea, NewReview, add_areas, add_reviews
 from pavemap.geo.store.surveys import SurveyRow
+from pavemap.geo.verdict import Verdict
 
 Ids = NDArray[np.int64]
 
@@ -192,7 +193,7 @@ def test_parts_of_a_crack_are_known_when_it_is_measured_again(
 ) -> None:
     west, east = ground((0, 5), (200, 5)), ground((200, 5), (500, 5))
 
-    def parts(number: int, *verdicts: reviews.Verdict) -> list[NewReview]:
+    def parts(number: int, *verdicts: Verdict) -> list[NewReview]:
         halves = zip(verdicts, (west, east), strict=True)
         return [NewReview(verdict=v, crack_id=number, line=x, width_mm=4.0) for v, x in halves]
 

@@ -16,7 +16,7 @@ import pytest
 import shapely
 
 from cli_world import Cli
-from pavemap.platform import review_files
+from pavemap.platform import review_import
 from pavemap.platform.cli.remote import connect
 from pavemap.training.config import DataSource
 from pavemap.training.datasets import check_sources, read_source
@@ -183,7 +183,7 @@ def test_what_the_server_refuses_is_named_as_in_the_file(
     cli: Cli, roads: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sent are those that judge no crack first, then crack by crack: here #4, then #2, then #3."""
-    monkeypatch.setattr(review_files, "BATCH", 1)
+    monkeypatch.setattr(review_import, "BATCH", 1)
     cli("network", "import", roads, "--name", "town", *FIELDS)
     cli("survey", "create", "Spring", "--network", "town")
     cli("survey", "upload", "Spring", tiles)

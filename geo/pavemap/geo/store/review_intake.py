@@ -21,10 +21,11 @@ from sqlalchemy import Connection, Row, text
 from pavemap.geo.errors import BadInput
 from pavemap.geo.line_digest import area_digests, line_digests
 from pavemap.geo.store.bulk import copy_frame, from_ewkb, reserve_ids
-from pavemap.geo.store.reviews import Verdict, delete_rows
+from pavemap.geo.store.reviews import delete_rows
 from pavemap.geo.store.surveys import lock_survey
 from pavemap.geo.store.tables import Review, ReviewedArea
 from pavemap.geo.store.tables.base import Base
+from pavemap.geo.verdict import Verdict
 
 MAX_WIDTH_MM = 1000.0
 ROUNDED_MM, ROUNDED = 0.06, 0.01

@@ -23,8 +23,7 @@ from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.places import Bbox, box_area
 from pavemap.geo.store.segment_pages import check_limit, geometries
 from pavemap.geo.store.surveys import get_survey
-
-Verdict = Literal["confirmed", "rejected", "drawn"]
+from pavemap.geo.verdict import Verdict
 
 REACH_DEG = 2e-6
 """Some 20 cm: how far from its line a crack may reach into an area."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from pavemap.geo.store import review_intake, reviews
 from pavemap.geo.store.engine import database, reading
+from pavemap.geo.verdict import Verdict
 from pavemap.platform.api import geojson
 from pavemap.platform.api.bodies import read_body
 from pavemap.platform.api.geojson import GeoJSONResponse
@@ -87,9 +88,7 @@ def list_reviews(
     survey_id: SurveyId,
     services: ServicesOf,
     bbox: Box,
-    verdict: Annotated[
-        Literal["confirmed", "rejected", "drawn"] | None, Query(description="only those of it")
-    ] = None,
+    verdict: Annotated[Verdict | None, Query(description="only those of it")] = None,
     limit: Limit = 1000,
     after: After = None,
 ) -> GeoJSONResponse:

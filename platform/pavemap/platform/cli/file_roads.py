@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
 from pavemap.platform.cli.console import note
 from pavemap.platform.cli.fields import (
     DefaultWidth,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from pavemap.platform.export_layers import LayerName
-
-DEFAULT_WIDTH_M, DEFAULT_SEGMENT_M = 7.0, 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +77,11 @@ class RoadOptions:
                 width=self.width_field,
                 width_unit=self.width_unit,
             ),
-            default_width_m=self.default_width or DEFAULT_WIDTH_M,
+            default_width_m=self.default_width or ROAD_WIDTH_M,
         )
         for problem, count in network.summary().items():
             note(f"{self.roads.name}: {count:,} x {problem}")
-        return segment_network(network, length_m=self.segment_length or DEFAULT_SEGMENT_M)
+        return segment_network(network, length_m=self.segment_length or SEGMENT_LENGTH_M)
 
 
 def takes_roads(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.verdict import Verdict
 from pavemap.platform.cli.console import (
     Json,
     note,
@@ -42,7 +43,7 @@ def export_reviews(
     In QGIS, fill in confirmed or rejected, draw what was missed as lines (drawn, with width_mm), and the
     areas you looked at whole as polygons; then `pavemap review import`.
     """
-    from pavemap.platform.review_files import write_review_file
+    from pavemap.platform.review_export import write_review_file
 
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
@@ -105,7 +106,7 @@ def import_reviews(
 
     Of a file that `review export` wrote, only what was changed in it is sent.
     """
-    from pavemap.platform.review_files import (
+    from pavemap.platform.review_import import (
         ReviewFile,
         has_areas,
         has_lines,
@@ -166,9 +167,7 @@ KINDS = ("added", "replaced", "unchanged")
 @app.command("list")
 def list_reviews(
     survey: SurveyName,
-    verdict: Annotated[
-        Literal["confirmed", "rejected", "drawn"] | None, typer.Option(help="Only those.")
-    ] = None,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only those.")] = None,
     areas: Annotated[
         bool, typer.Option("--areas", help="The areas that were looked at whole, instead.")
     ] = False,

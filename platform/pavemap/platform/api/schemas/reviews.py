@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from pavemap.geo.store.cursors import LARGEST_ID
 from pavemap.geo.store.review_intake import MAX_WIDTH_MM, Added, NewArea, NewReview
-from pavemap.geo.store.reviews import Verdict
+from pavemap.geo.verdict import Verdict
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
 from pavemap.platform.api.schemas.geojson import Feature, Page
 

@@ -1,64 +1,34 @@
-"""Reviews as files for a GIS: cracks with a field `verdict` to fill in, and the areas looked at whole.
-
-A file that is written here tells with each line which review it had then (`review_id`) and what the line
-said (`exported`, the survey and a digest). So of a file that comes back only what was changed in it is
-sent: the rest may have been judged otherwise by others meanwhile. Files of other origin, and those of
-another survey, are sent whole.
-"""
+"""Reads cracks with verdicts, and areas looked at whole, from files of a GIS, ready to be sent."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sqlite3
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.geo.label_files import read_labels, width_of
 from pavemap.geo.line_digest import line_digests
-from pavemap.platform.geopackage import add_styles, has_pending_changes
-from pavemap.platform.styling import area_style, review_style
+from pavemap.geo.verdict import Verdict
+from pavemap.platform.geopackage import has_pending_changes
+from pavemap.platform.review_file import AREAS, LINES, Feature, of_survey, said_by
 
-LINES, AREAS = "cracks", "reviewed_areas"
-"""Layers of a GeoPackage for reviewing."""
-
-VERDICTS = ("confirmed", "rejected", "drawn")
+VERDICTS: tuple[str, ...] = get_args(Verdict)
 BATCH = 1000
 """Features sent at once."""
-
-LINE_COLUMNS = {
-    "crack_id": "Int64",
-    "verdict": "string",
-    "width_mm": "Float64",
-    "reviewer": "string",
-    "note": "string",
-    "length_m": "Float64",
-    "confidence": "Float64",
-    "model": "string",
-    "review_id": "Int64",
-    "exported": "string",
-}
-AREA_COLUMNS = {"reviewer": "string", "note": "string"}
-
-Feature = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,7 +87,7 @@ def read_reviews(
         what="reviewed cracks",
     )
     lines = file.to(WGS84)
-    exported = [_of_survey(each, survey_id) for each in file.column("exported")]
+    exported = [of_survey(each, survey_id) for each in file.column("exported")]
     columns = zip(
         lines,
         line_digests(lines),
@@ -142,19 +112,12 @@ def read_reviews(
             "reviewer": str(by or ""),
             "note": str(why or ""),
         }
-        changed.append(before != _said(properties, course, survey_id))
-        if properties["verdict"] == "drawn":
-            properties["crack_id"] = None
-        properties["width_mm"] = properties["width_mm"] or width_mm
-        properties["reviewer"] = properties["reviewer"] or reviewer
+        changed.append(before != said_by(properties, course, survey_id))
         follows = _number(review, number, "review_id")
         if before is not None and follows is not None:
             properties["review_id"] = follows
-        if properties["width_mm"] is None and properties["crack_id"] is None:
-            raise BadInput(
-                f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
-            )
-        features.append(_feature(line, properties, number))
+        complete = _completed(properties, number, reviewer=reviewer, width_mm=width_mm)
+        features.append(_feature(line, complete, number))
     together = _together(features)
     sent = np.isin(together, together[np.array(changed, dtype=bool)])
     return ReviewFile(
@@ -223,117 +186,6 @@ def has_areas(path: Path) -> bool:
     )
 
 
-def write_review_file(
-    path: Path,
-    *,
-    survey_id: str = "",
-    cracks: Sequence[Feature],
-    reviews: Sequence[Feature],
-    areas: Sequence[Feature],
-) -> int:
-    """Write a GeoPackage to review in, with what was said before; return its number of lines.
-
-    Takes features as the API gives them. A crack that was found again has the verdict of its former
-    self. Raises BadInput for another suffix, or where there is a file already.
-    """
-    if path.suffix.lower() != ".gpkg":
-        raise BadInput(f"'{path.name}' is no GeoPackage; end it in .gpkg")
-    if path.exists():
-        raise BadInput(f"{path} is there already; it may hold someone's verdicts, so name another")
-    if not path.absolute().parent.is_dir():
-        raise BadInput(f"there is no folder {path.parent}; make it first")
-    lines = _sealed(_joined(cracks, reviews), survey_id)
-    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
-        made = Path(folder) / path.name
-        for layer, kind, found, columns in (
-            (LINES, "LineString", lines, LINE_COLUMNS),
-            (AREAS, "MultiPolygon", areas, AREA_COLUMNS),
-        ):
-            frame = _frame(found, columns)
-            pyogrio.write_dataframe(frame, made, driver="GPKG", layer=layer, geometry_type=kind)
-        styles = ((LINES, review_style()), (AREAS, area_style()))
-        add_styles(made, [(layer, f"pavemap {layer}", style, True) for layer, style in styles])
-        made.replace(path)
-    return len(lines)
-
-
-def _joined(cracks: Sequence[Feature], reviews: Sequence[Feature]) -> list[Feature]:
-    """Return every crack with its verdict, and the reviewed lines that are no crack as it is now."""
-    digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
-    numbers = {each["properties"]["crack_id"] for each in reviews}
-    courses = {each["properties"].get("crack_digest") for each in reviews}
-    now: dict[str, int] = {}
-    joined: list[Feature] = []
-    for crack, digest in zip(cracks, line_digests(_shapes(cracks)), strict=True):
-        review = digests.pop(digest, None)
-        if review is None and (crack["id"] in numbers or digest in courses):
-            now[digest] = crack["id"]
-            continue  # its line was changed, or cut: what it was changed to stands for it
-        joined.append(_with_verdict(crack, review))
-    return joined + [_renumbered(review, now) for review in digests.values()]
-
-
-def _sealed(lines: Sequence[Feature], survey_id: str) -> list[Feature]:
-    """Return lines that tell what they say, so that one which was changed afterwards is known."""
-    sealed = []
-    for line, course in zip(lines, line_digests(_shapes(lines)), strict=True):
-        properties = line["properties"]
-        exported = _said(properties, course, survey_id)
-        sealed.append({**line, "properties": {**properties, "exported": exported}})
-    return sealed
-
-
-def _of_survey(exported: Any, survey_id: str) -> str | None:
-    """Return what a line was when it was exported from this survey, or None where it was not."""
-    return str(exported) if str(exported).startswith(f"{survey_id[:8]}:") else None
-
-
-def _said(properties: Mapping[str, Any], course: str, survey_id: str) -> str:
-    """Return a digest of what a line of a survey, with the digest of its course, says."""
-    width_mm = properties.get("width_mm")
-    said = [
-        *(
-            str(properties.get(name) or "").strip()
-            for name in ("verdict", "crack_id", "reviewer", "note")
-        ),
-        "" if width_mm is None else f"{width_mm:.3f}",
-        course,
-    ]
-    return f"{survey_id[:8]}:{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]}"
-
-
-def _renumbered(review: Feature, now: Mapping[str, int]) -> Feature:
-    """Return a review with the number that its crack has since the survey was measured again."""
-    said = review["properties"]
-    number = now.get(said.get("crack_digest") or "", said["crack_id"])
-    return {**review, "properties": {**said, "crack_id": number, "review_id": review["id"]}}
-
-
-def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
-    found = crack["properties"]
-    said = {} if review is None else review["properties"]
-    properties = {
-        "crack_id": crack["id"],
-        "width_mm": said.get("width_mm", found["width_mean_mm"]),
-        "length_m": found["length_m"],
-        "confidence": found.get("confidence"),
-        "model": found["model"],
-        "review_id": None if review is None else review["id"],
-        **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
-    }
-    return {**crack, "properties": properties}
-
-
-def _frame(features: Sequence[Feature], columns: dict[str, str]) -> gpd.GeoDataFrame:
-    rows = [each["properties"] for each in features]
-    table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
-    return gpd.GeoDataFrame(table, geometry=_shapes(features), crs=WGS84)
-
-
-def _shapes(features: Sequence[Feature]) -> NDArray[np.object_]:
-    return object_array([shapely.geometry.shape(each["geometry"]) for each in features])
-
-
 def _layer_of(path: Path, name: str) -> str | None:
     """Return the name of a layer where a file is a GeoPackage that has it."""
     if path.suffix.lower() != ".gpkg":
@@ -357,6 +209,23 @@ def _feature(shape: shapely.Geometry, properties: dict[str, Any], number: int) -
     """Make a GeoJSON feature whose id is its number in the file."""
     geometry = json.loads(shapely.to_geojson(shape))
     return {"type": "Feature", "id": number, "geometry": geometry, "properties": properties}
+
+
+def _completed(
+    properties: dict[str, Any], number: int, *, reviewer: str, width_mm: float | None
+) -> dict[str, Any]:
+    """Return what a line says, with what holds where it says nothing. Raises BadInput without a width."""
+    found = {
+        **properties,
+        "crack_id": None if properties["verdict"] == "drawn" else properties["crack_id"],
+        "width_mm": properties["width_mm"] or width_mm,
+        "reviewer": properties["reviewer"] or reviewer,
+    }
+    if found["width_mm"] is None and found["crack_id"] is None:
+        raise BadInput(
+            f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
+        )
+    return found
 
 
 def _verdict(value: Any, number: int) -> str:
