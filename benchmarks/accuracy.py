@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from pavemap.training.config import DataSource
-from pavemap.training.evaluate import Evaluation, evaluate
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
+from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
+from pavemap.training.scoring.evaluate import Evaluation, evaluate
 
 HELD_OUT = (
     ("cfd", "test"),

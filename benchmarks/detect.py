@@ -26,13 +26,17 @@ from safetensors.torch import load_file
 
 from pavemap.geo.grid import halo_for
 from pavemap.training.architectures import build_network
-from pavemap.training.card import WEIGHTS_FILE, ModelCard, read_card
-from pavemap.training.dense import DenseForm, dense_form
 from pavemap.training.device import has_fast_bf16
 from pavemap.training.inference import CrackModel
-from pavemap.training.network import FanNet
-from pavemap.training.reference import detect_by_patches
-from pavemap.training.shipped_models import default_card, find_model_folder, shipped_model_folders
+from pavemap.training.models.card import WEIGHTS_FILE, ModelCard, read_card
+from pavemap.training.models.shipped_models import (
+    default_card,
+    find_model_folder,
+    shipped_model_folders,
+)
+from pavemap.training.networks.dense import DenseForm, dense_form
+from pavemap.training.networks.fan2018 import FanNet
+from pavemap.training.networks.reference import detect_by_patches
 
 Detect = Callable[[NDArray[np.uint8]], object]
 

@@ -18,11 +18,11 @@ from lengths import SETS
 from numpy.typing import NDArray
 
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
-from pavemap.training.distractors import KINDS, draw, hidden
+from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import count
-from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
+from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
+from pavemap.training.sampling.distractors import KINDS, draw, hidden
 
 Mask = NDArray[np.bool_]
 

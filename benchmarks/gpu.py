@@ -41,9 +41,9 @@ from rates import flop_per_pixel, matrix_rate
 from safetensors.torch import load_file
 
 from pavemap.training.architectures import build_network
-from pavemap.training.card import WEIGHTS_FILE, read_card
-from pavemap.training.dense import DenseForm, dense_form
-from pavemap.training.shipped_models import default_model_folder, find_model_folder
+from pavemap.training.models.card import WEIGHTS_FILE, read_card
+from pavemap.training.models.shipped_models import default_model_folder, find_model_folder
+from pavemap.training.networks.dense import DenseForm, dense_form
 
 Row = dict[str, Any]
 

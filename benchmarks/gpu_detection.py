@@ -11,9 +11,9 @@ import torch
 from rates import wait_for
 from torch import Tensor
 
-from pavemap.training.architectures import scaled
-from pavemap.training.dense import DenseForm
 from pavemap.training.device import autocast, channels_last
+from pavemap.training.networks.dense import DenseForm
+from pavemap.training.networks.scaling import scaled
 
 Pass = Callable[[], Tensor]
 

@@ -17,12 +17,12 @@ from torch import Tensor
 from pavemap.training.architectures import build_network, network_to_train, sampler_of
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, parse_config
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.device import autocast, channels_last
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.loop import cut_ahead, make_optimizer, train_step
 from pavemap.training.losses import loss_of
-from pavemap.training.network import FanNet
+from pavemap.training.networks.fan2018 import FanNet
 from pavemap.training.shares import Share
 
 PAPERS_ITERATIONS = 30_000

@@ -29,12 +29,12 @@ import shapely
 from accuracy import HELD_OUT
 from numpy.typing import NDArray
 
-from pavemap.geo.vectorize import VectorizeParams
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import list_pairs, read_pair
+from pavemap.training.data.datasets import list_pairs, read_pair
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import LABELLED, crack_lines, truest
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.shipped_models import find_model_folder
+from pavemap.training.scoring.lengths import LABELLED, crack_lines, truest
 
 Lines = NDArray[np.object_]
 

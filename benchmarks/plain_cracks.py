@@ -16,11 +16,11 @@ import numpy as np
 from distractors import cracks, middle, sources
 from numpy.typing import NDArray
 
-from pavemap.training.datasets import LabelledImage, list_pairs, read_pair
+from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import TOLERANCE_PX, within
-from pavemap.training.shipped_models import find_model_folder, shipped_model_folders
-from pavemap.training.strokes import axes, band, course
+from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
+from pavemap.training.sampling.strokes import axes, band, course
 
 STRAYING_PX = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 DARKNESS = 0.5

@@ -29,12 +29,12 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as Part
 
-from pavemap.geo import mosaic as mosaic_module
-from pavemap.geo.cog import to_cog
 from pavemap.geo.grid import Window
-from pavemap.geo.mosaic import Mosaic
-from pavemap.geo.orthophoto import Orthophoto
-from pavemap.geo.raster import inspect
+from pavemap.geo.imagery import mosaic as mosaic_module
+from pavemap.geo.imagery.cog import to_cog
+from pavemap.geo.imagery.mosaic import Mosaic
+from pavemap.geo.imagery.orthophoto import Orthophoto
+from pavemap.geo.imagery.raster import inspect
 
 GSD, LEFT, TOP = 0.002, 500_000.0, 5_000_000.0
 UTM, OTHER = CRS.from_epsg(32633), CRS.from_epsg(25833)

@@ -20,10 +20,10 @@ import numpy as np
 import shapely
 from sqlalchemy import Engine
 
-from pavemap.geo.lineage import Previous
-from pavemap.geo.road_table import FieldMap
-from pavemap.geo.roads import Network, read_network
-from pavemap.geo.segments import segment_network
+from pavemap.geo.roads.lineage import Previous
+from pavemap.geo.roads.road_network import Network, read_network
+from pavemap.geo.roads.road_table import FieldMap
+from pavemap.geo.roads.segments import segment_network
 from pavemap.geo.store import networks
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade

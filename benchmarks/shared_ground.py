@@ -13,12 +13,12 @@ from pathlib import Path
 from accuracy import HELD_OUT
 
 from pavemap.training.config import DataSource, TrainConfig, load_config
-from pavemap.training.datasets import list_pairs, read_pair
-from pavemap.training.evaluate import evaluate
+from pavemap.training.data.datasets import list_pairs, read_pair
+from pavemap.training.data.shared_ground import Sight, same_ground, sight_of
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import Counts, mean_score
-from pavemap.training.shared_ground import Sight, same_ground, sight_of
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.shipped_models import find_model_folder
+from pavemap.training.scoring.evaluate import evaluate
 
 COLUMNS = ("data", "images", "share ground", "F1 of those", "others", "F1 of those", "F1 of all")
 

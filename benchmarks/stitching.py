@@ -19,8 +19,8 @@ import shapely
 from pyproj import CRS
 
 from pavemap.geo.grid import Grid
-from pavemap.geo.stitch import Block, stitch, stitch_blocks
-from pavemap.geo.trust import Trust
+from pavemap.geo.stitching.stitch import Block, stitch, stitch_blocks
+from pavemap.geo.vectorizing.trust import Trust
 
 GRID = Grid(CRS.from_epsg(32633), 0.002, cell_px=2048, halo_px=64)
 COL, ROW = 122_000, 1_220_000  # near 15 E, 45 N

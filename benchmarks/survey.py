@@ -33,7 +33,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from pavemap.platform.client import Client, file_digest
+from pavemap.geo.file_digest import file_digest
+from pavemap.platform.client.api_client import Client
 from pavemap.platform.settings import Settings
 from pavemap.platform.stack import Stack
 

@@ -27,11 +27,11 @@ from gpu_training import drawn_images, fresh, papers_config, sampler_rate, surve
 
 from pavemap.training.architectures import sampler_of
 from pavemap.training.config import TrainConfig, parse_config
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.device import has_fast_bf16
 from pavemap.training.loop import Staged, train_step
 from pavemap.training.run import train
-from pavemap.training.samples import Batch
+from pavemap.training.sampling.samples import Batch
 from pavemap.training.shares import Share
 
 CPU = torch.device("cpu")

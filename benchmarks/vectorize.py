@@ -26,7 +26,7 @@ from shapely import affinity
 from skimage.morphology import skeletonize
 
 from pavemap.geo.arrays import Geometries
-from pavemap.geo.vectorize import VectorizeParams, vectorize
+from pavemap.geo.vectorizing.vectorize import VectorizeParams, vectorize
 
 Mask = NDArray[np.uint8]
 

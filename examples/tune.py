@@ -28,7 +28,7 @@ from pavemap.geo.errors import PavemapError
 from pavemap.training.architectures import build_network, build_sampler
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, load_config
-from pavemap.training.datasets import LabelledImage, read_source
+from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.device import channels_last
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.scoring import detector_of

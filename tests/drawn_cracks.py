@@ -15,11 +15,11 @@ from scipy import ndimage
 from shapely import affinity
 
 from pavemap.geo.arrays import Geometries
-from pavemap.geo.bitmap import BIT_NUMBERS, Bitmap, pixels_of
 from pavemap.geo.grid import Bounds, Window
-from pavemap.geo.lines import Polylines, clip
-from pavemap.geo.mosaic import Chip
-from pavemap.geo.vectorize import VectorizeParams, vectorize
+from pavemap.geo.imagery.mosaic import Chip
+from pavemap.geo.lines.flat_lines import Polylines, clip
+from pavemap.geo.vectorizing.bitmap import BIT_NUMBERS, Bitmap, pixels_of
+from pavemap.geo.vectorizing.vectorize import VectorizeParams, vectorize
 
 Picture = NDArray[np.uint8]
 

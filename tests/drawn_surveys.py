@@ -17,15 +17,15 @@ import shapely
 from sqlalchemy import Connection, Engine, text
 
 from pavemap.geo.crs import crs_text
-from pavemap.geo.raster import inspect
-from pavemap.geo.roads import read_network
-from pavemap.geo.segments import segment_network
+from pavemap.geo.imagery.raster import inspect
+from pavemap.geo.roads.road_network import read_network
+from pavemap.geo.roads.segments import segment_network
 from pavemap.geo.storage import Storage, orthophoto_key
 from pavemap.geo.store import model_versions, networks, orthophotos, planning, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import Progress, SurveyRow
-from pavemap.geo.vectorize import VectorizeParams
-from pavemap.training.shipped_models import default_card
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
+from pavemap.training.models.shipped_models import default_card
 from scenes import ORIGIN_X, ORIGIN_Y, Scene, cut
 
 PAVED_SHARE = 0.9

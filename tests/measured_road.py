@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.pieces import cut_by_segments
+from pavemap.geo.lines.pieces import cut_by_segments
 
 Point = tuple[float, float]
 

@@ -22,13 +22,13 @@ from sqlalchemy import Connection
 
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Cell, Grid
-from pavemap.geo.orthophoto import Orthophoto, outline
+from pavemap.geo.imagery.orthophoto import Orthophoto, outline
 from pavemap.geo.store import model_versions, networks, orthophotos, planning, surveys
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
-from pavemap.geo.trust import Trust
+from pavemap.geo.vectorizing.trust import Trust
 
 UTM = CRS.from_epsg(32633)
 X, Y = 400_000.0, 5_800_000.0

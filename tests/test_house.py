@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,24 @@ def test_each_floor_imports_only_what_is_below_it(floor: str) -> None:
         for name in imports(path):
             for other in above:
                 assert not f"{name}.".startswith(f"pavemap.{other}."), f"{path} imports {name}"
+
+
+def part(path: Path, floor: str) -> str:
+    """The package of a floor that a module lies in; a module in none is a part of its own."""
+    inside = path.relative_to(ROOT / floor / "pavemap" / floor)
+    return inside.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_the_packages_of_a_floor_do_not_import_each_other_in_a_circle(floor: str) -> None:
+    below: dict[str, set[str]] = {}
+    for path in modules(floor):
+        me = part(path, floor)
+        used = {
+            name.split(".")[2] for name in imports(path) if name.startswith(f"pavemap.{floor}.")
+        }
+        below.setdefault(me, set()).update(used - {me})
+    TopologicalSorter(below).prepare()  # raises CycleError with the names of the circle
 
 
 def test_geo_needs_neither_torch_nor_ray() -> None:

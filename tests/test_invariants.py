@@ -15,17 +15,17 @@ from sqlalchemy import Engine
 
 from drawn_surveys import Figures, figures, lay_survey, state
 from pavemap.geo.crs import ground_scale
-from pavemap.geo.roads import read_network
-from pavemap.geo.segments import segment_network
+from pavemap.geo.roads.road_network import read_network
+from pavemap.geo.roads.segments import segment_network
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import planning
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import Detect
-from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
+from pavemap.platform.file_survey.detect import DetectOptions, read_orthophotos, survey_files
 from pavemap.serving.worker import CellWorker
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import default_card, default_model_folder
+from pavemap.training.models.shipped_models import default_card, default_model_folder
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, cracked_strip, cut, warped
 
 AGREE = 0.005

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pavemap.platform.export_layers import LAYERS
+from pavemap.platform.exports.export_layers import LAYERS
 from pavemap.platform.settings import Settings
 from pavemap.training.config import Augmentation, DataSource, TrainConfig, load_config
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.shipped_models import default_card
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,9 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import list_pairs, read_pair
-from pavemap.training.distractors import KINDS, draw, hidden
-from pavemap.training.drawn_cracks import with_crack
+from pavemap.training.data.datasets import list_pairs, read_pair
+from pavemap.training.sampling.distractors import KINDS, draw, hidden
+from pavemap.training.sampling.drawn_cracks import with_crack
 
 RED, BLUE = (214, 40, 40), (29, 78, 216)
 SIDE_PX = 300

@@ -12,11 +12,11 @@ import shapely
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from pavemap.geo.lanes import lanes_of, zones_of
 from pavemap.geo.measures import MeasureParams, segment_measures
 from pavemap.geo.measures.cracking_percent import cracked_length_m
 from pavemap.geo.measures.pci import CORRECTION_CURVES, corrected_deduct, deduct_value
 from pavemap.geo.measures.segment_measures import Measured, measure
+from pavemap.geo.roads.lanes import lanes_of, zones_of
 
 RED, BLUE, AMBER, INK, GREY = "#d62828", "#1d4ed8", "#f59e0b", "#111827", "#9ca3af"
 LABELS = {"A": (8.5, -0.72), "B": (20.75, -2.9), "C": (27.2, 1.25), "D": (16.1, 2.55)}

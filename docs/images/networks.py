@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.lanes import lanes_of, strip_between, zones_of
-from pavemap.geo.lineage import Previous
-from pavemap.geo.roads import Network
-from pavemap.geo.segments import segment_network
+from pavemap.geo.roads.lanes import lanes_of, strip_between, zones_of
+from pavemap.geo.roads.lineage import Previous
+from pavemap.geo.roads.road_network import Network
+from pavemap.geo.roads.segments import segment_network
 
 PLANE = CRS.from_dict({"proj": "stere", "lat_0": 50.0, "lon_0": 5.0, "datum": "WGS84"})
 INK = "#111827"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from pavemap.geo.graph import CrackGraph, clean, trace
-from pavemap.geo.skeleton import thin
-from pavemap.geo.vectorize import VectorizeParams, trace_lines
+from pavemap.geo.vectorizing.graph import CrackGraph, clean, trace
+from pavemap.geo.vectorizing.skeleton import thin
+from pavemap.geo.vectorizing.vectorize import VectorizeParams, trace_lines
 
 SHAPE = (64, 100)
 TRUE = (

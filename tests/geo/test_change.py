@@ -16,7 +16,7 @@ from pavemap.geo.arrays import Geometries, object_array
 from pavemap.geo.change import DetectorAccuracy, density_changes
 from pavemap.geo.change_lines import compare_lines, default_tolerance_m
 from pavemap.geo.errors import BadInput
-from pavemap.geo.imaged import imaged_by_both
+from pavemap.geo.imagery.imaged import imaged_by_both
 
 TOLERANCE_M = 0.1
 GROUND = np.array([shapely.box(0.0, 0.0, 20.0, 10.0)], dtype=object)

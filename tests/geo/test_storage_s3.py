@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import fake_s3
-from pavemap.geo.cog import to_cog
 from pavemap.geo.errors import BadInput, StorageFull, Unavailable
-from pavemap.geo.mosaic import Mosaic
-from pavemap.geo.raster import inspect
+from pavemap.geo.imagery.cog import to_cog
+from pavemap.geo.imagery.mosaic import Mosaic
+from pavemap.geo.imagery.raster import inspect
 from pavemap.geo.storage import Storage, orthophoto_key
 from rasters import UTM, texture, window_of, write
 

@@ -16,9 +16,9 @@ from drawn_cracks import MemoryMosaic, random_cracks
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.grid import Cell, Grid
-from pavemap.geo.line_measures import line_stats
-from pavemap.geo.mosaic import Chip
-from pavemap.geo.stitch import stitch
+from pavemap.geo.imagery.mosaic import Chip
+from pavemap.geo.lines.line_measures import line_stats
+from pavemap.geo.stitching.stitch import stitch
 from pavemap.geo.survey_cell import (
     EDGE_PX,
     CellResult,
@@ -28,8 +28,8 @@ from pavemap.geo.survey_cell import (
     imaged_mask,
     survey_cell,
 )
-from pavemap.geo.trust import Trust
-from pavemap.geo.vectorize import VectorizeParams
+from pavemap.geo.vectorizing.trust import Trust
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
 UTM = CRS.from_epsg(32633)
 GSD = 0.002

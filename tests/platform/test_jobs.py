@@ -30,8 +30,8 @@ from pavemap.platform.jobs.ray_jobs import CALLS_AT_ONCE, _is_ours
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.training.config import DataSource, TrainConfig, parse_config
-from pavemap.training.model_store import ModelStore
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.model_store import ModelStore
+from pavemap.training.models.shipped_models import default_card
 from ray_cluster import Cluster, free_port, ray_cluster
 from training.drawing import write_set
 

@@ -13,9 +13,9 @@ import pytest
 
 from pavemap.geo.errors import Unavailable
 from pavemap.platform import training_data
-from pavemap.platform.client import Client
+from pavemap.platform.client.api_client import Client
 from pavemap.platform.training_data import unzipped, zipped
-from pavemap.training.pair_folder import LabelledFile, packed, write_folder
+from pavemap.training.data.pair_folder import LabelledFile, packed, write_folder
 
 
 def files() -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,7 @@ from pavemap.serving.detector import Detector
 from pavemap.serving.device_health import DeviceHealth, loaded
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.shipped_models import default_card
 
 
 def test_a_chips_own_error_stays_what_it_is() -> None:

@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.serving.model_in_use import follow_model_in_use
-from pavemap.training.model_registry import ModelRegistry
-from pavemap.training.model_store import ModelStore
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.model_registry import ModelRegistry
+from pavemap.training.models.model_store import ModelStore
+from pavemap.training.models.shipped_models import default_card
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ from pavemap.geo.store.schema import upgrade
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.platform import models
 from pavemap.platform.private_postgres import PrivatePostgres
-from pavemap.training.card import write_card
 from pavemap.training.inference import CrackModel
-from pavemap.training.model_store import ModelStore, register
-from pavemap.training.shipped_models import default_card, default_model_folder
+from pavemap.training.models.card import write_card
+from pavemap.training.models.model_store import ModelStore, register
+from pavemap.training.models.shipped_models import default_card, default_model_folder
 from scenes import Scene, asphalt, cracked_strip, draw_crack, wandering
 from serving_process import ServingProcess
 

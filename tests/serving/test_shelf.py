@@ -8,8 +8,8 @@ import pytest
 
 from pavemap.geo.errors import NotFound
 from pavemap.serving.shelf import ModelShelf
-from pavemap.training.card import read_card, write_card
 from pavemap.training.inference import CrackModel
+from pavemap.training.models.card import read_card, write_card
 from training.models import write_model_folder
 
 

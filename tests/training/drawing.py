@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.training.config import Augmentation
-from pavemap.training.crops import CropSampler
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
+from pavemap.training.sampling.crops import CropSampler
 
 
 def draw_image(

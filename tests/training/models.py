@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from pavemap.geo.file_digest import file_digest
 from pavemap.training.architectures import build_network
-from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
-from pavemap.training.dense import dense_form
+from pavemap.training.models.card import WEIGHTS_FILE, ModelCard, write_card
+from pavemap.training.networks.dense import dense_form
 
 
 def write_model_folder(

@@ -11,7 +11,7 @@ from pavemap.training.baselines import crackforest, ffa, mps
 from pavemap.training.baselines.choosing import Fitted, Method, Pixels, f1_of, without_specks
 from pavemap.training.baselines.structured_forest import best_split, channels_of, feature_table
 from pavemap.training.baselines.systems import SYSTEMS
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingData
 from training.drawing import draw_image, mask_of
 

@@ -13,7 +13,7 @@ import shapely
 import torch
 
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import default_model_folder
+from pavemap.training.models.shipped_models import default_model_folder
 from training.models import write_model_folder
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -19,9 +19,9 @@ from pavemap.training.config import (
     load_config,
     parse_config,
 )
+from pavemap.training.data.pair_folder import write_folder
+from pavemap.training.data.pair_import import pair_files
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
-from pavemap.training.pair_folder import write_folder
-from pavemap.training.pair_import import pair_files
 from pavemap.training.run import main, train
 from python_process import ran
 from training.drawing import write_png, write_set

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from pavemap.platform.cli.main import app
-from pavemap.training.aiglern import read_aiglern
-from pavemap.training.card import read_card
 from pavemap.training.config import load_config
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.aiglern import read_aiglern
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.experiments import (
     fitting,
@@ -53,8 +52,9 @@ from pavemap.training.experiments.scoring import (
     without_specks,
 )
 from pavemap.training.metrics import THRESHOLDS
-from pavemap.training.network import FanNet
-from pavemap.training.pictures import MISSED, RIGHT, WRONG, judged
+from pavemap.training.models.card import read_card
+from pavemap.training.networks.fan2018 import FanNet
+from pavemap.training.scoring.pictures import MISSED, RIGHT, WRONG, judged
 from training.at_once import names_of, runs_that_name_their_process
 from training.drawing import draw_image, mask_of, write_png, write_set
 from training.models import write_model_folder

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pavemap.geo.vectorize import VectorizeParams
-from pavemap.training.calibration import Tally, reliability
-from pavemap.training.card import ModelCard, read_card, write_card
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
 from pavemap.training.checkpoint import STATE
 from pavemap.training.config import DataSource, parse_config
-from pavemap.training.datasets import LabelledImage, read_source
+from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.finish import validated, write_model
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import LABELLED, crack_lines, length_and_area
 from pavemap.training.metrics import THRESHOLDS, count, mean_score
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.card import ModelCard, read_card, write_card
+from pavemap.training.models.shipped_models import find_model_folder
+from pavemap.training.scoring.calibration import Tally, reliability
+from pavemap.training.scoring.lengths import LABELLED, crack_lines, length_and_area
 from pavemap.training.validate import validate
 from training.drawing import write_png, write_set
 from training.models import write_model_folder

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pavemap.training.card import read_card, write_card
 from pavemap.training.errors import BadModel
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import (
+from pavemap.training.models.card import read_card, write_card
+from pavemap.training.models.shipped_models import (
     default_model_folder,
     find_model_folder,
     shipped_model_folders,
@@ -147,7 +147,7 @@ def test_models_are_found_by_name_by_id_and_by_path(survey: Path) -> None:
 
 def test_cards_are_read_without_torch() -> None:
     code = (
-        "import sys, pavemap.training.shipped_models as r; r.default_card(); "
+        "import sys, pavemap.training.models.shipped_models as r; r.default_card(); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'ray', 'cv2')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -22,7 +22,7 @@ from pavemap.training.checkpoint import (
     update_average,
 )
 from pavemap.training.config import TrainConfig, parse_config
-from pavemap.training.datasets import fingerprint
+from pavemap.training.data.datasets import fingerprint
 from pavemap.training.deciding import told_apart_by
 from pavemap.training.errors import TrainingFailed
 from pavemap.training.loop import (

@@ -13,7 +13,7 @@ from pavemap.training.experiments import fitting
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.losses import F1_PRIOR_PX, loss_of, overlap_loss, soft_f1, tolerant_loss
 from pavemap.training.metrics import count
-from pavemap.training.network import FanNet
+from pavemap.training.networks.fan2018 import FanNet
 from training.drawing import draw_image
 
 

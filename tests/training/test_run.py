@@ -19,12 +19,12 @@ import ray
 import torch
 from safetensors.torch import load_file
 
-from pavemap.training.card import read_card
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.evaluate import evaluate
 from pavemap.training.inference import CrackModel
+from pavemap.training.models.card import read_card
 from pavemap.training.run import TrainResult, main, train
+from pavemap.training.scoring.evaluate import evaluate
 from training.drawing import write_set
 
 pytestmark = [

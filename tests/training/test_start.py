@@ -14,16 +14,16 @@ from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.finish import write_model
-from pavemap.training.model_registry import ModelRegistry
-from pavemap.training.model_store import ModelStore
-from pavemap.training.shipped_models import default_card, default_model_folder
+from pavemap.training.models.model_registry import ModelRegistry
+from pavemap.training.models.model_store import ModelStore
+from pavemap.training.models.shipped_models import default_card, default_model_folder
+from pavemap.training.networks.survey_net import SurveyNet
 from pavemap.training.start import (
     former_weights,
     start_weights,
     with_former,
     with_its_vectorize,
 )
-from pavemap.training.survey_net import SurveyNet
 from training.drawing import draw_image, write_set
 from training.models import write_model_folder
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pavemap.training import tracking
-from pavemap.training.card import ModelCard, read_card
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
+from pavemap.training.models.card import ModelCard, read_card
 from pavemap.training.tracking import RUN_FILE, VARIABLE, Tracking
 from ray_cluster import free_port
 from training.models import write_model_folder

@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 
 from pavemap.geo.arrays import Bools, Floats, Geometries, Integers
 from pavemap.geo.errors import BadInput
-from pavemap.geo.line_measures import line_stats
-from pavemap.geo.lines import Polylines
-from pavemap.geo.pieces import cut_by_segments
+from pavemap.geo.lines.flat_lines import Polylines
+from pavemap.geo.lines.line_measures import line_stats
+from pavemap.geo.lines.pieces import cut_by_segments
 
 Kind = Literal["new", "grown", "gone", "unchanged"]
 KINDS: tuple[Kind, ...] = ("new", "grown", "gone", "unchanged")

@@ -31,11 +31,11 @@ from rasterio.features import rasterize
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.grid import Cell, Grid, Window
-from pavemap.geo.imaged import imaged_part
-from pavemap.geo.lines import clip
-from pavemap.geo.mosaic import Chip
-from pavemap.geo.trust import Trust
-from pavemap.geo.vectorize import VectorizeParams, finished, trace_lines
+from pavemap.geo.imagery.imaged import imaged_part
+from pavemap.geo.imagery.mosaic import Chip
+from pavemap.geo.lines.flat_lines import clip
+from pavemap.geo.vectorizing.trust import Trust
+from pavemap.geo.vectorizing.vectorize import VectorizeParams, finished, trace_lines
 
 Detect = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """From pixels (H, W, 3) uint8 to crack probability (H, W) uint8, 255 = 1."""

@@ -15,20 +15,20 @@ from pydantic import SecretStr
 
 from pavemap.geo.crs import parse_metric_crs
 from pavemap.geo.errors import BadInput, PavemapError
-from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.store.engine import beside
-from pavemap.platform.client import Client
-from pavemap.platform.detect import read_orthophotos
-from pavemap.platform.export import Export
-from pavemap.platform.settings import Settings
-from pavemap.platform.stack import Stack
-from pavemap.platform.transfer import (
+from pavemap.platform.client.api_client import Client
+from pavemap.platform.client.transfer import (
     SERVED_LAYERS,
     copy_layer,
     descriptions_of,
     labelled,
     upload_all,
 )
+from pavemap.platform.exports.export import Export
+from pavemap.platform.file_survey.detect import read_orthophotos
+from pavemap.platform.settings import Settings
+from pavemap.platform.stack import Stack
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -172,7 +172,7 @@ def _export(client: Client, survey_id: str, path: Path) -> Path:
 
 
 def _picture(path: Path, survey: Json, geopackage: Path, tiles: list[Path]) -> Path:
-    from pavemap.platform.map_picture import draw_map
+    from pavemap.platform.maps.map_picture import draw_map
 
     draw_map(
         path,

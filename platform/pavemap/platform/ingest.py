@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from pavemap.geo.cog import is_cog, to_cog
 from pavemap.geo.errors import BadInput, PavemapError, StorageFull, Unavailable
-from pavemap.geo.orthophoto import Orthophoto
-from pavemap.geo.raster import inspect
+from pavemap.geo.imagery.cog import is_cog, to_cog
+from pavemap.geo.imagery.orthophoto import Orthophoto
+from pavemap.geo.imagery.raster import inspect
 from pavemap.geo.storage import out_of_room
 from pavemap.platform.errors import ReaderCrashed
 
@@ -40,7 +40,7 @@ class Readers:
             self._idle.put(_Reader(limit_s))
 
     def inspect(self, path: Path, *, name: str) -> Orthophoto:
-        """Read and check a raster as `pavemap.geo.raster.inspect` does, and raise what it raises.
+        """Read and check a raster as `pavemap.geo.imagery.raster.inspect` does, and raise what it raises.
 
         Also raises ReaderCrashed when the file kills its reader or holds it longer than allowed.
         """

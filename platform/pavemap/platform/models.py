@@ -18,10 +18,10 @@ from pavemap.geo.store.promotions import (
     promoted_model,
     taken_back_by,
 )
-from pavemap.training.card import ModelCard, read_card
-from pavemap.training.comparison import compare
-from pavemap.training.model_store import ModelStore, register_shipped
-from pavemap.training.shipped_models import default_model_folder, shipped_model_folders
+from pavemap.training.models.card import ModelCard, read_card
+from pavemap.training.models.comparison import compare
+from pavemap.training.models.model_store import ModelStore, register_shipped
+from pavemap.training.models.shipped_models import default_model_folder, shipped_model_folders
 
 NONE_LEFT = "no promotion is left to take back; the first model is in use"
 

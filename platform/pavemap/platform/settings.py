@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
+from pavemap.geo.roads.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
 from pavemap.geo.secrets import read_secret
 from pavemap.platform.env_file import read_env_file
 

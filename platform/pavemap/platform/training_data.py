@@ -21,10 +21,10 @@ from pavemap.geo.arrays import Objects, object_array
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.grid import Grid
-from pavemap.geo.ground_labels import GroundLabels, Layer
-from pavemap.geo.labelled_chips import CHIP_PX, chip_grid, cut_chips, labelled_cells
-from pavemap.geo.line_digest import digest_of_all
-from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.imagery.mosaic import Mosaic
+from pavemap.geo.labels.ground_labels import GroundLabels, Layer
+from pavemap.geo.labels.labelled_chips import CHIP_PX, chip_grid, cut_chips, labelled_cells
+from pavemap.geo.lines.line_digest import digest_of_all
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, reviews
 from pavemap.geo.store.engine import database
@@ -33,7 +33,7 @@ from pavemap.geo.store.reviews import AreaRow, ReviewRow
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.geo.verdict import Verdict
 from pavemap.geo.zips import UNREADABLE
-from pavemap.training.pair_folder import Files, LabelledFile, packed
+from pavemap.training.data.pair_folder import Files, LabelledFile, packed
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the archive: the same set is the same bytes."""

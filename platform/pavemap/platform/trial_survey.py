@@ -27,7 +27,8 @@ from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import PavemapError, Unavailable
-from pavemap.platform.client import Client, file_digest
+from pavemap.geo.file_digest import file_digest
+from pavemap.platform.client.api_client import Client
 
 NETWORK = "pavemap trial"
 PLACE = CRS.from_epsg(32631)

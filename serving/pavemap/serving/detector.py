@@ -21,7 +21,7 @@ from pavemap.serving.metrics import DetectorMetrics
 from pavemap.serving.model_in_use import configured_registry, follow_model_in_use
 from pavemap.serving.shelf import ModelShelf
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.shipped_models import find_model_folder
 
 log = logging.getLogger(__name__)
 

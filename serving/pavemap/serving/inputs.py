@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.mosaic import Mosaic
+from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, surveys
 from pavemap.geo.store.leases import ClaimedCell
 from pavemap.geo.store.pavements import segments_meeting
 from pavemap.geo.store.planning import imagery_of
-from pavemap.geo.vectorize import VectorizeParams
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pavemap.geo.errors import BadInput, PavemapError
 from pavemap.serving.args import ServingArgs
-from pavemap.training.model_registry import ModelRegistry
+from pavemap.training.models.model_registry import ModelRegistry
 
 log = logging.getLogger(__name__)
 

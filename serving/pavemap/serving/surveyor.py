@@ -21,8 +21,8 @@ from pavemap.serving.crew import Crew
 from pavemap.serving.metrics import SurveyorMetrics
 from pavemap.serving.remote_detect import RemoteDetect
 from pavemap.serving.worker import CellWorker, WorkRules
-from pavemap.training.card import read_card
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.card import read_card
+from pavemap.training.models.shipped_models import find_model_folder
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from pavemap.geo.errors import NotFound, StorageFull, Unavailable
+from pavemap.geo.imagery.mosaic import close_files
 from pavemap.geo.logs import about, note_ids
-from pavemap.geo.mosaic import close_files
 from pavemap.geo.storage import ORTHOPHOTOS, Storage
 from pavemap.geo.store import cells, leases, measuring, surveys, workers
 from pavemap.geo.store.engine import database

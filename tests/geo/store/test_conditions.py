@@ -14,12 +14,12 @@ from sqlalchemy import Engine, text
 import store_scene as scene
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.measures import MeasureParams
-from pavemap.geo.neighbours import Neighbours, pattern_reach_m
+from pavemap.geo.measures.neighbours import Neighbours, pattern_reach_m
 from pavemap.geo.store import cells, conditions, leases, measuring, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
-from pavemap.geo.trust import Trust
+from pavemap.geo.vectorizing.trust import Trust
 
 Ids = NDArray[np.int64]
 Line = tuple[float, float, float, float]

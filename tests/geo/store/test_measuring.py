@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
-from pavemap.geo.pieces import cut_by_segments
+from pavemap.geo.lines.pieces import cut_by_segments
 from pavemap.geo.store import (
     bulk,
     cells,

@@ -33,7 +33,7 @@ from drawn_cracks import clipped
 from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Cell
-from pavemap.geo.orthophoto import Orthophoto, outline
+from pavemap.geo.imagery.orthophoto import Orthophoto, outline
 from pavemap.geo.store import (
     cells,
     leases,

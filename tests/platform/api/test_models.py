@@ -17,9 +17,9 @@ from api_world import API, World, import_street
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import get_survey
 from pavemap.platform.settings import Settings
-from pavemap.training.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
-from pavemap.training.model_archive import pack_model
-from pavemap.training.shipped_models import (
+from pavemap.training.models.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
+from pavemap.training.models.model_archive import pack_model
+from pavemap.training.models.shipped_models import (
     default_card,
     default_model_folder,
     shipped_model_folders,

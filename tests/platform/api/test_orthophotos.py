@@ -36,7 +36,7 @@ from pavemap.platform.imagery import (
     remove_unused,
 )
 from pavemap.platform.settings import Settings
-from pavemap.training.model_store import PREFIX as MODELS
+from pavemap.training.models.model_store import PREFIX as MODELS
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from api_world import API, World, serving
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.ground_labels import CRACK, IGNORE, SOUND
+from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.platform.api.reviews import MAX_BODY_BYTES
@@ -26,9 +26,9 @@ from pavemap.platform.settings import Settings
 from pavemap.platform.training_data import unzipped
 from pavemap.serving.worker import CellWorker
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import check_sources, read_source
-from pavemap.training.manifest import Manifest, read_manifest
-from pavemap.training.pair_folder import write_folder
+from pavemap.training.data.datasets import check_sources, read_source
+from pavemap.training.data.manifest import Manifest, read_manifest
+from pavemap.training.data.pair_folder import write_folder
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, asphalt, draw_crack, write_tile
 
 GSD_M = 0.01

@@ -17,7 +17,7 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store import surveys
 from pavemap.geo.store.engine import database
 from pavemap.platform.settings import Settings
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.shipped_models import default_card
 
 JSON = {"Content-Type": "application/json"}
 

@@ -13,7 +13,7 @@ import matplotlib.image
 import pytest
 
 from cli_world import Cli
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.shipped_models import default_card
 
 
 def test_a_folder_and_roads_become_a_geopackage_and_a_map(

@@ -10,7 +10,7 @@ import pytest
 
 from cli_world import Cli
 from pavemap.platform.cli import jobs
-from pavemap.platform.client import Client
+from pavemap.platform.client.api_client import Client
 
 JOB: dict[str, Any] = {
     "id": "train-0123456789abcdef",

@@ -77,7 +77,7 @@ def test_an_unforeseen_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.delenv("PAVEMAP_DEBUG", raising=False)
-    monkeypatch.setattr("pavemap.training.shipped_models.default_model_folder", broken)
+    monkeypatch.setattr("pavemap.training.models.shipped_models.default_model_folder", broken)
 
     said = Cli().fails("model", "list")
 

@@ -12,7 +12,7 @@ import pytest
 
 from cli_world import Cli
 from pavemap.platform.cli import models
-from pavemap.platform.client import Client
+from pavemap.platform.client.api_client import Client
 from scenes import asphalt, draw_crack
 
 

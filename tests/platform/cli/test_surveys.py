@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from cli_world import Cli
+from pavemap.geo.file_digest import file_digest
 from pavemap.platform.api.schemas.networks import NetworkOptions
 from pavemap.platform.cli import networks
 from pavemap.platform.cli.remote import connect
-from pavemap.platform.client import file_digest
 from pavemap.platform.settings import Settings
-from pavemap.training.shipped_models import default_card
+from pavemap.training.models.shipped_models import default_card
 
 FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")
 

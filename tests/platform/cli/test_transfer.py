@@ -14,7 +14,7 @@ import pytest
 
 from cli_world import Cli
 from pavemap.geo.errors import BadInput, Conflict
-from pavemap.platform.transfer import (
+from pavemap.platform.client.transfer import (
     again_if_changed,
     find_rasters,
     labelled,
@@ -134,7 +134,7 @@ def test_an_interruption_stops_files_on_their_way(
         under_way.wait()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pavemap.platform.transfer.as_completed", interrupted)
+    monkeypatch.setattr("pavemap.platform.client.transfer.as_completed", interrupted)
     touch(tmp_path / "a.tif")
     survey = {"id": "spring", "orthophotos": []}
     files = labelled([tmp_path / "a.tif"])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from pavemap.training.config import TrainConfig
-from pavemap.training.crops import CropSampler
-from pavemap.training.datasets import LabelledImage, read_source
+from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.errors import BadModel
-from pavemap.training.network import FanNet
-from pavemap.training.patches import PatchSampler
-from pavemap.training.samples import Sampler
-from pavemap.training.survey_net import SurveyNet
+from pavemap.training.networks.fan2018 import FanNet
+from pavemap.training.networks.survey_net import SurveyNet
+from pavemap.training.sampling.crops import CropSampler
+from pavemap.training.sampling.patches import PatchSampler
+from pavemap.training.sampling.samples import Sampler
 
 
 def build_network(
@@ -86,8 +86,3 @@ def sampler_of(
         augmentation=config.augmentation,
         seed=config.seed,
     )
-
-
-def scaled(pixels: Tensor) -> Tensor:
-    """Bytes (N, H, W, C) as floats (N, C, H, W) in [-1, 1], channels last in memory."""
-    return pixels.permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1.0)

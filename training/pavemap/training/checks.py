@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pavemap.training.card import CARD_FILE, check_vectorize
 from pavemap.training.config import DataSource, TrainConfig
-from pavemap.training.datasets import check_sources, list_pairs, shows_cracks
+from pavemap.training.data.datasets import check_sources, list_pairs, shows_cracks
+from pavemap.training.data.manifest import read_manifest
 from pavemap.training.errors import BadModel, BadTrainingConfig
-from pavemap.training.manifest import read_manifest
+from pavemap.training.models.card import CARD_FILE, check_vectorize
 
 ROUNDED = 1.01
 """How much a pixel size may be off by rounding and by the map's scale."""

@@ -16,17 +16,26 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from pavemap.geo.file_digest import file_digest
 from pavemap.training.architectures import build_network
-from pavemap.training.calibration import Tally, fit, reliability
-from pavemap.training.card import WEIGHTS_FILE, ModelCard, file_digest, write_card
 from pavemap.training.checkpoint import final_weights, saved_iteration
-from pavemap.training.comparison import IN_USE, SHA256, TESTS
 from pavemap.training.config import DataSource, TrainConfig
-from pavemap.training.datasets import LabelledImage, fingerprint, list_pairs
-from pavemap.training.dense import dense_form
-from pavemap.training.evaluate import counts_by_threshold, detected, evaluate, threshold_curve
+from pavemap.training.data.datasets import LabelledImage, fingerprint, list_pairs
+from pavemap.training.data.manifest import MANIFEST_FILE
 from pavemap.training.inference import CrackModel
-from pavemap.training.lengths import (
+from pavemap.training.metrics import THRESHOLDS, Counts
+from pavemap.training.models.card import WEIGHTS_FILE, ModelCard, write_card
+from pavemap.training.models.comparison import IN_USE, SHA256, TESTS
+from pavemap.training.networks.dense import dense_form
+from pavemap.training.rewritten import rewritten
+from pavemap.training.scoring.calibration import Tally, fit, reliability
+from pavemap.training.scoring.evaluate import (
+    counts_by_threshold,
+    detected,
+    evaluate,
+    threshold_curve,
+)
+from pavemap.training.scoring.lengths import (
     Sizes,
     found_m,
     found_ratios,
@@ -34,9 +43,6 @@ from pavemap.training.lengths import (
     sizes_by_threshold,
     truest,
 )
-from pavemap.training.manifest import MANIFEST_FILE
-from pavemap.training.metrics import THRESHOLDS, Counts
-from pavemap.training.rewritten import rewritten
 from pavemap.training.start import Weights, with_former
 
 FORMER = "the weights of "

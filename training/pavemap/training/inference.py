@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pavemap.training.architectures import build_network, scaled
-from pavemap.training.card import ModelCard, check_reach, checked_weights, read_card
+from pavemap.training.architectures import build_network
 from pavemap.training.config import Precision
-from pavemap.training.dense import DenseForm, DenseSurvey, dense_form, probabilities
 from pavemap.training.device import autocast, channels_last, wants_bf16
 from pavemap.training.errors import BadModel
-from pavemap.training.survey_on_cpu import SurveyOnCpu
+from pavemap.training.models.card import ModelCard, check_reach, checked_weights, read_card
+from pavemap.training.networks.dense import DenseForm, DenseSurvey, dense_form, probabilities
+from pavemap.training.networks.scaling import scaled
+from pavemap.training.networks.survey_on_cpu import SurveyOnCpu
 
 # Pixels of one network pass, all chips of a batch together: some 200 MB of activations on a CPU,
 # and on a GPU enough to fill it. What is detected doesn't depend on it.

@@ -23,15 +23,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pavemap.training.architectures import build_sampler, network_to_train, scaled
+from pavemap.training.architectures import build_sampler, network_to_train
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
-from pavemap.training.datasets import fingerprint
+from pavemap.training.data.datasets import fingerprint
 from pavemap.training.deciding import told_apart_by
 from pavemap.training.device import autocast, channels_last, flush_subnormals
 from pavemap.training.errors import TrainingFailed
 from pavemap.training.losses import loss_of
-from pavemap.training.samples import Batch, Sampler
+from pavemap.training.networks.scaling import scaled
+from pavemap.training.sampling.samples import Batch, Sampler
 from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
 
 PROGRESS_FILE = "progress.jsonl"

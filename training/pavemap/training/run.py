@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
 from pavemap.geo.logs import configure_logs
-from pavemap.training.card import read_card
 from pavemap.training.checks import check
 from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
-from pavemap.training.model_registry import ModelRegistry
+from pavemap.training.models.card import read_card
+from pavemap.training.models.model_registry import ModelRegistry
 from pavemap.training.tracking import Tracking
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from pavemap.geo.errors import PavemapError
 from pavemap.training.architectures import build_network, network_to_train
-from pavemap.training.card import ModelCard, checked_weights, read_card
 from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadModel, BadTrainingConfig
-from pavemap.training.model_registry import ModelRegistry
-from pavemap.training.shipped_models import find_model_folder
-from pavemap.training.wider import widened
+from pavemap.training.models.card import ModelCard, checked_weights, read_card
+from pavemap.training.models.model_registry import ModelRegistry
+from pavemap.training.models.shipped_models import find_model_folder
+from pavemap.training.networks.wider import widened
 
 Weights = dict[str, Tensor]
 # A level that a network may be given later; its last layer is zero then, so that it changes nothing yet.

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from pavemap.training.card import ModelCard
-from pavemap.training.comparison import TESTS
 from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.models.card import ModelCard
+from pavemap.training.models.comparison import TESTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

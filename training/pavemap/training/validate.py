@@ -13,13 +13,19 @@ import tempfile
 from pathlib import Path
 
 from pavemap.geo.errors import PavemapError
-from pavemap.training.card import CARD_FILE, ModelCard, check_vectorize, read_card, write_card
-from pavemap.training.comparison import IN_USE, TESTS
 from pavemap.training.config import load_config
-from pavemap.training.datasets import check_sources
+from pavemap.training.data.datasets import check_sources
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.finish import scored_on_tests, validated
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.card import (
+    CARD_FILE,
+    ModelCard,
+    check_vectorize,
+    read_card,
+    write_card,
+)
+from pavemap.training.models.comparison import IN_USE, TESTS
+from pavemap.training.models.shipped_models import find_model_folder
 
 
 def validate(model: Path, config_file: Path) -> ModelCard:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.arrays import Floats, Integers
-from pavemap.geo.lanes import ZONES, Lane, lanes_of, zones_of
 from pavemap.geo.measures.bits import Borders
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.scene import SegmentGeometry
+from pavemap.geo.roads.lanes import ZONES, Lane, lanes_of, zones_of
 
 ZONES_RIGHT_TO_LEFT = ZONES[::-1]
 WHEEL_PATHS = tuple(

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from pavemap.geo.arrays import Floats, Geometries, Integers
-from pavemap.geo.lines import Polylines
+from pavemap.geo.lines.flat_lines import Polylines
 
 ROUNDING = 1e-6
 """In the CRS; places this near to each other are one."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.lanes import LANE_WIDTH_M, WHEEL_PATH_M, WHEEL_SPACING_M
+from pavemap.geo.roads.lanes import LANE_WIDTH_M, WHEEL_PATH_M, WHEEL_SPACING_M
 
 MIN_ZEB_CELL_M, MAX_ZEB_STRIPS = 0.05, 20
 """A finer grid than 5 cm by a twentieth of a lane says nothing more, and every cell of it costs."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pavemap.geo.arrays import Floats, Geometries, Integers, object_array
 from pavemap.geo.errors import BadInput
-from pavemap.geo.lines import Polylines
+from pavemap.geo.lines.flat_lines import Polylines
 
 Imaged = Mapping[Any, Any] | Sequence[Any] | None
 SEGMENT_COLUMNS = ("segment_id", "line", "pavement", "width_m", "lanes", "oneway")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from pavemap.geo.change_lines import LineChanges, compare_lines
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.imaged import imaged_by_both
+from pavemap.geo.imagery.imaged import imaged_by_both
 from pavemap.geo.store.bulk import fetch_columns, from_ewkb
 from pavemap.geo.store.comparison import Comparison
 from pavemap.geo.store.imaged_pavement import imaged_pavement

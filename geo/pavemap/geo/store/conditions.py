@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from pavemap.geo.arrays import object_array
-from pavemap.geo.conditions import on_imaged_ground, within_pavement
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.line_measures import line_stats
+from pavemap.geo.lines.line_measures import line_stats
 from pavemap.geo.measures import COLUMNS, MeasureParams, classify_cracks, segment_measures
-from pavemap.geo.neighbours import Neighbours, pattern_reach_m
-from pavemap.geo.shortfall import Shortfall, shortfall, too_coarse
+from pavemap.geo.measures.conditions import on_imaged_ground, within_pavement
+from pavemap.geo.measures.neighbours import Neighbours, pattern_reach_m
+from pavemap.geo.measures.shortfall import Shortfall, shortfall, too_coarse
 from pavemap.geo.store.bulk import copy_frame, driver, from_ewkb
 from pavemap.geo.store.imaged_pavement import imaged_pavement
 from pavemap.geo.store.model_versions import get_model

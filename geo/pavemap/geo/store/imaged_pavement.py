@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.imaged import imaged_ground
+from pavemap.geo.imagery.imaged import imaged_ground
 from pavemap.geo.store.bulk import from_ewkb
 
 

@@ -22,8 +22,8 @@ from sqlalchemy import Connection, text
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
-from pavemap.geo.pieces import cut_by_segments
-from pavemap.geo.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
+from pavemap.geo.lines.pieces import cut_by_segments
+from pavemap.geo.stitching.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.engine import lift_timeouts
@@ -34,8 +34,8 @@ from pavemap.geo.store.planning import in_blocks
 from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey, is_unchanged
 from pavemap.geo.store.tables import Crack
 from pavemap.geo.survey_cell import EDGE_PX
-from pavemap.geo.trust import Trust
-from pavemap.geo.vectorize import VectorizeParams
+from pavemap.geo.vectorizing.trust import Trust
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
 log = logging.getLogger(__name__)
 

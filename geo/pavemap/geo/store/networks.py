@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound
-from pavemap.geo.lineage import Previous
+from pavemap.geo.roads.lineage import Previous
 from pavemap.geo.store.bulk import (
     copy_frame,
     fetch_columns,

@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict, NotFound
-from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.imagery.orthophoto import Orthophoto
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.cursors import Cursor

@@ -27,7 +27,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Cell as GridCell
 from pavemap.geo.grid import Grid
-from pavemap.geo.orthophoto import common_stretch
+from pavemap.geo.imagery.orthophoto import common_stretch
 from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.line_digest import area_digests, line_digests
+from pavemap.geo.lines.line_digest import area_digests, line_digests
 from pavemap.geo.store.bulk import copy_frame, from_ewkb, reserve_ids
 from pavemap.geo.store.reviews import delete_rows
 from pavemap.geo.store.surveys import lock_survey

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import NotFound
-from pavemap.geo.line_digest import line_digests
-from pavemap.geo.line_rests import rests_of
+from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.lines.line_rests import rests_of
 from pavemap.geo.store.bulk import from_ewkb, geometry_value
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.places import Bbox, box_area

@@ -22,8 +22,8 @@ from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.uploads import receive, room_told, scratch
-from pavemap.training.model_archive import MAX_WEIGHTS_BYTES, unpack_model
-from pavemap.training.model_store import ModelStore, register
+from pavemap.training.models.model_archive import MAX_WEIGHTS_BYTES, unpack_model
+from pavemap.training.models.model_store import ModelStore, register
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=DocumentRoute)
 

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from pavemap.geo.agency_pavement import read_pavement
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.lineage import Previous, lineage_notes
-from pavemap.geo.roads import read_network
-from pavemap.geo.segments import cutting_length, segment_network
+from pavemap.geo.roads.agency_pavement import read_pavement
+from pavemap.geo.roads.lineage import Previous, lineage_notes
+from pavemap.geo.roads.road_network import read_network
+from pavemap.geo.roads.segments import cutting_length, segment_network
 from pavemap.geo.store import networks as store
 from pavemap.geo.store.engine import database
 from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded

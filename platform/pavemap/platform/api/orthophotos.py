@@ -17,7 +17,7 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 
 from pavemap.geo.errors import NotFound, PavemapError, Unavailable
-from pavemap.geo.orthophoto import Orthophoto
+from pavemap.geo.imagery.orthophoto import Orthophoto
 from pavemap.geo.storage import orthophoto_key
 from pavemap.geo.store import model_versions, networks, overlap, surveys
 from pavemap.geo.store import orthophotos as store

@@ -39,7 +39,7 @@ from pavemap.platform.api.schemas.surveys import (
 )
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.models import get_model_version
-from pavemap.training.model_store import ModelStore
+from pavemap.training.models.model_store import ModelStore
 
 router = APIRouter(prefix="/surveys", tags=["surveys"], route_class=DocumentRoute)
 
@@ -56,7 +56,7 @@ def create_survey(
     """Make a survey of a network; imagery is uploaded to it next, then it is run."""
     # Bring the vectoriser's compiler along, which few other operations need.
     from pavemap.geo.measures import MeasureParams
-    from pavemap.geo.vectorize import VectorizeParams
+    from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
     with database(services.engine) as connection:
         network = networks.get_network(connection, new.network)

@@ -15,9 +15,9 @@ from pavemap.platform.cli.file_survey import OUTPUT_HELP, report, write_survey
 from pavemap.platform.cli.rasters import rasters_at
 
 if TYPE_CHECKING:
-    from pavemap.geo.mosaic import Mosaic
-    from pavemap.geo.orthophoto import Orthophoto
-    from pavemap.platform.detect import FileSurvey
+    from pavemap.geo.imagery.mosaic import Mosaic
+    from pavemap.geo.imagery.orthophoto import Orthophoto
+    from pavemap.platform.file_survey.detect import FileSurvey
 
 ENLARGED = 4.0
 """How many times coarser than they are read pixels may be without a word."""
@@ -54,11 +54,11 @@ def detect(
     has a layer of segments too, and only pavement is looked at.
     """
     from pavemap.geo.crs import parse_metric_crs
-    from pavemap.geo.mosaic import Mosaic
-    from pavemap.platform.detect import DetectOptions, read_orthophotos, survey_files
-    from pavemap.platform.export import Export
-    from pavemap.training.card import read_card
-    from pavemap.training.shipped_models import find_model_folder
+    from pavemap.geo.imagery.mosaic import Mosaic
+    from pavemap.platform.exports.export import Export
+    from pavemap.platform.file_survey.detect import DetectOptions, read_orthophotos, survey_files
+    from pavemap.training.models.card import read_card
+    from pavemap.training.models.shipped_models import find_model_folder
 
     if picture is not None and picture.suffix.lower() != ".png":
         raise BadInput(f"the map '{picture.name}' is a PNG; end its name in .png")
@@ -116,7 +116,7 @@ def _note_enlarging(photos: Sequence[Orthophoto], gsd_m: float) -> None:
 
 
 def _draw(path: Path, found: FileSurvey, mosaic: Mosaic, *, title: str) -> None:
-    from pavemap.platform.map_picture import draw_map
+    from pavemap.platform.maps.map_picture import draw_map
 
     lacking = draw_map(
         path,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pavemap.geo.length_units import LengthUnit
+from pavemap.geo.roads.length_units import LengthUnit
 
 IdField = Annotated[str | None, typer.Option(help="Field with the road's id.")]
 NameField = Annotated[str | None, typer.Option(help="Field with the road's name.")]

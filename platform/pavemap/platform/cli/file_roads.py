@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
+from pavemap.geo.roads.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
 from pavemap.platform.cli.console import note
 from pavemap.platform.cli.fields import (
     DefaultWidth,
@@ -27,7 +27,7 @@ from pavemap.platform.cli.fields import (
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from pavemap.platform.export_layers import LayerName
+    from pavemap.platform.exports.export_layers import LayerName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,9 @@ class RoadOptions:
 
     def segments(self) -> gpd.GeoDataFrame | None:
         """Read the file and cut its roads, saying what was wrong with it; None without one."""
-        from pavemap.geo.road_table import FieldMap
-        from pavemap.geo.roads import read_network
-        from pavemap.geo.segments import segment_network
+        from pavemap.geo.roads.road_network import read_network
+        from pavemap.geo.roads.road_table import FieldMap
+        from pavemap.geo.roads.segments import segment_network
 
         if self.roads is None:
             return None

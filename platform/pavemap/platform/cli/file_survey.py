@@ -9,8 +9,8 @@ from pavemap.platform.cli.console import number, print_facts, print_json, too_co
 from pavemap.platform.cli.results import print_segments
 
 if TYPE_CHECKING:
-    from pavemap.platform.detect import FileSurvey
-    from pavemap.platform.export import Export
+    from pavemap.platform.exports.export import Export
+    from pavemap.platform.file_survey.detect import FileSurvey
 
 OUTPUT_HELP = (
     "File to write: .gpkg with all layers, or .geojson or .csv with the cracks; with --roads the segments "

@@ -77,8 +77,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled images by the paper's metric: precision, recall and F1."""
-    from pavemap.training.evaluate import evaluate as score
-    from pavemap.training.shipped_models import find_model_folder
+    from pavemap.training.models.shipped_models import find_model_folder
+    from pavemap.training.scoring.evaluate import evaluate as score
 
     folder = find_model_folder(model)
     with progress_bars(quiet=as_json) as bars:
@@ -102,8 +102,8 @@ def evaluate(
 @models.command("list")
 def list_models(as_json: Json = False) -> None:
     """List the models that ship with pavemap; the first is the default."""
-    from pavemap.training.card import read_card
-    from pavemap.training.shipped_models import default_model_folder, shipped_model_folders
+    from pavemap.training.models.card import read_card
+    from pavemap.training.models.shipped_models import default_model_folder, shipped_model_folders
 
     default = default_model_folder()
     folders = sorted(shipped_model_folders(), key=lambda folder: (folder != default, folder.name))
@@ -143,7 +143,7 @@ def register_model(
     """Add a trained model to a server's model versions; it is in use once it is promoted."""
     import tempfile
 
-    from pavemap.training.model_archive import pack_model
+    from pavemap.training.models.model_archive import pack_model
 
     with tempfile.TemporaryDirectory() as place, connect(server) as client:
         pack_model(folder, Path(place) / "model.zip")
@@ -211,8 +211,8 @@ def export_model(
     tile_px: Annotated[int, typer.Option(help="Side of the file's input in pixels.")] = 512,
 ) -> None:
     """Write a model as an ONNX file that runs in QGIS with the Deepness plugin."""
-    from pavemap.training.onnx_file import export_onnx
-    from pavemap.training.shipped_models import find_model_folder
+    from pavemap.training.models.onnx_file import export_onnx
+    from pavemap.training.models.shipped_models import find_model_folder
 
     card = export_onnx(find_model_folder(model), output, tile_px=tile_px)
     print_facts({"model": card.model_id, "written": str(output)})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pavemap.geo.length_units import LengthUnit
+from pavemap.geo.roads.length_units import LengthUnit
 from pavemap.platform.cli.console import (
     Json,
     Yes,

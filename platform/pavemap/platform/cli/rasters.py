@@ -13,7 +13,7 @@ def rasters_at(places: Sequence[str]) -> list[Path]:
 
     Raises BadInput.
     """
-    from pavemap.platform.transfer import find_rasters, left_out
+    from pavemap.platform.client.transfer import find_rasters, left_out
 
     paths = find_rasters(places)
     if unread := left_out(places):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pavemap.platform.client import Client
+    from pavemap.platform.client.api_client import Client
 
 Server = Annotated[
     str,
@@ -27,6 +27,6 @@ HERE = "http://127.0.0.1:8000"
 
 def connect(server: str) -> Client:
     """Return a client; httpx is imported only now, since `pavemap --help` needs none of it."""
-    from pavemap.platform.client import Client
+    from pavemap.platform.client.api_client import Client
 
     return Client(server)

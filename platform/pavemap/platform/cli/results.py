@@ -20,7 +20,7 @@ from pavemap.platform.cli.console import (
     say,
 )
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
-from pavemap.platform.transfer import (
+from pavemap.platform.client.transfer import (
     SERVED_LAYERS,
     ServedLayer,
     again_if_changed,
@@ -32,8 +32,8 @@ from pavemap.platform.transfer import (
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from pavemap.platform.client import Client
-    from pavemap.platform.export_layers import LayerName
+    from pavemap.platform.client.api_client import Client
+    from pavemap.platform.exports.export_layers import LayerName
 
 Feature = dict[str, Any]
 
@@ -137,7 +137,7 @@ def export(
 
     A GeoPackage holds both layers, with styles for QGIS; of GeoJSON and CSV each layer is a file.
     """
-    from pavemap.platform.export import Export
+    from pavemap.platform.exports.export import Export
 
     layers = (layer,) if layer else SERVED_LAYERS
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
@@ -251,7 +251,7 @@ def _write_change(
     """Write both layers, described as `told`; return the files."""
     import geopandas as gpd
 
-    from pavemap.platform.export import Export
+    from pavemap.platform.exports.export import Export
 
     layers: tuple[tuple[LayerName, str], ...] = (
         ("changes", "segments"),

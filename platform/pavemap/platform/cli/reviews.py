@@ -43,7 +43,7 @@ def export_reviews(
     In QGIS, fill in confirmed or rejected, draw what was missed as lines (drawn, with width_mm), and the
     areas you looked at whole as polygons; then `pavemap review import`.
     """
-    from pavemap.platform.review_export import write_review_file
+    from pavemap.platform.reviews.review_export import write_review_file
 
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
@@ -106,7 +106,7 @@ def import_reviews(
 
     Of a file that `review export` wrote, only what was changed in it is sent.
     """
-    from pavemap.platform.review_import import (
+    from pavemap.platform.reviews.review_import import (
         ReviewFile,
         has_areas,
         has_lines,

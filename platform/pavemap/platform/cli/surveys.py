@@ -130,7 +130,7 @@ def upload(
     as_json: Json = False,
 ) -> None:
     """Send imagery to a survey; run again after an interruption it sends only what is missing."""
-    from pavemap.platform.transfer import held_labels, labelled, upload_all
+    from pavemap.platform.client.transfer import held_labels, labelled, upload_all
 
     paths = rasters_at(files)
     with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:

@@ -13,8 +13,8 @@ from pavemap.platform.cli.rasters import rasters_at
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
 if TYPE_CHECKING:
-    from pavemap.training.manifest import Manifest
-    from pavemap.training.pair_folder import Files
+    from pavemap.training.data.manifest import Manifest
+    from pavemap.training.data.pair_folder import Files
 
 app = typer.Typer(
     help="Labelled images to train from: images/, masks/ and a manifest.", no_args_is_help=True
@@ -42,7 +42,7 @@ def export_training_data(
     taught. `folder = "..."` in a training configuration reads the result.
     """
     from pavemap.platform.training_data import unzipped
-    from pavemap.training.pair_folder import check_target, write_folder
+    from pavemap.training.data.pair_folder import check_target, write_folder
 
     check_target(output)
     with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=output.absolute().parent) as place:
@@ -84,7 +84,7 @@ def import_coco(
 
     What has a box but no outline is taught neither as crack nor as sound.
     """
-    from pavemap.training.coco import coco_files
+    from pavemap.training.data.coco import coco_files
 
     files = coco_files(labels, images, categories=category or (), ignored=ignore or (), gsd_m=gsd)
     _write(files, output, as_json=as_json)
@@ -137,7 +137,7 @@ def import_gis(
     A field `verdict` is heeded as in reviews (confirmed, rejected, drawn, or empty), so the cracks of
     `pavemap detect` can be judged in a GIS and learnt from.
     """
-    from pavemap.training.gis_labels import GisLabels, gis_files
+    from pavemap.training.data.gis_labels import GisLabels, gis_files
 
     what = GisLabels(
         labels=labels,
@@ -182,7 +182,7 @@ def import_pairs(
     Such folders can be trained from as they are, too; a manifest makes sure that they stay what they are.
     """
     from pavemap.training.config import DataSource
-    from pavemap.training.pair_import import pair_files
+    from pavemap.training.data.pair_import import pair_files
 
     source = DataSource(
         folder=folder,
@@ -196,7 +196,7 @@ def import_pairs(
 
 def _write(files: Files, output: Path, *, as_json: bool) -> None:
     """Write a set, showing how many images it has so far."""
-    from pavemap.training.pair_folder import write_folder
+    from pavemap.training.data.pair_folder import write_folder
 
     with progress_bars(quiet=as_json) as bars:
         task = bars.add_task("Images", total=None)

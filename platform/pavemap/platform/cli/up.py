@@ -63,7 +63,7 @@ def up(
 
 def _tell_of_surveys(model: Path) -> None:
     """Say how surveys are made with the only model that this pavemap detects with."""
-    from pavemap.training.card import read_card
+    from pavemap.training.models.card import read_card
 
     note(
         f"only surveys of {read_card(model).model_id} are worked on: `pavemap model register {model}` "

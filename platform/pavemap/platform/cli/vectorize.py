@@ -65,9 +65,14 @@ def vectorize(
     output, a label drawn by hand, or to check the geometry by itself.
     """
     from pavemap.geo.crs import WGS84
-    from pavemap.geo.vectorize import VectorizeParams
-    from pavemap.platform.export import Export
-    from pavemap.platform.vectorize import PICTURE_CRS, VectorizeOptions, place_of, vectorize_file
+    from pavemap.geo.vectorizing.vectorize import VectorizeParams
+    from pavemap.platform.exports.export import Export
+    from pavemap.platform.file_survey.vectorize import (
+        PICTURE_CRS,
+        VectorizeOptions,
+        place_of,
+        vectorize_file,
+    )
 
     on_roads.check()
     params = VectorizeParams(

@@ -32,7 +32,7 @@ from pavemap.training.baselines.structured_forest import (
     leaves,
     votes,
 )
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.metrics import count
 

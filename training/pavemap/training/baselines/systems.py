@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pavemap.training.baselines import canny, crackforest, ffa, local_threshold, mps
 from pavemap.training.baselines.choosing import Fitted
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 
 Fit = Callable[[Sequence[LabelledImage]], Fitted]
 

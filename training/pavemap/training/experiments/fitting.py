@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pavemap.training.architectures import sampler_of, scaled
+from pavemap.training.architectures import sampler_of
 from pavemap.training.checkpoint import Progress, update_average
 from pavemap.training.config import TrainConfig
 from pavemap.training.device import autocast, channels_last, flush_subnormals
@@ -23,8 +23,9 @@ from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.experiments.trainings import Training
 from pavemap.training.loop import learning_rate, make_optimizer
 from pavemap.training.losses import loss_of
-from pavemap.training.network import FanNet
-from pavemap.training.samples import Batch, Sampler
+from pavemap.training.networks.fan2018 import FanNet
+from pavemap.training.networks.scaling import scaled
+from pavemap.training.sampling.samples import Batch, Sampler
 from pavemap.training.start import former_weights, starting_network, with_former
 
 Next = Callable[[], tuple[Tensor, Tensor, Tensor | None]]  # pixels, labels, weights

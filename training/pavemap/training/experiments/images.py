@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pavemap.training.config import DataSource
-from pavemap.training.datasets import LabelledImage, read_source
+from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.errors import BadTrainingData
 
 Images = Sequence[LabelledImage]

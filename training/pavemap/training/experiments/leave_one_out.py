@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pavemap.training.config import DataSource, TrainConfig, load_config
-from pavemap.training.datasets import list_pairs, read_source
+from pavemap.training.data.datasets import list_pairs, read_source
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.figures import (
     TESTED_COLUMNS,

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import torch
 
-from pavemap.training.aiglern import read_aiglern
 from pavemap.training.baselines.systems import SYSTEMS
-from pavemap.training.card import read_card
 from pavemap.training.config import DataSource, TrainConfig, load_config
-from pavemap.training.datasets import read_source
+from pavemap.training.data.aiglern import read_aiglern
+from pavemap.training.data.datasets import read_source
 from pavemap.training.errors import BadModel, BadTrainingConfig
 from pavemap.training.experiments.figures import (
     OTHER_COLUMNS,
@@ -36,7 +35,8 @@ from pavemap.training.experiments.recipes import (
 from pavemap.training.experiments.scoring import detector_of, scores_of, turned
 from pavemap.training.finish import FORMER, write_model
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.card import read_card
+from pavemap.training.models.shipped_models import find_model_folder
 from pavemap.training.start import former_weights
 
 # The paper's own figures: Pr, Re, F1.

@@ -1,7 +1,7 @@
 """Training patches cut on the network's own device, so that many short runs wait for no copying.
 
-The same draw as `pavemap.training.patches.PatchSampler` (crack and sound pixels in a fixed ratio, images
-mirrored at their borders), with the variations that the studies ask for.
+The same draw as `pavemap.training.sampling.patches.PatchSampler` (crack and sound pixels in a fixed
+ratio, images mirrored at their borders), with the variations that the studies ask for.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.network import FanNet
+from pavemap.training.networks.fan2018 import FanNet
 
 NEAR_PX = 13  # a sound pixel that near has the crack in its patch
 

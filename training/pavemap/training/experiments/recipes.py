@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import torch
 
 from pavemap.training.config import Schedule, TrainConfig, parse_config
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.experiments.fitting import Trained, fit_batches, fit_patches
 from pavemap.training.experiments.images import SETS, Images, others_than
 from pavemap.training.experiments.ledger import Record

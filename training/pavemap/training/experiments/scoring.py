@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pavemap.training.card import ModelCard
 from pavemap.training.config import TrainConfig
-from pavemap.training.dense import dense_form
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import THRESHOLDS, TOLERANCE_PX, Tally, figures, mean_score, tally
+from pavemap.training.models.card import ModelCard
+from pavemap.training.networks.dense import dense_form
 
 Found = NDArray[np.uint8] | NDArray[np.bool_]
 Detect = Callable[[NDArray[np.uint8]], Found]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pavemap.training.config import TrainConfig, load_config
-from pavemap.training.datasets import LabelledImage
+from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.figures import (
     TESTED_COLUMNS,
@@ -25,7 +25,7 @@ from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 from pavemap.training.experiments.scoring import Detect, scores_of, turned
 from pavemap.training.inference import CrackModel
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.shipped_models import find_model_folder
 
 SOUND_BELOW = 0.25
 """A pixel is sound below it, a crack from the model's threshold on, and between them teaches nothing."""

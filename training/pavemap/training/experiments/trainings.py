@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
-from pavemap.training.card import read_card
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig
 from pavemap.training.deciding import deciding
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw
-from pavemap.training.shipped_models import find_model_folder
+from pavemap.training.models.card import read_card
+from pavemap.training.models.shipped_models import find_model_folder
 
 KEPT_EVERY = 10_000
 

@@ -38,7 +38,7 @@ class Review(Base):
     width_mm: Mapped[float]
     """Mean along the line."""
     digest: Mapped[str]
-    """Of the line's course, without widths: `pavemap.geo.line_digest`."""
+    """Of the line's course, without widths: `pavemap.geo.lines.line_digest`."""
     crack_digest: Mapped[str | None]
     """Of the course of the crack as it was then; the line may be moved from it, or a part of it."""
     reviewer: Mapped[str] = mapped_column(server_default="")

@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 
 from pavemap.geo.store.model_versions import ModelRow
 from pavemap.geo.store.promotions import PromotionRow
-from pavemap.training.comparison import TESTS, f1_by_set
+from pavemap.training.models.comparison import TESTS, f1_by_set
 
 EXAMPLE_MODEL: JsonDict = {
     "id": "old-town-1f0c9d3e",

@@ -1,0 +1,1 @@
+"""What is known of the ground, as label masks and labelled chips."""

@@ -1,0 +1,1 @@
+"""Road networks: read and repaired, cut into segments, each with its pavement."""

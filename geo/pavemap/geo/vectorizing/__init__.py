@@ -1,0 +1,1 @@
+"""From crack probability to lines with width, one window at a time."""

@@ -1,0 +1,1 @@
+"""Segments and cracks as files: GeoPackage, GeoJSON and CSV, with their styles."""

@@ -1,0 +1,1 @@
+"""Surveys of files, with no server, database or Ray."""

@@ -1,0 +1,1 @@
+"""Reviews as files of a GIS, written and read."""

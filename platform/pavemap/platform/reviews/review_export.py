@@ -1,0 +1,128 @@
+"""Writes reviews as files for a GIS: cracks with a field `verdict` to fill in, areas looked at whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+
+from pavemap.geo.arrays import object_array
+from pavemap.geo.crs import WGS84
+from pavemap.geo.errors import BadInput
+from pavemap.geo.lines.line_digest import line_digests
+from pavemap.platform.exports.geopackage import add_styles
+from pavemap.platform.exports.styling import area_style, review_style
+from pavemap.platform.reviews.review_file import AREAS, LINES, Feature, said_by
+
+LINE_COLUMNS = {
+    "crack_id": "Int64",
+    "verdict": "string",
+    "width_mm": "Float64",
+    "reviewer": "string",
+    "note": "string",
+    "length_m": "Float64",
+    "confidence": "Float64",
+    "model": "string",
+    "review_id": "Int64",
+    "exported": "string",
+}
+AREA_COLUMNS = {"reviewer": "string", "note": "string"}
+
+
+def write_review_file(
+    path: Path,
+    *,
+    survey_id: str = "",
+    cracks: Sequence[Feature],
+    reviews: Sequence[Feature],
+    areas: Sequence[Feature],
+) -> int:
+    """Write a GeoPackage to review in, with what was said before; return its number of lines.
+
+    Takes features as the API gives them. A crack that was found again has the verdict of its former
+    self. Raises BadInput for another suffix, or where there is a file already.
+    """
+    if path.suffix.lower() != ".gpkg":
+        raise BadInput(f"'{path.name}' is no GeoPackage; end it in .gpkg")
+    if path.exists():
+        raise BadInput(f"{path} is there already; it may hold someone's verdicts, so name another")
+    if not path.absolute().parent.is_dir():
+        raise BadInput(f"there is no folder {path.parent}; make it first")
+    lines = _sealed(_joined(cracks, reviews), survey_id)
+    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
+        made = Path(folder) / path.name
+        for layer, kind, found, columns in (
+            (LINES, "LineString", lines, LINE_COLUMNS),
+            (AREAS, "MultiPolygon", areas, AREA_COLUMNS),
+        ):
+            frame = _frame(found, columns)
+            pyogrio.write_dataframe(frame, made, driver="GPKG", layer=layer, geometry_type=kind)
+        styles = ((LINES, review_style()), (AREAS, area_style()))
+        add_styles(made, [(layer, f"pavemap {layer}", style, True) for layer, style in styles])
+        made.replace(path)
+    return len(lines)
+
+
+def _joined(cracks: Sequence[Feature], reviews: Sequence[Feature]) -> list[Feature]:
+    """Return every crack with its verdict, and the reviewed lines that are no crack as it is now."""
+    digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
+    numbers = {each["properties"]["crack_id"] for each in reviews}
+    courses = {each["properties"].get("crack_digest") for each in reviews}
+    now: dict[str, int] = {}
+    joined: list[Feature] = []
+    for crack, digest in zip(cracks, line_digests(_shapes(cracks)), strict=True):
+        review = digests.pop(digest, None)
+        if review is None and (crack["id"] in numbers or digest in courses):
+            now[digest] = crack["id"]
+            continue  # its line was changed, or cut: what it was changed to stands for it
+        joined.append(_with_verdict(crack, review))
+    return joined + [_renumbered(review, now) for review in digests.values()]
+
+
+def _sealed(lines: Sequence[Feature], survey_id: str) -> list[Feature]:
+    """Return lines that tell what they say, so that one which was changed afterwards is known."""
+    sealed = []
+    for line, course in zip(lines, line_digests(_shapes(lines)), strict=True):
+        properties = line["properties"]
+        exported = said_by(properties, course, survey_id)
+        sealed.append({**line, "properties": {**properties, "exported": exported}})
+    return sealed
+
+
+def _renumbered(review: Feature, now: Mapping[str, int]) -> Feature:
+    """Return a review with the number that its crack has since the survey was measured again."""
+    said = review["properties"]
+    number = now.get(said.get("crack_digest") or "", said["crack_id"])
+    return {**review, "properties": {**said, "crack_id": number, "review_id": review["id"]}}
+
+
+def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
+    found = crack["properties"]
+    said = {} if review is None else review["properties"]
+    properties = {
+        "crack_id": crack["id"],
+        "width_mm": said.get("width_mm", found["width_mean_mm"]),
+        "length_m": found["length_m"],
+        "confidence": found.get("confidence"),
+        "model": found["model"],
+        "review_id": None if review is None else review["id"],
+        **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
+    }
+    return {**crack, "properties": properties}
+
+
+def _frame(features: Sequence[Feature], columns: dict[str, str]) -> gpd.GeoDataFrame:
+    rows = [each["properties"] for each in features]
+    table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    return gpd.GeoDataFrame(table, geometry=_shapes(features), crs=WGS84)
+
+
+def _shapes(features: Sequence[Feature]) -> NDArray[np.object_]:
+    return object_array([shapely.geometry.shape(each["geometry"]) for each in features])

@@ -1,0 +1,270 @@
+"""Reads cracks with verdicts, and areas looked at whole, from files of a GIS, ready to be sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pavemap.geo.crs import WGS84
+from pavemap.geo.errors import BadInput, PavemapError
+from pavemap.geo.labels.label_files import read_labels, width_of
+from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.verdict import Verdict
+from pavemap.platform.exports.geopackage import has_pending_changes
+from pavemap.platform.reviews.review_file import AREAS, LINES, Feature, of_survey, said_by
+
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+BATCH = 1000
+"""Features sent at once."""
+
+
+@dataclass(frozen=True)
+class ReviewFile:
+    """GeoJSON features to send, and how many of the file were left out: without verdict, or as exported."""
+
+    features: list[Feature]
+    without_verdict: int
+    as_exported: int = 0
+    tells_exported: bool = False
+    """Whether it was exported to be reviewed, and so knows what was said before."""
+
+    def batches(self) -> Iterator[list[Feature]]:
+        """Yield them in batches; what replaces the same reviews together, as they go at once."""
+        together = _together(self.features)
+        order = np.argsort(together, kind="stable").tolist()
+        batch: list[Feature] = []
+        for _, numbers in groupby(order, key=together.__getitem__):
+            group = [self.features[number] for number in numbers]
+            if batch and len(batch) + len(group) > BATCH:
+                yield batch
+                batch = []
+            batch += group
+        if batch:
+            yield batch
+
+
+def read_reviews(
+    path: Path,
+    *,
+    survey_id: str = "",
+    layer: str | None = None,
+    reviewer: str = "",
+    width_mm: float | None = None,
+) -> ReviewFile:
+    """Read lines with a field `verdict`; those where it is empty are left out, and those as exported.
+
+    Of lines of one crack or review (one may have been copied, or split) all are read if one has changed.
+    `reviewer` and `width_mm` hold where the file says nothing (its fields `reviewer`, and `width_mm` or
+    `width_mean_mm`). Raises BadInput, naming the number of the feature from 1.
+    """
+    optional = (
+        "crack_id",
+        "width_mm",
+        "width_mean_mm",
+        "reviewer",
+        "note",
+        "review_id",
+        "exported",
+    )
+    file = read_labels(
+        path,
+        layer=layer or _layer_of(path, LINES),
+        columns=("verdict",),
+        optional=optional,
+        what="reviewed cracks",
+    )
+    lines = file.to(WGS84)
+    exported = [of_survey(each, survey_id) for each in file.column("exported")]
+    columns = zip(
+        lines,
+        line_digests(lines),
+        file.feature.tolist(),
+        file.column("verdict"),
+        file.column("crack_id"),
+        file.column("width_mm", "width_mean_mm"),
+        file.column("reviewer"),
+        file.column("note"),
+        file.column("review_id"),
+        exported,
+        strict=True,
+    )
+    features, changed = [], []
+    for line, course, number, verdict, crack, width, by, why, review, before in columns:
+        if verdict is None:
+            continue
+        properties = {
+            "verdict": _verdict(verdict, number),
+            "crack_id": _number(crack, number, "crack_id"),
+            "width_mm": width_of(width, feature=number),
+            "reviewer": str(by or ""),
+            "note": str(why or ""),
+        }
+        changed.append(before != said_by(properties, course, survey_id))
+        follows = _number(review, number, "review_id")
+        if before is not None and follows is not None:
+            properties["review_id"] = follows
+        complete = _completed(properties, number, reviewer=reviewer, width_mm=width_mm)
+        features.append(_feature(line, complete, number))
+    together = _together(features)
+    sent = np.isin(together, together[np.array(changed, dtype=bool)])
+    return ReviewFile(
+        sorted((each for each, so in zip(features, sent, strict=True) if so), key=_crack_of),
+        without_verdict=len(file.shapes) - len(features),
+        as_exported=int((~sent).sum()),
+        tells_exported=any(each is not None for each in exported),
+    )
+
+
+def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> list[Feature]:
+    """Read polygons that were looked at whole. Raises BadInput."""
+    file = read_labels(
+        path,
+        layer=layer or _layer_of(path, AREAS),
+        optional=("reviewer", "note"),
+        shapes="polygon",
+        what="reviewed areas",
+    )
+    said = zip(
+        file.to(WGS84),
+        file.feature.tolist(),
+        file.column("reviewer"),
+        file.column("note"),
+        strict=True,
+    )
+    return [
+        _feature(area, {"reviewer": str(by or reviewer), "note": str(why or "")}, number)
+        for area, number, by, why in said
+    ]
+
+
+@contextmanager
+def told_by_file(batch: Sequence[Feature], *, stored: int) -> Iterator[None]:
+    """Let a server's error name features of a batch by their numbers in the file they were read from.
+
+    `stored` features were sent before, which any error then says.
+    """
+    try:
+        yield
+    except PavemapError as exc:
+        said = in_file(str(exc), batch) if isinstance(exc, BadInput) else str(exc)
+        before = f" (features stored before: {stored:,})" if stored else ""
+        raise type(exc)(said + before) from exc
+
+
+def in_file(message: str, batch: Sequence[Feature]) -> str:
+    """Return a message with the numbers of features in their file for those in a batch.
+
+    The server's own checks count from 1 ("review #1"), those of its schema from 0 ("features/0/...").
+    """
+    message = re.sub(r"\b(?:review|area)(s?) #", r"feature\1 #", message)
+    message = re.sub(r"\bfeatures/(\d+)/", lambda at: f"feature #{int(at[1]) + 1} ", message)
+    return re.sub(r"#(\d+)", lambda at: f"#{batch[int(at[1]) - 1]['id']}", message)
+
+
+def has_lines(path: Path) -> bool:
+    """Tell whether there are lines to read; not so in a GeoPackage of ours whose cracks are none."""
+    return _layer_of(path, LINES) is None or bool(_asked(path, f"SELECT 1 FROM {LINES} LIMIT 1"))
+
+
+def has_areas(path: Path) -> bool:
+    """Tell whether a file is a GeoPackage with a filled layer of reviewed areas."""
+    return _layer_of(path, AREAS) is not None and bool(
+        _asked(path, f"SELECT 1 FROM {AREAS} LIMIT 1")
+    )
+
+
+def _layer_of(path: Path, name: str) -> str | None:
+    """Return the name of a layer where a file is a GeoPackage that has it."""
+    if path.suffix.lower() != ".gpkg":
+        return None
+    return name if (name,) in _asked(path, "SELECT table_name FROM gpkg_contents") else None
+
+
+def _asked(path: Path, question: str) -> list[tuple[Any, ...]]:
+    """Ask a GeoPackage without GDAL, which looks into files before their format is checked."""
+    # What a GIS has saved but not yet put into the file itself counts: then the file is not immutable.
+    how = "mode=ro" if has_pending_changes(path) else "mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)) as db:
+            db.execute("PRAGMA trusted_schema = OFF")
+            return db.execute(question).fetchall()
+    except sqlite3.Error:
+        return []  # whoever reads it says what is wrong with it
+
+
+def _feature(shape: shapely.Geometry, properties: dict[str, Any], number: int) -> Feature:
+    """Make a GeoJSON feature whose id is its number in the file."""
+    geometry = json.loads(shapely.to_geojson(shape))
+    return {"type": "Feature", "id": number, "geometry": geometry, "properties": properties}
+
+
+def _completed(
+    properties: dict[str, Any], number: int, *, reviewer: str, width_mm: float | None
+) -> dict[str, Any]:
+    """Return what a line says, with what holds where it says nothing. Raises BadInput without a width."""
+    found = {
+        **properties,
+        "crack_id": None if properties["verdict"] == "drawn" else properties["crack_id"],
+        "width_mm": properties["width_mm"] or width_mm,
+        "reviewer": properties["reviewer"] or reviewer,
+    }
+    if found["width_mm"] is None and found["crack_id"] is None:
+        raise BadInput(
+            f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
+        )
+    return found
+
+
+def _verdict(value: Any, number: int) -> str:
+    verdict = str(value).strip().lower()
+    if verdict not in VERDICTS:
+        raise BadInput(
+            f"feature #{number} has the verdict {verdict[:40]!r}; it may be {', '.join(VERDICTS)}, or "
+            "empty for a crack that nobody judged"
+        )
+    return verdict
+
+
+def _number(value: Any, number: int, what: str) -> int | None:
+    if value is None:
+        return None
+    try:
+        read = int(float(value))  # programs write whole numbers as 7.0 where some are missing
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise BadInput(
+            f"feature #{number} has the {what} {str(value)[:40]!r}; it is a number, or empty"
+        ) from exc
+    return read if read > 0 else None
+
+
+def _together(features: Sequence[Feature]) -> NDArray[np.int32]:
+    """Number features (N,) alike that are of one crack or one review: those sent replace all the others."""
+    first: dict[tuple[str, int], int] = {}
+    links = [
+        (number, first.setdefault((name, one), number))
+        for number, feature in enumerate(features)
+        for name in ("crack_id", "review_id")
+        if (one := feature["properties"].get(name))
+    ]
+    ends = np.array(links, dtype=np.int32).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links)), ends), shape=(len(features), len(features)))
+    number: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return number
+
+
+def _crack_of(feature: Feature) -> int:
+    """Return the number of a review's crack, 0 for none."""
+    return int(feature["properties"]["crack_id"] or 0)

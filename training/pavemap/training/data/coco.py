@@ -1,0 +1,370 @@
+"""Makes training data of COCO labels: outlines and run-length masks become one mask an image.
+
+The file is other people's: no `file_name` leads out of the image folder, an image is looked at before it
+is decoded, and memory is bounded by the labels and one image.
+
+Source: "COCO, data format" (cocodataset.org): coordinates count pixels from the upper left corner; runs
+go down the columns, sound first; in their compressed form they are base 48 with five bits a letter.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+import orjson
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from pavemap.geo.file_digest import file_digest
+from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND, are_hairlines
+from pavemap.training.data.datasets import IMAGE_SUFFIXES
+from pavemap.training.data.image_files import (
+    MAX_IMAGE_PX,
+    check_8_bits,
+    checked_header,
+    image_bytes,
+    is_turned,
+    unreadable,
+)
+from pavemap.training.data.pair_folder import Files, LabelledFile, packed
+from pavemap.training.errors import BadTrainingData
+
+MAX_LABELS_BYTES = 256 << 20
+"""Parsed JSON takes several times its text in memory."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image as the labels tell of it."""
+
+    file_name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Images by id; what is crack and what is not known, by image."""
+
+    images: dict[int, _Image]
+    cracks: dict[int, list[Json]]
+    unknown: dict[int, list[Json]]
+    categories: list[str]
+
+
+def coco_files(
+    labels: Path,
+    images: Path,
+    *,
+    categories: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    gsd_m: float | None = None,
+) -> Files:
+    """Yield the files of a set made of COCO labels and the folder of their images, the manifest last.
+
+    `categories` are crack; without them the only one, or those with "crack" in their name. What is of
+    `ignored` ones, or has a box but no outline, is taught neither as crack nor as sound; all else is
+    sound, images without any label too. Raises BadTrainingData.
+    """
+    content = _read_labels(labels)
+    known = _parsed(content, labels.name, categories, ignored)
+    if not images.is_dir():
+        raise BadTrainingData(f"there is no folder {images}; name that of the images")
+    source = {
+        "kind": "coco",
+        "labels": {"name": labels.name, "sha256": file_digest(labels)},
+        "categories": known.categories,
+    }
+    return packed(_labelled(known, images.resolve()), source=source, gsd_m=gsd_m)
+
+
+def _labelled(known: _Labels, folder: Path) -> Iterator[LabelledFile]:
+    taken: set[str] = set()
+    seen: set[Path] = set()
+    for number, image in sorted(
+        known.images.items(), key=lambda item: (item[1].file_name, item[0])
+    ):
+        path = _path_of(image.file_name, folder)
+        if path.resolve() in seen:
+            raise BadTrainingData(
+                f"the labels have {path} twice, under two ids: one's cracks would be sound in the other; "
+                "export them again with one id for each file"
+            )
+        seen.add(path.resolve())
+        content = _checked_image(path, image)
+        cracks, unknown = known.cracks[number], known.unknown[number]
+        boxes = [each for each in [*cracks, *unknown] if not each.get("segmentation")]
+        mask = np.full((image.height, image.width), SOUND, np.uint8)
+        mask[_painted(unknown, image) | _boxed(boxes, image)] = IGNORE
+        mask[_painted(cracks, image)] = CRACK
+        name = _free_name(image.file_name, taken)
+        yield LabelledFile(name, path.suffix.lower(), content, mask)
+
+
+def _read_labels(path: Path) -> Json:
+    try:
+        if path.stat().st_size > MAX_LABELS_BYTES:
+            raise BadTrainingData(
+                f"{path} has over {MAX_LABELS_BYTES >> 20} MiB; split the labels by images"
+            )
+        content = orjson.loads(path.read_bytes())
+    except OSError as exc:
+        raise BadTrainingData(f"can't read {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise BadTrainingData(f"{path} is no JSON ({exc}); export the labels again") from exc
+    if not isinstance(content, dict):
+        raise BadTrainingData(f"{path} holds no COCO labels; export them as 'COCO'")
+    return content
+
+
+def _parsed(content: Json, name: str, categories: Sequence[str], ignored: Sequence[str]) -> _Labels:
+    images: dict[int, _Image] = {}
+    for number, each in enumerate(_list(content, "images", name), 1):
+        key, image = _image(each, number)
+        if key in images:
+            raise BadTrainingData(f"two images of {name} have the id {key}; export it again")
+        images[key] = image
+    kinds = _kinds(_list(content, "categories", name), name)
+    chosen = _chosen(kinds, categories)
+    skipped = {key for key, kind in kinds.items() if kind in _known(kinds, ignored)}
+    cracks: dict[int, list[Json]] = defaultdict(list)
+    unknown: dict[int, list[Json]] = defaultdict(list)
+    for number, each in enumerate(_list(content, "annotations", name), 1):
+        image_id, kind = each.get("image_id"), each.get("category_id")
+        named = isinstance(image_id, int) and isinstance(kind, int)
+        if not named or image_id not in images or kind not in kinds:
+            raise BadTrainingData(
+                f"annotation #{number} is of an image or a category that {name} doesn't have"
+            )
+        labelled = {"number": number, **each}
+        if kind in chosen:
+            cracks[image_id].append(labelled)
+        elif kind in skipped:
+            unknown[image_id].append(labelled)
+    return _Labels(images, cracks, unknown, sorted(kinds[key] for key in chosen))
+
+
+def _kinds(categories: list[Json], name: str) -> dict[int, str]:
+    kinds = {}
+    for each in categories:
+        if not isinstance(each.get("id"), int) or not isinstance(each.get("name"), str):
+            raise BadTrainingData(f"a category of {name} has no id or no name; export it again")
+        kinds[each["id"]] = each["name"]
+    return kinds
+
+
+def _list(content: Json, name: str, file: str) -> list[Json]:
+    found = content.get(name)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise BadTrainingData(f"{file} has no list of '{name}'; export the labels as 'COCO'")
+    return found
+
+
+def _image(each: Json, number: int) -> tuple[int, _Image]:
+    key, name = each.get("id"), each.get("file_name")
+    width, height = each.get("width"), each.get("height")
+    sizes = isinstance(width, int) and isinstance(height, int)
+    if not (isinstance(key, int) and isinstance(name, str) and name and sizes):
+        raise BadTrainingData(
+            f"image #{number} needs an id, a file_name, a width and a height; export the labels again"
+        )
+    assert isinstance(width, int)
+    assert isinstance(height, int)
+    if width < 1 or height < 1 or width * height > MAX_IMAGE_PX:
+        raise BadTrainingData(
+            f"image #{number} has {width} x {height} pixels; cut it into parts of at most "
+            f"{MAX_IMAGE_PX // 1_000_000} million"
+        )
+    return key, _Image(name, width, height)
+
+
+def _chosen(kinds: dict[int, str], wanted: Sequence[str]) -> set[int]:
+    if wanted:
+        names = _known(kinds, wanted)
+    elif len(kinds) == 1:
+        names = set(kinds.values())
+    else:
+        names = {name for name in kinds.values() if "crack" in name.lower()}
+    if not names:
+        listed = ", ".join(sorted(kinds.values()))[:500] or "none"
+        raise BadTrainingData(
+            f"no category is called crack; name those that are; there are {listed}"
+        )
+    return {key for key, name in kinds.items() if name in names}
+
+
+def _known(kinds: dict[int, str], wanted: Iterable[str]) -> set[str]:
+    missing = [name for name in wanted if name not in kinds.values()]
+    if missing:
+        listed = ", ".join(sorted(kinds.values()))[:500] or "none"
+        raise BadTrainingData(f"there is no category '{missing[0]}'; there are {listed}")
+    return set(wanted)
+
+
+def _path_of(file_name: str, folder: Path) -> Path:
+    """Return where an image lies: in the folder, whatever its name and links in the folder say."""
+    name = PurePosixPath(file_name.replace("\\", "/"))
+    outside = name.is_absolute() or ".." in name.parts or "\x00" in file_name
+    path = folder / name
+    if outside or not path.resolve().is_relative_to(folder):
+        raise BadTrainingData(
+            f"the labels name {file_name[:200]!r}, which is outside the folder of images; images are "
+            "read from that folder only"
+        )
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise BadTrainingData(
+            f"{path} is of no format read here ({', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    if not path.is_file():
+        raise BadTrainingData(f"the image {path} is missing; name the folder that has it")
+    return path
+
+
+def _checked_image(path: Path, image: _Image) -> bytes:
+    """Return an image's bytes, once its size is known to be what the labels say, and not too large."""
+    content = image_bytes(path)
+    header = checked_header(path, content)
+    check_8_bits(path, header)
+    if (header.width, header.height) != (image.width, image.height):
+        raise BadTrainingData(
+            f"{path} has {header.width} x {header.height} pixels, but the labels say {image.width} x "
+            f"{image.height}"
+        )
+    if is_turned(content):
+        raise BadTrainingData(
+            f"{path} is to be turned for show (EXIF orientation), so labels may be of either way up; "
+            "save it upright, and label that"
+        )
+    if cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is None:
+        raise unreadable(path)
+    return content
+
+
+def _painted(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
+    """Return (H, W) which pixels any of the outlines or run-length masks covers."""
+    shape = (image.height, image.width)
+    covered = np.zeros(shape, np.bool_)
+    rings: list[shapely.Polygon] = []
+    for each in annotations:
+        segmentation, number = each.get("segmentation"), each["number"]
+        if isinstance(segmentation, dict):
+            covered |= _decoded(segmentation, image, number)
+        elif isinstance(segmentation, list):
+            rings += [_ring(points, number) for points in segmentation]
+        elif segmentation is not None:
+            raise BadTrainingData(f"annotation #{number} has neither outlines nor runs")
+    shapes = [*rings, *_hairlines(rings, image)]
+    if shapes:
+        covered |= rasterize(((each, 1) for each in shapes), out_shape=shape, dtype=np.uint8) > 0
+    return covered
+
+
+def _hairlines(rings: Sequence[shapely.Polygon], image: _Image) -> list[shapely.Geometry]:
+    """Return the boundaries of outlines thinner than a pixel: they may hold no pixel's centre.
+
+    So a crack is one pixel wide at least, as it is drawn from lines.
+    """
+    polygons = np.array(rings, object)
+    thin = shapely.boundary(polygons[are_hairlines(polygons)])
+    # What lies far outside would be walked along pixel by pixel.
+    seen = shapely.clip_by_rect(thin, -1, -1, image.width + 1, image.height + 1)
+    return [each for each in seen if not each.is_empty]
+
+
+def _ring(points: Any, number: int) -> shapely.Polygon:
+    good = isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
+    if not good or not all(isinstance(p, int | float) and abs(p) < 1e9 for p in points):
+        raise BadTrainingData(
+            f"annotation #{number} has an outline that is no list of x, y, x, y, ... of three corners or "
+            "more; export the labels again"
+        )
+    ring = [(float(x), float(y)) for x, y in zip(points[::2], points[1::2], strict=True)]
+    return shapely.Polygon(ring)
+
+
+def _decoded(runs: Json, image: _Image, number: int) -> NDArray[np.bool_]:
+    """Return the mask of runs, which go down the columns, the first one sound."""
+    told = runs.get("counts")
+    if runs.get("size") != [image.height, image.width]:
+        raise BadTrainingData(f"annotation #{number} is a mask of another size than its image")
+    counts: list[Any] = _uncompressed(told, number) if isinstance(told, str) else _listed(told)
+    whole = all(type(n) is int and n >= 0 for n in counts)
+    if not whole or sum(counts) != image.height * image.width:
+        raise BadTrainingData(
+            f"annotation #{number} has runs that don't add up to its image; export the labels again"
+        )
+    marks = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return marks.reshape(image.width, image.height).T
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _uncompressed(text: str, number: int) -> list[int]:
+    """Return runs from their letters: five bits each, the sixth says that more follow.
+
+    From the fourth on, a run is told as the difference from the one before the last.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        code = ord(letter) - 48
+        if not 0 <= code < 64 or shift > 30:
+            raise BadTrainingData(f"annotation #{number} has runs that can't be read")
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise BadTrainingData(f"annotation #{number} has runs that end half way")
+    return counts
+
+
+def _boxed(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
+    """Return (H, W) which pixels the boxes touch."""
+    covered = np.zeros((image.height, image.width), np.bool_)
+    for each in annotations:
+        box: Any = each.get("bbox")
+        if (
+            not isinstance(box, list)
+            or len(box) != 4
+            or not all(isinstance(n, int | float) and abs(n) < 1e9 for n in box)
+        ):
+            raise BadTrainingData(f"annotation #{each['number']} has neither an outline nor a box")
+        x, y, width, height = box
+        covered[_touched(y, y + height), _touched(x, x + width)] = True
+    return covered
+
+
+def _touched(start: float, end: float) -> slice:
+    """Return the pixels between two places, whichever is first: some programs draw boxes backwards."""
+    first, last = sorted((start, end))
+    return slice(max(math.floor(first), 0), max(math.ceil(last), 0))
+
+
+def _free_name(file_name: str, taken: set[str]) -> str:
+    """Return a name for a file, without folders, that no other image has."""
+    stem = str(PurePosixPath(file_name.replace("\\", "/")).with_suffix(""))
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._")[:180] or "image"
+    name, more = plain, 1
+    while name.lower() in taken:
+        more += 1
+        name = f"{plain}-{more}"
+    taken.add(name.lower())
+    return name

@@ -1,0 +1,1 @@
+"""Finished models: cards, weights, where versions are kept, and which of two is better."""
