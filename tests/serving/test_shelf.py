@@ -10,7 +10,7 @@ from pavemap.geo.errors import NotFound
 from pavemap.serving.shelf import ModelShelf
 from pavemap.training.inference import CrackModel
 from pavemap.training.models.card import read_card, write_card
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 
 class Library:

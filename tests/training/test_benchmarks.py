@@ -14,7 +14,7 @@ import torch
 
 from pavemap.training.inference import CrackModel
 from pavemap.training.models.shipped_models import default_model_folder
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPT = BENCHMARKS / "gpu.py"

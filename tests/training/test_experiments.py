@@ -57,7 +57,7 @@ from pavemap.training.networks.fan2018 import FanNet
 from pavemap.training.scoring.pictures import MISSED, RIGHT, WRONG, judged
 from training.at_once import names_of, runs_that_name_their_process
 from training.drawing import draw_image, mask_of, write_png, write_set
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 CPU = torch.device("cpu")
 

@@ -28,7 +28,7 @@ from pavemap.training.scoring.calibration import Tally, reliability
 from pavemap.training.scoring.lengths import LABELLED, crack_lines, length_and_area
 from pavemap.training.validate import validate
 from training.drawing import write_png, write_set
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 IGNORED = 77
 

@@ -16,7 +16,7 @@ from pavemap.training.models.shipped_models import (
     shipped_model_folders,
 )
 from training.drawing import draw_image
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 
 @pytest.fixture

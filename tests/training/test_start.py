@@ -25,7 +25,7 @@ from pavemap.training.start import (
     with_its_vectorize,
 )
 from training.drawing import draw_image, write_set
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 
 def config(folder: Path, **changes: object) -> TrainConfig:

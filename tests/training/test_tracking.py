@@ -17,7 +17,7 @@ from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.models.card import ModelCard, read_card
 from pavemap.training.tracking import RUN_FILE, VARIABLE, Tracking
 from ray_cluster import free_port
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),

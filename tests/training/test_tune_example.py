@@ -17,7 +17,7 @@ from torch import nn
 
 from pavemap.training.config import TrainConfig, load_config, parse_config
 from training.drawing import write_set
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "tune.py"
 

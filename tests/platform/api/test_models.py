@@ -24,7 +24,7 @@ from pavemap.training.models.shipped_models import (
     default_model_folder,
     shipped_model_folders,
 )
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 MODELS = f"{API}/models"
 SCORED = [score["data"] for score in default_card().metrics["tests"]]

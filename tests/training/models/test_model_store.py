@@ -23,7 +23,7 @@ from pavemap.training.models import model_store
 from pavemap.training.models.card import CARD_FILE, WEIGHTS_FILE, read_card, write_card
 from pavemap.training.models.model_store import ModelStore, register, register_shipped
 from pavemap.training.models.shipped_models import default_card, default_model_folder
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pavemap.training.inference import CrackModel
 from pavemap.training.models.onnx_file import export_onnx
 from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
 from scenes import asphalt, draw_crack, wandering
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 TILE_PX = 512
 INSIDE = (slice(128, -128), slice(128, -128))

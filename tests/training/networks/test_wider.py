@@ -13,7 +13,7 @@ from pavemap.training.networks.fan2018 import FanNet
 from pavemap.training.networks.survey_net import SurveyNet
 from pavemap.training.networks.wider import widened
 from pavemap.training.start import former_weights, starting_network
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 PIXELS = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
 

@@ -18,7 +18,7 @@ from pavemap.training.scoring.evaluate import (
     threshold_curve,
 )
 from training.drawing import write_set
-from training.models import write_model_folder
+from training.model_folders import write_model_folder
 
 
 @pytest.fixture
