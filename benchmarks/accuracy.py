@@ -13,10 +13,10 @@ import json
 from pathlib import Path
 
 import torch
+from chosen_models import add_models, model_folders
 
 from pavemap.training.config import DataSource
 from pavemap.training.inference import CrackModel
-from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
 from pavemap.training.scoring.evaluate import Evaluation, evaluate
 
 HELD_OUT = (
@@ -53,7 +53,7 @@ def main() -> None:
     """Evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", action="append", help="a shipped name or a folder; all shipped")
+    add_models(parser)
     parser.add_argument(
         "--stride", type=int, default=4, help="grid of the paper's network: 1, 2, 4"
     )
@@ -61,11 +61,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    models = [find_model_folder(name) for name in options.model or []] or shipped_model_folders()
     if not options.json:
         print("| " + " | ".join(COLUMNS) + " |")
         print("|" + "---|" * len(COLUMNS))
-    for folder in models:
+    for folder in model_folders(options):
         model = CrackModel.load(folder, threads=options.threads, stride=options.stride)
         for data, names in HELD_OUT:
             source = DataSource(folder=options.data / data, list=names)

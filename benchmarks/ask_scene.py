@@ -68,7 +68,7 @@ def fill(engine: Engine, *, segments: int, rounds: int, cracks: int, seed: int =
     rng = np.random.default_rng(seed)
     paths = _road_paths(rng, roads=max(1, segments // SEGMENTS_PER_ROAD))
     with database(engine) as connection:
-        network = networks.add_network(
+        network, _ = networks.add_network(
             connection,
             name="Country",
             digest="0" * 64,

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import HELD_OUT
+from chosen_models import add_models, model_folders
 from lengths import SETS
 from numpy.typing import NDArray
 
+from pavemap.geo.vectorizing.hysteresis import crack_level
 from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import count
-from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
 from pavemap.training.sampling.distractors import KINDS, draw, hidden
 
 Mask = NDArray[np.bool_]
@@ -64,7 +65,7 @@ class Scores:
 
 def cracks(model: CrackModel, pixels: NDArray[np.uint8]) -> Mask:
     """What the model calls a crack, by its card's threshold."""
-    return model.detect(pixels) >= model.card.threshold * 255
+    return model.detect(pixels) >= crack_level(model.card.threshold)
 
 
 def scored(
@@ -96,7 +97,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", action="append", help="a shipped name or a folder; all shipped")
+    add_models(parser)
     parser.add_argument("--sets", choices=["validation", "held-out"], default="held-out")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -107,9 +108,7 @@ def main() -> None:
     ]
     print(f"{len(images)} images, without | with a distractor\n")
     print("| model | drawn in | F1 without | false | F1 with | false |\n|---|---|---|---|---|---|")
-    for folder in [
-        find_model_folder(name) for name in options.model or []
-    ] or shipped_model_folders():
+    for folder in model_folders(options):
         model = CrackModel.load(folder, threads=options.threads)
         before = [cracks(model, image.pixels) for image in images]
         for kind in KINDS:

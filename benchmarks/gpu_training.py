@@ -20,9 +20,10 @@ from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.device import autocast, channels_last
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
-from pavemap.training.loop import cut_ahead, make_optimizer, train_step
+from pavemap.training.loop import cut_ahead, train_step
 from pavemap.training.losses import loss_of
 from pavemap.training.networks.fan2018 import FanNet
+from pavemap.training.optimizing import make_optimizer
 from pavemap.training.shares import Share
 
 PAPERS_ITERATIONS = 30_000
@@ -186,7 +187,7 @@ def _step_on_device(
     patches = PatchesOnDevice(images, state.network, Draw(), device=device)
 
     def step() -> Tensor:
-        pixels, labels = patches.batch(config.batch_size)
+        pixels, labels, _ = patches.batch(config.batch_size)
         with autocast(device, config.precision):
             logits = state.network(pixels)
         loss = loss_of(logits.float(), labels, None, kind=config.loss)

@@ -13,13 +13,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from chosen_models import add_models, model_folders
 from distractors import cracks, middle, sources
 from numpy.typing import NDArray
 
 from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import TOLERANCE_PX, within
-from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
 from pavemap.training.sampling.strokes import axes, band, course
 
 STRAYING_PX = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -56,7 +56,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", action="append", help="a shipped name or a folder; all shipped")
+    add_models(parser)
     parser.add_argument("--sets", choices=["validation", "held-out"], default="held-out")
     parser.add_argument("--every", type=int, default=1, help="take every n-th image only")
     parser.add_argument("--threads", type=int, default=2)
@@ -67,9 +67,7 @@ def main() -> None:
     print(
         f"{len(images)} images\n\n| model | width | {head} |\n|---|---|{'---|' * len(STRAYING_PX)}"
     )
-    for folder in [
-        find_model_folder(name) for name in options.model or []
-    ] or shipped_model_folders():
+    for folder in model_folders(options):
         model = CrackModel.load(folder, threads=options.threads)
         for width_px in (3.0, 6.0):
             shares = [found_share(model, images, px, width_px) for px in STRAYING_PX]

@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 import shapely
 from accuracy import HELD_OUT
+from chosen_models import add_models, model_folders
 from numpy.typing import NDArray
 
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import list_pairs, read_pair
 from pavemap.training.inference import CrackModel
-from pavemap.training.models.shipped_models import find_model_folder, shipped_model_folders
 from pavemap.training.scoring.lengths import LABELLED, crack_lines
 
 Pixels = NDArray[np.uint8]
@@ -51,13 +51,11 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", action="append", help="a shipped name or a folder; all shipped")
+    add_models(parser)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     print("| model | data | images | least | greatest | apart |\n|---|---|---|---|---|---|")
-    for folder in [
-        find_model_folder(name) for name in options.model or []
-    ] or shipped_model_folders():
+    for folder in model_folders(options):
         model = CrackModel.load(folder, threads=options.threads)
         card = model.card
         params = VectorizeParams.from_dict({**card.vectorize, "threshold": card.threshold})

@@ -20,9 +20,9 @@ import numpy as np
 import shapely
 from sqlalchemy import Engine
 
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.lineage import Previous
 from pavemap.geo.roads.road_network import Network, read_network
-from pavemap.geo.roads.road_table import FieldMap
 from pavemap.geo.roads.segments import segment_network
 from pavemap.geo.store import networks
 from pavemap.geo.store.engine import database, make_engine

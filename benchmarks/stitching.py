@@ -2,7 +2,7 @@
 
 Each row of cells has a crack through all columns, each cell forty short lines of its own, each line
 twenty vertices. Every size runs in a process of its own; what is told is the most memory that it took
-beyond what it had before. `stitch` is given all lines at once, the sweep 20,000 at a time.
+beyond what it had before. A `Stitcher` is given all lines at once, or in a sweep, 20,000 at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import shapely
 from pyproj import CRS
 
 from pavemap.geo.grid import Grid
-from pavemap.geo.stitching.stitch import Block, stitch, stitch_blocks
+from pavemap.geo.stitching.stitch import Block, Stitcher, stitch_blocks
 from pavemap.geo.vectorizing.trust import Trust
 
 GRID = Grid(CRS.from_epsg(32633), 0.002, cell_px=2048, halo_px=64)
@@ -70,8 +70,9 @@ def measure(columns: int, rows: int, *, sweep: bool) -> None:
         ):
             count += len(cracks)
     else:
-        lines, cells, _ = zip(*cells_of(columns, rows), strict=True)
-        found, _ = stitch(np.concatenate(lines), np.concatenate(cells), grid=GRID, min_length_m=0.1)
+        lines, cells, trust = zip(*cells_of(columns, rows), strict=True)
+        every = np.concatenate(lines), np.concatenate(cells), Trust.together(trust)
+        found, _ = Stitcher(GRID, min_length_m=0.1).take(*every, last=None)
         count = len(found)
     seconds = time.perf_counter() - begun
     most = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024.0

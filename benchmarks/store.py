@@ -33,6 +33,7 @@ from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.geo.store.surveys import SurveyRow
+from pavemap.geo.store.workers import MAX_DEATHS
 from pavemap.platform.private_postgres import PrivatePostgres
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -138,7 +139,9 @@ def whole_survey(engine: Engine, *, roads: int, per_cell: int) -> tuple[SurveyRo
     claim_ms = []
     for _ in range(50):
         with database(engine) as connection:
-            claim_ms.append(1000.0 * timed(partial(leases.claim, connection, worker="w"))[0])
+            claim_ms.append(
+                1000.0 * timed(partial(leases.claim, connection, worker="w", lease_s=60.0))[0]
+            )
     with database(engine) as connection:
         fill_cells(connection, survey, per_cell=per_cell)
     with database(engine) as connection:
@@ -192,7 +195,7 @@ def fill_cells(connection: Connection, survey: SurveyRow, *, per_cell: int) -> N
             "row": places[:, 1],
             "segment_id": places[:, 2],
             "imaged_m2": scene.CELL_PAVEMENT_M2,
-            "cracked_m2": 0.1,
+            "coarse_m2": 0.0,
         },
     )
     connection.execute(text("UPDATE cell SET state = 'done', lease_until = NULL"))
@@ -211,7 +214,7 @@ def pages(engine: Engine, survey: SurveyRow) -> dict[str, float]:
         times = []
         for _ in range(50):
             with database(engine) as connection:
-                page = timed(partial(segment_pages.segments_page, connection, survey.id, **how))
+                page = timed(partial(segment_pages.segment_features, connection, survey.id, **how))
                 times.append(1000.0 * page[0])
         result[name] = round(statistics.median(times), 2)
     return result
@@ -220,10 +223,12 @@ def pages(engine: Engine, survey: SurveyRow) -> dict[str, float]:
 def explain(engine: Engine, survey: SurveyRow) -> str:
     """Return the plans of a claim and of a page of the worst segments after a cursor."""
     page = segment_pages.worst_statement(None, cursor=Cursor("density", key=0.1, id=1))
+    claim = {"worker": "x", "lease_s": 1, "limit": 1, "model_id": None, "fresh": False}
+    claim |= {"max_deaths": MAX_DEATHS, **leases.Trail().parameters()}
     lines: list[str] = []
     with database(engine) as connection:
         for statement, parameters in (
-            (leases._CLAIM.text, {"worker": "x", "lease_s": 1, "limit": 1, "model_id": None}),
+            (leases._CLAIM.text, claim),
             (page, {"survey_id": survey.id, "limit": 101, "key": 0.1, "id": 1}),
         ):
             rows = connection.execute(text(f"EXPLAIN (ANALYZE, BUFFERS) {statement}"), parameters)

@@ -155,7 +155,7 @@ def _role(process: psutil.Process) -> str | None:
         "ServeReplica:pavemap:Detector": "Detector",
         "Surveyor": "Surveyor",
         "uvicorn": "API",
-        "pavemap.platform.ingest": "raster reader of the API",
+        "pavemap.platform.raster_readers": "raster reader of the API",
         "pavemap.serving.local": "Serve's driver",
         "raylet/raylet": "raylet",
         "gcs_server": "Ray GCS",

@@ -27,13 +27,14 @@ from torch import nn
 from pavemap.geo.errors import PavemapError
 from pavemap.training.architectures import build_network, build_sampler
 from pavemap.training.checkpoint import Progress
-from pavemap.training.config import TrainConfig, load_config
+from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.device import channels_last
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.scoring import detector_of
-from pavemap.training.loop import Staged, make_optimizer, train_step
+from pavemap.training.loop import Staged, train_step
 from pavemap.training.metrics import figures, tally
+from pavemap.training.optimizing import make_optimizer
 from pavemap.training.shares import Share
 from pavemap.training.start import former_weights, starting_network, with_former
 
@@ -45,13 +46,19 @@ SPACE = {
 }
 
 
+def space_of(config: TrainConfig) -> dict[str, Any]:
+    """What is searched: of patches their light can't be changed."""
+    patches = config.architecture == "fan2018" and config.loss != "tolerant"
+    return {name: values for name, values in SPACE.items() if not (patches and name == "light")}
+
+
 def with_values(config: TrainConfig, values: dict[str, Any]) -> TrainConfig:
-    """The configuration with the values of a trial."""
+    """The configuration with the values of a trial. Raises BadTrainingConfig where they don't suit it."""
     given = {name: value for name, value in values.items() if name != "light"}
     if "light" in values:
         light = {"light": values["light"]}
         given["augmentation"] = config.augmentation.model_copy(update=light)
-    return config.model_copy(update=given)
+    return parse_config(config.model_copy(update=given).model_dump(mode="json"))
 
 
 def trial(values: dict[str, Any], *, settings: dict[str, Any], score_every: int) -> None:
@@ -103,7 +110,7 @@ def search(config: TrainConfig, *, trials: int, iterations: int, score_every: in
     )
     tuner = tune.Tuner(
         tune.with_resources(learn, resources),
-        param_space={**SPACE},
+        param_space=space_of(config),
         tune_config=tune.TuneConfig(
             metric="f1",
             mode="max",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import shapely
 import uvicorn
 from affine import Affine
@@ -24,7 +25,7 @@ from pyproj import CRS
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.platform.api.main import create_app
 from pavemap.platform.settings import Settings
-from ray_cluster import free_port
+from pavemap.serving.listening import free_port
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, asphalt, write_tile
 
 API = "/api/v1"
@@ -86,6 +87,13 @@ class World:
         assert answer.status_code == 200, answer.text
         described: dict[str, Any] = answer.json()
         return described
+
+    def orthophotos(self) -> list[dict[str, Any]]:
+        """The survey's files as the API lists them."""
+        answer = self.client.request("GET", f"{self.survey_url}/orthophotos")
+        assert answer.status_code == 200, answer.text
+        listed: list[dict[str, Any]] = answer.json()["orthophotos"]
+        return listed
 
     def put(self, name: str, content: bytes, **options: Any) -> httpx.Response:
         """Upload bytes under a name."""
@@ -195,3 +203,10 @@ def tile(
         folder / name, asphalt(size_px, size_px, seed=seed), crs=UTM, transform=transform
     )
     return path.read_bytes()
+
+
+def faults(document: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str]:
+    """What is wrong with a value by a schema of the OpenAPI document."""
+    whole = {**schema, "components": document["components"]}
+    checker = jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker())
+    return [f"{error.json_path}: {error.message}" for error in checker.iter_errors(value)]

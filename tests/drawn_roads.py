@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.road_network import Network, read_network
-from pavemap.geo.roads.road_table import FieldMap
 
 ORIGIN_LON, ORIGIN_LAT = 5.6, 50.6
 PLANE = CRS.from_dict(

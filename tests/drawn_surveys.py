@@ -25,8 +25,11 @@ from pavemap.geo.store import model_versions, networks, orthophotos, planning, s
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import Progress, SurveyRow
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
+from pavemap.serving.worker import WorkRules
 from pavemap.training.models.shipped_models import default_card
 from scenes import ORIGIN_X, ORIGIN_Y, Scene, cut
+
+WORK_RULES = WorkRules(lease_s=60.0, max_attempts=3, retry_after_s=10.0)
 
 PAVED_SHARE = 0.9
 """The road's width against the scene's height: a margin stays off the pavement."""
@@ -187,7 +190,7 @@ def _network(conn: Connection, scene: Scene, folder: Path) -> uuid.UUID:
     frame.to_file(path, driver="GPKG")
     network = read_network(path)
     segments = segment_network(network, length_m=2.0)
-    return networks.add_network(
+    stored, _ = networks.add_network(
         conn,
         name=f"drawn {network.digest[:12]}",
         digest=network.digest,
@@ -195,4 +198,5 @@ def _network(conn: Connection, scene: Scene, folder: Path) -> uuid.UUID:
         segment_length_m=2.0,
         roads=network.roads,
         segments=segments,
-    ).id
+    )
+    return stored.id

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from pavemap.serving.listening import free_port
 
 START_S = 150.0
 
@@ -120,13 +121,6 @@ def _environment(token_file: Path, variables: Mapping[str, str]) -> dict[str, st
     }
     environment.pop("RAY_ADDRESS", None)
     return environment
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(cluster: Cluster, log: Path) -> None:

@@ -95,7 +95,7 @@ def add_road(
 ) -> NetworkRow:
     """Store the network of parallel roads."""
     frames = road_frames(roads=roads, length_m=length_m)
-    return networks.add_network(
+    network, _ = networks.add_network(
         connection,
         name=name,
         digest=hashlib.sha256(f"{roads} {length_m}".encode()).hexdigest(),
@@ -104,6 +104,7 @@ def add_road(
         roads=frames.roads,
         segments=frames.segments,
     )
+    return network
 
 
 def add_survey(
@@ -205,9 +206,8 @@ def found_in(cell: Cell, segments: NDArray[np.int64], *, imaged: float = 1.0) ->
     return CellResult(
         lines=lines,
         imaged={segment: seen_m2},
-        cracked={segment: imaged * CELL_CRACK_M * CRACK_MM / 1000.0},
         imaged_m2=seen_m2,
-        seconds={"read": 0.25, "detect": 0.5, "vectorize": 0.125},
+        seconds={},
         imaged_part=None if imaged == 1.0 else _part(west, south, west + imaged * CELL_M, north),
         trust=Trust(np.full(len(lines), CONFIDENCE), np.full(len(lines), SURE_SHARE)),
     )

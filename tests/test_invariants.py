@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from sqlalchemy import Engine
 
-from drawn_surveys import Figures, figures, lay_survey, state
+from drawn_surveys import WORK_RULES, Figures, figures, lay_survey, state
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.roads.road_network import read_network
 from pavemap.geo.roads.segments import segment_network
@@ -74,7 +74,9 @@ def survey(engine: Engine, tmp_path: Path) -> Survey:
 
 
 def work_off(engine: Engine, storage: Storage, detect: Detect) -> None:
-    worker = CellWorker(engine, storage=storage, detect_with=lambda _: detect, name="one")
+    worker = CellWorker(
+        engine, storage=storage, detect_with=lambda _: detect, name="one", rules=WORK_RULES
+    )
     while worker.run_once():
         pass
 

@@ -192,6 +192,27 @@ def test_a_crack_that_widened_says_by_how_much() -> None:
     assert math.isnan(nothing["widened_mm"])
 
 
+def test_a_crack_cut_by_a_border_has_widened_on_neither_side_when_nothing_changed() -> None:
+    wedge = object_array([shapely.LineString([(2.0, 5.0, 2.0), (18.0, 5.0, 20.0)])])
+    halves = np.array([shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)], object)
+    compared = compare_lines(wedge, wedge, ground=halves, tolerance_m=TOLERANCE_M)
+    assert compared.before_width_mm == pytest.approx([6.5, 15.5])
+    assert compared.by_ground(2)["widened_mm"].to_numpy() == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_where_the_width_before_is_unknown_a_crack_is_unchanged_and_nothing_is_said_of_its_width() -> (
+    None
+):
+    """Unknown from 10 m on: between there and a known end no width is made up."""
+    before = object_array([shapely.LineString([(2, 5, 4), (10, 5, 4), (10.05, 5, 0), (18, 5, 0)])])
+    after = lines([(2, 5), (18, 5)], width_mm=5.0)
+    halves = np.array([shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)], object)
+    found = sums(before, after, halves)
+    assert found["unchanged_m"].to_numpy() == pytest.approx([8.0, 8.0])
+    assert found["widened_mm"][0] == pytest.approx(1.0)
+    assert math.isnan(found["widened_mm"][1])
+
+
 def test_the_stretches_are_lines_of_one_kind_with_their_widths() -> None:
     compared = compare_lines(
         lines([(1, 5), (5, 5)]),

@@ -7,7 +7,14 @@ import pytest
 import shapely
 from pyproj import CRS, Transformer
 
-from pavemap.geo.crs import WGS84, ground_scale, gsd_in_crs, reproject, unevenness
+from pavemap.geo.crs import (
+    WGS84,
+    ground_gsd_in,
+    ground_scale,
+    gsd_in_crs,
+    reproject,
+    unevenness,
+)
 from pavemap.geo.errors import BadInput
 
 
@@ -108,6 +115,27 @@ def test_a_grid_in_feet_has_the_scale_of_the_same_grid_in_metres() -> None:
     x, y = at(metres, -73.9, 40.7)
     scale = ground_scale(metres, x, y)
     assert ground_scale(feet, *at(feet, -73.9, 40.7)) == pytest.approx(scale, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "lat"),
+    [
+        ((14.0, 59.0, 16.0, 61.0), 60.0),
+        ((-179.9, -17.0, 179.9, -16.0), -16.5),  # Fiji: roads on both sides of the 180th meridian
+        ((-180.0, -17.0, 180.0, -16.0), -16.5),
+    ],
+)
+def test_a_grids_pixel_is_told_on_the_ground_in_the_middle_of_what_it_is_for(
+    bounds: tuple[float, float, float, float], lat: float
+) -> None:
+    mercator = CRS.from_epsg(3857)
+    cosine = np.cos(np.radians(lat))
+    assert ground_gsd_in(bounds, 0.004, mercator) == pytest.approx(0.004 * cosine, rel=4e-3)
+
+
+def test_the_middle_of_roads_about_the_180th_meridian_is_there() -> None:
+    zone = CRS.from_epsg(32760)  # 174 to 180 degrees east: the Greenwich side has no pixel in it
+    assert ground_gsd_in((-179.9, -17.0, 179.9, -16.0), 0.002, zone) == 0.002
 
 
 def test_beyond_a_crs_there_is_no_scale() -> None:

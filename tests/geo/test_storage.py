@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pavemap.geo.errors import BadInput, NotFound, StorageFull, Unavailable
-from pavemap.geo.storage import Storage, orthophoto_key, out_of_room
+from pavemap.geo.storage import PROBE, Storage, orthophoto_key, out_of_room
 
 KEY = orthophoto_key(uuid.UUID(int=7), "ab" * 32)
 
@@ -81,12 +81,21 @@ def test_a_key_that_could_be_a_path_is_refused(storage: Storage, tmp_path: Path,
 
 
 def test_writable_is_tried_for_real(storage: Storage) -> None:
-    storage.check_writable()
     assert storage.folder is not None
-    storage.folder.joinpath("probe").rmdir()
     storage.folder.joinpath("probe").write_text("a file where a folder must be")
     with pytest.raises(Unavailable, match="is not writable"):
         storage.check_writable()
+    storage.folder.joinpath("probe").unlink()
+    storage.check_writable()
+
+
+def test_trying_leaves_one_small_file_that_is_no_imagery(storage: Storage) -> None:
+    for _ in range(3):
+        storage.check_writable()
+    assert storage.folder is not None
+    left = [path for path in storage.folder.rglob("*") if path.is_file()]
+    assert [str(path.relative_to(storage.folder)) for path in left] == [PROBE]
+    assert not storage.has_any("orthophotos")
 
 
 def test_a_location_that_is_no_folder_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helm_chart import CHART, GRID, NORM, TRIAL, Install, only, render
+from helm_chart import BUCKET, CHART, GRID, NORM, TRIAL, Install, only, render
 
 SHOWN = """
 apiVersion: v1
@@ -63,3 +63,8 @@ def test_what_is_not_safe_is_said(chart: Path) -> None:
     assert "Ray asks for no token" in said(GRID["Redis, no token"], chart)
     assert "no NetworkPolicies" in said(GRID["no training, digests, no policies"], chart)
     assert "has no backup" in said(GRID["cloudnative-pg"], chart)
+
+
+def test_the_rule_that_a_bucket_needs_is_said_where_there_is_one(chart: Path) -> None:
+    assert "AbortIncompleteMultipartUpload" in said(BUCKET, chart)
+    assert "AbortIncompleteMultipartUpload" not in said(NORM, chart)

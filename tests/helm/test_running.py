@@ -44,8 +44,9 @@ from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import is_current
 from pavemap.platform.jobs.rayjob import make_rayjob
 from pavemap.serving.args import ServingArgs
+from pavemap.serving.listening import free_port
 from pavemap.training.config import DataSource, TrainConfig
-from ray_cluster import Cluster, free_port, ray_cluster
+from ray_cluster import Cluster, ray_cluster
 from training.drawing import write_set
 
 pytestmark = [pytest.mark.timeout(900)]

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from api_world import API, serving
 from cli_world import dark
-from drawn_surveys import figures, lay_survey, state
+from drawn_surveys import WORK_RULES, figures, lay_survey, state
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import is_current, upgrade
@@ -55,7 +55,9 @@ def test_a_dump_restored_into_an_empty_database_gives_the_same_answers(
         columns=2,
         cell_px=512,
     )
-    worker = CellWorker(engine, storage=storage, detect_with=lambda _: dark, name="one")
+    worker = CellWorker(
+        engine, storage=storage, detect_with=lambda _: dark, name="one", rules=WORK_RULES
+    )
     while worker.run_once():
         pass
     assert state(engine, survey) == "done"

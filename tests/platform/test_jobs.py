@@ -29,10 +29,11 @@ from pavemap.platform.jobs import OVER, JobReport, RayJobs, TrainingJobs, job_id
 from pavemap.platform.jobs.ray_jobs import CALLS_AT_ONCE, _is_ours
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
+from pavemap.serving.listening import free_port
 from pavemap.training.config import DataSource, TrainConfig, parse_config
 from pavemap.training.models.model_store import ModelStore
 from pavemap.training.models.shipped_models import default_card
-from ray_cluster import Cluster, free_port, ray_cluster
+from ray_cluster import Cluster, ray_cluster
 from training.drawing import write_set
 
 pytestmark = [

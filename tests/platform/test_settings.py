@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from cli_world import Cli
 from pavemap.geo.errors import BadInput, Unavailable
+from pavemap.geo.secrets import secret
 from pavemap.geo.store.engine import database, follow_url_file, make_engine
 from pavemap.platform.settings import Settings, load_settings
 from pavemap.serving.args import ServingArgs
@@ -36,6 +37,25 @@ def test_the_databases_url_is_read_from_a_file(
     given = Settings().database_url
     assert given is not None
     assert given.get_secret_value() == "postgresql://other@db/roads"
+
+
+def test_a_secret_that_was_typed_may_end_in_a_line_break(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enter, then Ctrl-D: Kubernetes keeps both, and pods get both as an environment variable."""
+    url = engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("PAVEMAP_DATABASE_URL", f"{url}\n")
+    monkeypatch.delenv("PAVEMAP_DATABASE_URL_FILE", raising=False)
+    given = load_settings().database_url
+    assert given is not None
+    for read in (
+        given.get_secret_value(),
+        ServingArgs().database(),
+        secret("PAVEMAP_DATABASE_URL"),
+    ):
+        assert read == url
+    monkeypatch.setenv("PAVEMAP_DATABASE_URL", "\n")
+    assert secret("PAVEMAP_DATABASE_URL") is None
 
 
 def test_a_file_of_variables_is_read_and_the_environment_overrules_it(

@@ -12,9 +12,10 @@ import pytest
 
 from pavemap.geo.errors import Unavailable
 from pavemap.platform import stack
+from pavemap.platform.child_process import Child
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
-from pavemap.platform.stack import MAX_RESTARTS, Stack, _Child
+from pavemap.platform.stack import MAX_RESTARTS, Stack
 
 FULL = OSError(28, "No space left on device")
 
@@ -73,11 +74,11 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     watched.stack._stop()
 
 
-def ended_child(tmp_path: Path, command: list[str]) -> _Child:
+def ended_child(tmp_path: Path, command: list[str]) -> Child:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     (tmp_path / "part.log").write_text("the last word\n")
-    return _Child("the part", command, {}, tmp_path / "part.log", lambda: True, process)
+    return Child("the part", command, {}, tmp_path / "part.log", lambda: True, process)
 
 
 @pytest.mark.parametrize("error", [FULL, RuntimeError("as of psycopg")])
@@ -134,10 +135,10 @@ def test_reports_that_no_one_can_hear_stop_nothing(
     assert started.is_set()
 
 
-def sleeping_child(tmp_path: Path, *, ready: Callable[[], bool]) -> _Child:
+def sleeping_child(tmp_path: Path, *, ready: Callable[[], bool]) -> Child:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     (tmp_path / "part.log").write_text("joining the cluster\n")
-    return _Child("the part", [], {}, tmp_path / "part.log", ready, process)
+    return Child("the part", [], {}, tmp_path / "part.log", ready, process)
 
 
 def test_a_part_that_takes_long_is_waited_for_and_told_of(

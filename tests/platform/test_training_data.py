@@ -10,11 +10,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import shapely
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import Unavailable
 from pavemap.platform import training_data
 from pavemap.platform.client.api_client import Client
-from pavemap.platform.training_data import unzipped, zipped
+from pavemap.platform.training_data import near_imagery, unzipped, zipped
 from pavemap.training.data.pair_folder import LabelledFile, packed, write_folder
 
 
@@ -83,3 +85,34 @@ def test_the_client_writes_what_comes_and_tells_what_does_not(tmp_path: Path) ->
         assert zipfile.is_zipfile(io.BytesIO((tmp_path / "a.zip").read_bytes()))
         with pytest.raises(Unavailable, match="the database is away"):
             client.training_data("bad", tmp_path / "b.zip", chip_px=256)
+
+
+TILE = shapely.box(15.0, 50.0, 15.0001, 50.0001)
+
+
+@pytest.mark.parametrize(
+    "area", [shapely.box(-180.0, -90.0, 180.0, 90.0), shapely.box(14.9, 49.9, 15.1, 50.1)]
+)
+def test_an_area_of_any_size_is_no_more_than_what_is_near_the_imagery(
+    area: shapely.Polygon,
+) -> None:
+    (found,) = near_imagery(object_array([area]), object_array([TILE]))
+    assert found.covers(TILE)
+    assert found.area < 10.0 * TILE.area
+
+
+def test_an_area_on_imagery_stays_as_it_was_drawn_and_one_beside_it_goes() -> None:
+    inside = shapely.MultiPolygon([shapely.box(15.00001, 50.00001, 15.00005, 50.00005)])
+    elsewhere = shapely.box(16.0, 50.0, 16.1, 50.1)
+    (found,) = near_imagery(object_array([elsewhere, inside]), object_array([TILE]))
+    assert found is inside
+    assert not len(near_imagery(object_array([inside]), object_array([])))
+
+
+def test_imagery_across_the_180th_meridian_is_on_both_its_sides() -> None:
+    across = shapely.box(179.9999, -17.0, 180.0001, -16.9999)
+    earth = shapely.box(-180.0, -90.0, 180.0, 90.0)
+    found = near_imagery(object_array([earth]), object_array([across]))
+    edges = shapely.bounds(found)
+    assert sorted(edges[:, 0]) == pytest.approx([-180.0, 179.9998])
+    assert sorted(edges[:, 2]) == pytest.approx([-179.9998, 180.0])

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from drawn_surveys import lay_survey, progress, state, wait_until
+from drawn_surveys import WORK_RULES, lay_survey, progress, state, wait_until
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import bulk, measuring, planning
 from pavemap.geo.store.engine import database
@@ -43,11 +43,11 @@ def make_crew(engine: Engine, storage: Storage) -> Iterator[Callable[..., Crew]]
         detect: Callable[[Array], Array] = blank,
         *,
         threads: int = 2,
-        lease_s: float = 60.0,
+        lease_s: float = WORK_RULES.lease_s,
         poll_s: float = 30.0,
     ) -> Crew:
         stop = threading.Event()
-        rules = WorkRules(lease_s=lease_s, retry_after_s=0.0)
+        rules = WorkRules(lease_s=lease_s, max_attempts=3, retry_after_s=0.0)
         workers = [
             CellWorker(
                 engine,
@@ -87,7 +87,7 @@ class Clock:
         return self._now_s
 
     def pass_leases(self, count: float) -> None:
-        self._now_s += count * WorkRules().lease_s
+        self._now_s += count * WORK_RULES.lease_s
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -72,9 +73,6 @@ def test_a_survey_is_worked_off_measured_once_and_then_there_is_nothing_to_do(
     after = progress(engine, survey)
     assert (after.done, after.failed, after.waiting, after.retries) == (planned, 0, 0, 0)
     assert state(engine, survey) == "done"
-    with database(engine) as conn:
-        spent = conn.scalar(text("SELECT seconds FROM cell LIMIT 1"))
-    assert set(spent) >= {"read", "detect", "vectorize"}
     found = figures(engine, survey)
     assert found.cracks
     assert sum(length for _, length, *_ in found.cracks) > 2.0
@@ -164,13 +162,19 @@ def test_one_thing_that_is_away_holds_up_no_other_cell(
         return dark(chip)
 
     worker = make_worker(partly, retry_after_s=0.001)  # what rests is free again at once
+    with pytest.raises(Unavailable):
+        worker.run_once()
     for _ in range(progress(engine, survey).cells_total - 1):
-        with pytest.raises(Unavailable):
-            worker.run_once()
-        assert worker.run_once()
+        try:
+            assert worker.run_once()
+        except Unavailable:  # it is tried again now and then, and never twice before another
+            assert worker.run_once()
     after = progress(engine, survey)
     assert (after.waiting, after.done) == (1, after.cells_total - 1)
     assert after.held_up == {"Unavailable: tile 7 is in an archive": 1}
+    time.sleep(0.01)
+    with pytest.raises(Unavailable):
+        worker.run_once()
 
 
 def test_a_survey_is_measured_before_others_have_their_cells_done(

@@ -151,6 +151,24 @@ def test_a_minimal_path_follows_the_bend_of_a_dark_line() -> None:
     assert (np.maximum(np.abs(np.diff(row)), np.abs(np.diff(column))) == 1).all()  # unbroken
 
 
+def test_a_loop_of_paths_that_go_from_corner_to_corner_is_filled_and_thinned() -> None:
+    paths = mask_of(
+        "...............",
+        ".......#.......",
+        "......#.#......",
+        ".....#...#.....",
+        "#####.....#####",
+        ".....#...#.....",
+        "......#.#......",
+        ".......#.......",
+        "...............",
+    )
+    one_line = np.zeros_like(paths)
+    one_line[4] = True
+    assert np.array_equal(mps._cleaned(paths, 14), one_line)
+    assert np.array_equal(mps._cleaned(paths, 12), paths)  # 13 pixels inside are too many
+
+
 def test_an_image_without_end_points_has_no_crack() -> None:
     found = mps.candidates(np.full((32, 48, 1), 90, np.uint8), mps.EndPoints(8, 0.0))
     assert not mps.cracks(found, mps.Selection(0.0, 30, 0.0)).any()

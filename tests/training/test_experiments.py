@@ -7,6 +7,7 @@ import os
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pavemap.training.data.aiglern import read_aiglern
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.experiments import (
+    config_runs,
     fitting,
     leave_one_out,
     paper_table,
@@ -212,7 +214,7 @@ def test_leaving_one_out_leaves_it_out_of_validation_too(data: Path, options: Op
     assert [entry.split(" ")[0] for entry in kept.data] == ["second/train"]
     left = leave_one_out.without(load_config(config), "cfd")
     assert left.start_from is None
-    assert [paper_table.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
+    assert [config_runs.set_of(s) for s in (*left.data, *left.validation)] == ["second"] * 2
 
 
 def small_config(options: Options, path: Path, *, start_from: Path | None = None) -> Path:
@@ -230,11 +232,64 @@ def test_the_study_of_the_loss_changes_the_loss_alone(options: Options, tmp_path
     path = perform(find_experiment("loss"), replace(options, configs=(config,)))
     records = Ledger(path.parent).records()
     assert list(records) == [
-        f"small/{loss}/3-iterations/seed-0" for loss in ("overlap", "tolerant")
+        f"small/{loss}/3-iterations/seed-0/stride-4" for loss in ("overlap", "tolerant")
     ]
     first, second = (record["losses"][0][1] for record in records.values())
     assert first != second
     assert path.read_text().count("\n| small |") == 2
+
+
+def test_a_run_that_is_tested_or_made_otherwise_is_no_run_done_before(
+    options: Options, tmp_path: Path
+) -> None:
+    config = small_config(options, tmp_path / "small.toml")
+    asked = replace(options, configs=(config,), stride=1, iterations=1, only=("overlap",))
+    loss = find_experiment("loss")
+    ledger = Ledger(perform(loss, asked).parent)
+    text = perform(loss, replace(asked, symmetries=4, stride=2)).read_text()
+    key = "small/overlap/1-iterations/seed-0"
+    assert list(ledger.records()) == [
+        key, "small, 4 symmetries/overlap/1-iterations/seed-0/stride-2"
+    ]  # fmt: skip
+    assert text.count("\n| small, 4 symmetries |") == 1
+    config.write_text("learning_rate = 0.5\n" + config.read_text())
+    with pytest.raises(BadTrainingConfig, match=f"{key} .* another learning_rate, .*--output"):
+        perform(loss, asked)
+    older = [
+        {name: value for name, value in record.items() if name != "settings"}
+        for record in ledger.records().values()
+    ]
+    (ledger.folder / FILE).write_text("".join(json.dumps(record) + "\n" for record in older))
+    perform(loss, asked)
+    assert len(ledger.records()) == 2
+
+
+@pytest.mark.parametrize(
+    ("study", "taught", "refused"),
+    [
+        ("loss", "cfd (118 images)", "the split tests on a part of it"),
+        ("loss", "cfd/train (72 images)", None),
+        ("self-training", "cfd/train (72 images)", "whose labels no one has shown"),
+        ("forgetting", "cfd/train (72 images)", None),
+        ("forgetting", "uav_cc0 (300 images)", "--only without-uav_cc0"),
+    ],
+)
+def test_studies_refuse_a_start_that_knows_what_they_test_on(
+    options: Options,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    study: str,
+    taught: str,
+    refused: str | None,
+) -> None:
+    sets = {name: (name, "train", name, "test") for name in ("cfd", "uav_cc0")}
+    for module in ("images", "forgetting"):
+        monkeypatch.setattr(f"pavemap.training.experiments.{module}.SETS", sets)
+    seen = write_model_folder(tmp_path / "seen", arguments={"width": 4}, data=[taught])
+    config = small_config(options, tmp_path / "onward.toml", start_from=seen)
+    asked = replace(options, configs=(config,))
+    with pytest.raises(BadTrainingConfig, match=refused) if refused else nullcontext():
+        find_experiment(study).runs(asked)
 
 
 def test_what_a_model_finds_is_truth_where_it_is_sure() -> None:
@@ -334,7 +389,7 @@ def test_what_a_start_knows_is_followed_to_the_first_model(
         (folds_of(images, 2)[0], folds_refused),
     ):
         with pytest.raises(BadTrainingConfig) if refused else nullcontext():
-            paper_table.refuse_a_start_that_knows(config, split)
+            config_runs.refuse_a_start_that_knows(config, split)
 
 
 def test_trainings_are_told_apart_by_the_weights_they_start_from(
@@ -468,7 +523,7 @@ def test_patches_on_the_device_are_cut_where_the_truth_is() -> None:
     network = FanNet(size=3)
     patches = PatchesOnDevice([draw_image(3)], network, Draw(), device=CPU)
     torch.manual_seed(0)
-    pixels, labels = patches.batch(64)
+    pixels, labels, _ = patches.batch(64)
     assert pixels.shape == (64, 3, 27, 27)
     assert labels.shape == (64, 3, 3)
     centre = labels[:, 1, 1]
@@ -481,9 +536,47 @@ def test_turned_patches_turn_with_their_windows() -> None:
     network = FanNet(size=5)
     patches = PatchesOnDevice([draw_image(3)], network, Draw(turns=True), device=CPU)
     torch.manual_seed(0)
-    pixels, labels = patches.batch(64)
+    pixels, labels, _ = patches.batch(64)
     dark = pixels[:, :, 11:16, 11:16].mean(1) < -0.15
     assert (dark == labels.bool()).float().mean() > 0.98
+
+
+def test_ignored_pixels_in_a_window_on_the_device_teach_nothing() -> None:
+    crack = mask_of(*["................"] * 7, "#" * 16, *["................"] * 8)
+    ignore = np.zeros_like(crack)
+    ignore[8:10] = True
+    rows = np.repeat(np.arange(16, dtype=np.uint8)[:, None], 16, 1)
+    image = LabelledImage("rows", np.repeat(rows[:, :, None], 3, 2), crack, ignore)
+    network = FanNet(size=3)
+    patches = PatchesOnDevice([image], network, Draw(turns=True), device=CPU)
+    torch.manual_seed(0)
+    pixels, _, weights = patches.batch(256)
+    assert weights is not None
+    seen = torch.round((pixels[:, 0, 12:15, 12:15] + 1) * 127.5)
+    assert torch.equal(weights == 0, (seen == 8) | (seen == 9))
+    assert (weights == 0).any()
+
+
+@pytest.mark.parametrize(
+    ("draw", "drawn"),
+    [
+        (Draw(), "4df32db1726db8c1"),
+        (Draw(turns=True, light=0.4, near_share=0.5), "5f5483022a328f32"),
+        (Draw(negatives_per_positive=None), "72ba5e1351e42495"),
+    ],
+)
+def test_what_is_drawn_on_the_device_stays_as_it_was_when_figures_were_measured(
+    draw: Draw, drawn: str
+) -> None:
+    images = [draw_image(seed) for seed in range(3)]
+    patches = PatchesOnDevice(images, FanNet(size=5), draw, device=CPU)
+    torch.manual_seed(7)
+    digest = sha256()
+    for _ in range(3):
+        _, labels, weights = patches.batch(64)
+        assert weights is None
+        digest.update(labels.numpy().tobytes())
+    assert digest.hexdigest()[:16] == drawn
 
 
 def test_the_natural_ratio_and_negatives_by_a_crack() -> None:

@@ -23,17 +23,11 @@ from pavemap.training.checkpoint import (
 )
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.data.datasets import fingerprint
-from pavemap.training.deciding import told_apart_by
+from pavemap.training.deciding import identity_of
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.loop import (
-    Staged,
-    append_line,
-    learning_rate,
-    make_optimizer,
-    refuse_fewer_iterations,
-    train_step,
-)
-from pavemap.training.run import _seconds_trained
+from pavemap.training.loop import Staged, refuse_fewer_iterations, train_step
+from pavemap.training.optimizing import learning_rate, make_optimizer
+from pavemap.training.progress_file import PROGRESS_FILE, append_line, seconds_trained
 from pavemap.training.shares import Share
 from training.drawing import write_set
 
@@ -142,9 +136,9 @@ def test_a_checkpoint_that_other_settings_made_is_refused(
 ) -> None:
     told = config.model_copy(update={"iterations": 50}).model_dump()
     changed = parse_config({**told, **changes})
-    replace(fresh(config), settings=told_apart_by(config, None)).save(tmp_path / "saved")
+    replace(fresh(config), settings=identity_of(config, None)).save(tmp_path / "saved")
     fresh(config).save(tmp_path / "older")  # a checkpoint that says nothing of its settings
-    now = replace(fresh(changed), settings=told_apart_by(changed, None))
+    now = replace(fresh(changed), settings=identity_of(changed, None))
     now.restore(tmp_path / "older", device=CPU)
     with pytest.raises(TrainingFailed, match=f"made with another {named}; give the run another"):
         now.restore(tmp_path / "saved", device=CPU)
@@ -155,7 +149,7 @@ def test_a_checkpoint_of_other_weights_to_start_from_is_refused_whatever_their_n
 ) -> None:
     def of_now(start: dict[str, torch.Tensor], name: str) -> Progress:
         onward = config.model_copy(update={"start_from": name})
-        return replace(fresh(onward), settings=told_apart_by(onward, start))
+        return replace(fresh(onward), settings=identity_of(onward, start))
 
     of_now({"weight": torch.zeros(3)}, "one").save(tmp_path / "saved")
     of_now({"weight": torch.zeros(3)}, "moved").restore(tmp_path / "saved", device=CPU)
@@ -168,23 +162,28 @@ def test_a_run_goes_on_with_more_iterations_other_workers_and_another_text(
 ) -> None:
     changes = {"iterations": 60_000, "workers": 2, "threads": 3, "notes": "new", "threshold": 0.3}
     now = config.model_copy(update=changes)
-    replace(fresh(config), settings=told_apart_by(config, None)).save(tmp_path / "saved")
-    state = replace(fresh(now), settings=told_apart_by(now, None))
+    former = replace(fresh(config), settings=identity_of(config, None))
+    steps(former, config, 2)
+    former.save(tmp_path / "saved")
+    state = replace(fresh(now), settings=identity_of(now, None))
     state.restore(tmp_path / "saved", device=CPU)
+    assert state.iteration == 2
+    for one, other in zip(former.network.parameters(), state.network.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_the_time_of_a_run_is_without_that_of_another_in_the_same_output(
     config: TrainConfig,
 ) -> None:
-    """64 samples a second and a step; lines of former versions don't say whose they are."""
+    """64 samples a second and a step."""
     lines = [
-        {"iteration": 10, "samples_per_s": 64.0},
+        {"run": "paper", "iteration": 10, "samples_per_s": 64.0},
         {"run": "other", "iteration": 500, "samples_per_s": 64.0},
         {"run": "paper", "iteration": 30, "samples_per_s": 64.0},
     ]
     for line in lines:
-        append_line(config.output / "progress.jsonl", json.dumps(line))
-    assert _seconds_trained(config) == pytest.approx(30.0)
+        append_line(config.output / PROGRESS_FILE, json.dumps(line))
+    assert seconds_trained(config) == pytest.approx(30.0)
 
 
 def test_an_interrupted_save_leaves_nothing(

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from pavemap.serving.listening import free_port
 from pavemap.training import tracking
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.models.card import ModelCard, read_card
 from pavemap.training.tracking import RUN_FILE, VARIABLE, Tracking
-from ray_cluster import free_port
 from training.model_folders import write_model_folder
 
 pytestmark = [

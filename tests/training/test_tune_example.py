@@ -106,6 +106,20 @@ def test_a_trial_leaves_out_as_many_units_as_the_configuration(
     assert set(seen) == {0.125}
 
 
+@pytest.mark.parametrize("loss", ["overlap", "tolerant"])
+@pytest.mark.parametrize("architecture", ["fan2018", "survey-unet"])
+def test_what_a_search_ends_in_can_be_trained(
+    example: ModuleType, tmp_path: Path, architecture: str, loss: str
+) -> None:
+    config = unmoved(tmp_path / "set", architecture=architecture, loss=loss)
+    space = example.space_of(config)
+    values = {name: one.sample() for name, one in space.items()}
+    best = example.with_values(config, values)
+    assert parse_config(json.loads(best.model_dump_json())) == best
+    assert ("light" in space) == (architecture == "survey-unet" or loss == "tolerant")
+    assert best.augmentation.light == values.get("light", 0.0)
+
+
 @pytest.mark.ray
 def test_a_small_search_ends_in_settings_to_train_with(tmp_path: Path) -> None:
     write_set(tmp_path / "set")

@@ -33,15 +33,13 @@ import pandas as pd
 
 from pavemap.geo.arrays import Floats
 from pavemap.geo.errors import BadInput
+from pavemap.geo.limits import ASSUMED_ACCURACY
 
 UNIT_M = 1.0
 """Length over which a crack is found or missed as one: that of typical detected pieces."""
 
 Z_95 = 1.959964
 """Of the normal distribution: 95 % lie within so many standard errors."""
-
-ASSUMED = 0.8
-"""Precision and recall of a detector whose card states none: modest, so that the uncertainty is wide."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class DetectorAccuracy:
             if each.get("precision") and each.get("recall")
         ]
         if not known:
-            return cls(ASSUMED, ASSUMED, stated=False)
+            return cls(ASSUMED_ACCURACY, ASSUMED_ACCURACY, stated=False)
         precision, recall = np.mean(known, axis=0)
         return cls(float(precision), float(recall))
 
@@ -88,12 +86,11 @@ def density_variance(
     imaged_m2: Floats,
     coverage: Floats,
     accuracy: DetectorAccuracy,
-    unit_m: float = UNIT_M,
 ) -> Floats:
     """Return var(d) in (m/m2)^2 of densities (N,), NaN where nothing was imaged; see the module."""
     seen = np.where(imaged_m2 > 0.0, imaged_m2, np.nan)
     left_open = 2.0 - accuracy.precision * accuracy.recall - coverage
-    variance: Floats = unit_m * (crack_length_m + unit_m) * left_open / seen**2
+    variance: Floats = UNIT_M * (crack_length_m + UNIT_M) * left_open / seen**2
     return variance
 
 
@@ -102,7 +99,6 @@ def density_changes(
     after: pd.DataFrame,
     *,
     accuracy: tuple[DetectorAccuracy, DetectorAccuracy],
-    unit_m: float = UNIT_M,
 ) -> pd.DataFrame:
     """Return for each row density_change and uncertainty (m/m2, 95 %), and significant.
 
@@ -117,9 +113,7 @@ def density_changes(
         )
         densities.append(length / np.where(imaged > 0.0, imaged, np.nan))
         variances.append(
-            density_variance(
-                length, imaged_m2=imaged, coverage=coverage, accuracy=known, unit_m=unit_m
-            )
+            density_variance(length, imaged_m2=imaged, coverage=coverage, accuracy=known)
         )
     change = densities[1] - densities[0]
     bias = accuracy[1].bias * densities[1] - accuracy[0].bias * densities[0]

@@ -37,6 +37,7 @@ from pavemap.geo.arrays import Bools, Floats, Geometries, Integers
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.flat_lines import Polylines
 from pavemap.geo.lines.line_measures import line_stats
+from pavemap.geo.lines.line_steps import Runs, Steps, beside, filled, without_tips
 from pavemap.geo.lines.pieces import cut_by_segments
 
 Kind = Literal["new", "grown", "gone", "unchanged"]
@@ -45,7 +46,6 @@ KINDS: tuple[Kind, ...] = ("new", "grown", "gone", "unchanged")
 STEPS_PER_TOLERANCE = 4
 """Steps in a tolerance: the end of a match is found to an eighth of the tolerance."""
 
-GAP_TOLERANCES = 2.0
 RUN_TOLERANCES = 4.0
 
 POSITION_RMSE_M = 0.05
@@ -156,7 +156,7 @@ class _Stretches:
     """Lines of one survey on the ground, cut where a match with the other survey begins or ends.
 
     in_part: whether another stretch of the same line is matched on this ground; other_width_mm: the
-    mean width of the other survey beside it, NaN where none is near.
+    mean width of the other survey beside it, NaN where none is near or known.
     """
 
     lines: Geometries
@@ -171,7 +171,7 @@ class _Stretches:
         if not len(matched):
             nothing = np.zeros(0, np.bool_)
             return cls(np.empty(0, object), steps.line, nothing, nothing, np.zeros(0))
-        starts = _Runs.of(steps, matched).starts
+        starts = Runs.of(steps, matched).starts
         piece = steps.line[starts]
         partly = np.bincount(steps.line, matched) > 0
         known = np.where(np.isfinite(width), steps.length, 0.0)
@@ -185,11 +185,11 @@ class _Stretches:
 class _Matches:
     """The S steps of one survey on the ground, and how the other survey lies beside each.
 
-    ground: (S,); width_mm: (S,) of the line beside it, NaN where none is within reach; matched: (S,)
-    whether one is, short gaps filled and what lies past its end taken off.
+    ground: (S,); width_mm: (S,) of the line beside it, NaN where none is within reach or it is unknown;
+    matched: (S,) whether one is, short gaps filled and what lies past its end taken off.
     """
 
-    steps: _Steps
+    steps: Steps
     ground: Integers
     width_mm: Floats
     matched: Bools
@@ -199,26 +199,26 @@ class _Matches:
         cls, lines: Geometries, others: Geometries, *, ground: Geometries, reach: float
     ) -> _Matches:
         _, where, pieces = cut_by_segments(lines, ground)
-        steps = _Steps.of(Polylines.from_shapely(pieces), reach / STEPS_PER_TOLERANCE)
-        width, past = _beside(steps, others, reach)
-        matched = _without_tips(steps, _filled(steps, np.isfinite(width), reach), past)
+        steps = Steps.of(Polylines.from_shapely(pieces), reach / STEPS_PER_TOLERANCE)
+        near, width, past = beside(steps, others, reach)
+        matched = without_tips(steps, filled(steps, near, reach), past)
         return cls(steps, where[steps.line], width, matched)
 
     def settled(self, other: _Matches, reach: float) -> Bools:
         """Return (S,) what is matched in the end, less the short runs that nothing keeps."""
-        runs = _Runs.of(self.steps, self.matched)
+        runs = Runs.of(self.steps, self.matched)
         short = self.matched[runs.starts] & (runs.length < RUN_TOLERANCES * reach) & ~runs.whole
         if short.any():
             short &= self._lie_along(runs, short, other, reach) < MOSTLY
         return self.matched & ~short[runs.of_step]
 
-    def _lie_along(self, runs: _Runs, some: Bools, other: _Matches, reach: float) -> Floats:
+    def _lie_along(self, runs: Runs, some: Bools, other: _Matches, reach: float) -> Floats:
         """Return for each run how many lines of the other survey, all matched, lie along it, in shares.
 
         A line is shared out among the runs by which of them is nearest to each of its steps, so that a
         run that only crosses it has little of it. Known of the runs asked for alone.
         """
-        theirs = _Runs.of(other.steps, other.matched)
+        theirs = Runs.of(other.steps, other.matched)
         whole = (other.matched[theirs.starts] & theirs.whole)[theirs.of_step]
         share = other.steps.length / theirs.length[theirs.of_step]
         asked = shapely.STRtree(self.steps.drawn(np.flatnonzero(some[runs.of_step])))
@@ -235,141 +235,3 @@ class _Matches:
         run = runs.of_step[mine[at[nearest]]]
         shares = np.bincount(run, share[step[place[nearest]]], minlength=len(runs.starts))
         return np.asarray(shares, np.float64)
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """R runs of steps of one kind along a line.
-
-    starts: (R,) their first steps; length: (R,) in units of the CRS; opens, ends: (R,) whether the line
-    begins or ends with it; of_step: (S,) the run of each step.
-    """
-
-    starts: NDArray[np.intp]
-    length: Floats
-    opens: Bools
-    ends: Bools
-    of_step: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, steps: _Steps, kind: Bools) -> _Runs:
-        begins = steps.first.copy()
-        begins[1:] |= kind[1:] != kind[:-1]
-        starts = np.flatnonzero(begins)
-        opens = steps.first[starts]
-        length = np.add.reduceat(steps.length, starts) if len(starts) else np.zeros(0)
-        return cls(starts, length, opens, np.append(opens, True)[1:], np.cumsum(begins) - 1)
-
-    @property
-    def whole(self) -> Bools:
-        """(R,) whether a run is its whole line."""
-        return self.opens & self.ends
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """Lines cut into S short steps, in order: (S, 3) starts and stops, (S,) line and length."""
-
-    start: Floats
-    stop: Floats
-    line: Integers
-    length: Floats
-
-    @classmethod
-    def of(cls, lines: Polylines, longest: float) -> _Steps:
-        if not len(lines):
-            nothing = np.empty((0, 3))
-            return cls(nothing, nothing, np.empty(0, np.int64), np.empty(0))
-        within = np.ones(len(lines.points) - 1, np.bool_)
-        within[lines.offsets[1:-1] - 1] = False
-        start, stop = lines.points[:-1][within], lines.points[1:][within]
-        line = np.repeat(np.arange(len(lines)), lines.sizes - 1)
-        length = np.hypot(*(stop - start)[:, :2].T)
-        count = np.maximum(np.ceil(length / longest), 1.0).astype(np.int64)
-        edge = np.repeat(np.arange(len(count)), count)
-        place = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
-        along = (stop - start)[edge]
-        low, high = (place / count[edge])[:, None], ((place + 1) / count[edge])[:, None]
-        return cls(
-            start[edge] + low * along,
-            start[edge] + high * along,
-            line[edge],
-            length[edge] / count[edge],
-        )
-
-    @property
-    def first(self) -> Bools:
-        """(S,) whether a step is the first of its line."""
-        first: Bools = np.diff(self.line, prepend=-1) != 0
-        return first
-
-    @property
-    def middle(self) -> Geometries:
-        """(S,) points."""
-        return np.asarray(shapely.points((self.start + self.stop)[:, :2] / 2.0), object)
-
-    def drawn(self, some: NDArray[np.intp]) -> Geometries:
-        """Return some steps as lines in the plane."""
-        ends = np.stack([self.start[some], self.stop[some]], axis=1)
-        return np.asarray(shapely.linestrings(ends[:, :, :2]), object)
-
-    def joined(self, starts: NDArray[np.intp]) -> Geometries:
-        """Return the steps as lines that begin at `starts`."""
-        sizes = np.diff(np.append(starts, len(self.line)))
-        points = np.insert(self.stop, starts, self.start[starts], axis=0)
-        return Polylines(points, np.append(0, np.cumsum(sizes + 1))).to_shapely()
-
-
-def _beside(steps: _Steps, others: Geometries, reach: float) -> tuple[Floats, Bools]:
-    """Return for each step the width of the nearest of the other lines, and whether it lies past its end.
-
-    NaN and False where none is within reach. An end at which another line goes on is none.
-    """
-    width = np.full(len(steps.line), np.nan)
-    past = np.zeros(len(steps.line), np.bool_)
-    if not len(others) or not len(width):
-        return width, past
-    flat = Polylines.from_shapely(others)
-    within = np.ones(len(flat.points) - 1, np.bool_)
-    within[flat.offsets[1:-1] - 1] = False
-    ends = np.stack([flat.points[:-1][within], flat.points[1:][within]], axis=1)
-    tree = shapely.STRtree(np.asarray(shapely.linestrings(ends[:, :, :2])))
-    step, edge = tree.query_nearest(steps.middle, max_distance=reach, all_matches=False)
-    width[step] = ends[edge, :, 2].mean(axis=1)
-    begin, along = ends[edge, 0, :2], (ends[edge, 1] - ends[edge, 0])[:, :2]
-    away = (steps.start + steps.stop)[step, :2] / 2.0 - begin
-    foot = (away * along).sum(axis=1)
-    first, last = (tip[within][edge] for tip in _tips(flat))
-    past[step] = (first & (foot < 0.0)) | (last & (foot > (along**2).sum(axis=1)))
-    return width, past
-
-
-def _tips(lines: Polylines) -> tuple[Bools, Bools]:
-    """Tell of each point but the last whether the edge from it begins, or ends, with a loose end."""
-    heads, tails = lines.offsets[:-1], lines.offsets[1:] - 1
-    at = np.concatenate([heads, tails])
-    key = lines.points[at, 0] + 1j * lines.points[at, 1]
-    _, which, count = np.unique(key, return_inverse=True, return_counts=True)
-    alone = at[count[which] == 1]
-    begins, ends = (np.zeros(len(lines.points) - 1, np.bool_) for _ in range(2))
-    begins[np.intersect1d(alone, heads)] = True
-    ends[np.intersect1d(alone, tails) - 1] = True
-    return begins, ends
-
-
-def _filled(steps: _Steps, near: Bools, reach: float) -> Bools:
-    """Fill short gaps between matches."""
-    runs = _Runs.of(steps, near)
-    gap = ~near[runs.starts] & (runs.length < GAP_TOLERANCES * reach) & ~runs.opens & ~runs.ends
-    return near | gap[runs.of_step]
-
-
-def _without_tips(steps: _Steps, matched: Bools, past: Bools) -> Bools:
-    """Take matches past an end off where the line goes on without; what ends there ends within noise."""
-    loose = matched & past
-    runs = _Runs.of(steps, loose)
-    bare = np.concatenate([[False], ~matched, [False]])
-    stops = np.append(runs.starts[1:], len(matched))
-    on = (bare[runs.starts] & ~runs.opens) | (bare[stops + 1] & ~runs.ends)
-    kept: Bools = matched & ~(loose & on[runs.of_step])
-    return kept

@@ -13,6 +13,7 @@ from pyproj import CRS, Proj, Transformer
 from pyproj.exceptions import CRSError
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import Bounds
 
 Geometries = TypeVar("Geometries", bound=Any)
 
@@ -142,6 +143,24 @@ def unevenness(crs: CRS, x: float, y: float) -> float:
 def ground_gsd(gsd_m: float, crs: CRS, x: float, y: float) -> float:
     """Return the true metres that a pixel of `gsd_m` metres of a metric CRS shows: undoes `gsd_in_crs`."""
     return gsd_m / _scale_that_matters(crs, x, y)
+
+
+def ground_gsd_in(bounds: Bounds, gsd_m: float, crs: CRS) -> float:
+    """Return `ground_gsd` in the middle of (west, south, east, north) in degrees."""
+    middle = reproject(shapely.Point(middle_of(bounds)), WGS84, crs)
+    return ground_gsd(gsd_m, crs, middle.x, middle.y)
+
+
+def middle_of(bounds: Bounds) -> tuple[float, float]:
+    """Return the middle of (west, south, east, north) in degrees, as longitude and latitude.
+
+    Bounds wider than half the Earth are those of places on both sides of the 180th meridian.
+    """
+    west, south, east, north = bounds
+    lon, lat = (west + east) / 2.0, (south + north) / 2.0
+    if east - west > 180.0:
+        lon += -180.0 if lon > 0.0 else 180.0
+    return lon, lat
 
 
 def _scale_that_matters(crs: CRS, x: float, y: float) -> float:

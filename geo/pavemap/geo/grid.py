@@ -29,6 +29,9 @@ LEAST_HALO_PX = 64
 POLYGONS_AT_A_TIME = 10_000
 """Polygons whose blocks are split together: at 4 m cells and 100 m segments, some 100 MB."""
 
+CORNER_GRID = 1024.0
+"""Corners are rounded to this part of a pixel of the world's grid: alike in every window."""
+
 Bounds = tuple[float, float, float, float]
 
 
@@ -66,6 +69,28 @@ class Window:
         """The window as a polygon in the CRS."""
         return shapely.box(*self.bounds)
 
+    def to_pixels(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Return shapes of the CRS in (column, row), rounded on the world's grid; z is kept."""
+        left, top = round(self.left / self.gsd_m), round(self.top / self.gsd_m)
+
+        def moved(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            world = np.round(points[:, :2] / self.gsd_m * CORNER_GRID) / CORNER_GRID
+            return np.column_stack([world[:, 0] - left, top - world[:, 1], points[:, 2:]])
+
+        has_z = bool(shapely.has_z(shapes).any())
+        return np.asarray(shapely.transform(shapes, moved, include_z=has_z), object)
+
+
+def in_bands(x: NDArray[np.float64], y: NDArray[np.float64], *, height: float) -> NDArray[np.intp]:
+    """Return an order of places along bands of a height, from west to east: neighbours come together."""
+    return np.lexsort((x, np.floor(y / height)))
+
+
+def check_gsd(gsd_m: float) -> None:
+    """Refuse a pixel that has no size. Raises BadInput."""
+    if not (math.isfinite(gsd_m) and gsd_m > 0.0):
+        raise BadInput(f"a pixel of {gsd_m} m can't be surveyed; give a size such as 0.002")
+
 
 def halo_for(reach_px: int) -> int:
     """Return the halo of cells for a network of which a pixel depends on others `reach_px` away."""
@@ -83,10 +108,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Refuse sizes that would put a network's pooling out of phase with the world."""
-        if self.gsd_m <= 0.0 or not math.isfinite(self.gsd_m):
-            raise BadInput(
-                f"a pixel of {self.gsd_m} m can't be surveyed; give a size such as 0.002"
-            )
+        check_gsd(self.gsd_m)
         if self.cell_px <= 0 or self.cell_px % ALIGNMENT_PX or self.halo_px % ALIGNMENT_PX:
             raise BadInput(f"cell and halo sizes must be multiples of {ALIGNMENT_PX} pixels")
 

@@ -13,9 +13,10 @@ FILE_SUFFIX = "_FILE"
 def secret(variable: str) -> str | None:
     """Return the secret of an environment variable, or of the file that VARIABLE_FILE names.
 
-    None when neither is set. Raises BadInput when the file can't be read or is empty.
+    Without the line break at its end: a Secret of Kubernetes that was typed has one, and pods get it as it
+    is. None when neither is set. Raises BadInput when the file can't be read or is empty.
     """
-    given = os.environ.get(variable)
+    given = os.environ.get(variable, "").strip()
     if given:
         return given
     file = os.environ.get(variable + FILE_SUFFIX)

@@ -27,6 +27,10 @@ KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 ORTHOPHOTOS = "orthophotos"
 """Below it lies all imagery."""
 
+PROBE = "probe/writable"
+"""Written to see whether that is possible. Always the same and never removed: of every new name, a bucket
+with versioning would keep a version and a delete marker."""
+
 _BUCKET_FULL = re.compile(r"No space left|StorageFull|QuotaExceeded|status: 507")
 """What folders and S3 look-alikes answer when they are full; obstore has no error of its own for it."""
 
@@ -155,11 +159,9 @@ class Storage:
             log.info("%s was gone already", key)
 
     def check_writable(self) -> None:
-        """Write, and remove, a few bytes. Raises StorageFull or Unavailable."""
-        probe = f"probe/{uuid.uuid4().hex}"
+        """Write a few bytes over those of the last check. Raises StorageFull or Unavailable."""
         with _translated("is not writable", self.location):
-            obstore.put(self._store, probe, b"pavemap")
-            obstore.delete(self._store, probe)
+            obstore.put(self._store, PROBE, b"pavemap")
 
 
 def out_of_room(error: OSError) -> bool:

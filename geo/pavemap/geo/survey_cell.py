@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cv2
@@ -49,9 +49,6 @@ MARGIN_M, MARGIN_PX = 0.5, 24
 """How far off pavement lines are still traced (the smaller of the two), so that they reach its border
 undisturbed; well under the halo, so that a window knows of all pavement that matters to its core."""
 
-CORNER_GRID = 1024.0
-"""Pavement corners are rounded to this part of a pixel: far below any survey, exact in every window."""
-
 
 class Reader(Protocol):
     """What a cell needs of a mosaic."""
@@ -66,7 +63,8 @@ class CellResult:
 
     lines: LineString Z in the working CRS, z = width in mm, within the cell's own bounds.
     trust: how far each of them can be trusted; None: not known.
-    imaged, cracked: true square metres by segment id; only segments with imaged ground are named.
+    imaged: true square metres by segment id; only segments with imaged ground are named.
+    coarse: how many of these were seen in imagery too coarse for the model, where any were.
     imaged_m2: imaged ground of the cell, on pavement where pavements are given.
     imaged_part: what was imaged of the cell's own ground, in the working CRS; None where it was all.
     seconds: time spent by stage: read, detect, vectorize.
@@ -74,9 +72,9 @@ class CellResult:
 
     lines: Geometries
     imaged: dict[int, float]
-    cracked: dict[int, float]
     imaged_m2: float
     seconds: dict[str, float]
+    coarse: dict[int, float] = field(default_factory=dict)
     imaged_part: shapely.MultiPolygon | None = None
     trust: Trust | None = None
 
@@ -111,7 +109,6 @@ def survey_cell(
     clock.lap("read")
     lines: Geometries = np.empty(0, object)
     trust = None
-    cracked = np.zeros((grid.cell_px, grid.cell_px), np.bool_)
     metres_per_px = grid.gsd_m / ground_scale(grid.crs, *_middle(grid, cell))
     if wanted[core].any():
         shown = filled(chip)
@@ -119,7 +116,6 @@ def survey_cell(
         probability = detect(shown)
         clock.lap("detect")
         probability = np.where(wanted, probability, np.uint8(0))
-        cracked = params.crack_mask(probability)[core]
         traced = trace_lines(
             probability,
             params=params,
@@ -134,7 +130,9 @@ def survey_cell(
         )
     number = ground.number[core]
     imaged_px = _count(number, believed[core], ground.ids)
-    cracked_px = _count(number, believed[core] & cracked, ground.ids)
+    coarse_px: dict[int, int] = {}
+    if chip.coarse is not None:
+        coarse_px = _count(number, (believed & chip.coarse)[core], ground.ids)
     total = sum(imaged_px.values()) if pavements is not None else int(believed[core].sum())
     own_ground = window.transform @ Affine.translation(grid.halo_px, grid.halo_px)
     part = imaged_part(believed[core], transform=own_ground)
@@ -143,9 +141,9 @@ def survey_cell(
     return CellResult(
         lines=lines,
         imaged={key: count * pixel_m2 for key, count in imaged_px.items()},
-        cracked={key: cracked_px.get(key, 0) * pixel_m2 for key in imaged_px},
         imaged_m2=total * pixel_m2,
         seconds=clock.seconds,
+        coarse={key: count * pixel_m2 for key, count in coarse_px.items()},
         imaged_part=part,
         trust=trust,
     )
@@ -221,7 +219,8 @@ def _ground(window: Window, pavements: Pavements | None) -> _Ground:
         return _Ground(np.empty(0, np.int64), number, np.ones(shape, np.bool_))
     ids = np.array([key for key, _ in pavements], np.int64)
     if len(ids):
-        shapes = _in_pixels(np.array([polygon for _, polygon in pavements], object), window)
+        flat = shapely.force_2d(np.array([polygon for _, polygon in pavements], object))
+        shapes = window.to_pixels(flat)
         number = rasterize(
             zip(shapes, range(len(ids)), strict=True), out_shape=shape, fill=-1, dtype=np.int32
         )
@@ -229,15 +228,3 @@ def _ground(window: Window, pavements: Pavements | None) -> _Ground:
     square = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     near = cv2.dilate((number >= 0).astype(np.uint8), square).astype(np.bool_)
     return _Ground(ids, number, near)
-
-
-def _in_pixels(polygons: NDArray[np.object_], window: Window) -> NDArray[np.object_]:
-    """Return polygons in (column, row) of a window, rounded on the world's grid."""
-    left, top = round(window.left / window.gsd_m), round(window.top / window.gsd_m)
-
-    def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        world = np.round(points / window.gsd_m * CORNER_GRID) / CORNER_GRID
-        return np.column_stack([world[:, 0] - left, top - world[:, 1]])
-
-    moved: NDArray[np.object_] = shapely.transform(shapely.force_2d(polygons), to_pixels)
-    return moved

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from alembic import context
 from sqlalchemy import Connection, text
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.store.engine import database, lift_timeouts, make_engine
+from pavemap.geo.secrets import secret
+from pavemap.geo.store.engine import DATABASE_VARIABLE, database, lift_timeouts, make_engine
 from pavemap.geo.store.tables import Base
 
 UPGRADE_LOCK = 0x7061_7665_6D61_70  # "pavemap" in ASCII: one upgrade at a time in a database
@@ -53,9 +52,9 @@ def main() -> None:
     elif given is not None:
         migrate(given)
     else:
-        url = os.environ.get("PAVEMAP_DATABASE_URL")
+        url = secret(DATABASE_VARIABLE)
         if not url:
-            raise BadInput("set PAVEMAP_DATABASE_URL to the database that is to be migrated")
+            raise BadInput(f"set {DATABASE_VARIABLE} to the database that is to be migrated")
         engine = make_engine(url)
         with database(engine) as connection:
             migrate(connection)

@@ -15,18 +15,16 @@ from pydantic import SecretStr
 
 from pavemap.geo.crs import parse_metric_crs
 from pavemap.geo.errors import BadInput, PavemapError
+from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.store.engine import beside
+from pavemap.geo.survey_cell import EDGE_PX
 from pavemap.platform.client.api_client import Client
-from pavemap.platform.client.transfer import (
-    SERVED_LAYERS,
-    copy_layer,
-    descriptions_of,
-    labelled,
-    upload_all,
-)
-from pavemap.platform.exports.export import Export
+from pavemap.platform.client.server_connection import features
+from pavemap.platform.client.survey_download import export_survey
+from pavemap.platform.client.survey_upload import upload_all, with_labels
 from pavemap.platform.file_survey.detect import read_orthophotos
+from pavemap.platform.file_survey.seen_ground import seen_ground
 from pavemap.platform.settings import Settings
 from pavemap.platform.stack import Stack
 
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
 
 NETWORK = "Example streets"
 SEGMENT_M = 5.0
+COARSER = 2
+"""The picture's outline of what was imaged is to so many of the survey's pixels; it can show no less."""
 FIELDS = {"road_id_field": "id", "name_field": "name", "width_field": "width_m"}
 SOURCES = (
     "Imagery: CC0 drone photographs at an assumed 2.5 mm a pixel; their placement is made "
@@ -111,9 +111,8 @@ def run_demo(
             survey = _survey(client, survey_id, bars)
             clock.lap("survey")
             summary = client.summary(survey_id)
-            pages = client.segments(survey_id)
-            segments = [feature["properties"] for page in pages for feature in page]
-            geopackage = _export(client, survey_id, output / "cracks.gpkg")
+            segments = [each["properties"] for each in features(client.segments(survey_id))]
+            (geopackage,) = export_survey(client, survey, output / "cracks.gpkg")
         picture = _picture(output / "map.png", survey, geopackage, tiles)
         _check(geopackage, summary, segments)
         clock.lap("export")
@@ -143,7 +142,7 @@ def _prepare(client: Client, roads: Path) -> str:
 
 
 def _upload(client: Client, survey_id: str, tiles: list[Path], bars: Progress) -> None:
-    outcome = upload_all(client, client.survey(survey_id), labelled(tiles), parallel=3, bars=bars)
+    outcome = upload_all(client, survey_id, with_labels(tiles), there=(), parallel=3, bars=bars)
     for file, why in outcome.failed.items():
         raise PavemapError(f"{file} was not taken: {why}")
 
@@ -162,21 +161,16 @@ def _survey(client: Client, survey_id: str, bars: Progress) -> Json:
     return survey
 
 
-def _export(client: Client, survey_id: str, path: Path) -> Path:
-    told = descriptions_of(client.survey(survey_id))
-    with Export(path, layers=SERVED_LAYERS, descriptions=told) as export:
-        for layer in SERVED_LAYERS:
-            for _ in copy_layer(client, survey_id, export, layer=layer):
-                pass
-    return path
-
-
 def _picture(path: Path, survey: Json, geopackage: Path, tiles: list[Path]) -> Path:
     from pavemap.platform.maps.map_picture import draw_map
 
+    mosaic = Mosaic(read_orthophotos(tiles), parse_metric_crs(survey["crs"]))
     draw_map(
         path,
-        mosaic=Mosaic(read_orthophotos(tiles), parse_metric_crs(survey["crs"])),
+        mosaic=mosaic,
+        seen=seen_ground(
+            mosaic, Grid(mosaic.crs, COARSER * survey["gsd_m"]), edge_px=EDGE_PX // COARSER
+        ),
         cracks=gpd.read_file(geopackage, layer="cracks"),
         segments=gpd.read_file(geopackage, layer="segments"),
         title="Example Lane",

@@ -33,7 +33,7 @@ class UploadDamaged(BadInput):
     """What arrived is not what the client says it sent."""
 
 
-class FromElsewhere(PavemapError):
+class CrossSiteRequest(PavemapError):
     """A web page of another server asked for a change (HTTP 403)."""
 
 

@@ -64,7 +64,7 @@ def promote_model(
         get_model_version(connection, model_id, store),
         model_in_use(connection, store),
     )
-    found = compare(_card(candidate), _card(in_use))
+    found = compare(card_of(candidate), card_of(in_use))
     refusal = found.refusal()
     if refusal and not force:
         raise Conflict(refusal)
@@ -109,10 +109,11 @@ def take_back(connection: Connection, *, of: int | None = None) -> PromotionRow:
         former.id,
         former_id=present.id,
         forced=True,
-        comparison=compare(_card(former), _card(present)).to_dict(),
+        comparison=compare(card_of(former), card_of(present)).to_dict(),
         takes_back=standing.id,
     )
 
 
-def _card(row: ModelRow) -> ModelCard:
+def card_of(row: ModelRow) -> ModelCard:
+    """Return what is known of a stored version besides its weights."""
     return ModelCard.model_validate(row.card)

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
 from pavemap.geo.secrets import read_secret
+from pavemap.platform.default_server import API_HOST, API_PORT
 from pavemap.platform.env_file import read_env_file
 
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
@@ -40,9 +41,9 @@ class Settings(BaseSettings):
         default=None,
         description="Folder or s3://bucket/prefix of the imagery; none is `home`/storage.",
     )
-    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_host: str = Field(default=API_HOST, description="Address the API listens on.")
     api_port: int = Field(
-        default=8000, ge=0, le=65535, description="Port of the API; 0 picks a free one."
+        default=API_PORT, ge=0, le=65535, description="Port of the API; 0 picks a free one."
     )
     cors_origins: str = Field(
         default="",
@@ -119,6 +120,11 @@ class Settings(BaseSettings):
         if file and not given.get("database_url"):
             return {**given, "database_url": read_secret(Path(file))}
         return given
+
+    @field_validator("database_url")
+    @classmethod
+    def _without_line_break(cls, given: SecretStr | None) -> SecretStr | None:
+        return given and SecretStr(given.get_secret_value().strip())
 
     @field_validator("cors_origins")
     @classmethod

@@ -7,27 +7,32 @@ import json
 import logging
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
 from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
-from pavemap.platform.imagery import check_storage
+from pavemap.platform.child_process import (
+    Child,
+    answers,
+    dies_with_parent,
+    last_words,
+    launch,
+    no_proxy_here,
+    wait_for_end,
+)
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
+from pavemap.platform.stored_imagery import check_storage
 from pavemap.serving.listening import free_port, is_free, reachable
 
 log = logging.getLogger(__name__)
@@ -60,19 +65,6 @@ class Addresses:
     logs: Path
 
 
-@dataclass
-class _Child:
-    """A process of the stack: how to start it, and how to tell that it is ready."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log_file: Path
-    ready: Callable[[], bool]
-    process: subprocess.Popen[bytes] | None = None
-    restarts: int = 0
-
-
 class Stack(AbstractContextManager["Stack"]):
     """What `pavemap up` runs. Entering starts all parts and waits for the API; leaving ends them.
 
@@ -99,7 +91,7 @@ class Stack(AbstractContextManager["Stack"]):
         logs = {"log_level": settings.log_level, "log_json": settings.log_format == "json"}
         self._serving_args = {**logs, **(serving_args or {})}
         self._report = report
-        self._children: list[_Child] = []
+        self._children: list[Child] = []
         self._cluster: PrivatePostgres | None = None
         self._cluster_restarts = 0
         self._stopping = threading.Event()
@@ -164,7 +156,7 @@ class Stack(AbstractContextManager["Stack"]):
         inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         environment = {
             **inherited,
-            **_no_proxy_here(),
+            **no_proxy_here(),
             "PAVEMAP_LOG_FORMAT": self.settings.log_format,
             "PAVEMAP_LOG_LEVEL": self.settings.log_level,
             "PAVEMAP_HOME": str(home),
@@ -177,7 +169,7 @@ class Stack(AbstractContextManager["Stack"]):
         work.callback(self._stop)
         for child in self._children:
             self._report(f"starting {child.name}")
-            _launch(child)
+            launch(child)
         # The API is there long before Ray is: uploads may begin.
         self._wait_for(self._children[-1], meanwhile=f"its log is {logs / 'api.log'}")
 
@@ -213,7 +205,7 @@ class Stack(AbstractContextManager["Stack"]):
         ports["dashboard"] = free_port()
         return ports
 
-    def _serving(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> _Child:
+    def _serving(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> Child:
         ready_file = self._addresses.logs / "serving.ready"
         command = [sys.executable, "-m", "pavemap.serving.local", "--with-parent"]
         command += ["--args", json.dumps(self._serving_args), "--port", str(ports["serve"])]
@@ -222,7 +214,7 @@ class Stack(AbstractContextManager["Stack"]):
             command += ["--ray-address", self.settings.ray_address]
         else:
             command += ["--dashboard", "--dashboard-port", str(ports["dashboard"])]
-        return _Child(
+        return Child(
             name="Ray Serve",
             command=command,
             environment=dict(environment),
@@ -230,30 +222,30 @@ class Stack(AbstractContextManager["Stack"]):
             ready=lambda: ready_file.exists() and '"ready"' in ready_file.read_text(),
         )
 
-    def _api(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> _Child:
-        command = [*_dies_with_parent(), sys.executable, "-m", "uvicorn", *GRACE]
+    def _api(self, environment: Mapping[str, str], ports: Mapping[str, int]) -> Child:
+        command = [*dies_with_parent(), sys.executable, "-m", "uvicorn", *GRACE]
         command += ["--factory", "pavemap.platform.api.main:create_app"]
         command += ["--host", self.settings.api_host, "--port", str(ports["api"])]
-        return _Child(
+        return Child(
             name="the API",
             command=[*command, "--no-access-log"],
             environment=dict(environment),
             log_file=self._addresses.logs / "api.log",
-            ready=lambda: _answers(f"{self._addresses.api}/healthz"),
+            ready=lambda: answers(f"{self._addresses.api}/healthz"),
         )
 
-    def _wait_for(self, child: _Child, *, meanwhile: str) -> None:
+    def _wait_for(self, child: Child, *, meanwhile: str) -> None:
         """Wait until a part is ready, saying now and then so. Raises Unavailable where one has ended."""
         begun = said = time.monotonic()
         while not child.ready():
             for each in self._children:
                 if each.process is not None and each.process.poll() is not None:
-                    raise Unavailable(f"{each.name} did not start: {_last_words(each.log_file)}")
+                    raise Unavailable(f"{each.name} did not start: {last_words(each.log_file)}")
             now = time.monotonic()
             if now - begun > START_LIMIT_S:
                 raise Unavailable(
                     f"{child.name} is not ready after {START_LIMIT_S / 60:.0f} minutes; its log ends: "
-                    f"{_last_words(child.log_file)}"
+                    f"{last_words(child.log_file)}"
                 )
             if now - said >= SAID_EVERY_S:
                 said = now
@@ -269,10 +261,10 @@ class Stack(AbstractContextManager["Stack"]):
                 if child.process is not None and child.process.poll() is not None:
                     self._revive(child)
 
-    def _revive(self, child: _Child) -> None:
+    def _revive(self, child: Child) -> None:
         assert child.process is not None
         status = child.process.returncode
-        words = _last_words(child.log_file)
+        words = last_words(child.log_file)
         if child.restarts >= MAX_RESTARTS:
             child.process = None
             self.failed.set()
@@ -281,7 +273,7 @@ class Stack(AbstractContextManager["Stack"]):
         child.restarts += 1
         self._say(f"{child.name} ended with status {status} ({words}); starting it again")
         if not self._stopping.wait(min(2.0**child.restarts, 15.0)):
-            self._attempt(child.name, lambda: _launch(child))
+            self._attempt(child.name, lambda: launch(child))
 
     def _revive_database(self, cluster: PrivatePostgres) -> None:
         """Start the private PostGIS on its port again; all others wait for it by themselves."""
@@ -319,61 +311,7 @@ class Stack(AbstractContextManager["Stack"]):
             process.terminate()
         end = time.monotonic() + STOP_TIMEOUT_S
         for process in running:
-            _end(process, by=end)
-
-
-def _launch(child: _Child) -> None:
-    ready_file = child.log_file.with_suffix(".ready")
-    with child.log_file.open("ab") as errors, ready_file.open("wb") as output:
-        child.process = subprocess.Popen(
-            child.command,
-            env=child.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C is ours: we end the parts in order
-        )
-
-
-def _end(process: subprocess.Popen[bytes], *, by: float) -> None:
-    """Wait for a process that was asked to end; kill it, and what it started, when it does not."""
-    try:
-        process.wait(max(by - time.monotonic(), 0.1))
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2.0, trust_env=False).is_success  # ours, by no proxy
-    except httpx.HTTPError:
-        return False
-
-
-def _last_words(log_file: Path) -> str:
-    """Return the last line of a log and where the rest stands; a log that can't be read says nothing."""
-    try:
-        with log_file.open("rb") as file:
-            file.seek(max(0, log_file.stat().st_size - 4096))
-            said = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    except OSError:
-        said = []
-    last = next((line for line in reversed(said) if line), "no word")
-    return f"{last}; see {log_file}"
-
-
-def _no_proxy_here() -> Mapping[str, str]:
-    """Return the variables by which no part asks a proxy for what listens on this machine."""
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    here = () if given.strip() == "*" else ("127.0.0.1", "localhost", "::1")
-    value = ",".join(each for each in (given, *here) if each)
-    return {"no_proxy": value, "NO_PROXY": value}
-
-
-def _dies_with_parent() -> Sequence[str]:
-    """Return the prefix that ends a child when this process is killed, where the system has one."""
-    return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+            wait_for_end(process, by=end)
 
 
 @contextmanager

@@ -23,12 +23,14 @@ from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.labels.ground_labels import GroundLabels, Layer
-from pavemap.geo.labels.labelled_chips import CHIP_PX, chip_grid, cut_chips, labelled_cells
+from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips, labelled_cells
+from pavemap.geo.limits import CHIP_PX
 from pavemap.geo.lines.line_digest import digest_of_all
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, reviews
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import OrthophotoRow
+from pavemap.geo.store.places import search_area
 from pavemap.geo.store.reviews import AreaRow, ReviewRow
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.geo.verdict import Verdict
@@ -37,6 +39,9 @@ from pavemap.training.data.pair_folder import Files, LabelledFile, packed
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the archive: the same set is the same bytes."""
+
+BESIDE_DEG = 1e-4
+"""Some 10 m: reviewed ground is cut no nearer to imagery, where straight edges in degrees would show."""
 
 MAX_FILE_BYTES = 64 << 20
 """An image of 2048 pixels a side has 12 MiB at most."""
@@ -53,14 +58,16 @@ class Reviewed:
     photos: list[OrthophotoRow]
 
     def labels(self, crs: CRS) -> GroundLabels:
-        """Return it as labels in a metric CRS."""
+        """Return it as labels in a metric CRS, of the areas what is near imagery."""
+        footprints = object_array([photo.info.footprint for photo in self.photos])
+        areas = near_imagery(object_array([each.area for each in self.areas]), footprints)
 
         def said(verdict: str) -> Layer:
             lines = [each.line for each in self.reviews if each.verdict == verdict]
             return Layer(reproject(object_array(lines), WGS84, crs))
 
         return GroundLabels(
-            areas=Layer(reproject(object_array([each.area for each in self.areas]), WGS84, crs)),
+            areas=Layer(reproject(areas, WGS84, crs)),
             drawn=said("drawn"),
             confirmed=said("confirmed"),
             rejected=said("rejected"),
@@ -68,7 +75,7 @@ class Reviewed:
         )
 
 
-def survey_files(
+def training_files(
     engine: Engine, storage: Storage, survey_id: uuid.UUID, *, chip_px: int = CHIP_PX
 ) -> Files:
     """Yield the files of the training data that a survey's reviews make, the manifest last.
@@ -86,9 +93,20 @@ def survey_files(
     options = storage.gdal_environment()
     mosaic = Mosaic(paths, grid.crs, gdal_options=options, stretch=survey.stretch_ends)
     chips = (LabelledFile.of_chip(chip) for chip in cut_chips(labels, grid=grid, mosaic=mosaic))
-    middle = shapely.union_all(labels.areas.shapes).centroid
-    gsd_m = grid.gsd_m / ground_scale(grid.crs, middle.x, middle.y)
-    yield from packed(chips, source=_source(known, labels, grid), gsd_m=round(gsd_m, 6))
+    yield from packed(chips, source=_source(known, labels, grid), gsd_m=_gsd_m(labels, grid))
+
+
+def near_imagery(areas: Objects, footprints: Objects) -> Objects:
+    """Return polygons cut to what lies near the footprints of imagery, all in degrees; many may be none.
+
+    So what is made of an area of any size, a country's even, is bounded by the imagery.
+    """
+    around = shapely.buffer(footprints, BESIDE_DEG, join_style="mitre")
+    imagery = shapely.union_all([search_area(each) for each in around])
+    shapely.prepare(imagery)
+    whole = shapely.covers(imagery, areas)
+    parts = shapely.get_parts(shapely.intersection(areas[~whole], imagery))
+    return np.concatenate([areas[whole], parts[shapely.area(parts) > 0.0]])
 
 
 def zipped(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
@@ -148,6 +166,14 @@ def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:
     unjudged = reviews.unjudged_cracks(connection, survey_id, said)
     photos = orthophotos.list_orthophotos(connection, survey_id)
     return Reviewed(survey, areas, said, unjudged, photos)
+
+
+def _gsd_m(labels: GroundLabels, grid: Grid) -> float | None:
+    """Return the pixel in true metres in the middle of the areas; None where there are none."""
+    middle = shapely.union_all(labels.areas.shapes).centroid
+    if middle.is_empty:
+        return None
+    return round(grid.gsd_m / ground_scale(grid.crs, middle.x, middle.y), 6)
 
 
 def _source(known: Reviewed, labels: GroundLabels, grid: Grid) -> dict[str, Any]:

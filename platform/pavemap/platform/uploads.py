@@ -1,16 +1,12 @@
-"""Receives request bodies into scratch folders: bounded memory, a digest on the way, no leftovers."""
+"""Receives request bodies into scratch folders: bounded memory, a digest on the way."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
-import logging
-import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -21,14 +17,9 @@ from pavemap.geo.errors import StorageFull
 from pavemap.geo.storage import out_of_room
 from pavemap.platform.errors import UploadCutOff, UploadStalled, UploadTooLarge
 
-log = logging.getLogger(__name__)
-
 BATCH_BYTES = 1 << 20
 """Chunks are gathered to this before a thread hashes and writes them: bounds memory per upload, and
 keeps the switches between event loop and threads few."""
-
-LOCK = ".lock"
-"""Ending of the file beside a scratch folder that tells whether its process lives."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ async def receive(
     digest = hashlib.sha256()
     size = 0
     batch = bytearray()
-    with room_told(), target.open("xb") as sink:
+    with translate_disk_full(), target.open("xb") as sink:
         async for chunk in guarded(chunks, limit=limit, idle_s=idle_s):
             size += len(chunk)
             batch += chunk
@@ -107,63 +98,13 @@ def check_length(expected: int | None, *, limit: int, folder: Path) -> None:
         )
 
 
-@contextmanager
-def scratch(incoming: Path) -> Iterator[Path]:
-    """Yield a new folder below `incoming`, removed with all it holds whatever happens.
-
-    A file beside it is locked as long as its process lives, which is how `sweep` knows a dead one's,
-    on other machines that share the volume too. A file, open for writing: NFS tells its server of no
-    other locks. Beside the folder: NFS removes none that holds an open file.
-    """
-    incoming.mkdir(parents=True, exist_ok=True)
-    folder, handle = _claimed(incoming)
-    try:
-        folder.mkdir(mode=0o700)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _lock_of(folder).unlink(missing_ok=True)
-        os.close(handle)
-
-
-def sweep(incoming: Path) -> int:
-    """Remove the scratch folders of processes that died; return how many there were.
-
-    What can't be locked is left: it may live.
-    """
-    swept = 0
-    for lock in incoming.glob(f"*{LOCK}"):
-        with suppress(OSError), lock.open("r+b") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink()
-            swept += 1
-    if swept:
-        log.info("removed %d unfinished uploads of earlier processes", swept)
-    return swept
-
-
-def _claimed(incoming: Path) -> tuple[Path, int]:
-    """Return a name for a folder that is none yet, and the open file that locks it."""
-    handle, name = tempfile.mkstemp(dir=incoming)
-    with suppress(OSError):  # a file system without locks gives a sweep none either
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    folder = Path(name)
-    folder.rename(_lock_of(folder))  # no sweep sees it before it is locked
-    return folder, handle
-
-
-def _lock_of(folder: Path) -> Path:
-    return folder.with_name(folder.name + LOCK)
-
-
 def _spill(batch: bytearray, sink: BinaryIO, digest: _Digest) -> None:
     digest.update(batch)
     sink.write(batch)
 
 
 @contextmanager
-def room_told() -> Iterator[None]:
+def translate_disk_full() -> Iterator[None]:
     """Translate a write that the kernel refuses for want of room into StorageFull."""
     try:
         yield

@@ -10,11 +10,13 @@ from sqlalchemy import Connection
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.mosaic import Mosaic
+from pavemap.geo.measures.shortfall import coarsest_m
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import orthophotos, surveys
+from pavemap.geo.store.cell_inputs import imagery_of
 from pavemap.geo.store.leases import ClaimedCell
+from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.pavements import segments_meeting
-from pavemap.geo.store.planning import imagery_of
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
 
@@ -54,6 +56,7 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
             grid.crs,
             gdal_options=storage.gdal_environment(),
             stretch=survey.stretch_ends,
+            coarsest_m=coarsest_m(get_model(conn, survey.model_id).card),
         ),
         pavements=[(key, reproject(pavement, WGS84, grid.crs)) for key, pavement in segments],
         params=VectorizeParams.from_dict(survey.params),

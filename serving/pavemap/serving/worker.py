@@ -19,7 +19,7 @@ from pavemap.geo.errors import NotFound, StorageFull, Unavailable
 from pavemap.geo.imagery.mosaic import close_files
 from pavemap.geo.logs import about, note_ids
 from pavemap.geo.storage import ORTHOPHOTOS, Storage
-from pavemap.geo.store import cells, leases, measuring, surveys, workers
+from pavemap.geo.store import cells, leases, measuring, measuring_leases, workers
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.leases import ClaimedCell
 from pavemap.geo.store.surveys import SurveyRow
@@ -44,11 +44,11 @@ class WorkRules:
 
     model_id: str | None = None
     """Only surveys of this model version are worked at. None takes any."""
-    lease_s: float = 60.0
+    lease_s: float
     """A lease that is not kept alive for so long is over."""
-    max_attempts: int = 3
+    max_attempts: int
     """Errors after which a cell is failed."""
-    retry_after_s: float = 10.0
+    retry_after_s: float
     """How long a cell rests after its first error, before another worker tries; doubled after each.
 
     So long rests as well what could not be done because something was away.
@@ -65,7 +65,7 @@ class CellWorker:
         storage: Storage,
         detect_with: Callable[[str], Detect],
         name: str,
-        rules: WorkRules | None = None,
+        rules: WorkRules,
         stop: threading.Event | None = None,
         observe: ObserveCell = lambda _outcome, _seconds: None,
     ) -> None:
@@ -77,9 +77,10 @@ class CellWorker:
         self._engine = engine
         self._storage = storage
         self._detect_with = detect_with
-        self._rules = rules or WorkRules()
+        self._rules = rules
         self._observe = observe
         self._stop = stop or threading.Event()
+        self._trail = leases.Trail()
         self._progress_at: float | None = None
         self._balked = False  # what was tried last could not be done for now
         self._owes = False  # maybe a lease that it doesn't know of: nothing may keep that alive
@@ -122,7 +123,9 @@ class CellWorker:
         if self._balked and self._survey_next(fresh=True):
             return True
         with database(self._engine) as conn:
-            survey = surveys.claim_measuring(conn, worker=self.name, lease_s=self._rules.lease_s)
+            survey = measuring_leases.claim_measuring(
+                conn, worker=self.name, lease_s=self._rules.lease_s
+            )
             if survey is not None:  # a claim of cells notes it by itself
                 workers.note_seen(conn, self.name, model_id=self._rules.model_id)
         if survey is not None:
@@ -143,6 +146,7 @@ class CellWorker:
                 limit=1,
                 model_id=self._rules.model_id,
                 fresh=fresh,
+                trail=self._trail,
             )
         for one in claimed:
             with about(survey_id=str(one.survey_id), cell=f"{one.cell.col},{one.cell.row}"):
@@ -205,7 +209,9 @@ class CellWorker:
             log.exception("the survey can't be measured")
             error = _sentence(exc)
             self._insist(
-                lambda conn: surveys.finish_survey(conn, survey, state="failed", error=error)
+                lambda conn: measuring_leases.finish_survey(
+                    conn, survey, state="failed", error=error
+                )
             )
             return
         log.info("survey measured in %.1f s", time.monotonic() - started)

@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 import rasterio
 
-from pavemap.geo.errors import BadInput, DamagedRaster, NotGeoreferenced, UnsupportedRaster
+from pavemap.geo.errors import (
+    BadInput,
+    DamagedRaster,
+    NotAGeoTiff,
+    NotGeoreferenced,
+    UnsupportedRaster,
+)
 from pavemap.geo.imagery.cog import to_cog
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.raster import inspect
@@ -160,6 +166,21 @@ def test_a_bomb_is_refused_at_once_and_in_little_memory(
         inspect(path)
     assert time.process_time() - start < 2.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+def test_what_gdal_says_of_a_file_tells_no_path_of_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "incoming" / "bad.tif"
+    path.parent.mkdir()
+    path.write_bytes(b"II*\x00" + bytes(100))
+    with pytest.raises(NotAGeoTiff, match=r"^bad.tif can't be read") as raised:
+        inspect(path, name="bad.tif")
+    assert str(tmp_path) not in str(raised.value)
+    write(path, SMALL, compress="deflate")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    with pytest.raises(BadInput) as cut:
+        inspect(path, name="bad.tif")
+    assert str(tmp_path) not in str(cut.value)
 
 
 def test_a_block_that_leaves_the_file_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from pavemap.geo.grid import Window
 from pavemap.geo.imagery import mosaic as module
 from pavemap.geo.imagery.cog import to_cog
 from pavemap.geo.imagery.mosaic import Chip, Mosaic
-from pavemap.geo.imagery.orthophoto import Orthophoto, common_stretch
+from pavemap.geo.imagery.orthophoto import Orthophoto, common_stretch, too_coarse
 from pavemap.geo.imagery.raster import inspect
 from rasters import GSD, LEFT, NORTH_UP, TOP, UTM, texture, window_of, write
 
@@ -551,6 +553,61 @@ def test_a_hole_is_filled_from_the_tile_below(tmp_path: Path) -> None:
     chip = Mosaic([back, front], UTM).read(window_of(GROUND))
     np.testing.assert_array_equal(chip.pixels, GROUND)
     assert chip.valid.all()
+
+
+def test_of_each_pixel_it_is_known_whether_coarse_imagery_shows_it(tmp_path: Path) -> None:
+    """The fine tile has a hole, with the rim of such, and ends 30 pixels before the coarse one."""
+    image = GROUND[:, : WIDTH - 30].copy()
+    image[200:400, 200:400] = 0
+    fine = inspect(write(tmp_path / "b.tif", image, nodata=0))
+    coarse = inspect(
+        write(tmp_path / "a.tif", GROUND[::2, ::2], transform=NORTH_UP @ Affine.scale(2.0))
+    )
+    expected = np.zeros((HEIGHT, WIDTH), np.bool_)
+    expected[198:402, 198:402] = True
+    expected[:, WIDTH - 30 :] = True
+    chip = Mosaic([coarse, fine], UTM, coarsest_m=0.015).read(window_of(GROUND))
+    assert chip.coarse is not None
+    np.testing.assert_array_equal(chip.coarse, expected)
+    whole = Mosaic([coarse, ground(tmp_path)], UTM, coarsest_m=0.015).read(window_of(GROUND))
+    assert whole.coarse is None  # of which none is shown
+    assert Mosaic([coarse, fine], UTM).read(window_of(GROUND)).coarse is None
+
+
+def test_imagery_is_too_coarse_beyond_what_a_map_does_to_pixels() -> None:
+    assert too_coarse([0.002, 0.0041, 0.0043], coarsest_m=0.004).tolist() == [False, False, True]
+    assert not too_coarse([9.0], coarsest_m=None).any()
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=50)
+def test_a_window_finds_what_a_look_at_every_tile_finds(tmp_path_factory: Any, seed: int) -> None:
+    """Tiles of any pixel size within and without reach, one of them without an end in this CRS."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-20.0, 20.0, (2, 40))
+    footprints = shapely.box(x, y, x + rng.uniform(0.1, 3.0, 40), y + rng.uniform(0.1, 3.0, 40))
+    footprints[7] = shapely.Polygon([(0, 0), (np.inf, 0), (1, 1), (0, 1)])
+    gsd_m = rng.choice([0.002, 0.03, 0.8], 40)
+    window = Window(UTM, 0.0, 4.0, 0.002, 2000, 2000)
+    with np.errstate(invalid="ignore"):
+        away = shapely.distance(footprints, window.box())
+        expected = np.flatnonzero(away <= 2.0 * np.maximum(gsd_m, window.gsd_m))
+        found = module._Places.of(footprints, gsd_m.tolist())
+        assert pickle.loads(pickle.dumps(found)).near(window) == expected.tolist()  # noqa: S301
+
+
+def test_what_a_window_costs_does_not_grow_with_the_tiles_elsewhere() -> None:
+    def seconds(tiles: int) -> float:
+        x, y = 10.0 * np.arange(tiles), np.zeros(tiles)
+        places = module._Places.of(shapely.box(x, y, x + 10.0, y + 10.0), [0.002] * tiles)
+        window = Window(UTM, 100.0, 5.0, 0.002, 2048, 2048)
+        assert places.near(window) == [9, 10]
+        started = time.process_time()
+        for _ in range(20):
+            places.near(window)
+        return time.process_time() - started
+
+    assert min(seconds(20_000) for _ in range(3)) < 5 * min(seconds(200) for _ in range(3)) + 0.01
 
 
 # --- files and threads ------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS, Transformer
 
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.lines.flat_lines import Polylines
-from pavemap.geo.lines.line_measures import line_stats
+from pavemap.geo.lines.line_measures import line_stats, true_line_stats
 from pavemap.geo.lines.line_widths import width_quantile
 from pavemap.geo.resolution import smallest_width_mm
 
@@ -38,6 +39,17 @@ def test_true_metres_are_projected_ones_by_the_scale() -> None:
     lines = array(line((0, 0, 5), (10, 0, 5)), line((0, 0, 5), (10, 0, 5)))
     assert line_stats(lines, scale=2.0)["length_m"].tolist() == [5, 5]
     assert line_stats(lines, scale=np.array([1.0, 2.0]))["area_m2"].tolist() == [0.05, 0.025]
+
+
+def test_lines_are_measured_by_the_ground_scale_at_their_middle() -> None:
+    """Web mercator: twice as long at 60 degrees north as at the equator."""
+    crs = CRS.from_epsg(3857)
+    northing = Transformer.from_crs(4326, crs, always_xy=True).transform(0.0, 60.0)[1]
+    lines = array(line((-5, 0, 4), (5, 0, 4)), line((-5, northing, 4), (5, northing, 4)))
+    stats = true_line_stats(lines, crs)
+    assert stats["length_m"].tolist() == pytest.approx([10.0, 5.0], rel=0.01)
+    assert stats["area_m2"].tolist() == pytest.approx([0.04, 0.02], rel=0.01)
+    assert true_line_stats(array(), crs).empty
 
 
 def test_an_unknown_width_is_not_a_width_of_zero() -> None:

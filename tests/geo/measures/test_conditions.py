@@ -3,43 +3,69 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 
-from pavemap.geo.measures.conditions import conditions, on_imaged_ground, within_pavement
+from pavemap.geo.measures.conditions import condition_figures, on_imaged_ground, within_pavement
+from pavemap.geo.measures.shortfall import SurveyedGround
 
 
-def test_conditions_by_hand() -> None:
-    segments = pd.DataFrame({"segment_id": [7, 8, 9, 10], "pavement_m2": [200.0, 100, 100, 50]})
-    pieces = pd.DataFrame(
-        {"segment_id": [7, 7, 7, 8], "crack_index": [0, 0, 1, 1], "length_m": [3.0, 1, 6, 2]}
+def test_figures_of_segments_by_hand() -> None:
+    """
+    Pavements 10 m x 10 m, of which imagery lies on all but the last; a cell on the west half of the
+    second failed.
+
+    0: all seen, 20 m of two cracks     1: its east half seen           2: no imagery
+    3: 85 m2 seen, 5 of these too coarse: what is left of the coverage is just the least
+    4: the same, and 0.1 m2 more of it too coarse
+    """
+    pavements = np.array([shapely.box(0, low, 10, low + 10) for low in (0, 10, 20, 30, 40)])
+    found = condition_figures(
+        pavements=pavements,
+        pavement_m2=np.full(5, 100.0),
+        counted_m2=np.array([100.2, 50.0, 0.0, 85.0, 85.0]),
+        coarse_m2=np.array([0.0, 0.0, 0.0, 5.0, 5.1]),
+        gsd_m=0.01,
+        crack_length_m=np.array([20.0, 0.0, 0.0, 8.5, 0.0]),
+        crack_count=np.array([2, 0, 0, 1, 0]),
+        cracked_area_m2=np.array([0.05, 0.0, 0.0, 0.0, 0.0]),
+        ground=SurveyedGround(
+            footprints=np.delete(pavements, 2), failed_cells=np.array([shapely.box(0, 10, 5, 20)])
+        ),
+        min_coverage=0.8,
     )
-    table = conditions(
-        segments,
-        pieces=pieces,
-        imaged_m2=pd.Series({7: 200.0, 8: 50.0}),
-        cracked_m2=pd.Series({7: 0.05}),
-        failed=[8],
-        with_imagery=[7, 8, 9],
+    nothing = [False, False, True, False, False]
+    assert found["imaged_m2"].tolist() == [100.0, 50.0, 0.0, 85.0, 85.0]
+    assert found["coverage"].tolist() == [1.0, 0.5, 0.0, 0.85, 0.85]
+    assert found["too_coarse"].tolist() == pytest.approx([0.0, 0.0, 0.0, 0.05, 0.051])
+    assert found["confident"].tolist() == [True, False, False, True, False]
+    assert found["reason"].tolist() == ["", "failed", "no imagery", "no data", "no data"]
+    assert found["crack_count"].tolist() == [2, 0, None, 1, 0]
+    assert found["density_m_per_m2"][:2].tolist() == [0.2, 0.0]
+    assert found["density_m_per_m2"][3] == pytest.approx(0.1)
+    assert found["cracked_area_share"][0] == pytest.approx(0.05)
+    for name in ("crack_length_m", "cracked_area_m2", "density_m_per_m2", "cracked_area_share"):
+        assert np.isnan(found[name]).tolist() == nothing
+
+
+@pytest.mark.parametrize(
+    ("coverage", "coarse"), [(0.85, 0.05), (0.95, 0.15), (0.9, 0.1), (1.0, 0.2)]
+)
+def test_rounding_of_shares_takes_no_confidence(coverage: float, coarse: float) -> None:
+    pavement = shapely.box(0, 0, 10, 10)
+    found = condition_figures(
+        pavements=np.array([pavement]),
+        pavement_m2=np.array([1.0]),
+        counted_m2=np.array([coverage]),
+        coarse_m2=np.array([coarse]),
+        gsd_m=0.01,
+        crack_length_m=np.zeros(1),
+        crack_count=np.zeros(1, np.int64),
+        cracked_area_m2=np.zeros(1),
+        ground=SurveyedGround(np.array([pavement]), failed_cells=np.empty(0, object)),
+        min_coverage=0.8,
     )
-    assert table.loc[7].to_dict() == {
-        "crack_length_m": 10,
-        "cracked_area_m2": 0.05,
-        "imaged_m2": 200,
-        "pavement_m2": 200,
-        "coverage": 1,
-        "density_m_per_m2": 0.05,
-        "crack_count": 2,
-        "reason": "",
-    }
-    assert table.loc[8, "density_m_per_m2"] == 2 / 50
-    assert table["coverage"].tolist() == [1, 0.5, 0, 0]
-    assert table["reason"].tolist() == ["", "failed", "no data", "no imagery"]
-    assert table["density_m_per_m2"].isna().tolist() == [False, False, True, True]
-    assert table["crack_count"].dropna().tolist() == [2, 1]
-    for found in ("crack_count", "crack_length_m", "cracked_area_m2"):
-        assert table[found].isna().tolist() == [False, False, True, True]
+    assert found["confident"].tolist() == [True]
 
 
 def test_imaged_ground_is_within_the_pavement_but_for_faults() -> None:

@@ -11,10 +11,14 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely.affinity import translate
 
 from measured_road import crack, cut, figures, grid, pieces, road
 from pavemap.geo.arrays import Floats
 from pavemap.geo.measures import SEVERITIES, TYPES, MeasureParams, segment_measures
+from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK
+from pavemap.geo.measures.sample_units import unit_distresses
+from pavemap.geo.measures.segment_measures import measure
 
 SUMS = (
     "crack_length_m",
@@ -158,6 +162,41 @@ def test_pieces_and_classes_add_up_to_the_cracks_on_pavement(seed: int) -> None:
         if zone["length_m"] is not None
     ]
     assert sum(zones) == pytest.approx(total, abs=0.03)  # each rounded to a millimetre
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.floats(-9.0, 9.0), st.floats(0.5, 6.0))
+def test_sample_units_have_all_that_their_segment_has(
+    seed: int, aside: float, width: float
+) -> None:
+    """On the road and on a strip beside it, which is seen all along."""
+    lines, segments, imaged = scene(seed)
+    beside = [
+        shapely.buffer(translate(line, yoff=aside), width / 2.0, cap_style="flat")
+        for line in segments["line"]
+    ]
+    halves = (shapely.box(-5, -40, 30, 40), shapely.box(30, -40, 65, 40))
+    segments["pavement"], seen = (
+        [
+            shapely.intersection(shapely.union(ground, strip), half)
+            for ground, strip, half in zip(grounds, beside, halves, strict=True)
+        ]
+        for grounds in (segments["pavement"], imaged.values())
+    )
+    params = MeasureParams(sample_unit_m2=40.0)
+    found = measure(
+        cut(lines, segments), segments, dict(zip(imaged, seen, strict=True)), params=params
+    )
+    units, bits, parts = found.units, found.bits, found.parts
+    amount = unit_distresses(units, bits, types=found.types, parts=parts, params=params)
+    single = ~np.isin(found.types.code[bits.piece], (ALLIGATOR, BLOCK))
+    length = np.bincount(bits.segment[single], bits.length_m[single], minlength=2)
+    had = np.column_stack([parts.area_of(0, 2), parts.area_of(1, 2), length])
+    rated = (amount.sum(axis=2) * (units.area_m2[:, None] > 0.0)).cumsum(axis=0)
+    rated = np.diff(rated[units.first[1:] - 1], axis=0, prepend=0.0)
+    assert rated == pytest.approx(had, abs=1e-9)
+    area = np.bincount(units.segment, units.area_m2, minlength=2)
+    assert area == pytest.approx(found.imaged_m2)
 
 
 @settings(max_examples=8, deadline=None)

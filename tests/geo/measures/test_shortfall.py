@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pytest
 import shapely
 
-from pavemap.geo.measures.shortfall import shortfall, too_coarse
+from pavemap.geo.measures.shortfall import SurveyedGround, coarsest_m, shortfall
 
 
 def test_the_main_reason_is_that_of_the_greatest_part_not_seen() -> None:
@@ -24,32 +21,31 @@ def test_the_main_reason_is_that_of_the_greatest_part_not_seen() -> None:
     found = shortfall(
         np.array([*pavements, shapely.Polygon()], dtype=object),
         coverage=np.array([0.995, 0.6, 0.0, 0.0, 0.0]),
-        footprints=np.array([shapely.box(0, 0, 4, 4), shapely.box(2, 0, 6, 4)], dtype=object),
-        coarse=np.zeros(2, np.bool_),
-        failed_cells=np.array([shapely.box(0.0, 3.0, 5.0, 4.0)]),
+        too_coarse=np.zeros(5),
+        ground=SurveyedGround(
+            np.array([shapely.box(0, 0, 4, 4), shapely.box(2, 0, 6, 4)], dtype=object),
+            failed_cells=np.array([shapely.box(0.0, 3.0, 5.0, 4.0)]),
+        ),
     )
-    assert found.reason.tolist() == ["", "no imagery", "no data", "failed", ""]
+    assert found.tolist() == ["", "no imagery", "no data", "failed", ""]
 
 
 def test_ground_that_only_coarse_imagery_shows_is_too_coarse_but_not_unseen() -> None:
     """
-    Pavements 10 m x 1 m: fine imagery from 0 to 6 m, coarse imagery from 0 to 10 m.
+    Pavements 10 m x 1 m, imagery on all of them.
 
-    0: all seen, 4 m of it in coarse imagery only     1: all of the fine, 1 m of the coarse seen
-    2: nothing seen                                   3: as 0, were the coarse imagery fine enough
+    0: all seen, 4 m of it in coarse imagery only     1: 7 m seen, 1 m of it in coarse imagery
+    2: nothing seen                                   3: all seen
     """
-    pavements = np.array([shapely.box(0.0, low, 10.0, low + 1.0) for low in range(4)])
-    footprints = np.array([shapely.box(0, 0, 6, 4), shapely.box(0, 0, 10, 4)])
-    asked: dict[str, Any] = {
-        "coverage": np.array([1.0, 0.7, 0.0, 1.0]),
-        "footprints": footprints,
-        "failed_cells": np.empty(0, object),
-    }
-    coarse = too_coarse([0.002, 0.02], coarsest_m=0.004)
-    assert coarse.tolist() == [False, True]
-    found = shortfall(pavements, coarse=coarse, **asked)
-    assert found.reason.tolist() == ["too coarse", "no data", "no data", "too coarse"]
-    assert found.too_coarse == pytest.approx([0.4, 0.1, 0.0, 0.4])
-    fine = shortfall(pavements, coarse=too_coarse([0.002, 0.0041], coarsest_m=0.004), **asked)
-    assert fine.reason.tolist() == ["", "no data", "no data", ""]
-    assert not too_coarse([9.0], coarsest_m=None).any()
+    found = shortfall(
+        np.array([shapely.box(0.0, low, 10.0, low + 1.0) for low in range(4)]),
+        coverage=np.array([1.0, 0.7, 0.0, 1.0]),
+        too_coarse=np.array([0.4, 0.1, 0.0, 0.0]),
+        ground=SurveyedGround(np.array([shapely.box(0, 0, 10, 4)]), np.empty(0, object)),
+    )
+    assert found.tolist() == ["too coarse", "no data", "no data", ""]
+
+
+def test_a_model_card_says_how_coarse_imagery_may_be() -> None:
+    assert coarsest_m({"gsd_range_m": [0.001, 0.004]}) == 0.004
+    assert coarsest_m({}) is None

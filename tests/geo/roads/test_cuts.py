@@ -11,9 +11,10 @@ import shapely
 
 from drawn_roads import Line, drawn_network, feature, in_degrees, line, write_geojson
 from pavemap.geo.errors import BadInput
+from pavemap.geo.roads.field_map import FieldMap
+from pavemap.geo.roads.road_defaults import SegmentsBy
 from pavemap.geo.roads.road_network import read_network
-from pavemap.geo.roads.road_table import FieldMap
-from pavemap.geo.roads.segments import SegmentsBy, segment_network
+from pavemap.geo.roads.segments import segment_network
 
 
 def ends(cut: geopandas.GeoDataFrame, road: str) -> list[float]:

@@ -20,8 +20,8 @@ import shapely
 
 from drawn_roads import feature, line, write_geojson
 from pavemap.geo.errors import BadInput
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.road_network import read_network
-from pavemap.geo.roads.road_table import FieldMap
 from pavemap.geo.vector_files import Shapes, geojson, raw, read_raw_lines
 from road_files import zip_shapefile
 

@@ -10,7 +10,8 @@ import pytest
 
 from drawn_roads import Line, drawn_network
 from pavemap.geo.roads.lineage import Previous, lineage_notes
-from pavemap.geo.roads.segments import SegmentsBy, segment_network
+from pavemap.geo.roads.road_defaults import SegmentsBy
+from pavemap.geo.roads.segments import segment_network
 
 Roads = dict[str, tuple[Line, float]]
 STREET: Roads = {"A": ([(0, 0), (1000, 0)], 7.0)}

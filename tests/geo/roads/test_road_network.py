@@ -15,10 +15,11 @@ from pyproj import CRS, Geod
 from drawn_roads import feature, in_degrees, in_metres, line, write_geojson
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.length_units import LengthUnit
 from pavemap.geo.roads.road_fields import read_measures
 from pavemap.geo.roads.road_network import Network, read_network
-from pavemap.geo.roads.road_table import FieldMap, ImportNote
+from pavemap.geo.roads.road_table import ImportNote
 from pavemap.geo.roads.segments import segment_network
 from pavemap.geo.vector_files import read_raw_lines
 from road_files import zip_shapefile
@@ -351,7 +352,7 @@ def test_lanes_one_way_and_surface_are_kept(tmp_path: Path) -> None:
     roads = network.roads.set_index("road_key")
 
     assert roads["lanes"].tolist() == [2, 3, None, None, None, 3]
-    assert roads["oneway"].tolist() == [True, True, False, False, False, True]
+    assert roads["oneway"].tolist() == [True, True, False, False, None, True]
     assert roads["surface"].tolist() == ["asphalt", "asphalt; sett", "", "", "concrete", "paved"]
     assert roads["width_m"].tolist() == [7.0, 8.75, 7.0, 7.0, 7.0, 9.0]
     assert roads["width_source"].tolist() == ["lanes"] * 2 + ["default"] * 3 + ["field"]
@@ -377,9 +378,20 @@ def test_fields_are_not_guessed_where_that_is_not_wanted(tmp_path: Path) -> None
     told = read_network(path, fields=FieldMap(guess=False))
     found = read_network(path)
 
-    assert (told.roads["lanes"][0], told.roads["oneway"][0]) == (None, False)
+    assert (told.roads["lanes"][0], told.roads["oneway"][0]) == (None, None)
     assert (found.roads["lanes"][0], found.roads["oneway"][0]) == (2, True)
     assert told.digest != found.digest
+
+
+def test_a_road_of_which_nothing_is_said_is_neither_one_way_nor_two_way(tmp_path: Path) -> None:
+    ways = {"a": None, "b": "no", "c": "", "d": "yes"}
+    features = [feature(line(EAST), id=key, oneway=way) for key, way in ways.items()]
+    said = read_network(geojson(tmp_path, *features), fields=FieldMap(road_id="id"))
+    nothing = read_network(geojson(tmp_path, feature(line(EAST), id="a")))
+
+    assert said.roads["oneway"].tolist() == [None, False, None, True]
+    assert nothing.roads["oneway"].tolist() == [None]
+    assert segment_network(said, length_m=None)["oneway"].tolist() == [None, False, None, True]
 
 
 def test_the_letters_of_geofabrik_are_directions(tmp_path: Path) -> None:
@@ -579,6 +591,31 @@ def test_geojson_may_spell_a_crs_in_many_ways(tmp_path: Path, name: str, code: s
 
     assert read_raw_lines(path).crs == crs
     assert read_network(path).roads["length_m"].tolist() == pytest.approx([708.4], abs=1.0)
+
+
+EXCHANGED = "lies outside the area of WGS 84 / UTM zone 33N", "kept; are x and y exchanged?"
+
+
+def test_exchanged_coordinates_are_pointed_out(tmp_path: Path) -> None:
+    """UTM 33N: 500 000 east, 5 500 000 north is at 15 E, 50 N; the other way round in Africa's east."""
+    true = [(500_000.0, 5_500_000.0), (500_100.0, 5_500_000.0)]
+    swapped = [(y, x) for x, y in true]
+    for name, points in (("true", true), ("swapped", swapped)):
+        drawn = [shapely.LineString(points)] * 2
+        geopandas.GeoDataFrame(geometry=drawn, crs=32633).to_file(tmp_path / f"{name}.gpkg")
+
+    assert notes(read_network(tmp_path / "true.gpkg", fields=FieldMap())) == [
+        ("#2", "the same road again", "left out")
+    ]
+    (told, *_) = read_network(tmp_path / "swapped.gpkg").report
+    assert (told.problem, told.action, told.count) == (*EXCHANGED, 2)
+
+
+def test_degrees_under_the_name_of_a_projected_crs_are_told_as_such(tmp_path: Path) -> None:
+    degrees = shapely.LineString([(15.0, 50.0), (15.1, 50.0)])
+    geopandas.GeoDataFrame(geometry=[degrees], crs=32633).to_file(tmp_path / "roads.gpkg")
+    with pytest.raises(BadInput, match=r"look like degrees, but .* UTM zone 33N; set the CRS"):
+        read_network(tmp_path / "roads.gpkg")
 
 
 @pytest.mark.parametrize(("epsg", "beyond"), [(3460, -179.99), (4326, -179.99), (4326, 180.01)])

@@ -20,8 +20,8 @@ from drawn_roads import FIELDS, Line, drawn_network, feature, line, write_geojso
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.chainage import lengths_m, measure
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.road_network import Network, read_network
-from pavemap.geo.roads.road_table import FieldMap
 from pavemap.geo.roads.segments import segment_network
 
 ELLIPSOID = Geod(ellps="WGS84")

@@ -18,8 +18,9 @@ from drawn_cracks import clipped
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.stitching.stitch import Block, Stitcher, stitch, stitch_blocks, sweep_by_rows
+from pavemap.geo.stitching.stitch import Block, Stitcher, stitch_blocks, sweep_by_rows
 from pavemap.geo.vectorizing.trust import Trust
+from stitched import stitch
 
 UTM = CRS.from_epsg(32633)
 PX = 0.01

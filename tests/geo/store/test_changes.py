@@ -66,7 +66,7 @@ def run(
         {"id": survey.network_id},
     )
     ids = np.array(found.scalars().all())
-    for claimed in leases.claim(connection, worker="w", limit=100):
+    for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=100):
         at = claimed.cell.col - scene.COL
         result = scene.found_in(claimed.cell, ids, imaged=0.0 if at in unseen else 1.0)
         moved = shapely.transform(

@@ -50,14 +50,13 @@ def measured(engine: Engine, survey: SurveyRow, segments: Ids, lines: Sequence[L
         ]
     )
     with database(engine) as connection:
-        for claimed in leases.claim(connection, worker="w", limit=1000):
+        for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
             parts = shapely.intersection(drawn, shapely.box(*scene.GRID.bounds(claimed.cell)))
             parts = parts[shapely.length(parts) > 0.0]
             segment = int(segments[(claimed.cell.col - scene.COL) // 10])
             result = CellResult(
                 lines=parts,
                 imaged={segment: scene.CELL_PAVEMENT_M2},
-                cracked={segment: 0.0},
                 imaged_m2=scene.CELL_PAVEMENT_M2,
                 seconds={},
                 imaged_part=None,

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from pavemap.geo.lines.pieces import cut_by_segments
 from pavemap.geo.store import (
     bulk,
     cells,
+    held_pieces,
     leases,
     measuring,
+    measuring_leases,
     planning,
     queries,
     segment_pages,
@@ -34,9 +37,9 @@ from pavemap.geo.store import (
 from pavemap.geo.store import conditions as block_by_block
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.measuring import MeasureReport
-from pavemap.geo.store.segment_pages import SegmentCondition
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
+from segment_rows import SegmentRow, read_rows
 
 Ids = NDArray[np.int64]
 
@@ -49,16 +52,22 @@ def survey_cells(
     *,
     imaged: dict[int, float] | None = None,
     failed: tuple[int, ...] = (),
+    coarse: tuple[int, ...] = (),
 ) -> None:
-    """Survey every waiting cell; `imaged` has the share seen by cell, where it is not 1."""
+    """Survey every waiting cell; `imaged` has the share seen by cell, where it is not 1.
+
+    What is seen of `coarse` cells is in imagery too coarse for the model.
+    """
     with database(engine) as connection:
-        for claimed in leases.claim(connection, worker="w", limit=1000):
+        for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
             index = claimed.cell.col - scene.COL
             if index in failed:
                 cells.fail(connection, claimed=claimed, worker="w", error="bad", max_attempts=1)
                 continue
             share = (imaged or {}).get(index, 1.0)
             result = scene.found_in(claimed.cell, segments, imaged=share)
+            if index in coarse:
+                result = replace(result, coarse=result.imaged)
             assert cells.complete(connection, claimed=claimed, result=result, worker="w")
 
 
@@ -67,13 +76,13 @@ def measure(engine: Engine, survey_id: Any) -> MeasureReport | None:
         return measuring.measure_survey(connection, surveys.get_survey(connection, survey_id))
 
 
-def conditions(engine: Engine, survey: SurveyRow) -> list[SegmentCondition]:
+def conditions(engine: Engine, survey: SurveyRow) -> list[SegmentRow]:
     with database(engine) as connection:
-        rows, following = segment_pages.segments_page(
+        features, following = segment_pages.segment_features(
             connection, survey.id, sort="segment_key", descending=False
         )
     assert following is None
-    return rows
+    return read_rows(features)
 
 
 def content(engine: Engine) -> list[tuple[Any, ...]]:
@@ -256,7 +265,7 @@ def survey_in_wide_cells(engine: Engine, *, to_m: float) -> SurveyRow:
 
 def claim_all(engine: Engine) -> list[leases.ClaimedCell]:
     with database(engine) as connection:
-        return leases.claim(connection, worker="w", limit=1000)
+        return leases.claim(connection, worker="w", lease_s=60.0, limit=1000)
 
 
 def done(engine: Engine, claimed: leases.ClaimedCell, *, imaged: dict[int, float]) -> None:
@@ -264,7 +273,6 @@ def done(engine: Engine, claimed: leases.ClaimedCell, *, imaged: dict[int, float
     result = CellResult(
         lines=np.empty(0, object),
         imaged=imaged,
-        cracked=dict.fromkeys(imaged, 0.0),
         imaged_m2=sum(imaged.values()),
         seconds={},
     )
@@ -383,7 +391,7 @@ def test_a_survey_planned_anew_before_it_is_measured_is_left_alone(
 ) -> None:
     survey_cells(engine, segments)
     with database(engine) as connection:
-        claimed = surveys.claim_measuring(connection, worker="w")
+        claimed = measuring_leases.claim_measuring(connection, worker="w", lease_s=60.0)
         assert claimed is not None
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
@@ -444,12 +452,12 @@ def test_workers_plans_and_uploads_at_once_end_in_the_same_figures(
         refused = 0
         while True:
             with database(engine) as connection:
-                claimed = leases.claim(connection, worker=name, limit=3)
+                claimed = leases.claim(connection, worker=name, lease_s=60.0, limit=3)
             if not claimed and planned_out.is_set():
                 return refused
             for one in claimed:
                 with database(engine) as connection:
-                    leases.heartbeat(connection, worker=name)
+                    leases.heartbeat(connection, worker=name, lease_s=60.0)
                 with database(engine) as connection:
                     result = scene.found_in(one.cell, segments)
                     stored = cells.complete(connection, claimed=one, result=result, worker=name)
@@ -483,12 +491,12 @@ def test_workers_plans_and_uploads_at_once_end_in_the_same_figures(
 
 MEASURE_AND_HANG = """
 import sys, time, uuid
-from pavemap.geo.store import measuring, surveys
+from pavemap.geo.store import measuring, measuring_leases
 from pavemap.geo.store.engine import database, make_engine
 
 engine = make_engine(sys.argv[1])
 with database(engine) as connection:
-    survey = surveys.claim_measuring(connection, worker="killed", lease_s=0.1)
+    survey = measuring_leases.claim_measuring(connection, worker="killed", lease_s=0.1)
 with database(engine) as connection:
     assert measuring.measure_survey(connection, survey)
     print("measured, not committed", flush=True)
@@ -513,7 +521,7 @@ def test_a_worker_killed_while_measuring_leaves_nothing_and_another_does_it(
     assert said == "measured, not committed"
     assert content(engine) == []
     with database(engine) as connection:
-        taken = surveys.claim_measuring(connection, worker="next")
+        taken = measuring_leases.claim_measuring(connection, worker="next", lease_s=60.0)
     assert taken is not None
     with database(engine) as connection:
         assert measuring.measure_survey(connection, taken) == MeasureReport(1, 5, 5)
@@ -583,7 +591,27 @@ def test_the_measures_are_those_that_the_survey_asks_for(
     assert rows[3]["coverage"] == pytest.approx(0.6)
 
 
-def test_figures_from_too_coarse_imagery_are_not_trusted_but_shown(engine: Engine) -> None:
+def test_ground_seen_in_too_coarse_imagery_counts_as_cells_counted_it(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """
+    Ten cells a segment: three of the first are seen in coarse imagery, one of the second is, and two of
+    the third, where two others failed.
+    """
+    survey_cells(engine, segments, coarse=(0, 1, 2, 10, 20, 21), failed=(28, 29))
+    measure(engine, survey.id)
+    rows = conditions(engine, survey)
+    assert [row.too_coarse for row in rows] == pytest.approx([0.3, 0.1, 0.2, 0.0, 0.0], abs=1e-3)
+    assert [row.confident for row in rows] == [False, True, False, True, True]
+    assert [row.reason for row in rows] == ["too coarse", "too coarse", "failed", "", ""]
+    with database(engine) as connection:
+        sums = queries.summary(connection, survey.id)
+    assert sums.too_coarse_m2 == pytest.approx(6 * scene.CELL_PAVEMENT_M2, rel=1e-3)
+
+
+def test_cells_from_before_coarse_ground_was_counted_go_by_the_frames_of_imagery(
+    engine: Engine,
+) -> None:
     """The model is meant for 5 mm a pixel at most; the imagery has 12.5."""
     with database(engine) as connection:
         survey = scene.planned_survey(connection)
@@ -594,6 +622,8 @@ def test_figures_from_too_coarse_imagery_are_not_trusted_but_shown(engine: Engin
             connection.execute(text("SELECT id FROM segment ORDER BY from_m")).scalars().all()
         )
     survey_cells(engine, ids)
+    with database(engine) as connection:
+        connection.execute(text("UPDATE cell_segment SET coarse_m2 = NULL"))
     measure(engine, survey.id)
     for row in conditions(engine, survey):
         assert row.coverage == pytest.approx(1.0)
@@ -696,9 +726,9 @@ def test_the_pavements_are_indexed_once_for_all_blocks_of_cracks(
 
 def held(connection: Connection, rows: str) -> None:
     """Put pieces aside: a query's segment_id, crack_id, line."""
-    block_by_block.hold_pieces(connection)
+    held_pieces.hold_pieces(connection)
     connection.execute(text(f"INSERT INTO held_piece {rows}"))
-    block_by_block.index_pieces(connection)
+    held_pieces.index_pieces(connection)
 
 
 def test_a_block_knows_where_its_cracks_run_on_to_and_has_each_piece_once(engine: Engine) -> None:
@@ -720,8 +750,8 @@ def test_a_block_knows_where_its_cracks_run_on_to_and_has_each_piece_once(engine
     rows = ", ".join(f"({segment}, {crack}, '{line}'::bytea)" for segment, crack, line in pieces)
     with database(engine) as connection:
         held(connection, f"VALUES {rows}")
-        runs_on = connection.execute(block_by_block._RUNS_ON, {"ids": [1, 2]}).scalars().all()
-        found = connection.execute(block_by_block._PIECES, {"ids": [1, 2]}).all()
+        runs_on = held_pieces.segments_run_on_to(connection, np.array([1, 2]))
+        found = connection.execute(held_pieces._PIECES, {"ids": [1, 2]}).all()
     assert sorted(runs_on) == [1, 2, 3]
     assert [(row.segment_id, row.crack_id, bytes(row.line).decode()) for row in found] == [
         (1, 7, "a"),
@@ -742,7 +772,7 @@ def test_a_block_reads_its_own_pieces_however_many_are_held(engine: Engine) -> N
         )
         plan = "\n".join(
             line
-            for query in (block_by_block._RUNS_ON, block_by_block._PIECES)
+            for query in (held_pieces._RUNS_ON, held_pieces._PIECES)
             for line in connection.execute(text(f"EXPLAIN {query.text}"), {"ids": block}).scalars()
         )
     scans = [line for line in plan.splitlines() if " on held_piece" in line]

@@ -140,7 +140,7 @@ def measured(engine: Engine, drawn: Drawn, *, seed: int = 0) -> Found:
 
 def planned(connection: Connection, drawn: Drawn) -> surveys.SurveyRow:
     roads, segments = frames(drawn)
-    network = networks.add_network(
+    network, _ = networks.add_network(
         connection,
         name="Drawn",
         digest="drawn",
@@ -246,7 +246,7 @@ def work_off(
         key: reproject(shapely.from_wkb(pavement), WGS84, grid.crs) for key, pavement in found
     }
     scale = ground_scale(grid.crs, *shapely.get_coordinates(next(iter(pavements.values())))[0])
-    claims = leases.claim(connection, worker="w", limit=1000)
+    claims = leases.claim(connection, worker="w", lease_s=60.0, limit=1000)
     order.shuffle(claims)
     for claimed in claims:
         order.shuffle(lines)
@@ -254,7 +254,6 @@ def work_off(
         result = CellResult(
             lines=inside,
             imaged=areas(pavements, grid.box(claimed.cell), scale),
-            cracked={},
             imaged_m2=0.0,
             seconds={},
         )

@@ -62,15 +62,47 @@ def test_the_same_network_is_stored_once(engine: Engine) -> None:
 
 
 def test_imports_of_one_name_at_once_store_it_once(engine: Engine) -> None:
-    def add(_: int) -> uuid.UUID:
+    frames = scene.road_frames(roads=20)
+
+    def add(_: int) -> tuple[networks.NetworkRow, bool]:
         with database(engine) as connection:
-            return scene.add_road(connection, roads=20).id
+            return networks.add_network(
+                connection,
+                name="Town",
+                digest="d",
+                source_crs="EPSG:32633",
+                segment_length_m=scene.SEGMENT_M,
+                roads=frames.roads,
+                segments=frames.segments,
+            )
 
     with ThreadPoolExecutor(3) as pool:
-        ids = set(pool.map(add, range(3)))
-    assert len(ids) == 1
+        rows, created = zip(*pool.map(add, range(3)), strict=True)
+    assert rows[0] == rows[1] == rows[2]
+    assert sorted(created) == [False, False, True], "one of them made it"
     with database(engine) as connection:
         assert connection.scalar(text("SELECT count(*) FROM segment")) == 100
+
+
+def test_of_deletions_at_once_one_finds_the_network(engine: Engine) -> None:
+    with database(engine) as connection:
+        stored = scene.add_road(connection, roads=20)
+
+    def delete(_: int) -> bool:
+        try:
+            with database(engine) as connection:
+                networks.delete_network(connection, "Town")
+        except NotFound:
+            return False
+        return True
+
+    with ThreadPoolExecutor(3) as pool:
+        with database(engine) as connection:
+            networks.hold_network(connection, stored.id)
+            deleting = [pool.submit(delete, number) for number in range(3)]
+            with pytest.raises(TimeoutError):
+                deleting[0].result(timeout=0.5)
+        assert sorted(one.result(timeout=20) for one in deleting) == [False, False, True]
 
 
 def test_another_network_under_a_known_name_is_refused(engine: Engine) -> None:
@@ -83,7 +115,7 @@ def test_another_network_under_a_known_name_is_refused(engine: Engine) -> None:
 def test_the_report_of_an_import_is_kept(engine: Engine) -> None:
     frames = scene.road_frames()
     with database(engine) as connection:
-        stored = networks.add_network(
+        stored, _ = networks.add_network(
             connection,
             name="Noted",
             digest="d",
@@ -109,7 +141,7 @@ def test_the_history_of_a_segment_goes_on_in_the_network_that_replaces_its_own(
         previous = networks.previous_network(connection, "Town")
         frames = scene.road_frames()
         found = frames.segments.iloc[1:].assign(lineage=previous.first_id[1:])
-        newer = networks.add_network(
+        newer, _ = networks.add_network(
             connection,
             name="Town 2",
             digest="newer",
@@ -197,6 +229,26 @@ def test_what_the_file_says_of_a_road_is_stored_with_its_segments(engine: Engine
                 text(f"SELECT DISTINCT width_source, lanes, oneway, surface FROM {table}")
             ).all()
             assert [tuple(row) for row in facts] == [("field", 2, False, "asphalt")]
+
+
+def test_what_the_file_does_not_say_of_a_road_is_not_made_up(engine: Engine) -> None:
+    frames = scene.road_frames()
+    unsaid = {"lanes": None, "oneway": None, "surface": ""}
+    with database(engine) as connection:
+        networks.add_network(
+            connection,
+            name="Unsaid",
+            digest="d",
+            source_crs="EPSG:4326",
+            segment_length_m=100.0,
+            roads=frames.roads.assign(**unsaid),
+            segments=frames.segments.assign(**unsaid),
+        )
+        for table in ("road", "segment"):
+            facts = connection.execute(
+                text(f"SELECT DISTINCT lanes, oneway, surface FROM {table}")
+            ).all()
+            assert [tuple(row) for row in facts] == [(None, None, "")]
 
 
 def test_a_network_without_roads_is_refused(engine: Engine) -> None:

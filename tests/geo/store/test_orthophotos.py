@@ -17,6 +17,7 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import NotFound
 from pavemap.geo.store import orthophotos
+from pavemap.geo.store.cell_inputs import imagery_digest, stored_imagery_digest
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.surveys import SurveyRow
@@ -208,3 +209,35 @@ def test_pages_go_by_the_first_of_a_file_s_names(engine: Engine, bare: SurveyRow
         assert orthophotos.get_orthophoto(connection, bare.id, name="b.tif").name == "a.tif"
         with pytest.raises(NotFound, match="no orthophoto 'B"):
             orthophotos.get_orthophoto(connection, bare.id, name="B.tif")
+
+
+def test_a_summary_says_what_the_files_say_without_reading_them(
+    engine: Engine, bare: SurveyRow
+) -> None:
+    with database(engine) as connection:
+        none = orthophotos.imagery_summary(connection, bare.id)
+        assert none == orthophotos.ImagerySummary(count=0, finest_gsd_m=0.0)
+        assert orthophotos.contents_as_laid(connection, bare.id) == []
+        # Of the sizes the second and the third are equal to three digits: there the names decide.
+        for name, sha256, gsd_m in (
+            ("z.tif", "aa", 0.002),
+            ("a.tif", "bb", 0.0040011),
+            ("B.tif", "cc", 0.0040012),
+            ("0.tif", "cc", 0.0040012),
+            ("b.tif", "dd", 0.01),
+        ):
+            orthophotos.add_orthophoto(
+                connection,
+                survey_id=bare.id,
+                name=name,
+                sha256=sha256,
+                bytes=5,
+                key=f"orthophotos/{sha256}.tif",
+                info=dataclasses.replace(scene.orthophoto(name), gsd_m=gsd_m),
+            )
+        files = orthophotos.list_orthophotos(connection, bare.id)
+        summary = orthophotos.imagery_summary(connection, bare.id)
+        assert summary == orthophotos.ImagerySummary(count=4, finest_gsd_m=0.002)
+        contents = orthophotos.contents_as_laid(connection, bare.id)
+        assert contents == ["aa", "cc", "bb", "dd"] == [file.sha256 for file in files]
+        assert stored_imagery_digest(connection, bare.id) == imagery_digest(files)

@@ -15,8 +15,9 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.grid import Cell
 from pavemap.geo.store import cells, leases, orthophotos, pavements, planning, surveys
+from pavemap.geo.store.cell_inputs import imagery_of
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.planning import PlanReport, imagery_of
+from pavemap.geo.store.planning import PlanReport
 from pavemap.geo.store.surveys import SurveyRow
 
 
@@ -31,7 +32,7 @@ def cells_in(engine: Engine, state: str) -> list[Cell]:
 
 def finish(engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]) -> None:
     with database(engine) as connection:
-        for claimed in leases.claim(connection, worker="w", limit=1000):
+        for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
             result = scene.found_in(claimed.cell, segments)
             assert cells.complete(connection, claimed=claimed, result=result, worker="w")
 
@@ -71,7 +72,7 @@ def test_planning_twice_changes_nothing(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
     with database(engine) as connection:
-        taken = leases.claim(connection, worker="w", limit=3)
+        taken = leases.claim(connection, worker="w", lease_s=60.0, limit=3)
         cells.complete(
             connection,
             claimed=taken[0],
@@ -145,7 +146,7 @@ def test_what_was_computed_from_other_imagery_than_planned_is_due_again(
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
     with database(engine) as connection:
-        for claimed in leases.claim(connection, worker="w", limit=3):
+        for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=3):
             result = scene.found_in(claimed.cell, segments)
             wrong = claimed.cell.col == scene.COL
             made_of = "of a mistake" if wrong else claimed.inputs_digest
@@ -165,7 +166,7 @@ def test_a_result_that_comes_after_the_plan_has_no_survey_say_it_is_of_other_ima
     engine: Engine, survey: SurveyRow, segments: NDArray[np.int64]
 ) -> None:
     with database(engine) as connection:
-        (claimed,) = leases.claim(connection, worker="w")
+        (claimed,) = leases.claim(connection, worker="w", lease_s=60.0)
         scene.add_imagery(connection, survey.id, content="sent anew")
         planning.plan_cells(connection, survey)
         planned = surveys.get_survey(connection, survey.id).planned_imagery

@@ -15,7 +15,8 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.review_intake import Added, NewArea, NewReview, add_areas, add_reviews
+from pavemap.geo.store.review_checks import NewArea, NewReview
+from pavemap.geo.store.review_intake import Added, add_areas, add_reviews
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.verdict import Verdict
 
@@ -24,7 +25,7 @@ Ids = NDArray[np.int64]
 
 def measure(connection: Connection, survey: SurveyRow, segments: Ids) -> queries.CrackRow:
     """Survey all cells and measure; the road has one crack, along its centre-line."""
-    for claimed in leases.claim(connection, worker="w", limit=1000):
+    for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
         result = scene.found_in(claimed.cell, segments)
         assert cells.complete(connection, claimed=claimed, result=result, worker="w")
     assert measuring.measure_survey(connection, surveys.get_survey(connection, survey.id))

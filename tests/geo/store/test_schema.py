@@ -178,15 +178,19 @@ def test_every_foreign_key_is_led_by_an_index() -> None:
             assert known or (table.name, *key) in small, (table.name, key)
 
 
-def test_the_alembic_command_does_the_same(empty: Engine, empty_database_url: str) -> None:
-    """For developers: by alembic.ini at the root, over PAVEMAP_DATABASE_URL."""
+def test_the_alembic_command_does_the_same(
+    empty: Engine, empty_database_url: str, tmp_path: Path
+) -> None:
+    """For developers: by alembic.ini at the root, over PAVEMAP_DATABASE_URL or the file it is in."""
     root = Path(__file__).resolve().parents[3]
 
-    def alembic(*arguments: str, url: str = empty_database_url) -> subprocess.CompletedProcess[str]:
+    def alembic(
+        *arguments: str, url: str = empty_database_url, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "alembic", *arguments],
             cwd=root,
-            env=os.environ | {"PAVEMAP_DATABASE_URL": url},
+            env=os.environ | {"PAVEMAP_DATABASE_URL": url} | more,
             capture_output=True,
             text=True,
             check=False,
@@ -197,6 +201,21 @@ def test_the_alembic_command_does_the_same(empty: Engine, empty_database_url: st
     written = alembic("upgrade", "head", "--sql", url="")
     assert "CREATE TABLE survey" in written.stdout
     assert "PAVEMAP_DATABASE_URL" in alembic("current", url="").stderr
+    file = tmp_path / "url"
+    file.write_text(f"{empty_database_url}\n")
+    told = alembic("current", url="", PAVEMAP_DATABASE_URL_FILE=str(file))
+    assert "(head)" in told.stdout, told.stderr
+
+
+def test_a_newer_version_s_schema_is_told_and_left_alone(engine: Engine) -> None:
+    """An older pavemap after an upgrade, as `helm rollback` brings it back."""
+    with database(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+    calls: list[Callable[[Engine], object]] = [schema.upgrade, schema.is_current]
+    for call in calls:
+        with pytest.raises(Unavailable, match=r"newer pavemap \(0099\); run that version"):
+            call(engine)
+    assert table_names(engine) == OURS
 
 
 def test_no_privilege_to_make_tables_is_said_with_what_to_do(

@@ -14,7 +14,16 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import cells, leases, model_versions, networks, planning, surveys, workers
+from pavemap.geo.store import (
+    cells,
+    leases,
+    measuring_leases,
+    model_versions,
+    networks,
+    planning,
+    surveys,
+    workers,
+)
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import NewSurvey, SurveyRow
 
@@ -23,14 +32,14 @@ Ids = NDArray[np.int64]
 
 def survey_cells(engine: Engine, segments: Ids, *, limit: int = 1000) -> None:
     with database(engine) as connection:
-        for claimed in leases.claim(connection, worker="surveyor", limit=limit):
+        for claimed in leases.claim(connection, worker="surveyor", lease_s=60.0, limit=limit):
             result = scene.found_in(claimed.cell, segments)
             assert cells.complete(connection, claimed=claimed, result=result, worker="surveyor")
 
 
 def claim(engine: Engine, worker: str, *, lease_s: float = 60.0) -> SurveyRow | None:
     with database(engine) as connection:
-        return surveys.claim_measuring(connection, worker=worker, lease_s=lease_s)
+        return measuring_leases.claim_measuring(connection, worker=worker, lease_s=lease_s)
 
 
 def run_out(engine: Engine) -> None:
@@ -142,14 +151,16 @@ def test_workers_at_a_survey_that_is_deleted_store_nothing(
     engine: Engine, survey: SurveyRow, segments: Ids
 ) -> None:
     with database(engine) as connection:
-        (first, *_) = leases.claim(connection, worker="surveyor", limit=3)
+        (first, *_) = leases.claim(connection, worker="surveyor", lease_s=60.0, limit=3)
     with database(engine) as connection:
         surveys.delete_survey(connection, survey.id)
     with database(engine) as connection:
         result = scene.found_in(first.cell, segments)
         assert not cells.complete(connection, claimed=first, result=result, worker="surveyor")
-        assert not cells.fail(connection, claimed=first, worker="surveyor", error="gone")
-        assert leases.claim(connection, worker="surveyor") == []
+        assert not cells.fail(
+            connection, claimed=first, worker="surveyor", error="gone", max_attempts=3
+        )
+        assert leases.claim(connection, worker="surveyor", lease_s=60.0) == []
     assert claim(engine, "measurer") is None
 
 
@@ -167,7 +178,7 @@ def test_a_survey_is_measured_only_when_no_cell_is_left(
     survey_cells(engine, segments, limit=49)
     assert claim(engine, "w") is None
     with database(engine) as connection:
-        (last,) = leases.claim(connection, worker="slow")
+        (last,) = leases.claim(connection, worker="slow", lease_s=60.0)
     assert claim(engine, "w") is None
     with database(engine) as connection:
         cells.fail(connection, claimed=last, worker="slow", error="no", max_attempts=1)
@@ -198,8 +209,8 @@ def test_the_measuring_of_a_dead_worker_is_taken_over(
     assert taken is not None
     assert (taken.lease_owner, taken.epoch) == ("next", dead.epoch + 1)
     with database(engine) as connection:
-        assert not surveys.finish_survey(connection, dead)
-        assert surveys.finish_survey(connection, taken)
+        assert not measuring_leases.finish_survey(connection, dead)
+        assert measuring_leases.finish_survey(connection, taken)
         assert surveys.get_survey(connection, survey.id).state == "done"
 
 
@@ -209,7 +220,7 @@ def test_a_heartbeat_keeps_a_measuring_too(
     survey_cells(engine, segments)
     claim(engine, "w", lease_s=-1.0)
     with database(engine) as connection:
-        assert leases.heartbeat(connection, worker="w") == 1
+        assert leases.heartbeat(connection, worker="w", lease_s=60.0) == 1
     assert claim(engine, "next") is None
 
 
@@ -226,7 +237,7 @@ def test_a_measurer_that_lives_keeps_a_survey_that_others_lock_for_longer_than_i
     with database(engine) as holding:
         surveys.lock_survey(holding, survey.id)
         with database(engine) as connection:
-            assert leases.heartbeat(connection, worker="w") == 0
+            assert leases.heartbeat(connection, worker="w", lease_s=60.0) == 0
     assert claim(engine, "next") is None
     assert stored(engine, survey).lease_owner == "w"
     silent_for(engine, "w", 61.0)
@@ -294,7 +305,7 @@ def test_a_fifth_measuring_that_lives_is_let_end(
     assert fifth is not None
     assert claim(engine, "next") is None
     with database(engine) as connection:
-        assert surveys.finish_survey(connection, fifth)
+        assert measuring_leases.finish_survey(connection, fifth)
     assert stored(engine, survey).state == "done"
 
 
@@ -340,7 +351,7 @@ def test_a_plan_voids_the_measuring_of_what_was_before(
     with database(engine) as connection:
         scene.add_imagery(connection, survey.id, to_m=50.0, name="better.tif")
         planning.plan_cells(connection, survey)
-        assert not surveys.finish_survey(connection, claimed)
+        assert not measuring_leases.finish_survey(connection, claimed)
         assert surveys.get_survey(connection, survey.id).state == "running"
     assert claim(engine, "w") is None
 
@@ -363,7 +374,7 @@ def test_a_survey_that_failed_says_why_and_runs_again_when_planned(
     claimed = claim(engine, "w")
     assert claimed is not None
     with database(engine) as connection:
-        assert surveys.finish_survey(connection, claimed, state="failed", error="a bug")
+        assert measuring_leases.finish_survey(connection, claimed, state="failed", error="a bug")
         failed = surveys.get_survey(connection, survey.id)
         assert (failed.state, failed.error) == ("failed", "a bug")
         assert failed.finished_at is not None
@@ -378,7 +389,7 @@ def test_failed_cells_that_are_retried_set_a_done_survey_running(
 ) -> None:
     survey_cells(engine, segments, limit=49)
     with database(engine) as connection:
-        (last,) = leases.claim(connection, worker="w")
+        (last,) = leases.claim(connection, worker="w", lease_s=60.0)
         cells.fail(connection, claimed=last, worker="w", error="no", max_attempts=1)
         surveys.set_state(connection, survey.id, "done")
         assert cells.retry_failed(connection, survey.id) == 1

@@ -22,7 +22,7 @@ import rasterio
 from affine import Affine
 
 from api_world import Server, World, serving, serving_process, tile
-from pavemap.platform.ingest import Readers
+from pavemap.platform.raster_readers import Readers
 from pavemap.platform.settings import Settings
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, write_tile
 
@@ -55,7 +55,7 @@ def wait_for(server: Server, *, empty: bool) -> None:
 
 
 def nothing_is_kept(server: Server, world: World) -> None:
-    assert world.survey()["orthophotos"] == []
+    assert world.orthophotos() == []
     kept = server.home / "storage" / "orthophotos" / world.survey_id
     assert not list(kept.rglob("*"))
     assert list(server.incoming.iterdir()) == []
@@ -67,7 +67,7 @@ def test_an_upload_cut_off_midway_leaves_nothing_and_the_next_try_succeeds(
     content = tile(world.folder)
     connection = start_upload(server, world, content[: len(content) // 2], announced=len(content))
     wait_for(server, empty=False)
-    assert world.survey()["orthophotos"] == []
+    assert world.orthophotos() == []
     connection.close()
     wait_for(server, empty=True)
     nothing_is_kept(server, world)
@@ -227,7 +227,7 @@ def test_many_uploads_at_once_are_all_kept(server: Server, world: World) -> None
         thread.join()
     assert alive == [200] * 5
     assert set(statuses) <= {200, 201}
-    names = [photo["name"] for photo in world.survey()["orthophotos"]]
+    names = [photo["name"] for photo in world.orthophotos()]
     assert sorted(names) == [f"tile {number}.tif" for number in range(8)]
     assert list(server.incoming.iterdir()) == []
 
@@ -240,7 +240,7 @@ def test_a_stalled_upload_is_given_up(settings: Settings, tmp_path: Path) -> Non
             head = f"PUT {world.survey_url}/orthophotos/t.tif HTTP/1.1\r\nHost: x\r\n"
             connection.sendall(head.encode() + b"Content-Length: 1000\r\n\r\nII*")
             assert b" 408 " in connection.recv(100)
-        assert world.survey()["orthophotos"] == []
+        assert world.orthophotos() == []
 
 
 def test_an_upload_over_the_limit_is_refused(settings: Settings, tmp_path: Path) -> None:
@@ -265,10 +265,10 @@ def test_a_reader_that_dies_costs_its_own_upload_only(
     with serving(settings) as client:
         world = World.make(client, tmp_path)
         assert world.put("one.tif", content).status_code == 201
-        for reader in children_named("pavemap.platform.ingest"):
+        for reader in children_named("pavemap.platform.raster_readers"):
             os.kill(reader, signal.SIGKILL)
         assert world.put("two.tif", tile(tmp_path, seed=2)).status_code == 201
-    assert not children_named("pavemap.platform.ingest"), "a reader outlived its server"
+    assert not children_named("pavemap.platform.raster_readers"), "a reader outlived its server"
 
 
 def test_a_reader_that_is_seen_to_be_dead_too_late_costs_no_upload(
@@ -280,7 +280,7 @@ def test_a_reader_that_is_seen_to_be_dead_too_late_costs_no_upload(
     with Readers(1, limit_s=60) as readers:
         assert readers.inspect(path, name="t.tif").width > 0
         monkeypatch.setattr(subprocess.Popen, "poll", lambda _: None)
-        for reader in children_named("pavemap.platform.ingest"):
+        for reader in children_named("pavemap.platform.raster_readers"):
             os.kill(reader, signal.SIGKILL)
         assert readers.inspect(path, name="t.tif").width > 0
 
@@ -293,7 +293,7 @@ def test_a_file_that_takes_its_reader_too_long_is_refused(
         answer = world.put("slow.tif", tile(tmp_path))
         assert answer.status_code == 422
         assert "gdal_translate" in answer.json()["detail"]
-        assert world.survey()["orthophotos"] == []
+        assert world.orthophotos() == []
 
 
 def children_named(module: str) -> list[int]:

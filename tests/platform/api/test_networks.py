@@ -119,6 +119,29 @@ def test_a_broken_form_is_refused(client: httpx.Client) -> None:
     assert "form can't be read" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("last", ["pavement", "segment_length_m"])
+def test_a_form_that_ends_early_is_not_taken_for_whole(client: httpx.Client, last: str) -> None:
+    """Cut in a later part, the network would come without its pavement, or be cut otherwise."""
+    roads = httpx.Request(
+        "POST",
+        "http://pavemap.test",
+        data={"name": "cut off"},
+        files={
+            "file": ("street.geojson", geojson(street_lines())),
+            last: ("p.geojson" if last == "pavement" else None, b"25"),
+        },
+    )
+    whole = roads.read()
+    assert last.encode() in whole
+    for left_out in (1, 4, 20, 60):
+        cut = whole.rstrip()[:-left_out]
+        headers = {"Content-Type": roads.headers["content-type"]}
+        answer = client.post(f"{API}/networks", content=cut, headers=headers)
+        assert answer.status_code == 400, answer.text
+        assert "ended before its last boundary; send it again" in answer.json()["detail"]
+    assert client.get(f"{API}/networks").json() == []
+
+
 def test_a_network_file_over_the_limit_is_refused(settings: Settings, tmp_path: Path) -> None:
     small = settings.model_copy(update={"max_network_bytes": 100_000})
     query = {"name": "n", "filename": "roads.geojson"}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api_world import API
+from api_world import API, faults
 from pavemap.platform.api import schemas
 
 METHODS = {"get", "put", "post", "delete", "patch"}
@@ -100,6 +100,7 @@ def test_every_operation_is_told_and_has_its_problems(document: dict[str, Any]) 
             assert media_type == "application/problem+json", (name, status)
             schema = answer["content"][media_type]["schema"]
             assert schema == {"$ref": "#/components/schemas/Problem"}, (name, status)
+        assert ("403" in failures) == (not name.startswith("GET")), name
         if "{survey_id}" in name or "{job_id}" in name or "{network}" in name:
             assert "404" in failures, name
 
@@ -172,6 +173,22 @@ def test_examples_are_what_their_schema_says(module: pkgutil.ModuleInfo) -> None
             assert isinstance(extra, dict)
             for example in cast("list[Any]", extra.get("examples", [])):
                 model.model_validate(example)
+
+
+def test_what_the_description_shows_is_what_it_says(document: dict[str, Any]) -> None:
+    shown = [
+        (name, {"$ref": f"#/components/schemas/{name}"}, example)
+        for name, schema in document["components"]["schemas"].items()
+        for example in schema.get("examples", [])
+    ]
+    shown += [
+        (name, content["schema"], example["value"])
+        for name, content in documents(document)
+        for example in content.get("examples", {}).values()
+    ]
+    assert len(shown) > 20
+    for name, schema, example in shown:
+        assert faults(document, schema, example) == [], name
 
 
 def test_files_are_bodies(document: dict[str, Any]) -> None:

@@ -29,13 +29,13 @@ from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.surveys import lock_survey, set_state
-from pavemap.platform.imagery import (
+from pavemap.platform.settings import Settings
+from pavemap.platform.stored_imagery import (
     BEING_DELETED,
     check_storage,
     remove_replaced,
     remove_unused,
 )
-from pavemap.platform.settings import Settings
 from pavemap.training.models.model_store import PREFIX as MODELS
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
 
@@ -57,7 +57,9 @@ def test_a_tile_is_kept_as_cog_with_its_digest(world: World, settings: Settings)
     assert (photo["width"], photo["height"], photo["bands"]) == (400, 400, 3)
     assert photo["crs"] == "EPSG:32616"
     assert photo["gsd_m"] == pytest.approx(0.01, rel=2e-3)
-    assert world.survey()["orthophotos"] == [photo]
+    assert world.orthophotos() == [photo]
+    survey = world.survey()
+    assert (survey["orthophotos"], survey["finest_gsd_m"]) == (1, photo["gsd_m"])
     (path,) = stored(settings)
     assert path.name == f"{sha256}.tif"
     assert path.parent.name == world.survey_id
@@ -73,7 +75,7 @@ def test_the_same_file_twice_is_one(world: World, settings: Settings) -> None:
     other_name = world.put("tile (copy).tif", content)
     assert other_name.status_code == 200
     assert other_name.json()["names"] == ["tile (copy).tif", "tile.tif"]
-    assert world.survey()["orthophotos"] == [other_name.json()]
+    assert world.orthophotos() == [other_name.json()]
     assert len(stored(settings)) == 1
 
 
@@ -82,7 +84,7 @@ def test_files_are_read_one_by_one_and_page_by_page(world: World) -> None:
     for name in ("c.tif", "a.tif"):
         world.put(name, content)
     world.put("b b.tif", tile(world.folder, seed=1))
-    (same, other) = sorted(world.survey()["orthophotos"], key=lambda photo: str(photo["name"]))
+    (same, other) = sorted(world.orthophotos(), key=lambda photo: str(photo["name"]))
     url = f"{world.survey_url}/orthophotos"
     assert world.client.get(url).json() == {"orthophotos": [same, other], "next": None}
     first = world.client.get(url, params={"limit": 1}).json()
@@ -106,7 +108,7 @@ def test_files_that_change_names_are_all_kept(world: World, settings: Settings) 
     def kept(**sent: bytes) -> dict[str, str]:
         for name, content in sent.items():
             assert world.put(name, content).is_success
-        found = {each["name"]: each["sha256"] for each in world.survey()["orthophotos"]}
+        found = {each["name"]: each["sha256"] for each in world.orthophotos()}
         assert sorted(path.stem for path in stored(settings)) == sorted(found.values())
         return found
 
@@ -134,7 +136,7 @@ def test_other_content_takes_the_place_of_a_name(world: World, settings: Setting
     os.utime(old, (yesterday, yesterday))
     answer = world.put("tile.tif", second)
     assert answer.status_code == 201
-    registered = world.survey()["orthophotos"]
+    registered = world.orthophotos()
     assert answer.json() in registered
     assert len(registered) == 2
     assert {path.stem for path in stored(settings)} == {each["sha256"] for each in registered} | {
@@ -156,7 +158,7 @@ def test_names_that_change_all_at_once_lose_no_file(world: World, settings: Sett
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(turn, range(3)))
-    found = {each["name"]: each["sha256"] for each in world.survey()["orthophotos"]}
+    found = {each["name"]: each["sha256"] for each in world.orthophotos()}
     assert found == {
         f"{name}.tif": hashlib.sha256(files[(name + 4) % 3]).hexdigest() for name in range(3)
     }
@@ -241,7 +243,7 @@ def test_the_last_file_of_a_survey_that_has_run_stays(world: World) -> None:
     assert world.client.post(f"{world.survey_url}/run").status_code == 202
     answer = world.client.delete(url)
     assert (answer.status_code, "delete the survey" in answer.json()["detail"]) == (409, True)
-    assert [each["name"] for each in world.survey()["orthophotos"]] == ["tile.tif"]
+    assert [each["name"] for each in world.orthophotos()] == ["tile.tif"]
 
 
 def test_a_survey_that_is_being_deleted_is_no_lost_disk(world: World, engine: Engine) -> None:
@@ -379,7 +381,7 @@ def test_what_is_no_usable_geotiff_is_refused_with_the_reason(
         detail = answer.json()["detail"]
         assert "tile.tif" in detail, detail
         assert str(settings.home) not in detail, detail
-    assert world.survey()["orthophotos"] == []
+    assert world.orthophotos() == []
     assert stored(settings) == [secret]
 
 
@@ -443,7 +445,7 @@ def test_an_empty_border_is_warned_of_and_remembered(world: World, tmp_path: Pat
         dataset.write(image)
     said = world.put("dark.tif", (tmp_path / "tile.tif").read_bytes()).json()["warnings"]
     assert "the empty border counts as imaged" in said[-1]
-    (listed,) = world.survey()["orthophotos"]
+    (listed,) = world.orthophotos()
     assert listed["warnings"] == said
 
 

@@ -16,23 +16,24 @@ import pytest
 from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from api_world import API, World, import_street, serving, tile
 from pavemap.geo import errors as ground
 from pavemap.geo.errors import BadInput, NotAGeoTiff, PavemapError, Unavailable
-from pavemap.geo.store.engine import make_engine
+from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform import api, errors
 from pavemap.platform.api.bodies import MAX_DOCUMENT_BYTES, DocumentRoute, has_document
+from pavemap.platform.api.csrf import refuse_cross_site_changes
 from pavemap.platform.api.main import create_app
-from pavemap.platform.api.pages import no_changes_by_other_pages
 from pavemap.platform.api.problems import STATUS, status_of
 from pavemap.platform.api.services import Services
-from pavemap.platform.errors import FromElsewhere
+from pavemap.platform.errors import CrossSiteRequest
 from pavemap.platform.private_postgres import PrivatePostgres
 from pavemap.platform.settings import Settings
 from pavemap.platform.stack import Stack
-from ray_cluster import free_port
+from pavemap.serving.listening import free_port
 
 
 def check(answer: httpx.Response, status: int) -> dict[str, object]:
@@ -86,6 +87,26 @@ def test_a_body_that_is_no_json_is_a_problem(client: httpx.Client) -> None:
         answer = client.post(f"{API}/surveys", content=body, headers=headers)
         assert answer.status_code in {400, 422}, (body, answer.text)
         check(answer, answer.status_code)
+
+
+def test_a_body_that_is_wrong_as_a_whole_is_pointed_at_as_a_whole(client: httpx.Client) -> None:
+    answer = client.post(f"{API}/surveys", json=["Spring"])
+    assert str(check(answer, 422)["detail"]).startswith("body: ")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Type": "application/x-www-form-urlencoded"}], ids=["none", "curl -d"]
+)
+def test_json_that_comes_as_something_else_is_told_how_to_be_sent(
+    client: httpx.Client, headers: dict[str, str]
+) -> None:
+    body = b'{"name": "Spring", "network": "nowhere"}'
+    answer = client.post(f"{API}/surveys", content=body, headers=headers)
+    detail = str(check(answer, 415)["detail"])
+    assert detail.endswith("is not taken; send it as Content-Type: application/json")
+    as_json = {"Content-Type": "application/json; charset=utf-8"}
+    check(client.post(f"{API}/surveys", content=body, headers=as_json), 404)
 
 
 @pytest.mark.parametrize("path", ["surveys", "training-jobs", "models/any/promote"])
@@ -274,8 +295,8 @@ def test_who_is_open_to_others_may_have_any_name(
     headers = [(name.lower().encode(), value.encode()) for name, value in REBOUND.items()]
     scope = {"type": "http", "method": "POST", "headers": headers, "server": (came_in_at, 8000)}
     try:
-        with pytest.raises(FromElsewhere) if refused else nullcontext():
-            asyncio.run(no_changes_by_other_pages(Request(scope), services))
+        with pytest.raises(CrossSiteRequest) if refused else nullcontext():
+            asyncio.run(refuse_cross_site_changes(Request(scope), services))
     finally:
         services.close()
 
@@ -289,15 +310,38 @@ def test_it_is_not_ready_on_an_empty_schema(tmp_path: Path, empty_database_url: 
         assert "migrations" in str(check(client.get(f"{API}/networks"), 503)["detail"])
 
 
+def test_it_is_not_ready_on_a_newer_version_s_schema(tmp_path: Path, database_url: str) -> None:
+    engine = make_engine(database_url)
+    with database(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+    engine.dispose()
+    settings = Settings(home=tmp_path, database_url=SecretStr(database_url))
+    with serving(settings) as client:
+        document = check(client.get("/readyz"), 503)
+        assert "newer pavemap (0099); run that version" in str(document["detail"])
+
+
 def test_it_is_not_ready_where_storage_can_t_be_written(
     client: httpx.Client, settings: Settings
 ) -> None:
-    assert client.get("/readyz").status_code == 200
     probe = Path(settings.storage_location) / "probe"
-    probe.rmdir()
     probe.write_text("a file where a folder must be")
     document = check(client.get("/readyz"), 503)
     assert "not writable" in str(document["detail"])
+    probe.unlink()
+    assert client.get("/readyz").status_code == 200
+
+
+def test_storage_that_was_written_is_not_written_again_at_every_question(
+    client: httpx.Client, settings: Settings
+) -> None:
+    """With a bucket's versioning, each writing would leave a version of the file."""
+    written = Path(settings.storage_location) / "probe" / "writable"
+    times = set()
+    for _ in range(3):
+        assert client.get("/readyz").status_code == 200
+        times.add(written.stat().st_mtime_ns)
+    assert len(times) == 1
 
 
 def test_it_is_not_ready_where_all_known_imagery_is_gone(
@@ -306,7 +350,6 @@ def test_it_is_not_ready_where_all_known_imagery_is_gone(
     """As where the storage's disk is not mounted: nothing starts on the empty folder beneath."""
     world = World.make(client, tmp_path)
     assert world.put("tile.tif", tile(tmp_path)).status_code == 201
-    assert client.get("/readyz").status_code == 200
     mounted = Path(settings.storage_location) / "orthophotos"
     mounted.rename(tmp_path / "away")
     assert "mounted" in str(check(client.get("/readyz"), 503)["detail"])

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from sqlalchemy import text
 
-from api_world import API, World, serving, tile
+from api_world import API, World, faults, serving, tile
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
@@ -47,7 +47,7 @@ def survey_all(settings: Settings, *, max_attempts: int = 3) -> None:
     assert settings.database_url is not None
     engine = make_engine(settings.database_url.get_secret_value())
     storage = Storage(settings.storage_location)
-    rules = WorkRules(max_attempts=max_attempts)
+    rules = WorkRules(lease_s=60.0, max_attempts=max_attempts, retry_after_s=10.0)
     worker = CellWorker(
         engine, storage=storage, detect_with=lambda _: dark_is_crack, name="test", rules=rules
     )
@@ -386,6 +386,41 @@ def test_what_changed_since_an_earlier_survey(done: World, module_settings: Sett
     ]
     for query, status in queries:
         assert done.client.get(url, params=query).status_code == status
+
+
+def test_every_page_of_features_is_what_the_description_says(
+    done: World, module_settings: Settings
+) -> None:
+    values = {"name": "Described", "network": "street", "gsd_m": 0.01}
+    survey = done.client.post(f"{API}/surveys", json=values).json()
+    other = World(done.client, done.folder, done.network_id, survey["id"])
+    other.put("tile.tif", cracked_tile(done.folder, east_m=30.0, cracks=2))
+    done.client.post(f"{other.survey_url}/run")
+    survey_all(module_settings)
+    crack, segment = features(other, "cracks")[0], features(other, "segments")[0]
+    for path, geometry, said in [
+        ("reviews", None, {"crack_id": crack["id"], "verdict": "confirmed"}),
+        ("reviewed-areas", segment["geometry"], {}),
+    ]:
+        feature = {"type": "Feature", "geometry": geometry, "properties": said}
+        sent = {"type": "FeatureCollection", "features": [feature]}
+        added = done.client.post(f"{other.survey_url}/{path}", json=sent)
+        assert added.status_code == 201, added.text
+
+    document = done.client.get("/openapi.json").json()
+    described = {
+        path: answer["content"]["application/geo+json"]["schema"]
+        for path, operations in document["paths"].items()
+        for answer in [operations.get("get", {}).get("responses", {}).get("200", {})]
+        if "application/geo+json" in answer.get("content", {})
+    }
+    assert len(described) == 6
+    for path, schema in described.items():
+        query = {"since": done.survey_id} if "/change" in path else {}
+        url = path.format(survey_id=other.survey_id)
+        page = done.client.get(url, params={**query, "limit": 1}).json()
+        assert page["features"], path
+        assert faults(document, schema, page) == [], path
 
 
 def test_failed_cells_are_listed(world: World, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from api_world import API, World, serving
+from drawn_surveys import WORK_RULES
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.geo.storage import Storage
@@ -72,7 +73,9 @@ def survey_all(settings: Settings) -> None:
     assert settings.database_url is not None
     engine = make_engine(settings.database_url.get_secret_value())
     storage = Storage(settings.storage_location)
-    worker = CellWorker(engine, storage=storage, detect_with=lambda _: dark_is_crack, name="test")
+    worker = CellWorker(
+        engine, storage=storage, detect_with=lambda _: dark_is_crack, name="test", rules=WORK_RULES
+    )
     while worker.run_once():
         pass
     engine.dispose()
@@ -254,7 +257,7 @@ def test_training_data_has_the_pixels_and_labels_of_what_was_reviewed(
     assert source["survey"]["model"] == surveyed.survey()["model"]
     (photo,) = source["orthophotos"]
     assert photo["name"] == "tile.tif"
-    assert photo["sha256"] == surveyed.survey()["orthophotos"][0]["sha256"]
+    assert photo["sha256"] == surveyed.orthophotos()[0]["sha256"]
     kinds = ("confirmed", "rejected", "drawn", "outside_areas")
     assert [source["reviews"][kind] for kind in kinds] == [1, 1, 1, 0]
     assert source["unjudged"]["count"] == 1
@@ -306,7 +309,9 @@ LINE = {"type": "LineString", "coordinates": [[14.0, 50.0], [14.1, 50.1]]}
 @pytest.mark.parametrize(
     ("path", "sent", "status", "said"),
     [
-        ("reviews", "{", 400, "no JSON"),
+        ("reviews", "{", 400, "no JSON (EOF while parsing"),
+        ("reviews", "", 400, "no JSON (EOF while parsing"),
+        ("reviews", "[" * 1000, 400, "no JSON (recursion limit"),
         ("reviews", "[]", 422, ""),
         ("reviews", collection(), 422, "features"),
         ("reviews", collection(feature(None, verdict="maybe")), 422, "verdict"),

@@ -42,6 +42,7 @@ def test_a_survey_takes_the_network_s_zone_and_the_model_s_pixel(
         "total": 0, "waiting": 0, "leased": 0, "done": 0, "failed": 0, "retries": 0, "errors": {}
     }  # fmt: skip
     assert survey["coverage"] is None
+    assert (survey["orthophotos"], survey["finest_gsd_m"]) == (0, None)
     assert client.get(f"{API}/surveys/{survey['id']}").json() == survey
 
 
@@ -115,6 +116,27 @@ def test_a_survey_that_can_t_be_is_refused_with_advice(
         assert answer.status_code == status, (fields, answer.text)
         assert said in answer.json()["detail"], (fields, answer.text)
     assert client.get(f"{API}/surveys").json() == []
+
+
+@pytest.mark.parametrize(
+    ("crs", "status"),
+    [
+        ("EPSG:2056", 422),  # Switzerland's
+        ("EPSG:32633", 422),
+        ("EPSG:3031", 422),
+        ("+proj=gnom +lat_0=0 +lon_0=95 +units=m +type=crs", 422),
+        ("EPSG:32617", 201),  # the zone beside
+        ("EPSG:32614", 201),  # 12 degrees off its zone, as Norway is mapped in one
+        ("EPSG:3857", 201),
+        ("+proj=tmerc +lat_0=0 +lon_0=-84 +units=m +type=crs", 201),
+    ],
+)
+def test_a_survey_s_crs_serves_on_its_network_s_ground(world: World, crs: str, status: int) -> None:
+    answer = make(world.client, crs=crs)
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert "does not serve in the middle of the network (-8" in answer.json()["detail"]
+        assert "or leave it out to have one chosen" in answer.json()["detail"]
 
 
 def test_a_survey_without_imagery_can_t_run(world: World) -> None:

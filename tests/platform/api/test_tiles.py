@@ -74,6 +74,13 @@ def test_a_tile_at_hand_holds_until_the_figures_change(measured: World, settings
     again = measured.client.get(url, headers=known)
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == tile.headers["etag"]
+    strong = tile.headers["etag"].removeprefix("W/")
+    for lines in ([strong], ["*"], ['"a, b"', f'W/"c",{strong}'], [tile.headers["etag"], '"d"']):
+        sent = [("If-None-Match", line) for line in lines]
+        assert measured.client.get(url, headers=sent).status_code == 304, lines
+    for line in ('"a"', f'"a{strong}', "nonsense", strong.strip('"')):
+        answer = measured.client.get(url, headers={"If-None-Match": line})
+        assert answer.status_code == 200, line
     assert "max-age" in tile.headers["cache-control"]
     assert settings.database_url is not None
     with connect(settings.database_url.get_secret_value()) as connection:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
 import pytest
 import shapely
-import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from api_world import serving
 from cli_world import Cli, dark
+from drawn_surveys import WORK_RULES
 from pavemap.geo.storage import Storage
-from pavemap.platform.api.main import create_app
 from pavemap.platform.settings import Settings
 from pavemap.serving.worker import CellWorker
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, cracked_strip, cut
@@ -53,20 +51,9 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 @pytest.fixture
 def cli(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     """The command line, pointed at a running API by its environment."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive()
-                time.sleep(0.01)
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            monkeypatch.setenv("PAVEMAP_SERVER", url)
-            yield Cli()
-        finally:
-            server.should_exit = True
-            thread.join()
+    with serving(settings) as client:
+        monkeypatch.setenv("PAVEMAP_SERVER", str(client.base_url))
+        yield Cli()
 
 
 @pytest.fixture
@@ -78,6 +65,7 @@ def worker(settings: Settings, engine: Engine) -> Iterator[None]:
         storage=Storage(settings.storage_location),
         detect_with=lambda _: dark,
         name="test",
+        rules=WORK_RULES,
         stop=stop,
     )
 

@@ -83,6 +83,8 @@ def test_enlarging_coarse_pixels_is_not_done_in_silence(tiles: Path, tmp_path: P
         (("-o", "cracks.shp"), "end it in .gpkg"),
         (("--threshold", "1.5"), "threshold must be within 0 and 1"),
         (("--map", "map.jpg"), "end its name in .png"),
+        (("--map", "/proc/map.png"), "/proc/map.png can't be written: its folder takes no files"),
+        (("-o", "/proc/cracks.csv"), "/proc/cracks.csv can't be written"),
         (("--gsd", "0"), "a pixel of 0.0 m can't be surveyed; give a size such as 0.002"),
         (("--gsd", "-0.01"), "a pixel of -0.01 m can't be surveyed"),
         (

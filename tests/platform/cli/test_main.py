@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli_world import Cli
-from pavemap.platform.cli.console import note_warnings, number, print_table, progress_bars
+from pavemap.platform.cli.console import counted, note_warnings, number, print_table, progress_bars
 
 PAVEMAP = Path(sys.executable).parent / "pavemap"
 
@@ -90,7 +90,7 @@ def test_a_server_that_is_away_is_named() -> None:
 
     assert said.err == (
         "Error: no pavemap answers at http://127.0.0.1:9; start one with `pavemap up`, or name another "
-        "with --server\n"
+        "with --server or PAVEMAP_SERVER\n"
     )
 
 
@@ -105,6 +105,11 @@ def test_models_are_listed_with_the_default_first() -> None:
 def test_figures_that_are_not_there_are_dashes() -> None:
     assert number(None, 2) == "–"
     assert number(1234.5, 1, unit="m") == "1,234.5 m"
+
+
+def test_one_is_not_many() -> None:
+    said = [counted(count, "segment") for count in (0, 1, 2, 1001)]
+    assert said == ["0 segments", "1 segment", "2 segments", "1,001 segments"]
 
 
 NAMES = ["Ring [exit 1/2] [/old]", "[bold]", "A:road:B"]

@@ -17,7 +17,7 @@ from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError, Stora
 from pavemap.geo.file_digest import file_digest
 from pavemap.platform.client.api_client import Client
 from pavemap.platform.client.server_connection import ServerAway
-from ray_cluster import free_port
+from pavemap.serving.listening import free_port
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -197,6 +197,17 @@ def test_an_upload_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
         answering(refuse).upload("id", tmp_path / "tile.tif", name="a/b.tif", sha256="0" * 64)
 
     assert calls == ["/api/v1/surveys/id/orthophotos/a%2Fb.tif"]
+
+
+def test_the_files_of_a_survey_are_listed_page_by_page() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/v1/surveys/id/orthophotos"
+        first = "after" not in request.url.params
+        following = "http://inside:80/x?limit=1&after=c%2B1" if first else None
+        assert first or request.url.params["after"] == "c+1"
+        return httpx.Response(200, json={"orthophotos": [{"id": first}], "next": following})
+
+    assert list(answering(page).orthophotos("id")) == [[{"id": True}], [{"id": False}]]
 
 
 def test_pages_are_followed_by_their_cursor_on_the_same_server() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import resource
 import sqlite3
 import xml.etree.ElementTree as ElementTree
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import geopandas as gpd
@@ -236,6 +238,63 @@ def test_unknown_formats_and_folders_are_refused(tmp_path: Path) -> None:
         Export(tmp_path / "street.shp", layers=["cracks"])
     with pytest.raises(BadInput, match="no folder"):
         Export(tmp_path / "missing" / "street.gpkg", layers=["cracks"])
+    with pytest.raises(
+        BadInput, match=r"^/proc/street\.gpkg can't be written: its folder takes no"
+    ):
+        Export(Path("/proc/street.gpkg"), layers=["cracks"])
+
+
+@pytest.mark.parametrize("name", ["street.gpkg", "street.geojson", "street_cracks.csv"])
+def test_a_folder_is_not_taken_for_a_file_to_write(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(BadInput, match=rf"/{name} is a folder; name a file"):
+        Export((tmp_path / "street").with_suffix(Path(name).suffix), layers=["segments", "cracks"])
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond some bytes, as on a disk that is nearly full."""
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
+
+
+def fill_the_disk(path: Path, size: int) -> None:
+    with room_for(size), Export(path, layers=["segments", "cracks"]) as export:
+        export.write("segments", segments())
+        export.write("cracks", cracks(1_000))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size"),
+    [("gpkg", size) for size in (1_000, 50_000, 98_304, 110_000, 150_000)]
+    + [("geojson", 10), ("geojson", 20_000), ("csv", 10), ("csv", 20_000)],
+)
+def test_a_full_disk_is_told_of_and_leaves_nothing(tmp_path: Path, suffix: str, size: int) -> None:
+    path = tmp_path / f"street.{suffix}"
+    with pytest.raises(
+        BadInput, match=rf"^{path} could not be written \(.*\); is its disk full\?$"
+    ):
+        fill_the_disk(path, size)
+    assert list(tmp_path.iterdir()) == []
+
+
+def lose_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Export(path, layers=["cracks"]) as made:
+        made.write("cracks", cracks(3))
+        monkeypatch.setattr(pyogrio, "write_dataframe", lambda *_, **__: None)
+        made.write("cracks", cracks(2))
+
+
+def test_rows_that_were_lost_on_the_way_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match=r"written \(rows were lost\)"):
+        lose_rows(tmp_path / "street.gpkg", monkeypatch)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_classes_have_round_limits_and_hold_every_density() -> None:

@@ -13,8 +13,8 @@ from pyproj import CRS
 from cli_world import dark
 from pavemap.geo.crs import ground_scale
 from pavemap.geo.errors import BadInput
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.road_network import read_network
-from pavemap.geo.roads.road_table import FieldMap
 from pavemap.geo.roads.segments import segment_network
 from pavemap.platform.file_survey.detect import (
     DetectOptions,
@@ -23,7 +23,7 @@ from pavemap.platform.file_survey.detect import (
     survey_files,
 )
 from pavemap.training.models.card import ModelCard
-from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut, draw_crack
+from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut, draw_crack, write_tile
 
 CARD = ModelCard(
     name="dark",
@@ -139,6 +139,31 @@ def test_too_coarse_imagery_is_not_trusted(segments: gpd.GeoDataFrame, tmp_path:
     assert found.segments["too_coarse"].tolist()[0] == pytest.approx(0.96, abs=0.05)
     assert not found.segments["confident"].any()
     assert found.segments["reason"].tolist()[0] == "too coarse"
+
+
+@pytest.mark.parametrize("cell_px", [2048, 192])
+def test_ground_without_data_in_fine_imagery_is_as_coarse_as_what_shows_it(
+    segments: gpd.GeoDataFrame, tmp_path: Path, cell_px: int
+) -> None:
+    """As at the corners of a turned strip of flight: a fine tile's frame covers the second segment.
+
+    No data has a rim of two pixels, 4 mm, where the fine tile is not believed.
+    """
+    (tmp_path / "coarse").mkdir()
+    coarse = cut(Scene(asphalt(200, 120), gsd_m=0.01), tmp_path / "coarse", columns=1, rows=1)
+    fine = asphalt(1000, 600)
+    fine[:, 500:] = 0
+    holed, ended = Scene(fine, gsd_m=0.002), Scene(fine[:, :500], gsd_m=0.002)
+    for name, scene, rim_m in (("holed", holed, 0.004), ("ended", ended, 0.0)):
+        path = write_tile(
+            tmp_path / f"{name}.tif", scene.pixels, crs=UTM, transform=scene.transform, nodata=0
+        )
+        found = survey([path, *coarse], segments, cell_px=cell_px)
+        assert found.segments is not None
+        table = found.segments.iloc[:2]
+        assert table["too_coarse"].tolist() == pytest.approx([rim_m, 0.992], abs=5e-4), name
+        assert table["reason"].tolist()[1] == "too coarse", name
+        assert table["confident"].tolist() == [True, False], name
 
 
 def test_imagery_in_which_no_crack_could_be_seen_is_refused(tmp_path: Path) -> None:

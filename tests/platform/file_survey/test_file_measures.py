@@ -6,16 +6,29 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
 from pavemap.platform.file_survey import file_measures
-from pavemap.platform.file_survey.file_measures import SeenGround, measures_of
+from pavemap.platform.file_survey.file_measures import SeenGround, _Rows, measures_of
 
 UTM = CRS.from_epsg(32633)
 X, Y = 500_000.0, 5_540_000.0
 GRID = Grid(UTM, 0.01, cell_px=2048, halo_px=64)
+
+
+@given(
+    keys=st.lists(st.integers(-3, 9), max_size=30), wanted=st.lists(st.integers(-5, 12), max_size=9)
+)
+def test_rows_are_found_by_their_key_in_the_order_of_the_table(
+    keys: list[int], wanted: list[int]
+) -> None:
+    table = np.array(keys, np.int64)
+    found = _Rows.of(table).at(np.array(wanted, np.int64))
+    assert found.tolist() == np.flatnonzero(np.isin(table, wanted)).tolist()
 
 
 def test_a_pattern_over_a_border_counts_on_both_sides_of_blocks(

@@ -17,13 +17,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pavemap.geo.crs import WGS84
-from pavemap.geo.grid import Window
+from pavemap.geo.grid import Grid, Window
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.raster import inspect
 from pavemap.platform.exports.styling import density_classes
+from pavemap.platform.file_survey.file_measures import SeenGround
+from pavemap.platform.file_survey.seen_ground import seen_ground
 from pavemap.platform.maps import cartography, map_text
 from pavemap.platform.maps.cartography import overview
-from pavemap.platform.maps.map_picture import _centred, _densest, draw_map
+from pavemap.platform.maps.map_closeup import centred, densest
+from pavemap.platform.maps.map_picture import _sealed, draw_map
 from rasters import write
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut
 
@@ -50,6 +53,11 @@ def segments() -> gpd.GeoDataFrame:
     ).to_crs(4326)
 
 
+def ground_of(mosaic: Mosaic) -> SeenGround:
+    """All pixels that are imagery, at 1 cm, up to its very edge."""
+    return seen_ground(mosaic, Grid(UTM, 0.01, cell_px=256), edge_px=0)
+
+
 def cracks() -> gpd.GeoDataFrame:
     """A crack across the middle of the second segment."""
     line = shapely.LineString([(ORIGIN_X + 6, ORIGIN_Y - 3, 4), (ORIGIN_X + 6, ORIGIN_Y, 4)])
@@ -63,7 +71,14 @@ def drawn(path: Path) -> NDArray[np.float32]:
 
 def test_a_survey_becomes_a_picture(mosaic: Mosaic, tmp_path: Path) -> None:
     path = tmp_path / "map.png"
-    draw_map(path, mosaic=mosaic, cracks=cracks(), segments=segments(), title="A $x_$ B")
+    draw_map(
+        path,
+        mosaic=mosaic,
+        seen=ground_of(mosaic),
+        cracks=cracks(),
+        segments=segments(),
+        title="A $x_$ B",
+    )
 
     picture = drawn(path)
     assert picture.shape[1] == 1820
@@ -71,22 +86,38 @@ def test_a_survey_becomes_a_picture(mosaic: Mosaic, tmp_path: Path) -> None:
     assert red.sum() > 300  # the crack, in the panel that looks at the worst segment
 
 
+def filled(monkeypatch: pytest.MonkeyPatch) -> dict[bool, float]:
+    """Areas that a map draws, in square metres: hatched, and coloured by density."""
+    areas_m2 = {False: 0.0, True: 0.0}
+    areas = cartography.areas
+
+    def noted(axes: Any, polygons: Any, colours: Any, *, hatched: bool = False) -> None:
+        areas_m2[hatched] += float(shapely.area(polygons).sum())
+        areas(axes, polygons, colours, hatched=hatched)
+
+    monkeypatch.setattr(cartography, "areas", noted)
+    return areas_m2
+
+
+def test_no_seams_show_where_cells_meet() -> None:
+    """Two cells whose outlines stray by a pixel of 1 cm along the side that they share."""
+    segment = np.array([shapely.box(0, 0, 10, 4)])
+    left, right = shapely.box(0, 0, 5, 3), shapely.Polygon([(5, 0), (10, 0), (10, 3), (5.01, 3)])
+    sealed = _sealed(np.array([left | right]), segment, by_m=0.02)
+    assert shapely.get_num_geometries(sealed).tolist() == [1]
+    assert shapely.area(sealed)[0] == pytest.approx(30.0, abs=1e-6)
+
+
 def test_what_was_not_seen_of_a_segment_is_hatched_and_too_little_of_it_is_said(
     mosaic: Mosaic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled: dict[bool, float] = {False: 0.0, True: 0.0}
     said: list[str] = []
-    areas, bars = cartography.areas, cartography.bars
-
-    def noted(axes: Any, polygons: Any, colours: Any, *, hatched: bool = False) -> None:
-        filled[hatched] += float(shapely.area(polygons).sum())
-        areas(axes, polygons, colours, hatched=hatched)
+    areas_m2, bars = filled(monkeypatch), cartography.bars
 
     def heard(axes: Any, values: Any, labels: Any, colours: Any, *, title: str) -> None:
         said.extend(name + tail for name, tail in labels)
         bars(axes, values, labels, colours, title=title)
 
-    monkeypatch.setattr(cartography, "areas", noted)
     monkeypatch.setattr(cartography, "bars", heard)
     half_seen = segments().assign(density_m_per_m2=[0.0, 0.9, 0.9], confident=[True, True, False])
     half_seen.geometry = gpd.GeoSeries(
@@ -96,11 +127,41 @@ def test_what_was_not_seen_of_a_segment_is_hatched_and_too_little_of_it_is_said(
         ],
         crs=UTM,
     ).to_crs(4326)
-    draw_map(tmp_path / "map.png", mosaic=mosaic, cracks=cracks(), segments=half_seen, title="Half")
-    assert filled[False] == pytest.approx(24.0, rel=0.01)
-    assert filled[True] == pytest.approx(12.0, rel=0.01)
+    draw_map(
+        tmp_path / "map.png",
+        mosaic=mosaic,
+        seen=ground_of(mosaic),
+        cracks=cracks(),
+        segments=half_seen,
+        title="Half",
+    )
+    assert areas_m2[False] == pytest.approx(24.0, rel=0.01)
+    assert areas_m2[True] == pytest.approx(12.0, rel=0.01)
     assert said[1].startswith("Road, 8")
     assert [label.endswith("(too little of it was seen)") for label in said] == [False, True]
+
+
+def test_ground_that_a_file_covers_without_showing_it_is_hatched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tile over all of two segments, clear beyond its first metre in 3 m from above."""
+    areas_m2 = filled(monkeypatch)
+    image = np.full((300, 800, 4), 120, np.uint8)
+    image[:, :, 3] = 0
+    image[:100, :, 3] = 255
+    at = Affine(0.01, 0, ORIGIN_X, 0, -0.01, ORIGIN_Y)
+    tile = write(tmp_path / "t.tif", image, transform=at, crs=UTM)
+    mosaic = Mosaic([inspect(tile)], UTM)
+    draw_map(
+        tmp_path / "map.png",
+        mosaic=mosaic,
+        seen=ground_of(mosaic),
+        cracks=cracks(),
+        segments=segments(),
+        title="Masked",
+    )
+    assert areas_m2[False] == pytest.approx(8.0, abs=0.2), "to within two pixels of 8 m of edge"
+    assert areas_m2[True] == pytest.approx(16.0 + 12.0, abs=0.2)
 
 
 def test_long_names_leave_room_for_what_follows_them(
@@ -127,6 +188,7 @@ def test_long_names_leave_room_for_what_follows_them(
     lacking = draw_map(
         tmp_path / "map.png",
         mosaic=mosaic,
+        seen=ground_of(mosaic),
         cracks=cracks(),
         segments=named,
         title="2026-05-12_" + 3 * motorway,
@@ -167,6 +229,7 @@ def test_a_long_survey_is_a_picture_too(tmp_path: Path, apart_m: float, shows: b
     draw_map(
         tmp_path / "map.png",
         mosaic=mosaic,
+        seen=ground_of(mosaic),
         cracks=gpd.GeoDataFrame(geometry=near).to_crs(4326),
         title="Ring road",
     )
@@ -194,7 +257,9 @@ def test_oblong_pixels_of_degrees_are_shown_too(tmp_path: Path) -> None:
 
 
 def test_without_roads_it_shows_imagery_and_cracks(mosaic: Mosaic, tmp_path: Path) -> None:
-    draw_map(tmp_path / "map.png", mosaic=mosaic, cracks=cracks(), title="A tile")
+    draw_map(
+        tmp_path / "map.png", mosaic=mosaic, seen=ground_of(mosaic), cracks=cracks(), title="A tile"
+    )
 
     assert drawn(tmp_path / "map.png").std() > 0.1
 
@@ -202,7 +267,14 @@ def test_without_roads_it_shows_imagery_and_cracks(mosaic: Mosaic, tmp_path: Pat
 def test_nothing_found_is_a_picture_too(mosaic: Mosaic, tmp_path: Path) -> None:
     none = cracks().iloc[:0]
     sound = segments().assign(density_m_per_m2=[0.0, 0.0, None])
-    draw_map(tmp_path / "map.png", mosaic=mosaic, cracks=none, segments=sound, title="Sound")
+    draw_map(
+        tmp_path / "map.png",
+        mosaic=mosaic,
+        seen=ground_of(mosaic),
+        cracks=none,
+        segments=sound,
+        title="Sound",
+    )
 
     assert drawn(tmp_path / "map.png").std() > 0.1
 
@@ -211,7 +283,7 @@ def test_the_worst_place_is_where_most_points_are() -> None:
     far = np.array([[0.0, 0.0], [100.0, 100.0]])
     crowd = np.array([[50.0, 20.0]]) + np.linspace(0.0, 1.0, 20)[:, None]
 
-    centre = _densest(np.concatenate([far, crowd]), 8.0, shapely.box(0, 0, 100, 100))
+    centre = densest(np.concatenate([far, crowd]), 8.0, np.array([shapely.box(0, 0, 100, 100)]))
 
     assert np.abs(centre - [50.5, 20.5]).max() <= 4.0
 
@@ -220,7 +292,7 @@ def test_the_worst_place_keeps_to_the_ground() -> None:
     """A crack up to the border at x = 10: the square that holds it does not look beyond."""
     crack = np.column_stack([np.linspace(4.0, 10.0, 61), np.full(61, 50.0)])
 
-    centre = _densest(crack, 8.0, shapely.box(0, 0, 10, 100))
+    centre = densest(crack, 8.0, np.array([shapely.box(0, 0, 10, 100)]))
 
     assert centre[0] + 4.0 <= 10.0 + 2.0
     assert centre[0] - 4.0 <= 4.0
@@ -229,9 +301,9 @@ def test_the_worst_place_keeps_to_the_ground() -> None:
 def test_the_close_look_has_its_crack_in_the_middle() -> None:
     """A crack along y = 20: squares that hold it reach as far below as above, where there is imagery."""
     crack = np.column_stack([np.linspace(40.0, 45.0, 51), np.full(51, 20.0)])
-    ground = shapely.box(0, 0, 100, 100)
+    ground = np.array([shapely.box(0, 0, 100, 100)])
 
-    centre = _centred(_densest(crack, 8.0, ground), crack, 8.0, ground)
+    centre = centred(densest(crack, 8.0, ground), crack, 8.0, ground)
 
     assert centre == pytest.approx([42.5, 20.0])
 
@@ -239,9 +311,9 @@ def test_the_close_look_has_its_crack_in_the_middle() -> None:
 def test_the_close_look_keeps_to_the_imagery() -> None:
     """A crack 10 cm above the imagery's lower edge: the square is not half empty for its sake."""
     crack = np.column_stack([np.linspace(40.0, 45.0, 51), np.full(51, 0.1)])
-    imagery = shapely.box(0, 0, 100, 100)
+    imagery = np.array([shapely.box(0, 0, 100, 100)])
 
-    centre = _centred(_densest(crack, 8.0, imagery), crack, 8.0, imagery)
+    centre = centred(densest(crack, 8.0, imagery), crack, 8.0, imagery)
 
     assert centre[0] == pytest.approx(42.5)
     assert centre[1] == pytest.approx(4.0, abs=0.5)

@@ -20,12 +20,12 @@ from pavemap.platform.reviews.review_export import write_review_file
 from pavemap.platform.reviews.review_import import (
     BATCH,
     ReviewFile,
+    errors_by_feature,
     has_areas,
     has_lines,
     in_file,
     read_areas,
     read_reviews,
-    told_by_file,
 )
 
 LINE = shapely.LineString([(14.0, 50.0), (14.0001, 50.0)])
@@ -240,7 +240,7 @@ def test_a_server_s_errors_name_features_by_their_numbers_in_the_file(said: str,
 
 def test_an_error_says_what_was_stored_before_it() -> None:
     for stored, message in ((2000, r"^away \(features stored before: 2,000\)$"), (0, r"^away$")):
-        with pytest.raises(Unavailable, match=message), told_by_file([], stored=stored):
+        with pytest.raises(Unavailable, match=message), errors_by_feature([], stored=stored):
             raise Unavailable("away")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.config import DataSource
-from pavemap.training.data import coco
+from pavemap.training.data import coco, coco_masks
 from pavemap.training.data.coco import coco_files
 from pavemap.training.data.datasets import read_source
 from pavemap.training.data.manifest import Manifest
@@ -153,7 +153,7 @@ def test_long_compressed_runs_are_those_of_pycocotools() -> None:
     mask = np.zeros((300, 400), np.bool_)
     mask[5, 5] = mask[290:295, 300:310] = True
     runs = {"counts": "Q_11`ff24gbYM00000000000000000fRj0", "size": [300, 400]}
-    found = coco._decoded(runs, coco._Image("a.png", 400, 300), 1)
+    found = coco_masks._decoded(runs, (300, 400), 1)
     assert np.array_equal(found, mask)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from sqlalchemy import Engine
 
 from pavemap.geo.errors import Conflict, NotFound
 from pavemap.geo.file_digest import file_digest
+from pavemap.geo.scratch import INCOMING, sweep
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.model_versions import ModelRow, add_model, get_model
@@ -78,6 +81,25 @@ def test_a_shipped_model_needs_no_storage(store: ModelStore) -> None:
     assert store.folder(default_card().model_id) == default_model_folder()
 
 
+@pytest.mark.parametrize("dies_at", [WEIGHTS_FILE, CARD_FILE])
+def test_what_a_process_that_was_killed_was_storing_is_swept(tmp_path: Path, dies_at: str) -> None:
+    folder, storage = write_model_folder(tmp_path / "model"), tmp_path / "storage"
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from pavemap.geo.storage import Storage\n"
+        "from pavemap.training.models.card import read_card\n"
+        "from pavemap.training.models.model_store import ModelStore\n"
+        "folder, put = Path(sys.argv[1]), Storage.put_file\n"
+        f"dies = lambda self, key, path: os._exit(9) if '{dies_at}' in key else put(self, key, path)\n"
+        "Storage.put_file = dies; ModelStore(Storage(sys.argv[2])).put(folder, read_card(folder))"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(storage)]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert sweep(storage / INCOMING) == 1
+    left = {path.name for path in storage.rglob("*") if path.is_file()}
+    assert left == ({WEIGHTS_FILE} if dies_at == CARD_FILE else set())
+
+
 def test_one_that_nobody_stored_is_said_to_be_missing(store: ModelStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="register its folder again"):
         store.folder("nobody-00000000")
@@ -115,6 +137,7 @@ def test_weights_that_do_not_fit_their_card_are_not_stored(
         ({"architecture_args": {"context": True}}, "don't fit their card"),
         ({"architecture": "fan2018"}, "don't fit their card"),
         ({"channels": 1}, "don't fit their card"),
+        ({"architecture_args": {"channels": 1}}, "3 channels, its architecture_args say 1"),
         ({"architecture_args": {"width": 999_999}}, "width is 1 to"),
         ({"architecture": "fan2018", "channels": 2**62}, "channels are 1 or 3"),
         ({"metrics": {"tests": [{"data": "a", "mean": {"f1": 1}, "sha256": ["b"]}]}}, "no text"),
@@ -153,6 +176,51 @@ def test_what_is_no_safetensors_is_not_registered(
         pytest.raises(BadModel, match=r"no safetensors|cut short|don't fit"),
         database(engine) as connection,
     ):
+        register(connection, folder, store=store)
+    assert not (tmp_path / "storage" / "models").exists()
+
+
+def on_each_other(header: dict[str, Any], content: bytes) -> bytes:
+    for each in header.values():
+        each["data_offsets"][0] = 0
+    return content
+
+
+def of_no_kind(header: dict[str, Any], content: bytes) -> bytes:
+    for each in header.values():
+        each["dtype"] = "X9"
+    return content
+
+
+def not_a_number(header: dict[str, Any], content: bytes) -> bytes:
+    return b"\xff" * len(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (on_each_other, "one behind the other"),
+        (of_no_kind, "no safetensors"),
+        (not_a_number, "not finite"),
+    ],
+)
+def test_weights_that_no_survey_could_use_are_not_registered(
+    store: ModelStore,
+    engine: Engine,
+    tmp_path: Path,
+    spoil: Callable[[dict[str, Any], bytes], bytes],
+    message: str,
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    whole = (folder / WEIGHTS_FILE).read_bytes()
+    (length,) = struct.unpack_from("<Q", whole)
+    header = json.loads(whole[8 : 8 + length])
+    content = spoil(header, whole[8 + length :])
+    said = json.dumps(header).encode()
+    (folder / WEIGHTS_FILE).write_bytes(struct.pack("<Q", len(said)) + said + content)
+    digest = file_digest(folder / WEIGHTS_FILE)
+    write_card(read_card(folder).model_copy(update={"digest": digest}), folder)
+    with pytest.raises(BadModel, match=message), database(engine) as connection:
         register(connection, folder, store=store)
     assert not (tmp_path / "storage" / "models").exists()
 

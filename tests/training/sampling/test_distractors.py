@@ -1,10 +1,12 @@
 """Joints, paint and stains drawn into a crop are no cracks, and hide those under them."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pavemap.training.sampling.distractors import KINDS, draw, with_distractors
+from pavemap.training.sampling.distractors import FAINT, KINDS, draw, with_distractors
+from pavemap.training.sampling.drawn_cracks import with_crack
 from training.drawing import draw_image, shares_changed
 
 SIDE = 96
@@ -46,6 +48,21 @@ def test_only_cracks_that_are_covered_teach_nothing() -> None:
         assert (changed[unsure] != pixels[unsure]).any() or not unsure.any()
         hidden += int(unsure.any())
     assert hidden > 10  # of 40
+
+
+def test_ground_beyond_a_drawn_crack_teaches_what_a_distractor_is() -> None:
+    """The soft edge of a drawn crack has no end; where next to nothing is left of it, it is none."""
+    even = np.full((SIDE, SIDE, 3), 150, np.uint8)
+    unsure, beyond = 0, 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        pixels, labels = with_crack(rng, even, np.zeros((SIDE, SIDE), np.float32))
+        near = np.asarray(cv2.dilate((labels > FAINT).astype(np.uint8), np.ones((5, 5))) > 0)
+        _, weights = with_distractors(rng, pixels, labels, np.ones_like(labels))
+        unsure += int((weights == 0).sum())
+        beyond += int(((weights == 0) & ~near).sum())
+    assert unsure > 0
+    assert beyond == 0
 
 
 def test_what_was_to_be_ignored_stays_so() -> None:

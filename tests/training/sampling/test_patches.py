@@ -1,5 +1,7 @@
 """Patches cut on the fly: the right pixels, in the paper's ratio, the same for any worker count."""
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,50 @@ def test_a_set_is_drawn_from_as_often_as_its_weight_says() -> None:
     crack = batch.labels[:, 0, 0] > 0
     for of_kind in (crack, ~crack):
         assert abs((batch.pixels[of_kind, 1, 1, 0] < 100).mean() - 0.75) < 0.06
+
+
+def test_a_set_that_is_mostly_ignored_is_drawn_from_by_its_weight_too() -> None:
+    known = numbered(40, 40, [(20, column) for column in range(40)])
+    known.pixels[:] = 50
+    reviewed = numbered(40, 40, [(20, column) for column in range(40)])
+    reviewed.pixels[:] = 200
+    reviewed.ignore[:18] = reviewed.ignore[23:] = True  # 4 of 40 rows are known to be sound
+    unknown = numbered(40, 40, [])
+    unknown.ignore[:] = True
+    sampler = PatchSampler(
+        [[known], [reviewed], [unknown]],
+        weights=[3, 1, 5],
+        before_px=1,
+        after_px=1,
+        size=1,
+        seed=0,
+    )
+    batch = sampler.batch(0, size=4000, first=0, last=4000)
+    crack = batch.labels[:, 0, 0] > 0
+    for of_kind in (crack, ~crack):
+        assert abs((batch.pixels[of_kind, 1, 1, 0] == 50).mean() - 0.75) < 0.04
+
+
+@pytest.mark.parametrize(
+    ("sets", "weights", "drawn"),
+    [
+        ([[0, 1]], [1.0], "e62afca44a9d480d"),
+        ([[0, 1], [2]], [3.0, 1.0], "9fc922d336ad0aee"),
+    ],
+)
+def test_what_is_drawn_stays_as_it_was_when_figures_were_measured(
+    sets: list[list[int]], weights: list[float], drawn: str
+) -> None:
+    images = [[draw_image(seed) for seed in some] for some in sets]
+    sampler = PatchSampler(
+        images, weights=weights, before_px=4, after_px=2, size=5, flips=True, seed=7
+    )
+    digest = sha256()
+    for iteration in range(3):
+        batch = sampler.batch(iteration, size=64, first=0, last=64)
+        digest.update(batch.pixels.tobytes())
+        digest.update(batch.labels.tobytes())
+    assert digest.hexdigest()[:16] == drawn
 
 
 def test_ignored_pixels_in_a_window_teach_nothing() -> None:

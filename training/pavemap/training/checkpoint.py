@@ -23,7 +23,7 @@ WEIGHTS, AVERAGE, OPTIMIZER, STATE = (
     "state.json",
 )
 
-TAUGHT_BY = "contents"  # former checkpoints have "data", of names and sizes, which nothing looks at
+TAUGHT_BY = "contents"
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Progress:
     data: str = ""
     """Fingerprint of the training sets (`datasets.fingerprint`); empty where it is not looked at."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Settings that decide the weights (`deciding.told_apart_by`); empty where they are not looked at."""
+    """Settings that decide the weights (`deciding.identity_of`); empty where they are not looked at."""
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: into a temporary folder first, then renamed, so it is whole or absent."""
@@ -69,10 +69,10 @@ class Progress:
         """
         try:
             state = json.loads((folder / STATE).read_text())
-            taught_by = state.get(TAUGHT_BY)
+            taught_by = state[TAUGHT_BY]
             if taught_by and self.data and taught_by != self.data:
                 raise ValueError("the training sets have changed since it was written")
-            made_with = state.get("settings")
+            made_with = state["settings"]
             if made_with and self.settings and (other := differing(made_with, self.settings)):
                 raise ValueError(f"it was made with another {other}")
             self.network.load_state_dict(load_file(folder / WEIGHTS, device=str(device)))

@@ -110,7 +110,10 @@ class Augmentation(BaseModel):
         default=0.0, ge=0, le=1, description="share of crops with cracks drawn in, and labelled"
     )
     cracked: float = Field(
-        default=0.75, ge=0, le=1, description="share of crops that are taken near a crack"
+        default=0.75,
+        ge=0,
+        le=1,
+        description="of the crops of images that have a crack, the share taken near one",
     )
 
 

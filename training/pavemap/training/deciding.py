@@ -55,7 +55,7 @@ def deciding(config: TrainConfig) -> dict[str, Any]:
     return settings
 
 
-def told_apart_by(config: TrainConfig, start: Weights | None) -> dict[str, Any]:
+def identity_of(config: TrainConfig, start: Weights | None) -> dict[str, Any]:
     """What a checkpoint says of the settings that made it; a start counts by its weights, not its name."""
     settings = {**deciding(config), "weights of data": [source.weight for source in config.data]}
     settings.pop("start_from", None)

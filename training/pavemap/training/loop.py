@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import tempfile
 import time
 from collections import deque
@@ -24,39 +23,38 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pavemap.training.architectures import build_sampler, network_to_train
-from pavemap.training.checkpoint import Progress, update_average
+from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig
 from pavemap.training.data.datasets import fingerprint
-from pavemap.training.deciding import told_apart_by
-from pavemap.training.device import autocast, channels_last, flush_subnormals
+from pavemap.training.deciding import identity_of
+from pavemap.training.device import channels_last, flush_subnormals
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.losses import loss_of
 from pavemap.training.networks.scaling import scaled
+from pavemap.training.optimizing import make_optimizer, optimizer_step
+from pavemap.training.progress_file import PROGRESS_FILE, append_line
 from pavemap.training.sampling.samples import Batch, Sampler
 from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
 
-PROGRESS_FILE = "progress.jsonl"
 
-
-def train_worker(told: dict[str, Any]) -> None:
+def train_worker(payload: dict[str, Any]) -> None:
     """Fit the configured network; runs on each worker of a TorchTrainer.
 
-    `told` holds the configuration's `settings` and the weights to `start` from, or None for fresh ones.
+    `payload` holds the configuration's `settings` and the weights to `start` from, or None for fresh ones.
 
     A batch, its dropout included, depends on (seed, iteration) alone, and each worker learns its
     share of it, so a run resumed from a checkpoint goes on exactly as if nothing had happened, by
     rounding even where fewer or more workers are left. `ray.train.report` is a barrier: every rank
     reports at the same iterations, rank 0 with the checkpoint.
     """
-    config = TrainConfig.model_validate(told["settings"])
+    config = TrainConfig.model_validate(payload["settings"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(config.threads)
     flush_subnormals(True)
     torch.manual_seed(config.seed)
     network = network_to_train(config)
-    if told["start"] is not None:
-        network.load_state_dict(told["start"])
+    if payload["start"] is not None:
+        network.load_state_dict(payload["start"])
     sampler = build_sampler(config, network)
     device = ray.train.torch.get_device()
     share = Share.of(config.batch_size, rank=rank, world=world)
@@ -71,7 +69,7 @@ def train_worker(told: dict[str, Any]) -> None:
         make_optimizer(network, config),
         average,
         data=fingerprint(config.data),
-        settings=told_apart_by(config, told["start"]),
+        settings=identity_of(config, payload["start"]),
     )
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
@@ -186,23 +184,10 @@ def train_step(
     torch.manual_seed(
         int(np.random.SeedSequence((config.seed, state.iteration, 0)).generate_state(1)[0])
     )
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(config, state.iteration)
     pixels = scaled(batch.pixels.to(device, non_blocking=True))
     labels = batch.labels.to(device, non_blocking=True)
     weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
-    with autocast(device, config.precision):
-        logits = model(pixels)
-    loss = loss_of(logits.float(), labels, weights, kind=config.loss)
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss * share.weight)
-    state.optimizer.step()
-    state.iteration += 1
-    if state.average is not None:
-        update_average(
-            state.average, state.network, decay=config.average_decay, iteration=state.iteration
-        )
-    return loss.detach()
+    return optimizer_step(model, state, (pixels, labels, weights), config, share=share.weight)
 
 
 def refuse_fewer_iterations(config: TrainConfig, *, learnt: int) -> None:
@@ -212,33 +197,6 @@ def refuse_fewer_iterations(config: TrainConfig, *, learnt: int) -> None:
             f"{config.name} has learnt for {learnt} iterations already, more than the "
             f"{config.iterations} asked for; give the run another name, or more iterations"
         )
-
-
-def learning_rate(config: TrainConfig, iteration: int) -> float:
-    """The rate of an iteration: constant, or warmed up over 2 % and annealed by a half cosine."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    warm = max(1, config.iterations // 50)
-    if iteration < warm:
-        return config.learning_rate * (iteration + 1) / warm
-    done = (iteration - warm) / max(1, config.iterations - warm)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam with its published defaults; the penalty on weights (not biases, not norms) added to the loss.
-
-    beta/2 * sum(W^2) in the loss is `weight_decay=beta` in Adam's gradient (not AdamW's decoupled decay).
-    """
-    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    if config.architecture == "fan2018":
-        return torch.optim.Adam(groups, lr=config.learning_rate)
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def _report(
@@ -254,16 +212,3 @@ def _report(
         saved = Path(folder) / f"iteration-{state.iteration:07d}"
         state.save(saved)
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(saved))
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line to a file; one that a crash or a full disk tore is ended first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        start = "\n" if torn else ""
-        os.write(descriptor, f"{start}{line}\n".encode())
-    finally:
-        os.close(descriptor)

@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pavemap.geo.vectorizing.hysteresis import crack_level
+
 TOLERANCE_PX = 2
 TOLERANCES_PX = (0, 2, 5)  # plain overlap, the paper's, CrackForest's
 FRAME_PX = 2
@@ -127,7 +129,6 @@ def tally(
     truth: NDArray[np.bool_],
     *,
     threshold: float = 0.5,
-    tolerances_px: Sequence[int] = TOLERANCES_PX,
     ignore: NDArray[np.bool_] | None = None,
 ) -> Tally:
     """Count one image at every tolerance and threshold; (H, W) arrays.
@@ -135,12 +136,14 @@ def tally(
     `found` is a map of probabilities as bytes, 255 = 1.0, or a mask; a mask has no thresholds.
     """
     is_mask = found.dtype == np.bool_
-    detected = found.astype(bool) if is_mask else found >= threshold * 255
+    detected = found.astype(bool) if is_mask else found >= crack_level(threshold)
     curve = (
-        () if is_mask else [count(found >= one * 255, truth, ignore=ignore) for one in THRESHOLDS]
+        ()
+        if is_mask
+        else [count(found >= crack_level(one), truth, ignore=ignore) for one in THRESHOLDS]
     )
     return Tally(
-        at={px: count(detected, truth, tolerance_px=px, ignore=ignore) for px in tolerances_px},
+        at={px: count(detected, truth, tolerance_px=px, ignore=ignore) for px in TOLERANCES_PX},
         curve=tuple(curve),
     )
 

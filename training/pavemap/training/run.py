@@ -10,9 +10,8 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +23,13 @@ from pavemap.training.config import TrainConfig, load_config, read_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.models.card import read_card
 from pavemap.training.models.model_registry import ModelRegistry
+from pavemap.training.progress_file import OnProgress, followed, seconds_trained
 from pavemap.training.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from pavemap.training.start import Weights
-
-OnProgress = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,14 @@ def _train(
             **({} if config.ray_address else local),
         )
     try:
-        with _followed(config.output, tell):
+        with followed(config.output, tell):
             result = _fit(config, completed(former, config))
     finally:
         if owned:
             ray.shutdown()
     from pavemap.training.finish import write_model
 
-    seconds = max(time.monotonic() - started, _seconds_trained(config))
+    seconds = max(time.monotonic() - started, seconds_trained(config))
     in_use = None if registry is None else registry.folder_in_use()
     with result.checkpoint.as_directory() as folder:
         card = write_model(
@@ -173,31 +171,6 @@ def _scaling(config: TrainConfig) -> Any:
     return ScalingConfig(use_gpu=config.use_gpu, **changing)
 
 
-def _seconds_trained(config: TrainConfig) -> float:
-    """The time spent on iterations, earlier sessions of a resumed run included.
-
-    The output may hold other runs as well: lines say whose they are, those of former versions don't.
-    """
-    seconds, former = 0.0, 0
-    for line in (config.output / "progress.jsonl").read_bytes().splitlines():
-        told = _told(line)
-        if told is None or told.get("run", config.name) != config.name:
-            continue
-        steps = max(0, int(told["iteration"]) - former)
-        seconds += steps * config.batch_size / max(float(told["samples_per_s"]), 1e-9)
-        former = int(told["iteration"])
-    return seconds
-
-
-def _told(line: bytes) -> dict[str, Any] | None:
-    """A line of the progress file; None for one that a crash or a full disk tore."""
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return None
-    return told if isinstance(told, dict) else None
-
-
 @contextlib.contextmanager
 def _alone_in(output: Path) -> Iterator[None]:
     """Hold the output folder: two runs at once would mix their checkpoints, progress and models.
@@ -218,38 +191,6 @@ def _alone_in(output: Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _followed(output: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Pass on each line that the workers append to the progress file while the block runs."""
-    path = output / "progress.jsonl"
-    offset = path.stat().st_size if path.exists() else 0
-    stop = threading.Event()
-
-    def follow() -> None:
-        nonlocal offset
-        while True:
-            ending = stop.is_set()
-            if path.exists():
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    for line in file:
-                        if line.endswith(b"\n"):
-                            offset += len(line)
-                            if (told := _told(line)) is not None:
-                                on_progress(told)
-            if ending:
-                return
-            stop.wait(0.5)
-
-    thread = threading.Thread(target=follow, name="training-progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line; prints one JSON object a line, the last one is the result."""
     parser = argparse.ArgumentParser(prog="python -m pavemap.training.run", description=__doc__)
@@ -267,14 +208,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = _config(options)
         if options.check:
-            _say({"images": check(config)})
+            _print_json({"images": check(config)})
             return 0
         registry = ModelRegistry.from_environment() if options.register else None
-        result = train(config, on_progress=_say, registry=registry)
+        result = train(config, on_progress=_print_json, registry=registry)
     except PavemapError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
-    _say(
+    _print_json(
         {
             "model": str(result.model),
             "model_id": result.model_id,
@@ -296,7 +237,7 @@ def _config(options: argparse.Namespace) -> TrainConfig:
         raise BadTrainingConfig("--config-base64 is no text in base 64") from exc
 
 
-def _say(values: Mapping[str, Any]) -> None:
+def _print_json(values: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 

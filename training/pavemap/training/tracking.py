@@ -23,6 +23,7 @@ from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.models.card import ModelCard
 from pavemap.training.models.comparison import TESTS
+from pavemap.training.progress_file import PROGRESS_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -107,10 +108,10 @@ class Tracking:
         if self._thread.is_alive() or self._unsent or self._refused:
             logger.warning(
                 "MLflow at %s has not taken all of this run (%s); nothing else is lost: the curve is in "
-                "%s/progress.jsonl, the scores are in the model's card",
+                "%s, the scores are in the model's card",
                 self._uri,
                 self._error or ("reports refused" if self._refused else "it does not answer"),
-                self._config.output,
+                self._config.output / PROGRESS_FILE,
             )
 
     def progress(self, values: Mapping[str, Any]) -> None:

@@ -83,8 +83,7 @@ def environment(options: Mapping[str, str] | None = None) -> rasterio.Env:
 @contextmanager
 def open_geotiff(path: str | Path, *, name: str | None = None) -> Iterator[Dataset]:
     """Open a local path or a /vsi path for reading, within `environment()`; see `opened`."""
-    remote = is_remote(path)
-    with environment(), opened(path, name=name) as dataset, translated(name or path, remote=remote):
+    with environment(), opened(path, name=name) as dataset, translated(name or path, path):
         yield dataset
 
 
@@ -103,7 +102,7 @@ def opened(path: str | Path, *, name: str | None = None) -> Dataset:
     remote = is_remote(path)
     if not remote:
         _check_magic(Path(path), label)
-    with translated(label, broken=NotAGeoTiff, remote=remote), warnings.catch_warnings():
+    with translated(label, path, broken=NotAGeoTiff), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.open(
             str(path) if remote else Path(path),
@@ -126,15 +125,18 @@ def opened(path: str | Path, *, name: str | None = None) -> Dataset:
 
 @contextmanager
 def translated(
-    label: object, *, broken: type[BadInput] = DamagedRaster, remote: bool = False
+    label: object, path: str | Path, *, broken: type[BadInput] = DamagedRaster
 ) -> Iterator[None]:
-    """Turn GDAL's errors into Unavailable (the storage's fault) or `broken` (the file's fault)."""
+    """Turn GDAL's errors into Unavailable (the storage's fault) or `broken` (the file's fault).
+
+    They call the file `label`: where a server keeps it is nobody else's business.
+    """
     try:
         yield
     except (RasterioError, CPLE_BaseError) as exc:
         cause = _innermost(exc)
-        reason = str(cause)
-        if remote and (isinstance(cause, _REMOTE_ERRORS) or _NETWORK.search(reason)):
+        reason = str(cause).replace(str(path), str(label))
+        if is_remote(path) and (isinstance(cause, _REMOTE_ERRORS) or _NETWORK.search(reason)):
             raise Unavailable(
                 f"{label} can't be reached ({reason}); check the object storage"
             ) from exc
@@ -230,7 +232,7 @@ def check_complete(dataset: Dataset, *, file_bytes: int | None, name: str) -> No
         raise DamagedRaster(
             f"{name} is cut off: it has {file_bytes:,} bytes of at least {end:,}; send it again"
         )
-    with translated(name):
+    with translated(name, dataset.name):
         dataset.read(window=_block_window(dataset, last))
 
 

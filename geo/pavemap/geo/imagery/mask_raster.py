@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -34,13 +34,11 @@ from pavemap.geo.imagery.geotiff import (
     refuse_oversize,
     translated,
 )
+from pavemap.geo.imagery.mask_values import Values
 from pavemap.geo.imagery.mosaic import Chip, Mosaic
 from pavemap.geo.imagery.orthophoto import MaskKind, Orthophoto
 from pavemap.geo.imagery.pixels import OPAQUE, RGBA
 from pavemap.geo.imagery.raster import located
-
-Values = Literal["auto", "mask", "probability"]
-"""What pixels say: yes or no (0 is no), or how probable a crack is."""
 
 PICTURE_PLANE = CRS.from_proj4("+proj=tmerc +lat_0=0 +lon_0=0 +k=1 +ellps=WGS84 +units=m +no_defs")
 """A plane of true metres for pictures that don't say where they lie."""
@@ -206,7 +204,7 @@ def read_picture(path: Path, *, gsd_m: float | None, values: Values = "auto") ->
                 f"without coordinates (at most {MAX_PICTURE_PX:,}); cut it into parts"
             )
         coding = _coding(dataset, values, path.name)
-        with translated(path.name):
+        with translated(path.name, path):
             return Picture(dataset.read(1), gsd_m, coding)
 
 
@@ -304,7 +302,7 @@ def _opened_picture(path: Path) -> Iterator[Dataset]:
             refuse_oversize(dataset, file_bytes=path.stat().st_size, name=path.name)
             yield dataset
         return
-    with environment(), translated(path.name), warnings.catch_warnings():
+    with environment(), translated(path.name, path), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, driver="PNG", sharing=False) as dataset:
             yield dataset

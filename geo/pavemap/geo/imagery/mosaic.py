@@ -21,11 +21,11 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.arrays import object_array
+from pavemap.geo.arrays import Bools, Floats, Integers, Objects, object_array
 from pavemap.geo.errors import Unavailable
 from pavemap.geo.grid import Window
 from pavemap.geo.imagery.geotiff import Dataset, environment, is_remote, opened, translated
-from pavemap.geo.imagery.orthophoto import Orthophoto, common_stretch
+from pavemap.geo.imagery.orthophoto import Orthophoto, common_stretch, too_coarse
 from pavemap.geo.imagery.pixels import OPAQUE, RGBA, read_rgba
 from pavemap.geo.imagery.resample import Block, Layer, Resampler, batches
 
@@ -43,10 +43,14 @@ NOTHING = np.float32(1e-6)
 
 @dataclass(frozen=True)
 class Chip:
-    """A window as read: pixels (H, W, 3) uint8 RGB, 0 where not valid; valid (H, W) bool."""
+    """A window as read: pixels (H, W, 3) uint8 RGB, 0 where not valid; valid (H, W) bool.
+
+    coarse (H, W) tells which valid pixels come from imagery too coarse for the model; None: none does.
+    """
 
     pixels: NDArray[np.uint8]
     valid: NDArray[np.bool_]
+    coarse: NDArray[np.bool_] | None = None
 
 
 class Mosaic:
@@ -63,11 +67,13 @@ class Mosaic:
         *,
         gdal_options: Mapping[str, str] | None = None,
         stretch: tuple[float, float] | None = None,
+        coarsest_m: float | None = None,
     ) -> None:
         """Take a survey's orthophotos. `gdal_options` says how GDAL reaches them (S3 endpoints).
 
         All of 16 bits are stretched alike: by `stretch`, as where these are some of a survey's, else by
-        what they have in common.
+        what they have in common. Of imagery coarser than `coarsest_m`, true metres per pixel, chips say
+        where they show it; None: any will do.
         """
         self.crs = crs
         ends = stretch or common_stretch(orthophotos)
@@ -76,6 +82,9 @@ class Mosaic:
         )
         self.footprints = object_array([photo.outline(crs) for photo in self.orthophotos])
         self._gdal_options = dict(gdal_options or {})
+        gsd_m = [photo.gsd_m for photo in self.orthophotos]
+        self._coarse = too_coarse(gsd_m, coarsest_m=coarsest_m)
+        self._places = _Places.of(self.footprints, gsd_m)
 
     def read(self, window: Window) -> Chip:
         """Read a window of this mosaic's CRS.
@@ -87,28 +96,59 @@ class Mosaic:
             raise ValueError(f"the window is in {window.crs.name}, the mosaic in {self.crs.name}")
         canvas = _Canvas(window)
         with environment(self._gdal_options):
-            for photo in self._near(window):
+            for index in self._places.near(window):
+                photo, coarse = self.orthophotos[index], bool(self._coarse[index])
                 resampler = Resampler(photo, self.crs)
                 wanted = [block for block in resampler.blocks(window) if canvas.lacks(block)]
                 for source, blocks in batches(wanted):
-                    with translated(photo.name, remote=is_remote(photo.path)):
+                    with translated(photo.name, photo.path):
                         rgba = self._rgba(_files.opened(photo), photo, source)
                     origin = (int(source.col_off), int(source.row_off))
                     for block in blocks:
                         layer = resampler.sample(block, rgba, origin=origin)
-                        canvas.lay(block, layer)
+                        canvas.lay(block, layer, coarse=coarse)
         return canvas.chip()
 
     def _rgba(self, dataset: Dataset, photo: Orthophoto, source: rasterio.windows.Window) -> RGBA:
         """Read a part of a file as colour and coverage; other kinds of raster have their own way."""
         return read_rgba(dataset, photo, source)
 
-    def _near(self, window: Window) -> list[Orthophoto]:
-        """Return, in order, the orthophotos that touch a window, give or take a pixel."""
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the orthophotos (N,) lie: their outlines with a tree of those that have an end, pixel sizes.
+
+    endless: indices of those whose outline goes to infinity in this CRS; a tree can't hold them.
+    """
+
+    footprints: Objects
+    tree: shapely.STRtree
+    endless: Integers
+    gsd_m: Floats
+    coarsest_m: float
+
+    @classmethod
+    def of(cls, footprints: Objects, gsd_m: Sequence[float]) -> _Places:
+        ends = np.isfinite(shapely.bounds(footprints)).reshape(-1, 4).all(axis=1)
+        held = footprints.copy()
+        held[~ends] = None
+        return cls(
+            footprints,
+            shapely.STRtree(held),
+            np.flatnonzero(~ends),
+            np.array(gsd_m, np.float64),
+            max(gsd_m, default=0.0),
+        )
+
+    def near(self, window: Window) -> list[int]:
+        """Return, in order, the indices of those that touch a window, give or take a pixel."""
         box = window.box()
-        reach = np.array([2.0 * max(p.gsd_m, window.gsd_m) for p in self.orthophotos])
-        near = shapely.distance(self.footprints, box) <= reach
-        return [photo for photo, hit in zip(self.orthophotos, near, strict=True) if hit]
+        farthest = 2.0 * max(self.coarsest_m, window.gsd_m)
+        hits = self.tree.query(box, predicate="dwithin", distance=farthest)
+        some = np.union1d(hits, self.endless)
+        reach = 2.0 * np.maximum(self.gsd_m[some], window.gsd_m)
+        found: list[int] = some[shapely.distance(self.footprints[some], box) <= reach].tolist()
+        return found
 
 
 class _Canvas:
@@ -119,13 +159,24 @@ class _Canvas:
         self._pixels = np.zeros((*size, 3), np.uint8)
         self._colour = np.zeros((*size, 3), np.float32)  # touched, so costing memory, at edges only
         self._weight = np.zeros(size, np.float32)
+        self._coarse: NDArray[np.float32] | None = None  # how much of the weight, once there is any
 
     def lacks(self, block: Block) -> bool:
         """Tell whether any pixel of a block is not yet fully covered."""
         return bool(self._weight[block.slices].min() < COVERED)
 
-    def lay(self, block: Block, layer: Layer) -> None:
-        """Put a layer under what is there."""
+    def lay(self, block: Block, layer: Layer, *, coarse: bool) -> None:
+        """Put a layer under what is there; `coarse` tells whether its imagery is too coarse."""
+        if not coarse:
+            self._lay(block, layer)
+            return
+        if self._coarse is None:
+            self._coarse = np.zeros_like(self._weight)
+        before = self._weight[block.slices].copy()
+        self._lay(block, layer)
+        self._coarse[block.slices] += self._weight[block.slices] - before
+
+    def _lay(self, block: Block, layer: Layer) -> None:
         at = block.slices
         weight = self._weight[at]
         if layer.dtype == np.uint8 and not weight.any():
@@ -145,7 +196,13 @@ class _Canvas:
     def chip(self) -> Chip:
         valid = self._weight >= VALID
         self._pixels[~valid] = 0
-        return Chip(self._pixels, valid)
+        return Chip(self._pixels, valid, self._mostly_coarse(valid))
+
+    def _mostly_coarse(self, valid: Bools) -> Bools | None:
+        if self._coarse is None:
+            return None
+        mostly: Bools = valid & (self._coarse > 0.5 * self._weight)
+        return mostly
 
 
 class _OpenFiles(threading.local):

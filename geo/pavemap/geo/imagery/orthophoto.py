@@ -13,7 +13,7 @@ import shapely
 from affine import Affine
 from pyproj import CRS, Transformer
 
-from pavemap.geo.arrays import Floats
+from pavemap.geo.arrays import Bools, Floats
 from pavemap.geo.crs import MOST_UNEVEN, crs_text, unevenness, working_crs
 from pavemap.geo.errors import BadInput
 
@@ -29,6 +29,9 @@ FAR_GSD = 1.5
 
 BLIND_GSD = 16.0
 """Pixels so many times coarser than a survey's show no crack: what is two of them wide is none."""
+
+COARSER = 1.05
+"""How much coarser than a model's range imagery may be: what projections do to a pixel's size."""
 
 STRETCH_STEPS = 8
 """A common stretch ends at eighths of an octave, so that another file seldom moves it."""
@@ -66,11 +69,8 @@ class Orthophoto:
 
     @property
     def precedence(self) -> tuple[float, str, str]:
-        """What a mosaic sorts by, the first on top: pixel size, then name.
-
-        Tiles of one flight are equal in size though the map's scale varies.
-        """
-        return float(f"{self.gsd_m:.3g}"), self.name, self.path
+        """What a mosaic sorts by, the first on top: pixel size, then name."""
+        return comparable_gsd(self.gsd_m), self.name, self.path
 
     def outline(self, crs: CRS) -> shapely.Polygon:
         """Return the raster's frame, no-data included, in a CRS (x before y)."""
@@ -172,6 +172,18 @@ class Orthophoto:
     def at(self, path: str) -> Self:
         """Return the same orthophoto at another path (its copy as a COG, or in storage)."""
         return replace(self, path=path)
+
+
+def comparable_gsd(gsd_m: float) -> float:
+    """Return a pixel size as it is compared: one in tiles of a flight, though the map's scale varies."""
+    return float(f"{gsd_m:.3g}")
+
+
+def too_coarse(gsd_m: Sequence[float], *, coarsest_m: float | None) -> Bools:
+    """Tell which imagery, by its true metres per pixel, is coarser than a model's coarsest (None: any)."""
+    if coarsest_m is None:
+        return np.zeros(len(gsd_m), np.bool_)
+    return np.asarray(gsd_m, np.float64) > COARSER * coarsest_m
 
 
 def _stored_stretch(pairs: Sequence[Sequence[float]] | None) -> Stretch | None:

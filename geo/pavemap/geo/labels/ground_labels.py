@@ -40,9 +40,6 @@ CIRCLE = 32
 LEAST_RADIUS_PX = 0.5
 """A line is drawn one pixel wide at least: then its pixels hang together in any direction."""
 
-CORNER_GRID = 1024.0
-"""Corners are rounded to this part of a pixel of the world's grid: alike in every window."""
-
 
 def _none() -> Objects:
     return np.empty(0, object)
@@ -77,8 +74,8 @@ class Layer:
         near = np.sort(self.tree.query(shapely.buffer(window.box(), reach, join_style="mitre")))
         found = self.shapes[near]
         is_line = shapely.get_dimensions(found) == 1
-        polygons = _in_pixels(shapely.force_2d(found[~is_line]), window)
-        lines = _in_pixels(found[is_line], window)
+        polygons = window.to_pixels(shapely.force_2d(found[~is_line]))
+        lines = window.to_pixels(found[is_line])
         if hairlines:
             lines = np.concatenate([lines, _rings(polygons[are_hairlines(polygons)])])
         if rim_px:
@@ -139,21 +136,6 @@ def _px_per_mm(window: Window) -> float:
     left, bottom, right, top = window.bounds
     scale = ground_scale(window.crs, (left + right) / 2.0, (bottom + top) / 2.0)
     return scale / (1000.0 * window.gsd_m)
-
-
-def _in_pixels(shapes: Objects, window: Window) -> Objects:
-    """Return shapes in (column, row) of a window, rounded on the world's grid; z is kept."""
-    left, top = round(window.left / window.gsd_m), round(window.top / window.gsd_m)
-
-    def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        moved = points.copy()
-        world = np.round(points[:, :2] / window.gsd_m * CORNER_GRID) / CORNER_GRID
-        moved[:, 0], moved[:, 1] = world[:, 0] - left, top - world[:, 1]
-        return moved
-
-    has_z = bool(shapely.has_z(shapes).any())
-    moved: Objects = np.asarray(shapely.transform(shapes, to_pixels, include_z=has_z), object)
-    return moved
 
 
 def _strokes(lines: Objects, px_per_mm: float, *, rim_px: float) -> Objects:

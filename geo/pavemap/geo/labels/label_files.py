@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,12 @@ from pavemap.geo.arrays import Objects
 from pavemap.geo.crs import reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.vector_files import Shapes, read_raw_lines
+from pavemap.geo.verdict import Verdict
+
+WIDTH_FIELDS = ("width_mm", "width_mean_mm")
+"""Usual fields of a line's width in millimetres, the first that says something counts."""
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,18 @@ def read_labels(
         columns=columns_of.iloc[feature].reset_index(drop=True),
         crs=raw.crs,
         left_out=len(raw.geometries) - len(np.unique(feature)),
+    )
+
+
+def verdict_of(value: Any, *, feature: int) -> Verdict:
+    """Read what a crack was judged to be. Raises BadInput for what is no verdict."""
+    said = str(value).strip().lower()
+    for verdict in VERDICTS:
+        if said == verdict:
+            return verdict
+    raise BadInput(
+        f"feature #{feature} has the verdict {said[:40]!r}; it may be {', '.join(VERDICTS)}, or empty for "
+        "a crack that nobody judged"
     )
 
 

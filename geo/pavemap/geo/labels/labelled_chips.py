@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pavemap.geo.grid import Cell, Grid, Window
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND, GroundLabels
+from pavemap.geo.limits import CHIP_PX
 from pavemap.geo.survey_cell import EDGE_PX, Reader, filled, imaged_mask
 
-CHIP_PX = 512
 HALO_PX = 32
 """Read around a chip, so that what is near missing imagery is the same in whichever chip it lies."""
 

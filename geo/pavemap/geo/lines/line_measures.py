@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
+from pyproj import CRS
 
 from pavemap.geo.arrays import Geometries
+from pavemap.geo.crs import ground_scales
 from pavemap.geo.lines.flat_lines import Polylines
 from pavemap.geo.lines.line_widths import width_quantile
 
 Scale = float | NDArray[np.float64]
+
+
+def true_line_stats(lines: Geometries, crs: CRS) -> pd.DataFrame:
+    """Measure lines of a metric CRS as `line_stats` does, each by the ground scale at its middle."""
+    west, south, east, north = shapely.bounds(lines).reshape(-1, 4).T
+    return line_stats(lines, scale=ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0))
 
 
 def line_stats(lines: Geometries, *, scale: Scale = 1.0) -> pd.DataFrame:

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
 from pavemap.geo.arrays import Geometries
+from pavemap.geo.measures.shortfall import SurveyedGround, shortfall
 
 Areas = NDArray[np.floating[Any]]
 
 SCALE_DRIFT = 0.005
 """How far areas by the scale of a cell and of its segment may differ: 10 km of road in a Mercator CRS."""
 
-FULL_COVERAGE = 0.98
-"""Coverage from which nothing worth a reason is missing; pixels at a border cost about as much."""
+ROUNDING = 1e-9
+"""What a sum of shares may be short of the coverage that it stands for."""
+
+
+def condition_figures(
+    *,
+    pavements: Geometries,
+    pavement_m2: Areas,
+    counted_m2: Areas,
+    coarse_m2: Areas,
+    gsd_m: float,
+    crack_length_m: Areas,
+    crack_count: NDArray[np.integer[Any]],
+    cracked_area_m2: Areas,
+    ground: SurveyedGround,
+    min_coverage: float,
+) -> dict[str, NDArray[Any]]:
+    """Return the figures of segments (N,), all but what its cracks are like, by their columns.
+
+    `pavements`, the pixel `gsd_m` and `ground` are in the survey's CRS; lengths and areas are true
+    metres. counted_m2: pavement as its imaged pixels add up; coarse_m2: how much of that only imagery
+    shows that is too coarse for the model. Length, area, density, share and count of cracks are null
+    (None for the count) where nothing was imaged. confident: coverage less what is too coarse reaches
+    `min_coverage`.
+    """
+    imaged_m2 = within_pavement(
+        counted_m2, pavement_m2=pavement_m2, pavements=pavements, gsd_m=gsd_m
+    )
+    coverage = np.minimum(share_of(imaged_m2, pavement_m2), 1.0)
+    too_coarse = coverage * share_of(coarse_m2, counted_m2)
+    return {
+        "imaged_m2": imaged_m2,
+        "pavement_m2": pavement_m2,
+        "coverage": coverage,
+        **on_imaged_ground(imaged_m2, length_m=crack_length_m, area_m2=cracked_area_m2),
+        "crack_count": _counts(crack_count, where=imaged_m2 > 0.0),
+        "reason": shortfall(pavements, coverage=coverage, too_coarse=too_coarse, ground=ground),
+        "too_coarse": too_coarse,
+        "confident": coverage - too_coarse >= min_coverage - ROUNDING,
+    }
+
+
+def share_of(part: Areas, whole: Areas) -> NDArray[np.float64]:
+    """Return part by whole, 0 where there is no whole."""
+    share: NDArray[np.float64] = np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0.0)
+    return share
 
 
 def within_pavement(
@@ -58,51 +101,10 @@ def on_imaged_ground(
     }
 
 
-def conditions(
-    segments: pd.DataFrame,
-    *,
-    pieces: pd.DataFrame,
-    imaged_m2: pd.Series[float],
-    cracked_m2: pd.Series[float],
-    failed: Collection[int] = (),
-    with_imagery: Collection[int] = (),
-) -> pd.DataFrame:
-    """Return the condition of every segment, indexed by segment_id.
-
-    segments: columns segment_id, pavement_m2. pieces: columns segment_id, crack_index, length_m.
-    imaged_m2, cracked_m2: indexed by segment_id, a segment that is missing has 0. failed: segments
-    that a failed cell meets; with_imagery: segments that imagery meets at all.
-    Columns: crack_length_m, cracked_area_m2, density_m_per_m2, crack_count (these null where nothing
-    was imaged), imaged_m2, pavement_m2, coverage, reason (why pavement was not imaged: '' when it was,
-    'failed', 'no data' when imagery was there but not usable, 'no imagery').
-    """
-    table = segments.set_index("segment_id")[["pavement_m2"]].astype(float)
-    by_segment = pieces.groupby("segment_id")
-    table["crack_length_m"] = by_segment["length_m"].sum()
-    table["crack_count"] = by_segment["crack_index"].nunique()
-    table["imaged_m2"] = imaged_m2
-    table["cracked_area_m2"] = cracked_m2
-    table = table.fillna(0.0)
-    table["crack_count"] = table["crack_count"].astype("Int64")
-    share = table["imaged_m2"] / table["pavement_m2"].where(table["pavement_m2"] > 0.0)
-    table["coverage"] = share.fillna(0.0).clip(upper=1.0)
-    seen = table["imaged_m2"].where(table["imaged_m2"] > 0.0)
-    unseen = seen.isna().to_numpy()
-    table.loc[unseen, ["crack_length_m", "cracked_area_m2"]] = np.nan
-    table.loc[unseen, "crack_count"] = pd.NA
-    table["density_m_per_m2"] = table["crack_length_m"] / seen
-    reason = np.where(table.index.isin(list(with_imagery)), "no data", "no imagery")
-    reason = np.where(table.index.isin(list(failed)), "failed", reason)
-    table["reason"] = np.where(table["coverage"] >= FULL_COVERAGE, "", reason)
-    return table[
-        [
-            "crack_length_m",
-            "cracked_area_m2",
-            "imaged_m2",
-            "pavement_m2",
-            "coverage",
-            "density_m_per_m2",
-            "crack_count",
-            "reason",
-        ]
-    ]
+def _counts(counts: NDArray[np.integer[Any]], *, where: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return whole numbers, None elsewhere."""
+    if where.all():
+        return counts
+    column = counts.astype(object)
+    column[~where] = None
+    return column

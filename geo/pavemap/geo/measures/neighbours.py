@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from pavemap.geo.crs import ground_scales
-from pavemap.geo.grid import Grid
+from pavemap.geo.grid import Grid, in_bands
 from pavemap.geo.measures import MeasureParams
 
 BAND_M = 2_000.0
@@ -45,7 +45,7 @@ class Neighbours:
         cls, ids: NDArray[np.int64], pavements: NDArray[np.object_], *, reach_m: float, grid: Grid
     ) -> Neighbours:
         x, y = shapely.bounds(pavements).reshape(-1, 2, 2).mean(axis=1).T
-        order = np.lexsort((ids, x, np.floor(y / BAND_M)))
+        order = in_bands(x, y, height=BAND_M)
         reach = reach_m * ground_scales(grid.crs, x, y)
         return cls(ids, pavements, shapely.STRtree(pavements), reach, order)
 

@@ -121,6 +121,23 @@ class RoadFrames:
         rings = np.asarray(shapely.linearrings(ring, indices=strip), object)
         return whole_polygons(np.asarray(shapely.remove_repeated_points(rings), object))
 
+    def slices(
+        self, segment: Integers, start: Floats, stop: Floats, *, aside_m: Floats
+    ) -> Geometries:
+        """Draw (P,) polygons in the CRS, each from one station to another, `aside_m` to either side."""
+        first, last = self._edge(segment, start) + 1, self._edge(segment, stop) + 1
+        between = np.repeat(np.arange(len(segment)), last - first)
+        vertex = np.arange(len(between)) + (last - np.cumsum(last - first))[between]
+        ends = np.arange(len(segment))
+        owner = np.tile(np.concatenate([ends, between, ends]), 2)
+        station = np.tile(np.concatenate([start, self.stations[vertex], stop]), 2)
+        back = np.arange(len(owner)) >= len(owner) // 2
+        offset = np.where(back, aside_m[owner], -aside_m[owner])
+        order = np.lexsort((np.where(back, -station, station), back, owner))
+        ring = self.place(segment[owner], station, offset)[order]
+        rings = np.asarray(shapely.linearrings(ring, indices=owner[order]), object)
+        return whole_polygons(np.asarray(shapely.remove_repeated_points(rings), object))
+
     def _edge(self, segment: Integers, station: Floats) -> Integers:
         """Return the index of the first vertex of the edge that holds each station."""
         before = np.concatenate([[0.0], np.cumsum(self.lengths + 1.0)])

@@ -3,12 +3,13 @@
 ASTM D6433 rates units of 225 +- 90 m2 (2500 +- 1000 square feet) and takes a section's index as the
 mean of its units' by area. A segment is cut across, at whole rows of cells, into so many units of
 equal length that their imaged area is nearest to 225 m2 and none is above 315 m2; a smaller segment
-is one unit. A unit's area is its share of the segment's imaged area, as the cells saw it.
+is one unit. A unit's area is the imaged ground beside its part of the centre-line, whether on lanes or
+not; a crack beside a part that nobody saw counts in the nearest unit that was seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -19,10 +20,10 @@ from pavemap.geo.measures.crack_patterns import Pattern
 from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK, CrackTypes
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.pci import DISTRESSES, deduct_value, density_percent, pci, section_pci
-from pavemap.geo.measures.road_frame import RoadFrames, whole_polygons
+from pavemap.geo.measures.road_frame import RoadFrames
 from pavemap.geo.measures.scene import SegmentGeometry
 from pavemap.geo.measures.severity import HIGH, LOW, MEDIUM, SEVERITIES, UNKNOWN, severity_of
-from pavemap.geo.measures.zeb import Cells, row_count
+from pavemap.geo.measures.zeb import row_count
 
 LARGEST = 1.4
 """Of the usual area: (225 + 90) / 225."""
@@ -44,22 +45,21 @@ class SampleUnits:
 
     @classmethod
     def divide(
-        cls, cells: Cells, imaged_m2: Floats, *, frames: RoadFrames, params: MeasureParams
+        cls, ground: Geometries, *, frames: RoadFrames, params: MeasureParams
     ) -> SampleUnits:
-        """Cut segments into units by their imaged area."""
+        """Cut segments into units by their imaged ground, (S,) polygons in the CRS."""
+        imaged_m2 = shapely.area(ground) / frames.scale**2
         rows = row_count(frames, params.zeb_cell_m)
         count = np.maximum(np.floor(imaged_m2 / params.sample_unit_m2 + 0.5), 1.0)
         count += imaged_m2 / count > LARGEST * params.sample_unit_m2
         count = np.minimum(count.astype(np.int64), rows)
         first = np.concatenate([[0], np.cumsum(count)])
         segment = np.repeat(np.arange(len(rows)), count)
-        unit = _of_row(first, rows, cells.segment, cells.row)
-        seen = np.bincount(unit, cells.imaged_m2, minlength=len(segment))
-        total = np.bincount(segment, seen, minlength=len(rows))[segment]
-        share = np.zeros(len(segment))
-        share[first[:-1]] = 1.0
-        np.divide(seen, total, out=share, where=total > 0.0)
-        return cls(segment, share * imaged_m2[segment], first, rows, params.zeb_cell_m)
+        units = cls(segment, np.zeros(len(segment)), first, rows, params.zeb_cell_m)
+        seen = np.flatnonzero(imaged_m2 > 0.0)
+        which, unit, share = _over_units(ground[seen], seen, frames=frames, units=units)
+        area = sums_by(unit, share * imaged_m2[seen[which]], len(segment))
+        return replace(units, area_m2=area)
 
     def at(self, segment: Integers, station: Floats) -> Integers:
         """Return the unit at each station of a segment; what lies beyond an end is in the last one."""
@@ -74,6 +74,20 @@ class SampleUnits:
         count = self.first[segment + 1] - self.first[segment]
         start: Floats = -(-place * self.rows[segment] // count) * self.cell_m
         return start
+
+    def imaged(self, unit: Integers) -> Integers:
+        """Return each unit, or where none of it was imaged the nearest of its segment of which some was."""
+        seen = np.flatnonzero(self.area_m2 > 0.0)
+        if not len(seen):
+            return unit
+        place = np.searchsorted(seen, unit)
+        before, after = seen[np.maximum(place - 1, 0)], seen[np.minimum(place, len(seen) - 1)]
+        away = [
+            np.abs(each - unit) + len(self.area_m2) * (self.segment[each] != self.segment[unit])
+            for each in (before, after)
+        ]
+        nearest = np.where(away[0] < away[1], before, after)
+        return np.asarray(np.where(self.segment[nearest] == self.segment[unit], nearest, unit))
 
 
 @dataclass(frozen=True)
@@ -127,23 +141,10 @@ class PatternParts:
 def units_pci(
     units: SampleUnits, bits: Bits, *, types: CrackTypes, parts: PatternParts, params: MeasureParams
 ) -> Floats:
-    """Return (S,) cracking-only PCI of segments, nan where nothing was imaged; see `pci`.
-
-    Cracks outside patterns count by their length and local width, patterns by their area. Where no width
-    is known severity is low.
-    """
-    line = np.flatnonzero(~np.isin(types.code[bits.piece], (ALLIGATOR, BLOCK)))
-    grade = severity_of(bits.width_mm[line].mean(axis=1), params)
-    where = units.at(bits.segment[line], bits.station[line].mean(axis=1))
-    distress = np.concatenate([parts.distress, np.full(len(line), 2)])
-    severity = np.concatenate([parts.severity, np.where(grade == UNKNOWN, LOW, grade)])
-    unit = np.concatenate([parts.unit, where])
-    amount = np.concatenate([parts.area_m2, bits.length_m[line]])
-    shape = (len(units.segment), len(DISTRESSES), len(SEVERITIES))
-    key = np.ravel_multi_index((unit, distress, severity), shape)
-    quantity = sums_by(key, amount, int(np.prod(shape))).reshape(shape)
+    """Return (S,) cracking-only PCI of segments, nan where nothing was imaged; see `pci`."""
     seen = units.area_m2 > 0.0
-    quantity, area = quantity[seen], units.area_m2[seen]
+    quantity = unit_distresses(units, bits, types=types, parts=parts, params=params)[seen]
+    area = units.area_m2[seen]
     deducts = [
         deduct_value(kind, name, density_percent(kind, quantity[:, i, j], area))
         for i, kind in enumerate(DISTRESSES)
@@ -153,10 +154,33 @@ def units_pci(
     return section_pci(index, area, units.segment[seen], len(units.rows))
 
 
+def unit_distresses(
+    units: SampleUnits, bits: Bits, *, types: CrackTypes, parts: PatternParts, params: MeasureParams
+) -> Floats:
+    """Return what each unit has of `DISTRESSES` (m2, m2, m) by `SEVERITIES`, (U, 3, 3).
+
+    Cracks outside patterns count by their length and local width, patterns by their area. Where no width
+    is known severity is low.
+    """
+    line = np.flatnonzero(~np.isin(types.code[bits.piece], (ALLIGATOR, BLOCK)))
+    grade = severity_of(bits.width_mm[line].mean(axis=1), params)
+    where = units.at(bits.segment[line], bits.station[line].mean(axis=1))
+    distress = np.concatenate([parts.distress, np.full(len(line), 2)])
+    severity = np.concatenate([parts.severity, np.where(grade == UNKNOWN, LOW, grade)])
+    unit = units.imaged(np.concatenate([parts.unit, where]))
+    amount = np.concatenate([parts.area_m2, bits.length_m[line]])
+    shape = (len(units.segment), len(DISTRESSES), len(SEVERITIES))
+    key = np.ravel_multi_index((unit, distress, severity), shape)
+    return sums_by(key, amount, int(np.prod(shape))).reshape(shape)
+
+
 def _over_units(
     parts: Geometries, segment: Integers, *, frames: RoadFrames, units: SampleUnits
 ) -> tuple[Integers, Integers, Floats]:
-    """Return (part, unit, share of the part's area) for every unit that a part of a pattern lies on."""
+    """Return (part, unit, share of the part's area) for every unit that a part of the ground lies on.
+
+    The shares of a part sum up to 1.
+    """
     points, owner = shapely.get_coordinates(parts, return_index=True)
     station, offset, _ = frames.project(frames.local(points, segment[owner]), segment[owner])
     ends = np.searchsorted(owner, np.arange(len(parts)))
@@ -178,17 +202,11 @@ def _over_units(
     start = np.where(across > first[part], units.start_of(across), low[part])
     following = np.minimum(across + 1, len(units.segment) - 1)
     stop = np.where(across < last[part], units.start_of(following), high[part])
-    aside = far[part] + 1.0
-    corners = [
-        frames.place(owner, start, -aside),
-        frames.place(owner, stop, -aside),
-        frames.place(owner, stop, aside),
-        frames.place(owner, start, aside),
-    ]
-    strips = whole_polygons(np.asarray(shapely.linearrings(np.stack(corners, axis=1)), object))
-    cut = shapely.area(shapely.intersection(parts[part], strips))
+    slices = frames.slices(owner, start, stop, aside_m=far[part] + 1.0)
+    cut = shapely.area(shapely.intersection(parts[part], slices))
     total = sums_by(part, cut, len(parts))[part]
-    share[several] = np.divide(cut, total, out=np.zeros(len(cut)), where=total > 0.0)
+    alone = np.where(across == first[part], 1.0, 0.0)  # all of it lies beyond the line's ends
+    share[several] = np.divide(cut, total, out=alone, where=total > 0.0)
     return which, unit, share
 
 

@@ -149,7 +149,7 @@ def measure(
     bits = bits.cut_stations(params.zeb_cell_m).cut_widths(params.severity_mm)
     cells = grid_cells(bits, frames=frames, strips=strips, ground=ground, params=params)
     imaged_m2 = shapely.area(ground) / frames.scale**2
-    units = SampleUnits.divide(cells, imaged_m2, frames=frames, params=params)
+    units = SampleUnits.divide(ground, frames=frames, params=params)
     parts = PatternParts.divide(
         pattern,
         whole,

@@ -7,7 +7,8 @@
 
 Too coarse ground is surveyed all the same: wide cracks can be seen there, and they are on the map. It
 counts as imaged, but the figures that rest on it are not to be trusted (fine cracks are missing in
-silence), so it does not count towards the coverage from which figures are called confident.
+silence), so it does not count towards the coverage from which figures are called confident. Cells
+count it pixel by pixel, so what the frames of tiles cover makes no difference.
 
 Ground off the road is no reason here: pavement is the road, as far as the network knows, and each share of
 a segment's figures is one of its pavement. Imagery off all roads is refused when it is sent, and a
@@ -16,8 +17,9 @@ segment whose pavement belongs whole to wider roads has no condition at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -28,71 +30,48 @@ NO_IMAGERY, NO_DATA, FAILED, TOO_COARSE = "no imagery", "no data", "failed", "to
 WHOLE = 0.99
 """Coverage from which pavement counts as wholly imaged: its edge is counted by pixel centres."""
 
-COARSER = 1.05
-"""How much coarser than a model's range imagery may be: what projections do to a pixel's size."""
-
 
 @dataclass(frozen=True)
-class Shortfall:
-    """What figures lack: (N,) the main reason, '' where nothing worth one, and the too coarse share."""
+class SurveyedGround:
+    """What a survey looked at, in its CRS: outlines (M,) of its imagery, squares (K,) of failed cells."""
 
-    reason: NDArray[np.object_]
-    too_coarse: NDArray[np.float64]
+    footprints: NDArray[np.object_]
+    failed_cells: NDArray[np.object_]
 
 
-def too_coarse(gsd_m: Sequence[float], *, coarsest_m: float | None) -> NDArray[np.bool_]:
-    """Tell which imagery, by its true metres per pixel, is coarser than a model's coarsest (None: any)."""
-    if coarsest_m is None:
-        return np.zeros(len(gsd_m), np.bool_)
-    return np.asarray(gsd_m, np.float64) > COARSER * coarsest_m
+def coarsest_m(card: Mapping[str, Any]) -> float | None:
+    """Return the coarsest imagery, in true metres per pixel, that a model card allows; None: any."""
+    known = card.get("gsd_range_m")
+    return float(known[1]) if known else None
 
 
 def shortfall(
     pavements: NDArray[np.object_],
     *,
     coverage: NDArray[np.float64],
-    footprints: NDArray[np.object_],
-    coarse: NDArray[np.bool_],
-    failed_cells: NDArray[np.object_],
-) -> Shortfall:
-    """Return what each pavement lacks.
+    too_coarse: NDArray[np.float64],
+    ground: SurveyedGround,
+) -> NDArray[np.object_]:
+    """Return the main reason why each pavement (N,) lacks something, '' where nothing worth one does.
 
-    `pavements` (N,), `footprints` (M,) of the imagery and the squares of `failed_cells` are polygons in
-    the survey's CRS; `coverage` (N,) is the share of each pavement that was imaged, 0 to 1; `coarse`
-    (M,) tells which imagery is too coarse. Finer imagery is shown before coarser.
+    `pavements` are polygons in the survey's CRS; `coverage` is the share of each that was imaged, 0 to
+    1, `too_coarse` the part of that share which only too coarse imagery shows.
     """
     reasons = np.full(len(pavements), "", dtype=object)
-    blurred = _seen_coarse(pavements, coverage, footprints, coarse)
-    lacking = np.flatnonzero((coverage - blurred < WHOLE) & ~shapely.is_empty(pavements))
+    lacking = np.flatnonzero((coverage - too_coarse < WHOLE) & ~shapely.is_empty(pavements))
     if not len(lacking):
-        return Shortfall(reasons, blurred)
+        return reasons
     short = pavements[lacking]
-    laid = _covered_share(short, footprints)
-    failed = np.minimum(_covered_share(short, failed_cells), laid)
+    laid = covered_share(short, ground.footprints)
+    failed = np.minimum(covered_share(short, ground.failed_cells), laid)
     causes = np.array([NO_IMAGERY, FAILED, NO_DATA, TOO_COARSE], dtype=object)
     empty = np.maximum(laid - failed - coverage[lacking], 0.0)
-    missing = np.stack([1.0 - laid, failed, empty, blurred[lacking]])
+    missing = np.stack([1.0 - laid, failed, empty, too_coarse[lacking]])
     reasons[lacking] = causes[missing.argmax(axis=0)]
-    return Shortfall(reasons, blurred)
+    return reasons
 
 
-def _seen_coarse(
-    pavements: NDArray[np.object_],
-    coverage: NDArray[np.float64],
-    footprints: NDArray[np.object_],
-    coarse: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Return the share of each pavement that was imaged in too coarse imagery only."""
-    if not coarse.any():
-        return np.zeros(len(pavements))
-    some = ~shapely.is_empty(pavements)
-    fine = np.zeros(len(pavements))
-    fine[some] = _covered_share(pavements[some], footprints[~coarse])
-    beyond: NDArray[np.float64] = np.maximum(coverage - fine, 0.0)
-    return beyond
-
-
-def _covered_share(
+def covered_share(
     polygons: NDArray[np.object_], covers: NDArray[np.object_]
 ) -> NDArray[np.float64]:
     """Return the share of each polygon that lies in the union of `covers`, which may overlap."""

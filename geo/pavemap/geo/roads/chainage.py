@@ -2,7 +2,7 @@
 
 Lengths are geodesics on the WGS 84 ellipsoid (Karney 2013, through PROJ), vertex to vertex: no projection,
 hence no zone and no scale factor. Between two vertices a position is interpolated in degrees, which is
-true to millimetres because the edges of a network are short (`roads.MAX_EDGE_M`).
+true to millimetres because the edges of a network are short (`road_lines.MAX_EDGE_M`).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from pyproj import CRS, Proj
 from pavemap.geo.arrays import Floats, Integers, Objects
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import in_bands
 from pavemap.geo.roads.strips import Claims, claim_ground
 
 GRID_M = 1e-4
@@ -99,8 +100,7 @@ def _divided(claims: Claims, precedence: Integers) -> Objects:
     """
     count = len(precedence)
     tree = shapely.STRtree(claims.ground.shapes)
-    middle = _centres(claims.ground.shapes[:count])
-    along = np.lexsort((middle[:, 0], np.floor(middle[:, 1] / BAND_M)))
+    along = in_bands(*_centres(claims.ground.shapes[:count]).T, height=BAND_M)
     pavements = np.full(count, shapely.MultiPolygon(), dtype=object)
     blocks = [np.sort(along[start : start + BLOCK]) for start in range(0, count, BLOCK)]
     nears = [_meeting(claims, tree, block) for block in blocks]

@@ -14,7 +14,7 @@ of its segments. Where a network replaces another, segments that go on keep thei
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
+from typing import get_args
 
 import geopandas
 import numpy as np
@@ -30,12 +30,12 @@ from pavemap.geo.roads.cuts import MIN_SEGMENT_M, Stretches
 from pavemap.geo.roads.junctions import junctions_on
 from pavemap.geo.roads.lineage import Previous
 from pavemap.geo.roads.pavement import lay_pavement, network_plane
-from pavemap.geo.roads.road_defaults import SEGMENT_LENGTH_M
-from pavemap.geo.roads.road_network import Network, unique_keys
+from pavemap.geo.roads.road_defaults import SEGMENT_LENGTH_M, SegmentsBy
+from pavemap.geo.roads.road_keys import unique_keys
+from pavemap.geo.roads.road_network import Network
 
 log = logging.getLogger(__name__)
 
-SegmentsBy = Literal["length", "sections", "intersections", "intersections+length"]
 MAX_SEGMENTS = 5_000_000
 
 
@@ -55,11 +55,12 @@ def segment_network(
 
     Returns, in EPSG:4326 and in the order of roads and positions: segment_key (unique), road_key, name,
     from_m, to_m (linear reference), length_m (true ground), width_m, width_source, lanes (int or None),
-    oneway, surface, lineage (the id under which its history began, or None), pavement_m2 (true ground),
-    line (LineString), geometry (MultiPolygon, the pavement). No ground belongs to two pavements:
-    a road on a higher level keeps what imagery shows of it, a bridge's deck; on one level, where roads
-    meet, the wider keeps the ground, then the longer, then the lower key, then the earlier segment, and
-    between roads side by side it is halved. Polygons of the agency's are shared without levels.
+    oneway (bool or None), surface, lineage (the id under which its history began, or None), pavement_m2
+    (true ground), line (LineString), geometry (MultiPolygon, the pavement). No ground belongs to two
+    pavements: a road on a higher level keeps what imagery shows of it, a bridge's deck; on one level,
+    where roads meet, the wider keeps the ground, then the longer, then the lower key, then the earlier
+    segment, and between roads side by side it is halved. Polygons of the agency's are shared without
+    levels.
     Raises BadInput for a length under a metre, or one that makes too many segments.
     """
     if by not in get_args(SegmentsBy):

@@ -22,6 +22,7 @@ from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.lines.flat_lines import Polylines
+from pavemap.geo.stitching.line_joining import directed, joined
 from pavemap.geo.stitching.seams import (
     CONTACT_PX,
     ON_SIDE_PX,
@@ -42,26 +43,6 @@ Block = tuple[Geometries, NDArray[np.int64], Trust]
 NOTHING: Block = (np.empty(0, object), np.empty((0, 2), np.int64), Trust.unknown(0))
 
 
-def stitch(
-    lines: Geometries,
-    cells: NDArray[np.int64],
-    *,
-    grid: Grid,
-    min_length_m: float = 0.0,
-    trust: Trust | None = None,
-) -> tuple[Geometries, NDArray[np.int64]]:
-    """Join lines over cell sides; drop networks of joined lines shorter than `min_length_m`.
-
-    lines: (N,) LineString Z in the grid's CRS, each within its cell. cells: (N, 2) column and row.
-    trust: what of each line counts towards `min_length_m`, by default all of it.
-    Returns the cracks and, for each line given, the index of its crack, or -1 where that was dropped.
-    Where three or more ends meet on a side there is a junction, and all of them stay ends.
-    """
-    sweep = Stitcher(grid, min_length_m=min_length_m)
-    found, index = sweep.take(lines, cells, trust or Trust.unknown(len(lines)), last=None)
-    return found.lines, index
-
-
 def stitch_blocks(
     blocks: Iterable[Block],
     *,
@@ -69,7 +50,11 @@ def stitch_blocks(
     min_length_m: float = 0.0,
     by_rows: bool = False,
 ) -> Iterator[Cracks]:
-    """Do as `stitch` for blocks that come in the order of cells; yield cracks as they end.
+    """Join lines over cell sides, from blocks in the order of cells; yield cracks as they end.
+
+    Lines lie within their cells, in the grid's CRS. Networks of joined lines that are shorter than
+    `min_length_m` are dropped; what counts towards it is what is sure. Where three or more ends meet on
+    a side there is a junction, and all of them stay ends.
 
     Cells come by column and row, or, `by_rows`, by row and column (see `sweep_by_rows`). A cell may be
     cut between blocks.
@@ -186,7 +171,7 @@ class Stitcher:
         return len(self._pool)
 
     def add(self, lines: Geometries, cells: NDArray[np.int64], trust: Trust) -> Cracks:
-        """Take the next lines, as `stitch` does; return the cracks that are done.
+        """Take the next lines, (N,), and their cells, (N, 2); return the cracks that are done.
 
         Of the last cell more lines may follow; cells before it are complete.
         """
@@ -235,7 +220,8 @@ class Stitcher:
         given[order] = number[chain_of]
         done = pool.at(np.flatnonzero(keep))
         length_m, _, weighed_m = done.sums.T
-        return Cracks(_directed(done).to_shapely(), weighed_m / np.maximum(length_m, 1e-9)), given
+        lines = directed(done.lines, done.joined).to_shapely()
+        return Cracks(lines, weighed_m / np.maximum(length_m, 1e-9)), given
 
     def _ends(self, pool: _Pool, last: Cell | None) -> Ends:
         """Describe the pool's ends; those wait that a cell to come may have a part in."""
@@ -296,7 +282,7 @@ def _chained(
     tips = np.column_stack([heads, chains.entries[chains.offsets[1:] - 1] ^ 1])
     settled = final[tips] | chains.closed[:, None]
     chained = _Pool(
-        _joined(pool.lines, partner, chains),
+        joined(pool.lines, partner, chains),
         ends.cells[tips],
         ends.free[tips] & ~settled,
         pool.joined[heads // 2] | (np.diff(chains.offsets) > 1),
@@ -304,46 +290,3 @@ def _chained(
         np.add.reduceat(pool.sums[chains.entries // 2], chains.offsets[:-1]),
     )
     return chained, np.asarray(settled.all(axis=1))
-
-
-def _joined(lines: Polylines, partner: NDArray[np.int64], chains: Chains) -> Polylines:
-    """Copy the lines chain by chain, each joint once, in the middle of the two ends.
-
-    Moves the ends of `lines` too: all vertices of a long crack once more would be much memory.
-    """
-    tip = np.column_stack([lines.offsets[:-1], lines.offsets[1:] - 1]).ravel()
-    paired = np.flatnonzero(partner >= 0)
-    middle = (lines.points[tip[paired]] + lines.points[tip[partner[paired]]]) / 2.0
-    lines.points[tip[paired]] = middle
-    piece, step = chains.entries // 2, 1 - 2 * (chains.entries % 2)
-    follows = np.ones(len(piece), np.bool_)
-    follows[chains.offsets[:-1]] = False
-    sizes = lines.sizes[piece] - follows
-    offsets = np.append(0, np.cumsum(sizes))
-    first = tip[chains.entries] + step * follows
-    source = np.repeat(step, sizes)
-    source[0] = first[0]
-    source[offsets[1:-1]] = first[1:] - (first + step * (sizes - 1))[:-1]
-    np.cumsum(source, out=source)
-    return Polylines(lines.points[source], offsets[np.append(chains.offsets[:-1], len(piece))])
-
-
-def _directed(pool: _Pool) -> Polylines:
-    """Return the lines; those made of several start at their lower end, a loop at its lowest vertex.
-
-    So neither the blocks of a sweep nor its direction can be seen in them.
-    """
-    lines = pool.lines
-    order = np.arange(len(lines.points))
-    for i in np.flatnonzero(pool.joined):
-        low, high = lines.offsets[i], lines.offsets[i + 1]
-        points = lines.points[low:high, :2]
-        if tuple(points[0]) == tuple(points[-1]):
-            lowest = np.lexsort(points[:-1].T[::-1])[0]
-            ring = np.roll(np.arange(low, high - 1), -lowest)
-            if tuple(lines.points[ring[-1], :2]) < tuple(lines.points[ring[1], :2]):
-                ring = np.append(ring[0], ring[:0:-1])
-            order[low:high] = np.append(ring, ring[0])
-        elif tuple(points[-1]) < tuple(points[0]):
-            order[low:high] = order[low:high][::-1]
-    return Polylines(lines.points[order], lines.offsets)

@@ -8,14 +8,12 @@ surveyed at least once, and counted exactly once. Planning and leases have modul
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import shapely
-from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, parse_metric_crs, reproject
@@ -30,8 +28,6 @@ from pavemap.geo.store.surveys import clean, get_survey, lock_survey
 
 if TYPE_CHECKING:  # the API imports this module, and has no use for compiled vectorising
     from pavemap.geo.survey_cell import CellResult
-
-MAX_ATTEMPTS = 3
 
 CellState = Literal["waiting", "leased", "done", "failed"]
 
@@ -72,7 +68,6 @@ def complete(
         | {
             "made_of": claimed.inputs_digest if made_of is None else made_of,
             "imaged_m2": float(result.imaged_m2),
-            "seconds": Jsonb(_floats(result.seconds)),
         },
     ).one_or_none()
     if stored is None:
@@ -100,8 +95,7 @@ def complete(
                 "sure_share": trust.sure,
             },
         )
-    seen = {key for area in (result.imaged, result.cracked) for key, m2 in area.items() if m2 > 0.0}
-    segments = sorted(seen)
+    segments = sorted(key for key, m2 in result.imaged.items() if m2 > 0.0)
     if segments:
         copy_frame(
             connection,
@@ -109,8 +103,8 @@ def complete(
             {
                 **place,
                 "segment_id": segments,
-                "imaged_m2": [float(result.imaged.get(key, 0.0)) for key in segments],
-                "cracked_m2": [float(result.cracked.get(key, 0.0)) for key in segments],
+                "imaged_m2": [float(result.imaged[key]) for key in segments],
+                "coarse_m2": [float(result.coarse.get(key, 0.0)) for key in segments],
             },
         )
     return True
@@ -122,7 +116,7 @@ def fail(
     claimed: ClaimedCell,
     worker: str,
     error: str,
-    max_attempts: int = MAX_ATTEMPTS,
+    max_attempts: int,
     retry_after_s: float = 0.0,
 ) -> bool:
     """Note an error at a cell: it waits for another attempt, or is failed after `max_attempts` errors.
@@ -209,16 +203,12 @@ def _claim_parameters(claimed: ClaimedCell, worker: str) -> dict[str, Any]:
     }
 
 
-def _floats(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {step: float(spent) for step, spent in seconds.items()}
-
-
 _HELD = """state = 'leased' AND survey_id = :survey_id AND col = :col AND "row" = :row
     AND lease_owner = :worker AND attempts = :attempt AND inputs_digest = :digest"""
 
 _DONE = text(f"""
     UPDATE cell SET state = 'done', lease_owner = NULL, lease_until = NULL, error = '',
-        inputs_digest = :made_of, imaged_m2 = :imaged_m2, imaged_part = NULL, seconds = :seconds,
+        inputs_digest = :made_of, imaged_m2 = :imaged_m2, imaged_part = NULL,
         finished_at = clock_timestamp()
     WHERE {_HELD} RETURNING (SELECT crs FROM survey WHERE id = survey_id) AS crs
 """)

@@ -11,19 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import shapely
 from sqlalchemy import Connection
 
 from pavemap.geo.change import DetectorAccuracy, density_changes
 from pavemap.geo.change_lines import default_tolerance_m
-from pavemap.geo.crs import WGS84, ground_gsd, reproject
+from pavemap.geo.crs import ground_gsd_in
 from pavemap.geo.errors import BadInput, Conflict
+from pavemap.geo.limits import MAX_TOLERANCE_M
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.surveys import SurveyRow, get_survey
-
-LARGEST_TOLERANCE_M = 5.0
-"""A lane and more: beyond it anything matches anything."""
 
 FIGURES = (
     *("length_before", "imaged_before", "pavement_before"),
@@ -89,7 +86,7 @@ def compare_surveys(
             (_ground_gsd_m(connection, before), _ground_gsd_m(connection, after)),
             (before.position_rmse_m, after.position_rmse_m),
         )
-    if not 0.0 < tolerance_m <= LARGEST_TOLERANCE_M:
+    if not 0.0 < tolerance_m <= MAX_TOLERANCE_M:
         raise BadInput(
             f"a tolerance of {tolerance_m:g} m matches nothing or everything; give one such as 0.15"
         )
@@ -103,14 +100,9 @@ def compare_surveys(
 
 
 def _ground_gsd_m(connection: Connection, survey: SurveyRow) -> float:
-    """Return the pixel of a survey in true metres, at the west end of its network.
-
-    The middle would be on the other side of the Earth for a network on the 180th meridian.
-    """
-    west, south, _, north = get_network(connection, survey.network_id).bounds
-    crs = survey.grid().crs
-    place = reproject(shapely.Point(west, (south + north) / 2.0), WGS84, crs)
-    return ground_gsd(survey.gsd_m, crs, place.x, place.y)
+    """Return the pixel of a survey in true metres, in the middle of its network."""
+    bounds = get_network(connection, survey.network_id).bounds
+    return ground_gsd_in(bounds, survey.gsd_m, survey.grid().crs)
 
 
 def differences(figures: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:

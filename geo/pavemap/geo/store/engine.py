@@ -211,6 +211,13 @@ def wait_for_locks(connection: Connection, wait_s: float) -> None:
         connection.execute(text(f"SET LOCAL {name} = {limit_s * 1000:.0f}"))
 
 
+def lock_name(connection: Connection, name: str) -> None:
+    """Wait until nobody else holds this name in the database, and hold it to the end of the transaction."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+    )
+
+
 def _psycopg_url(url: str) -> URL:
     try:
         parsed = make_url(url)

@@ -43,9 +43,12 @@ _CELLS = text(f"""
            ({_COUNT.format("= 'failed'")}) AS failed
 """)
 
-# One look into ix_cell_open per survey at work.
+# One look into ix_cell_open per survey at work, from the last cell on: done ones, which come first, leave
+# index entries behind. (Of EXISTS the order would be dropped.)
 _OLDEST = text("""
     SELECT extract(epoch FROM clock_timestamp() - min(started_at)) FROM survey s
-    WHERE state = 'running' AND EXISTS (
-        SELECT FROM cell c WHERE c.survey_id = s.id AND c.state = 'waiting')
+    WHERE state = 'running' AND (
+        SELECT true FROM cell c
+        WHERE c.survey_id = s.id AND c.state = 'waiting'
+        ORDER BY c.col DESC, c."row" DESC LIMIT 1)
 """)

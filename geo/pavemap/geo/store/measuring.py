@@ -24,14 +24,15 @@ from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.lines.pieces import cut_by_segments
 from pavemap.geo.stitching.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
-from pavemap.geo.store import conditions
+from pavemap.geo.store import conditions, held_pieces
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
-from pavemap.geo.store.engine import lift_timeouts
+from pavemap.geo.store.cell_inputs import in_blocks
+from pavemap.geo.store.engine import lift_timeouts, lock_name
+from pavemap.geo.store.measuring_leases import finish_survey
 from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
-from pavemap.geo.store.planning import in_blocks
-from pavemap.geo.store.surveys import SurveyRow, finish_survey, get_survey, is_unchanged
+from pavemap.geo.store.surveys import SurveyRow, get_survey, is_unchanged
 from pavemap.geo.store.tables import Crack
 from pavemap.geo.survey_cell import EDGE_PX
 from pavemap.geo.vectorizing.trust import Trust
@@ -66,10 +67,7 @@ def measure_survey(
     """
     lift_timeouts(connection)
     # Two at once (a lease ran out at a worker that lives) would both write: one after the other.
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-        {"name": f"pavemap measure {survey.id}"},
-    )
+    lock_name(connection, f"pavemap measure {survey.id}")
     cells = _cells(connection, survey.id)
     if get_survey(connection, survey.id).epoch != survey.epoch:
         log.warning("survey %s has changed before it was measured", survey.id)
@@ -158,7 +156,7 @@ def _write_stitched(
     on_progress: Callable[[], None],
 ) -> tuple[int, int]:
     """Write cracks and put aside their pieces, block by block; return how many of each."""
-    conditions.hold_pieces(connection)
+    held_pieces.hold_pieces(connection)
     tree = shapely.STRtree(pavements)
     cracks = pieces = 0
     for found in _stitched(connection, survey, cells, grid=grid):
@@ -168,7 +166,7 @@ def _write_stitched(
         cracks += len(found)
         crack_ids = _write_cracks(connection, survey, found, grid=grid)
         crack, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
-        pieces += conditions.add_pieces(
+        pieces += held_pieces.add_pieces(
             connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
         )
     return cracks, pieces
@@ -304,7 +302,7 @@ def _write_cracks(
             "model_id": survey.model_id,
             "geom": reproject(found.lines, grid.crs, WGS84),
             "confidence": found.confidence,
-            **conditions.true_stats(found.lines, grid=grid),
+            **conditions.stats_columns(found.lines, grid=grid),
         },
     )
     return ids

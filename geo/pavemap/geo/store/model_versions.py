@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from pavemap.geo.errors import Conflict, NotFound
+from pavemap.geo.store.engine import lock_name
 from pavemap.geo.store.tables import ModelVersion
 
 DIGITS_IN_ID = 8
@@ -34,10 +35,7 @@ def lock_model(connection: Connection, *, name: str, digest: str) -> ModelRow | 
     other weights share its id.
     """
     model_id = _model_id(name, digest)
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-        {"name": f"pavemap model {model_id}"},
-    )
+    lock_name(connection, f"pavemap model {model_id}")
     known = find_model(connection, model_id)
     if known is not None and known.digest != digest:
         raise Conflict(f"other weights are registered as '{model_id}'; give these another name")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from pavemap.geo.crs import middle_of
 from pavemap.geo.errors import BadInput, Conflict, NotFound
 from pavemap.geo.roads.lineage import Previous
 from pavemap.geo.store.bulk import (
@@ -50,6 +51,11 @@ class NetworkRow:
     bounds: Bounds
     created_at: datetime
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle of its bounds, as longitude and latitude."""
+        return middle_of(self.bounds)
+
 
 def add_network(
     connection: Connection,
@@ -63,8 +69,10 @@ def add_network(
     segments_by: str = "length",
     replaces: uuid.UUID | None = None,
     report: Iterable[Any] = (),
-) -> NetworkRow:
-    """Store a network under a name; the same network under the same name is stored once.
+) -> tuple[NetworkRow, bool]:
+    """Store a network under a name; return it, and whether this made it.
+
+    The same network under the same name is stored once.
 
     `roads` is that of `roads.read_network`, `segments` that of `segments.segment_network`, both in
     EPSG:4326; `report` holds the import's notes. `replaces` is the network that `segments` was made
@@ -99,10 +107,10 @@ def add_network(
     ).scalar_one_or_none()
     if made is None:
         asked = (digest, segments_by, segment_length_m, replaces)
-        return _same_network(get_network(connection, name), asked)
+        return _same_network(get_network(connection, name), asked), False
     _copy_roads_and_segments(connection, made, roads, segments)
     connection.execute(text("ANALYZE road, segment"))
-    return get_network(connection, made)
+    return get_network(connection, made), True
 
 
 def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkRow:
@@ -113,13 +121,10 @@ def get_network(connection: Connection, id_or_name: uuid.UUID | str) -> NetworkR
     if key is not None:
         found = connection.execute(query.where(Network.id == key)).one_or_none()
     if found is None:
-        name = normalize("NFC", str(id_or_name))
-        named = query.where(
-            func.normalize(Network.name) == name
-        )  # older versions stored others too
-        found = connection.execute(named.order_by((Network.name == name).desc()).limit(1)).first()
+        name = normalize("NFC", str(id_or_name))  # as names are stored
+        found = connection.execute(query.where(Network.name == name)).one_or_none()
     if found is None:
-        raise NotFound(f"there is no network '{id_or_name}'; import it first, or list the networks")
+        raise _no_such(id_or_name)
     return _network_row(found)
 
 
@@ -143,8 +148,10 @@ def delete_network(connection: Connection, id_or_name: uuid.UUID | str) -> None:
     """Remove a network that no survey is of. Raises NotFound, or Conflict when one is."""
     lift_timeouts(connection)
     network = get_network(connection, id_or_name)
-    # Who makes a survey of it at this moment waits until it is gone.
-    connection.execute(select(Network.id).where(Network.id == network.id).with_for_update())
+    # Who makes a survey of it at this moment waits until it is gone; who deletes it too finds it gone.
+    held = select(Network.id).where(Network.id == network.id).with_for_update()
+    if connection.execute(held).one_or_none() is None:
+        raise _no_such(id_or_name)
     surveys = connection.scalar(select(func.count()).where(Survey.network_id == network.id))
     if surveys:
         raise Conflict(f"{surveys:,} surveys are of network '{network.name}'; delete them first")
@@ -185,6 +192,10 @@ def previous_network(connection: Connection, id_or_name: uuid.UUID | str) -> Pre
         by=network.segments_by,
         length_m=network.segment_length_m,
     )
+
+
+def _no_such(id_or_name: uuid.UUID | str) -> NotFound:
+    return NotFound(f"there is no network '{id_or_name}'; import it first, or list the networks")
 
 
 def _copy_roads_and_segments(
@@ -234,7 +245,7 @@ def _facts(frame: geopandas.GeoDataFrame) -> dict[str, list[Any]]:
     return {
         "width_source": _texts(frame["width_source"]),
         "lanes": frame["lanes"].to_list(),
-        "oneway": [bool(each) for each in frame["oneway"]],
+        "oneway": frame["oneway"].to_list(),
         "surface": _texts(frame["surface"]),
     }
 

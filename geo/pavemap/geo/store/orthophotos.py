@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict, NotFound
-from pavemap.geo.imagery.orthophoto import Orthophoto
+from pavemap.geo.imagery.orthophoto import Orthophoto, comparable_gsd
 from pavemap.geo.store import tables
 from pavemap.geo.store.bulk import geometry_value
 from pavemap.geo.store.cursors import Cursor
@@ -64,6 +64,17 @@ class OrthophotoRow:
     gsd_m: float
     warnings: tuple[str, ...]
     uploaded_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagerySummary:
+    """The imagery of a survey in two figures: its files, each content once, and the finest pixel.
+
+    `finest_gsd_m` is in ground metres; 0 where there is no file.
+    """
+
+    count: int
+    finest_gsd_m: float
 
 
 def add_orthophoto(
@@ -169,6 +180,20 @@ def any_orthophoto(connection: Connection, *, but_of: str) -> bool:
 def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[OrthophotoRow]:
     """Return a survey's files, each once, in the order they are laid: finest first, then by name."""
     return _files(connection.execute(_select(survey_id)))
+
+
+def imagery_summary(connection: Connection, survey_id: uuid.UUID) -> ImagerySummary:
+    """Count a survey's files; there may be thousands, too many to be read for it."""
+    count, finest = func.count(_TABLE.sha256.distinct()), func.min(_TABLE.gsd_m)
+    row = connection.execute(select(count, finest).where(_TABLE.survey_id == survey_id)).one()
+    return ImagerySummary(count=row[0], finest_gsd_m=row[1] or 0.0)
+
+
+def contents_as_laid(connection: Connection, survey_id: uuid.UUID) -> list[str]:
+    """Return the digests of a survey's files in the order of `list_orthophotos`, which reads them whole."""
+    query = select(_TABLE.sha256, _TABLE.gsd_m, _TABLE.name).where(_TABLE.survey_id == survey_id)
+    rows = sorted(connection.execute(query), key=lambda row: (comparable_gsd(row.gsd_m), row.name))
+    return list(dict.fromkeys(row.sha256 for row in rows))
 
 
 def orthophotos_page(

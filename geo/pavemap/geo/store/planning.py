@@ -9,13 +9,10 @@ twice therefore changes nothing, and a new file costs its own cells.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,10 +22,10 @@ from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
-from pavemap.geo.grid import Cell as GridCell
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.orthophoto import common_stretch
 from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns
+from pavemap.geo.store.cell_inputs import imagery_digest, in_blocks, input_digests
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.orthophotos import OrthophotoRow, footprints_in, list_orthophotos
@@ -38,9 +35,6 @@ from pavemap.geo.store.surveys import SurveyRow, lock_survey
 from pavemap.geo.store.tables import Cell
 
 log = logging.getLogger(__name__)
-
-BLOCK_CELLS = 50_000
-"""Cells turned into shapes at a time, which bounds memory."""
 
 WORK_CHANNEL = "pavemap_cells"
 """Workers listen here."""
@@ -86,7 +80,7 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
             f"network '{network.name}'; check the CRS of both, or survey another network"
         )
     stretch = common_stretch(tile.info for tile in orthophotos)
-    digests = _input_digests(survey, cells, footprints, orthophotos, grid=grid, stretch=stretch)
+    digests = input_digests(survey, cells, footprints, orthophotos, grid=grid, stretch=stretch)
     _store_planned(connection, survey, orthophotos, stretch)
     report = _store_plan(connection, survey.id, cells, digests, grid=grid)
     log.info("planned: %s", report, extra={"survey_id": str(survey.id)})
@@ -133,86 +127,6 @@ def covered_cells(
     partly = ~np.isin(pavement, whole_pavement)
     cut = shapely.intersection(footprints[tile[partly]], pavements[pavement[partly]])
     return grid.indices_meeting(np.concatenate([pavements[whole_pavement], cut]))
-
-
-def imagery_of(
-    survey: SurveyRow, cell: GridCell, near: list[OrthophotoRow]
-) -> tuple[list[OrthophotoRow], str]:
-    """Return those orthophotos of a cell's neighbourhood that it is computed from, and its inputs' digest.
-
-    They are told by the very comparison that the plan makes, so both digests are one as long as the
-    imagery is.
-    """
-    grid, this = survey.grid(), np.array([[cell.col, cell.row]], np.int64)
-    (reaching,) = _reaching(this, footprints_in(near, grid.crs), grid=grid)
-    tiles = [near[index] for index in reaching.tolist()]
-    return tiles, _digest(_settings(survey, survey.stretch_ends), tiles)
-
-
-def imagery_digest(orthophotos: Iterable[OrthophotoRow]) -> str:
-    """Return the digest of a survey's files in the order they are laid: `planned_imagery` once planned."""
-    return _digest("", orthophotos)
-
-
-def _input_digests(
-    survey: SurveyRow,
-    cells: NDArray[np.int64],
-    footprints: NDArray[np.object_],
-    orthophotos: list[OrthophotoRow],
-    *,
-    grid: Grid,
-    stretch: tuple[float, float] | None,
-) -> NDArray[np.object_]:
-    """Return for each cell a digest of all that its result depends on.
-
-    `orthophotos` come in the order they are laid, which other names may change. Neighbouring cells
-    mostly see the same files, so each set of files is digested once.
-    """
-    common = _settings(survey, stretch)
-    known: dict[bytes, str] = {}
-    digests = np.empty(len(cells), dtype=object)
-    for at, tiles in enumerate(_reaching(cells, footprints, grid=grid)):
-        key = tiles.tobytes()
-        if key not in known:
-            known[key] = _digest(common, [orthophotos[index] for index in tiles.tolist()])
-        digests[at] = known[key]
-    return digests
-
-
-def _reaching(
-    cells: NDArray[np.int64], footprints: NDArray[np.object_], *, grid: Grid
-) -> Iterator[NDArray[np.intp]]:
-    """Yield for each cell the indices of the footprints (grid CRS) that meet its window, ascending."""
-    tree = shapely.STRtree(footprints)
-    for some in in_blocks(cells):
-        windows = grid.boxes(some, margin_m=grid.halo_m)
-        cell, tile = tree.query(windows, predicate="intersects")
-        order = np.lexsort((tile, cell))
-        yield from np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(some))))
-
-
-def in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield as many values at a time as there may be cells in memory as shapes."""
-    for start in range(0, len(values), BLOCK_CELLS):
-        yield values[start : start + BLOCK_CELLS]
-
-
-def _settings(survey: SurveyRow, stretch: tuple[float, float] | None) -> str:
-    settings = [
-        survey.model_id,
-        survey.crs,
-        survey.gsd_m,
-        survey.cell_px,
-        survey.halo_px,
-        survey.params,
-        *([] if stretch is None else [stretch]),
-    ]
-    return json.dumps(settings, sort_keys=True, default=dict)
-
-
-def _digest(settings: str, orthophotos: Iterable[OrthophotoRow]) -> str:
-    whole = "\n".join([settings, *(tile.sha256 for tile in orthophotos)])
-    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _store_planned(
@@ -327,7 +241,7 @@ _REDO = text(f"""
         UPDATE cell AS target
         SET inputs_digest = plan.digest, state = 'waiting', lease_owner = NULL, lease_until = NULL,
             attempts = 0, errors = 0, error = '', imaged_m2 = 0, imaged_part = NULL,
-            seconds = '{{}}', finished_at = NULL
+            finished_at = NULL
         FROM plan
         WHERE {_THIS_CELL.format("plan")} AND target.inputs_digest <> plan.digest
         RETURNING target.col, target."row")

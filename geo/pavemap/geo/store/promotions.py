@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.errors import Conflict
+from pavemap.geo.store.engine import lock_name
 from pavemap.geo.store.model_versions import ModelRow, get_model
 from pavemap.geo.store.tables import ModelPromotion
 
@@ -86,7 +87,7 @@ def promote(
     undoes. Raises NotFound for an unknown model, and
     Conflict when another has taken the former's place meanwhile.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('model promotion', 0))"))
+    lock_name(connection, "pavemap model promotion")
     get_model(connection, model_id)
     latest = list_promotions(connection, limit=1)
     if latest and latest[0].model_id == model_id:

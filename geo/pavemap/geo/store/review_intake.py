@@ -14,50 +14,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import area_digests, line_digests
 from pavemap.geo.store.bulk import copy_frame, from_ewkb, reserve_ids
+from pavemap.geo.store.review_checks import (
+    NewArea,
+    NewReview,
+    as_wide,
+    checked_areas,
+    checked_line,
+    mean_widths,
+    nothing_said_of,
+    refuse_contradiction,
+    with_width,
+)
 from pavemap.geo.store.reviews import delete_rows
 from pavemap.geo.store.surveys import lock_survey
 from pavemap.geo.store.tables import Review, ReviewedArea
 from pavemap.geo.store.tables.base import Base
-from pavemap.geo.verdict import Verdict
-
-MAX_WIDTH_MM = 1000.0
-ROUNDED_MM, ROUNDED = 0.06, 0.01
-"""What rounding on the way through a file may change of a width, in millimetres and as a share."""
-MAX_VERTICES = 20_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewReview:
-    """What is said of a line.
-
-    With `crack_id` it is about that crack; `line` and `width_mm` may then be left out. A line (degrees)
-    that is not the crack's own says how it should run; one without its z has `width_mm` all along.
-    `review_id` is the review that this one follows, which may be gone by now.
-    """
-
-    verdict: Verdict
-    crack_id: int | None = None
-    line: shapely.LineString | None = None
-    width_mm: float | None = None
-    reviewer: str = ""
-    note: str = ""
-    review_id: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewArea:
-    """Ground (degrees) that was looked at whole."""
-
-    area: shapely.Polygon | shapely.MultiPolygon
-    reviewer: str = ""
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,65 +62,31 @@ def add_reviews(
     """
     lock_survey(connection, survey_id)
     lines, digests, courses = _about_cracks(connection, survey_id, reviews)
-    _refuse_contradiction(reviews, digests)
-    last = {digest: number for number, digest in enumerate(digests)}
-    cracks = sorted({each.crack_id for each in reviews if each.crack_id is not None})
-    of_cracks = list(courses.values())
-    known = connection.execute(
-        _KNOWN,
-        {
-            "survey_id": survey_id,
-            "digests": digests + of_cracks,
-            "cracks": cracks,
-            "of_cracks": of_cracks,
-            "followed": [each.review_id for each in reviews if each.review_id is not None],
-        },
-    ).all()
+    refuse_contradiction(reviews, digests)
+    known = _known_reviews(connection, survey_id, reviews, digests, courses)
     # What a crack was that is gone by now, earlier reviews of it know.
     courses = {row.crack_id: row.crack_digest for row in known if row.crack_digest} | courses
-    widths = _mean_widths(lines)
-    same = {
-        row.digest: int(row.id)
-        for row in known
-        if row.digest in last and _says_the_same(row, reviews[n := last[row.digest]], widths[n])
-    }
+    sent = _Sent(reviews, lines, mean_widths(lines), digests, courses)
+    last = {digest: number for number, digest in enumerate(digests)}
+    same = _unchanged(known, sent, last)
     outdated = [row for row in known if row.digest not in same]
     delete_rows(connection, "review", survey_id, [row.id for row in outdated])
     fresh = [number for digest, number in last.items() if digest not in same]
-    places: list[_Place] = [
-        {digests[n], reviews[n].crack_id, courses.get(reviews[n].crack_id or 0)} for n in fresh
-    ]
-    overtaken = _overtaken([reviews[n] for n in fresh], places, known, _unnamed(outdated, reviews))
-    ids = reserve_ids(connection, Review, len(fresh))
-    if fresh:
-        chosen = [reviews[number] for number in fresh]
-        columns = {
-            "survey_id": survey_id,
-            "id": ids,
-            "verdict": [each.verdict for each in chosen],
-            "crack_id": [each.crack_id for each in chosen],
-            "geom": lines[fresh],
-            "width_mm": widths[fresh],
-            "digest": [digests[number] for number in fresh],
-            "crack_digest": [
-                None if each.crack_id is None else courses.get(each.crack_id) for each in chosen
-            ],
-            "reviewer": [each.reviewer for each in chosen],
-            "note": [each.note for each in chosen],
-        }
-        copy_frame(connection, Review, columns)
-        _refuse_off_imagery(
-            connection, Review, survey_id, dict(zip(ids.tolist(), fresh, strict=True))
-        )
-    by_digest = same | {digests[n]: int(own) for n, own in zip(fresh, ids, strict=True)}
-    numbers = [by_digest[digest] for digest in digests]
-    return Added(numbers, len(fresh), len(outdated), len(same), overtaken)
+    ids = _insert_reviews(connection, survey_id, sent, fresh)
+    by_digest = same | {digests[number]: own for own, number in ids.items()}
+    return Added(
+        [by_digest[digest] for digest in digests],
+        added=len(fresh),
+        replaced=len(outdated),
+        unchanged=len(same),
+        overtaken=_overtaken(sent, fresh, known, _unnamed(outdated, reviews)),
+    )
 
 
 def add_areas(connection: Connection, survey_id: uuid.UUID, areas: Sequence[NewArea]) -> Added:
     """Store areas that were looked at whole, all or none; the same area is one. Errors as above."""
     lock_survey(connection, survey_id)
-    shapes = _checked_areas(areas)
+    shapes = checked_areas(areas)
     digests = area_digests(shapes)
     known = connection.execute(
         text(
@@ -172,6 +115,84 @@ def add_areas(connection: Connection, survey_id: uuid.UUID, areas: Sequence[NewA
     return Added([by_digest[digest] for digest in digests], len(fresh), 0, len(known))
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """Reviews with what is known of each: its line with widths, their mean, the digest of its course."""
+
+    reviews: Sequence[NewReview]
+    lines: NDArray[np.object_]
+    widths: NDArray[np.float64]
+    digests: Sequence[str]
+    courses: Mapping[int, str]
+    """The digests of cracks by number."""
+
+    def course(self, number: int) -> str | None:
+        """Return the digest of the crack that a review is about; None without one, or where it is gone."""
+        crack_id = self.reviews[number].crack_id
+        return None if crack_id is None else self.courses.get(crack_id)
+
+    def place(self, number: int) -> _Place:
+        """Return what a review is about."""
+        return {self.digests[number], self.reviews[number].crack_id, self.course(number)}
+
+
+def _known_reviews(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    reviews: Sequence[NewReview],
+    digests: Sequence[str],
+    courses: Mapping[int, str],
+) -> Sequence[Row[Any]]:
+    """Return the stored reviews of the same lines and cracks, and those that new ones follow."""
+    of_cracks = list(courses.values())
+    return connection.execute(
+        _KNOWN,
+        {
+            "survey_id": survey_id,
+            "digests": [*digests, *of_cracks],
+            "cracks": sorted({each.crack_id for each in reviews if each.crack_id is not None}),
+            "of_cracks": of_cracks,
+            "followed": [each.review_id for each in reviews if each.review_id is not None],
+        },
+    ).all()
+
+
+def _unchanged(known: Sequence[Row[Any]], sent: _Sent, last: Mapping[str, int]) -> dict[str, int]:
+    """Return, by digest, the stored reviews that say what the last one sent of the same line says."""
+    return {
+        row.digest: int(row.id)
+        for row in known
+        if row.digest in last
+        and _says_the_same(row, sent.reviews[n := last[row.digest]], sent.widths[n])
+    }
+
+
+def _insert_reviews(
+    connection: Connection, survey_id: uuid.UUID, sent: _Sent, fresh: list[int]
+) -> dict[int, int]:
+    """Store those reviews whose numbers are given; return them by their ids. Raises BadInput."""
+    if not fresh:
+        return {}
+    ids = reserve_ids(connection, Review, len(fresh))
+    chosen = [sent.reviews[number] for number in fresh]
+    columns = {
+        "survey_id": survey_id,
+        "id": ids,
+        "verdict": [each.verdict for each in chosen],
+        "crack_id": [each.crack_id for each in chosen],
+        "geom": sent.lines[fresh],
+        "width_mm": sent.widths[fresh],
+        "digest": [sent.digests[number] for number in fresh],
+        "crack_digest": [sent.course(number) for number in fresh],
+        "reviewer": [each.reviewer for each in chosen],
+        "note": [each.note for each in chosen],
+    }
+    copy_frame(connection, Review, columns)
+    numbers = dict(zip(ids.tolist(), fresh, strict=True))
+    _refuse_off_imagery(connection, Review, survey_id, numbers)
+    return numbers
+
+
 def _about_cracks(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
 ) -> tuple[NDArray[np.object_], list[str], dict[int, str]]:
@@ -191,104 +212,17 @@ def _about_cracks(
         crack = None if review.crack_id is None else cracks.get(review.crack_id)
         if review.line is None:
             if crack is None:
-                raise BadInput(_nothing_said_of(review, number))
-            lines[number - 1] = _as_wide(crack[0], crack[2], review.width_mm, number)
+                raise BadInput(nothing_said_of(review, number))
+            lines[number - 1] = as_wide(crack[0], crack[2], review.width_mm, number)
             continue
-        line = _checked_line(review.line, number)
+        line = checked_line(review.line, number)
         if crack is not None and line_digests(np.array([line], dtype=object)) == [crack[1]]:
-            lines[number - 1] = _as_wide(crack[0], crack[2], review.width_mm, number)
+            lines[number - 1] = as_wide(crack[0], crack[2], review.width_mm, number)
             continue
         width_mm = review.width_mm or (None if crack is None else crack[2])
-        lines[number - 1] = _with_width(line, width_mm, number)
+        lines[number - 1] = with_width(line, width_mm, number)
     courses = {number: digest for number, (_, digest, _) in cracks.items()}
     return lines, line_digests(lines), courses
-
-
-def _nothing_said_of(review: NewReview, number: int) -> str:
-    if review.crack_id is None:
-        return f"review #{number} has neither a line nor the number of a crack; give it one of them"
-    return (
-        f"review #{number}: the survey has no crack {review.crack_id} (measuring again numbers cracks "
-        "anew); send the line along, or take the number from the survey's cracks"
-    )
-
-
-def _checked_line(line: shapely.Geometry, number: int) -> shapely.LineString:
-    if not isinstance(line, shapely.LineString) or line.is_empty:
-        raise BadInput(f"review #{number} is no LineString; send each line as one")
-    points = shapely.get_coordinates(line)
-    if len(points) > MAX_VERTICES:
-        raise BadInput(f"review #{number} has over {MAX_VERTICES:,} vertices; simplify the line")
-    _check_degrees(points, f"review #{number}")
-    if not line.length > 0.0:
-        raise BadInput(f"review #{number} is a line without length; leave it out")
-    return line
-
-
-def _check_degrees(points: NDArray[np.float64], what: str) -> None:
-    lon, lat = np.abs(points).T
-    if not (np.isfinite(points).all() and lon.max() <= 360.0 and lat.max() <= 90.0):
-        raise BadInput(f"{what} is not in degrees, longitude first (RFC 7946); reproject it")
-
-
-def _as_wide(
-    crack: shapely.LineString, mean_mm: float, wanted_mm: float | None, number: int
-) -> shapely.LineString:
-    """Return a crack's line with its own widths, which say more than their mean, or with another mean."""
-    ends = {mean_mm, float(_mean_widths(np.array([crack], dtype=object))[0])}
-    if wanted_mm is None or any(
-        abs(wanted_mm - mean) <= max(ROUNDED_MM, ROUNDED * mean) for mean in ends
-    ):
-        return crack
-    plain = _with_width(crack, wanted_mm, number)
-    points = shapely.get_coordinates(crack, include_z=True)
-    if not mean_mm > 0.0:
-        return plain
-    points[:, 2] *= wanted_mm / mean_mm
-    return shapely.LineString(points)
-
-
-def _with_width(
-    line: shapely.LineString, width_mm: float | None, number: int
-) -> shapely.LineString:
-    """Return a line whose z is its width in millimetres, from what was sent with it."""
-    if width_mm is None:
-        raise BadInput(f"review #{number} has no width; give it width_mm, in millimetres")
-    if not 0.0 < width_mm <= MAX_WIDTH_MM:
-        raise BadInput(
-            f"review #{number} is {width_mm:g} mm wide; give it more than 0, at most {MAX_WIDTH_MM:g}"
-        )
-    points = shapely.get_coordinates(line)
-    return shapely.LineString(np.column_stack([points, np.full(len(points), width_mm)]))
-
-
-def _checked_areas(areas: Sequence[NewArea]) -> NDArray[np.object_]:
-    shapes = np.empty(len(areas), dtype=object)
-    for number, each in enumerate(areas, 1):
-        shape, what = shapely.force_2d(each.area), f"area #{number}"
-        if not isinstance(shape, shapely.Polygon | shapely.MultiPolygon) or shape.is_empty:
-            raise BadInput(f"{what} is no Polygon or MultiPolygon; send each area as one")
-        points = shapely.get_coordinates(shape)
-        if len(points) > MAX_VERTICES:
-            raise BadInput(f"{what} has over {MAX_VERTICES:,} vertices; simplify it")
-        _check_degrees(points, what)
-        if not shape.is_valid:
-            raise BadInput(f"{what} crosses itself ({shapely.is_valid_reason(shape)}); mend it")
-        shapes[number - 1] = (
-            shape if isinstance(shape, shapely.MultiPolygon) else shapely.MultiPolygon([shape])
-        )
-    return shapes
-
-
-def _refuse_contradiction(reviews: Sequence[NewReview], digests: Sequence[str]) -> None:
-    first: dict[str, int] = {}
-    for number, digest in enumerate(digests):
-        before = first.setdefault(digest, number)
-        if reviews[before].verdict != reviews[number].verdict:
-            raise BadInput(
-                f"reviews #{before + 1} and #{number + 1} are the same line, once "
-                f"{reviews[before].verdict}, once {reviews[number].verdict}; leave one of them out"
-            )
 
 
 def _says_the_same(row: Row[Any], review: NewReview, width_mm: float) -> bool:
@@ -309,13 +243,13 @@ def _unnamed(outdated: Sequence[Row[Any]], reviews: Sequence[NewReview]) -> _Pla
 
 
 def _overtaken(
-    fresh: Sequence[NewReview], places: Sequence[_Place], known: Sequence[Row[Any]], unnamed: _Place
+    sent: _Sent, fresh: Sequence[int], known: Sequence[Row[Any]], unnamed: _Place
 ) -> int:
     """Count those that follow what is gone by now, or are about what somebody else has judged."""
     there = {None, *(row.id for row in known)}
     return sum(
-        each.review_id not in there or not unnamed.isdisjoint(place)
-        for each, place in zip(fresh, places, strict=True)
+        sent.reviews[number].review_id not in there or not unnamed.isdisjoint(sent.place(number))
+        for number in fresh
     )
 
 
@@ -333,18 +267,6 @@ def _refuse_off_imagery(
             f"{what} #{places[lost] + 1} lies beside all imagery of the survey; is it of this survey, "
             "and in degrees, longitude first?"
         )
-
-
-def _mean_widths(lines: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return (N,) the mean z along lines in degrees."""
-    points, line = shapely.get_coordinates(lines, include_z=True, return_index=True)
-    east = np.cos(np.radians(points[:, 1]))[1:]
-    steps = np.hypot(np.diff(points[:, 0]) * east, np.diff(points[:, 1]))
-    steps[line[1:] != line[:-1]] = 0.0
-    middle = (points[1:, 2] + points[:-1, 2]) / 2.0
-    total = np.bincount(line[1:], steps * middle, minlength=len(lines))
-    length = np.bincount(line[1:], steps, minlength=len(lines))
-    return np.asarray(total / length, np.float64)
 
 
 _CRACKS = text("""

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from psycopg import errors as pg
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -30,25 +31,29 @@ _ALEMBIC = threading.Lock()
 """Alembic keeps the run at hand in a module: one at a time in a process."""
 
 
-def upgrade(engine: Engine, *, revision: str = "head") -> None:
-    """Bring the schema to a revision, in one transaction; PostGIS is installed where it is missing.
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to this version's, in one transaction; PostGIS is installed where it is missing.
 
     Any number of processes may call this at once: an advisory lock (see the migrations' env.py)
     lets one work and the others find the work done. Where a table that is to be changed is in use for
     longer, as by a backup or while a survey is measured, it is tried again and again: nobody else waits.
 
-    Raises Unavailable when the database is away, or has no PostGIS and this role can't install it.
+    Raises Unavailable when the database is away, or has no PostGIS and this role can't install it, or has
+    the schema of a newer version.
     """
-    while not _upgraded(engine, revision):
+    while not _upgraded(engine):
         log.warning("a table is in use (%s); trying again to change it", _at_work(engine))
         time.sleep(LOCK_PAUSE_S)
 
 
-def _upgraded(engine: Engine, revision: str) -> bool:
+def _upgraded(engine: Engine) -> bool:
     """Upgrade; False where somebody holds a table that is to be changed."""
     try:
         with _ALEMBIC, database(engine) as connection:
-            command.upgrade(_config(connection=connection, lock_wait=LOCK_WAIT), revision)
+            command.upgrade(_config(connection=connection, lock_wait=LOCK_WAIT), "head")
+    except CommandError:
+        _refuse_newer(_found(engine))
+        raise
     except Unavailable as exc:
         if isinstance(exc.__cause__, DBAPIError) and isinstance(
             exc.__cause__.orig, pg.LockNotAvailable
@@ -102,16 +107,35 @@ def downgrade(engine: Engine, *, revision: str = "base") -> None:
 
 
 def is_current(engine: Engine) -> bool:
-    """Tell whether the schema is this version's; Unavailable when the database is away."""
+    """Tell whether the schema is this version's.
+
+    Raises Unavailable when the database is away, or its schema is a newer version's.
+    """
+    found = _found(engine)
+    _refuse_newer(found)
+    return found == frozenset(_scripts().get_heads())
+
+
+def _found(engine: Engine) -> frozenset[str]:
+    """Return the revisions that the database is at: none, or one."""
     with database(engine) as connection:
-        found = MigrationContext.configure(connection).get_current_heads()
-    return set(found) == _heads()
+        return frozenset(MigrationContext.configure(connection).get_current_heads())
+
+
+def _refuse_newer(found: frozenset[str]) -> None:
+    """Raise Unavailable for revisions that this version doesn't know."""
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if newer := found - known:
+        raise Unavailable(
+            f"the database's schema is of a newer pavemap ({', '.join(sorted(newer))}); run that version, "
+            "or restore the backup from before the upgrade"
+        )
 
 
 @functools.cache
-def _heads() -> frozenset[str]:
-    """Return the revisions of this version; reading them takes longer than asking the database."""
-    return frozenset(ScriptDirectory.from_config(_config()).get_heads())
+def _scripts() -> ScriptDirectory:
+    """Return this version's migrations; reading them takes longer than asking the database."""
+    return ScriptDirectory.from_config(_config())
 
 
 _OLDEST = text("""

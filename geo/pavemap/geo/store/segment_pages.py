@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypedDict, Unpack
@@ -17,7 +17,7 @@ from pavemap.geo.store import figures
 from pavemap.geo.store.boxes import SEEN, UNSEEN, BoxFilter, Order, ranked, ranked_in_box
 from pavemap.geo.store.bulk import driver
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.figures import Figures, Sort
+from pavemap.geo.store.figures import Sort
 from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import survey_version
 
@@ -29,28 +29,6 @@ DIGITS = 9
 """Decimals of a degree in GeoJSON: a tenth of a millimetre on the ground."""
 
 NULLABLE_SORTS = {"density", *figures.NULLABLE}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentCondition(Figures):
-    """A segment and its figures in one survey."""
-
-    segment_id: int
-    segment_key: str
-    road_key: str
-    name: str
-    from_m: float
-    to_m: float
-    length_m: float
-    width_m: float
-    width_source: str
-    lanes: int | None
-    oneway: bool
-    surface: str
-    line: shapely.LineString
-    """The centre-line, in degrees."""
-    pavement: shapely.MultiPolygon
-    """In degrees."""
 
 
 class Asked(TypedDict, total=False):
@@ -80,18 +58,6 @@ class SegmentFeature:
     json: bytes
 
 
-def segments_page(
-    connection: Connection, survey_id: uuid.UUID, **asked: Unpack[Asked]
-) -> tuple[list[SegmentCondition], str | None]:
-    """Return a page of a survey's segments, and the cursor of the next page or None at the end.
-
-    Raises NotFound for an unknown survey, BadInput for a bad box, sort or cursor, Conflict where the survey
-    was measured anew since the page before.
-    """
-    rows, following = _page(connection, survey_id, _SEGMENT_COLUMNS, _fetched, **asked)
-    return _segment_conditions(rows), following
-
-
 def segment_features(
     connection: Connection,
     survey_id: uuid.UUID,
@@ -99,9 +65,12 @@ def segment_features(
     geometry: Literal["pavement", "line"] = "pavement",
     **asked: Unpack[Asked],
 ) -> tuple[list[SegmentFeature], str | None]:
-    """Return a page as `segments_page` does, each segment as a GeoJSON feature in degrees."""
-    columns = _FEATURE_COLUMNS[geometry]
-    rows, following = _page(connection, survey_id, columns, _fetched_in_binary, **asked)
+    """Return a page of a survey's segments, and the cursor of the next page or None at the end.
+
+    Each segment is a GeoJSON feature in degrees. Raises NotFound for an unknown survey, BadInput for a bad
+    box, sort or cursor, Conflict where the survey was measured anew since the page before.
+    """
+    rows, following = _page(connection, survey_id, _FEATURE_COLUMNS[geometry], **asked)
     return [_feature(row) for row in rows], following
 
 
@@ -112,12 +81,6 @@ def _feature(row: Sequence[Any]) -> SegmentFeature:
     shape = orjson.Fragment(row[len(_NAMES)])
     feature = {"type": "Feature", "id": row[0], "geometry": shape, "properties": properties}
     return SegmentFeature(row[0], orjson.dumps(feature))
-
-
-def _fetched(
-    connection: Connection, statement: str, parameters: Mapping[str, Any]
-) -> Sequence[Row[Any]]:
-    return connection.execute(text(statement), parameters).all()
 
 
 def _fetched_in_binary(
@@ -137,7 +100,6 @@ def _page(
     connection: Connection,
     survey_id: uuid.UUID,
     columns: str,
-    fetched: Callable[[Connection, str, Mapping[str, Any]], Sequence[Any]],
     *,
     bbox: Bbox | None = None,
     min_density: float | None = None,
@@ -174,7 +136,7 @@ def _page(
     for order in _orders(sort, descending=descending, cursor=cursor, least=least):
         statement = _statement(columns, sort, order, box=box, least=least, confident=confident)
         parameters["limit"] = limit + 1 - len(rows)
-        rows += fetched(connection, statement, parameters)
+        rows += _fetched_in_binary(connection, statement, parameters)
         if len(rows) > limit:
             break
     cursor.check(survey_version(connection, survey_id))  # measured anew while this was read?
@@ -200,10 +162,6 @@ _SORT_KEYS: dict[str, str] = {
 
 _PROPERTIES = f"""c.segment_id, s.segment_key, s.road_key, s.name, s.from_m, s.to_m, s.length_m,
     s.width_m, s.width_source, s.lanes, s.oneway, s.surface, {figures.COLUMNS}"""
-
-_SEGMENT_COLUMNS = (
-    f"{_PROPERTIES}, ST_AsBinary(s.geom) AS line, ST_AsBinary(s.pavement) AS pavement"
-)
 
 _NAMES = [column.strip()[2:] for column in _PROPERTIES.split(",")]
 _FEATURE_COLUMNS = {  # the server writes as JSON what is long, or is that already
@@ -286,19 +244,6 @@ def _source(sort: Sort, box: BoxFilter | None, wanted: Sequence[str]) -> str:
     if box is not None:
         where += f" AND {box.sql} AND ST_Intersects(s.geom, CAST(:area AS geometry))"
     return f"condition c {joined} WHERE {where}"
-
-
-def _segment_conditions(rows: Sequence[Row[Any]]) -> list[SegmentCondition]:
-    if not rows:
-        return []
-    names = rows[0]._fields[:-1]  # the last is the sort key
-    lines, pavements = geometries(rows, "line"), geometries(rows, "pavement")
-    return [
-        SegmentCondition(
-            **dict(zip(names, row[:-1], strict=True)) | {"line": line, "pavement": pavement}
-        )
-        for row, line, pavement in zip(rows, lines, pavements, strict=True)
-    ]
 
 
 def geometries(rows: Sequence[Row[Any]], name: str) -> list[Any]:

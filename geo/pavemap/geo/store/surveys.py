@@ -1,4 +1,4 @@
-"""Surveys in the store: what they are, how far they are, and who may measure them."""
+"""Surveys in the store: what they are, and how far they are."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import hold_network
 from pavemap.geo.store.tables import Survey
-
-MAX_DEATHS = 5
-"""Measurings after which a survey whose workers died without a word is failed: it may be what kills."""
 
 SurveyState = Literal["created", "running", "measuring", "done", "failed"]
 
@@ -221,46 +218,6 @@ def progress(connection: Connection, survey_id: uuid.UUID) -> Progress:
     return Progress(**_found(counted, survey_id)._mapping)
 
 
-def claim_measuring(
-    connection: Connection, *, worker: str, lease_s: float = 60.0, max_deaths: int = MAX_DEATHS
-) -> SurveyRow | None:
-    """Take, for `lease_s` seconds, a survey that has no cell left to do, or whose measurer died.
-
-    One worker gets it; `leases.heartbeat` prolongs the lease. A survey at whose measuring `max_deaths`
-    leases ran out is failed. None when there is nothing to measure.
-    """
-    asking = {"worker": worker, "lease_s": lease_s}
-    connection.execute(_BURY, asking | {"max_deaths": max_deaths})
-    candidate = connection.execute(_MEASURABLE, asking).scalar_one_or_none()
-    if candidate is None:
-        return None
-    # A plan may have been committed since that statement began: now, under the lock, look again.
-    row = connection.execute(_TAKE_MEASURING, asking | {"id": candidate}).one_or_none()
-    return None if row is None else _survey_row(row)
-
-
-def finish_survey(
-    connection: Connection,
-    survey: SurveyRow,
-    *,
-    state: Literal["done", "failed"] = "done",
-    error: str = "",
-) -> bool:
-    """End a measuring, unless the survey was planned or claimed anew since `survey` was read."""
-    ended = connection.execute(
-        update(Survey)
-        .where(Survey.id == survey.id, Survey.epoch == survey.epoch)
-        .values(
-            state=state,
-            error=clean(error),
-            lease_owner=None,
-            lease_until=None,
-            finished_at=text("clock_timestamp()"),
-        )
-    )
-    return ended.rowcount == 1
-
-
 def clean(message: str) -> str:
     """Return a message as a row can hold it: of whole characters, no NUL, no longer than anyone reads."""
     return message.replace("\x00", "").encode(errors="replace").decode()[:MAX_MESSAGE]
@@ -286,49 +243,6 @@ _PROGRESS = text("""
                GROUP BY error ORDER BY count(*) DESC, error LIMIT 5) AS reasons) AS held_up
     FROM survey s LEFT JOIN cell c ON c.survey_id = s.id
     WHERE s.id = :survey_id GROUP BY s.id
-""")
-
-_NOTHING_OPEN = """NOT EXISTS (
-    SELECT FROM cell c WHERE c.survey_id = survey.id AND c.state IN ('waiting', 'leased'))"""
-
-# Heartbeats skip a survey that others have locked, but still note their worker. One that asks for a
-# survey itself measures none any more.
-_OWNER_GONE = """NOT EXISTS (
-    SELECT FROM worker w WHERE w.name = survey.lease_owner AND w.name <> :worker
-        AND w.seen_at > clock_timestamp() - make_interval(secs => :lease_s))"""
-
-# ix_survey_at_work holds the few surveys at work; ix_cell_open tells of each whether cells are left.
-_MEASURABLE = text(f"""
-    SELECT id FROM survey
-    WHERE state IN ('running', 'measuring')
-      AND (lease_until IS NULL OR lease_until < clock_timestamp())
-      AND (state = 'measuring' OR {_NOTHING_OPEN})
-      AND {_OWNER_GONE}
-    ORDER BY started_at, id LIMIT 1
-    FOR NO KEY UPDATE SKIP LOCKED
-""")
-
-# By name: a newer version's migration may have added columns that this one doesn't know.
-_TAKE_MEASURING = text(f"""
-    UPDATE survey SET state = 'measuring', epoch = epoch + 1, lease_owner = :worker,
-        lease_until = clock_timestamp() + make_interval(secs => :lease_s),
-        error = '', measuring_attempts = measuring_attempts + 1
-    WHERE id = :id AND {_NOTHING_OPEN}
-    RETURNING {", ".join(column.name for column in Survey.__table__.columns)}
-""")
-
-_BURY = text(f"""
-    UPDATE survey SET state = 'failed', lease_owner = NULL, lease_until = NULL,
-        finished_at = clock_timestamp(),
-        error = format('%s workers died while they measured this survey or lost the database; the last '
-                       'was %s. If their logs or their node tell that memory ran out, give Surveyors '
-                       'more, then run the survey again: what its cells found is kept',
-                       measuring_attempts, lease_owner)
-    WHERE id IN (
-        SELECT id FROM survey
-        WHERE state = 'measuring' AND lease_until < clock_timestamp()
-            AND measuring_attempts >= :max_deaths AND {_OWNER_GONE}
-        FOR NO KEY UPDATE SKIP LOCKED)
 """)
 
 

@@ -17,6 +17,11 @@ NOTE_EVERY_S = 10.0
 """Claims in between write nothing."""
 
 
+MAX_DEATHS = 5
+"""Attempts after which a cell or a measuring whose workers died without a word is failed: it may be what
+kills them."""
+
+
 @dataclass(frozen=True)
 class Presence:
     """Workers at work or waiting for it: how many by model version, and those that take any."""
@@ -29,9 +34,9 @@ class Presence:
         return self.of_any_model > 0 or model_id in self.by_model
 
 
-def present_workers(connection: Connection, *, within_s: float = PRESENT_S) -> Presence:
-    """Return the workers seen within so many seconds."""
-    rows = connection.execute(_PRESENT, {"within_s": within_s}).all()
+def present_workers(connection: Connection) -> Presence:
+    """Return the workers seen within PRESENT_S seconds."""
+    rows = connection.execute(_PRESENT, {"within_s": PRESENT_S}).all()
     counts = {row.model_id: row.workers for row in rows}
     of_any = counts.pop(None, 0)
     return Presence(counts, of_any)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,6 +55,8 @@ class DocumentRoute(APIRoute):
             body = await read_body(
                 request, limit=MAX_DOCUMENT_BYTES, idle_s=idle_s, advice="send less at once"
             )
+            if body:
+                _require_json(request)
 
             async def receive() -> Message:
                 return {"type": "http.request", "body": body, "more_body": False}
@@ -61,6 +64,14 @@ class DocumentRoute(APIRoute):
             return await below(Request(request.scope, receive))
 
         return handle
+
+
+def _require_json(request: Request) -> None:
+    """Refuse a body that does not say it is JSON: FastAPI would take it for a text."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not re.fullmatch(r"application/([^/]+\+)?json", kind):
+        sent_as = f"Content-Type {kind[:40]}" if kind else "a body without Content-Type"
+        raise UnsupportedMedia(f"{sent_as} is not taken; send it as Content-Type: application/json")
 
 
 def has_document(route: APIRoute) -> bool:
@@ -80,7 +91,7 @@ async def read_body(
     if (announced_length(request) or 0) > limit:
         raise UploadTooLarge(too_large)
     try:
-        with cut_off_told():
+        with translate_disconnect():
             chunks = guarded(request.stream(), limit=limit, idle_s=idle_s)
             return b"".join([chunk async for chunk in chunks])
     except UploadTooLarge as exc:
@@ -88,7 +99,7 @@ async def read_body(
 
 
 @contextmanager
-def cut_off_told() -> Iterator[None]:
+def translate_disconnect() -> Iterator[None]:
     """Translate a connection that ends before the body does."""
     try:
         yield

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
+from pavemap.geo.limits import MAX_TOLERANCE_M
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.segment_pages import MAX_COMPARED
 from pavemap.platform.api import geojson
@@ -32,7 +33,7 @@ Tolerance = Annotated[
     float | None,
     Query(
         gt=0,
-        le=5,
+        le=MAX_TOLERANCE_M,
         allow_inf_nan=False,
         description="metres that the two surveys may show the same crack apart; by default from the "
         "pixel sizes and position errors of both",

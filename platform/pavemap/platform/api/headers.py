@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +32,12 @@ REQUEST_ID: Described = {
         "Finds the request's lines in the log: the client's own, where it sent one."
     )
 }
+
+
+def names_etag(if_none_match: Sequence[str], etag: str) -> bool:
+    """Tell whether the lines of If-None-Match name an ETag, compared weakly (RFC 9110, section 13.1.2)."""
+    given = ",".join(if_none_match)
+    return given.strip() == "*" or etag.removeprefix("W/") in re.findall(r'"[^"]*"', given)
 
 
 def location(request: Request, operation: str, **path: object) -> str:

@@ -12,7 +12,7 @@ from pavemap.geo.store.schema import is_current
 from pavemap.platform.api.probe import Probe
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.services import PROBE_S, Services
-from pavemap.platform.imagery import check_storage
+from pavemap.platform.stored_imagery import check_storage
 
 router = APIRouter(tags=["health"])
 
@@ -47,6 +47,7 @@ class Readiness:
             lambda: check_storage(services.probes, services.storage),
             subject="the storage",
             limit_s=PROBE_S,
+            keep_s=60.0,  # where a bucket has versioning, each check leaves a version
         )
 
     def check(self) -> None:

@@ -7,21 +7,22 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool
 
+from pavemap.geo.scratch import scratch
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.promotions import list_promotions
 from pavemap.platform import models
 from pavemap.platform.api.bodies import (
     DocumentRoute,
     announced_length,
-    cut_off_told,
     refuse_encoded,
+    translate_disconnect,
 )
 from pavemap.platform.api.headers import LOCATION, location
 from pavemap.platform.api.parameters import LARGEST_ID
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.uploads import receive, room_told, scratch
+from pavemap.platform.uploads import receive, translate_disk_full
 from pavemap.training.models.model_archive import MAX_WEIGHTS_BYTES, unpack_model
 from pavemap.training.models.model_store import ModelStore, register
 
@@ -61,7 +62,7 @@ async def add_model(request: Request, response: Response, services: ServicesOf) 
     """Keep a model in storage, where every Detector finds it; the same model twice is one."""
     refuse_encoded(request)
     async with contextmanager_in_threadpool(scratch(services.incoming)) as folder:
-        with cut_off_told():
+        with translate_disconnect():
             file = await receive(
                 request.stream(),
                 folder / "model.zip",
@@ -71,7 +72,7 @@ async def add_model(request: Request, response: Response, services: ServicesOf) 
             )
 
         def store() -> ModelOut:
-            with room_told():
+            with translate_disk_full():
                 unpack_model(file.path, folder / "model")
             kept = ModelStore(services.storage)
             with database(services.engine) as connection:

@@ -6,47 +6,32 @@ import base64
 import binascii
 import logging
 import re
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 
-from pavemap.geo.errors import NotFound, PavemapError, Unavailable
-from pavemap.geo.imagery.orthophoto import Orthophoto
-from pavemap.geo.storage import orthophoto_key
-from pavemap.geo.store import model_versions, networks, overlap, surveys
+from pavemap.geo.scratch import scratch
 from pavemap.geo.store import orthophotos as store
-from pavemap.geo.store.engine import database, reading, wait_for_locks
-from pavemap.geo.store.networks import NetworkRow
-from pavemap.geo.store.surveys import SurveyRow
-from pavemap.platform import imagery
-from pavemap.platform.api.bodies import announced_length, cut_off_told, refuse_encoded
+from pavemap.geo.store.engine import reading
+from pavemap.platform.api.bodies import announced_length, refuse_encoded, translate_disconnect
+from pavemap.platform.api.convertors import ANY_TEXT
 from pavemap.platform.api.headers import LOCATION, location
-from pavemap.platform.api.labels import LABEL
 from pavemap.platform.api.parameters import After, Limit, SurveyId, survey_id_of
-from pavemap.platform.api.pixels import ground_gsd_m
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
-from pavemap.platform.api.schemas.surveys import OrthophotoOut, OrthophotoPage
-from pavemap.platform.api.services import Services, ServicesOf
-from pavemap.platform.errors import (
-    BadName,
-    BadRequest,
-    NoOverlap,
-    UnsupportedMedia,
-    UploadDamaged,
+from pavemap.platform.api.schemas.orthophotos import OrthophotoOut, OrthophotoPage
+from pavemap.platform.api.services import ServicesOf
+from pavemap.platform.errors import BadName, BadRequest, UnsupportedMedia, UploadDamaged
+from pavemap.platform.orthophoto_import import (
+    UploadTarget,
+    register_orthophoto,
+    remove_orthophoto,
 )
-from pavemap.platform.uploads import Received, check_length, receive, scratch
+from pavemap.platform.uploads import check_length, receive
 
 log = logging.getLogger(__name__)
-
-REGISTER_WAIT_S = 300.0
-"""For a survey that is being planned: a refused upload would have to be sent again, whole."""
 
 router = APIRouter(prefix="/surveys", tags=["surveys"])
 
@@ -83,15 +68,6 @@ ReprDigest = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Target:
-    """What an upload is for: a survey with its network, and the pixel its model was made for."""
-
-    survey: SurveyRow
-    network: NetworkRow
-    model_gsd_m: float
-
-
 @router.get("/{survey_id}/orthophotos", responses=answers(404), summary="Orthophotos of a survey")
 def list_orthophotos(
     request: Request,
@@ -110,7 +86,7 @@ def list_orthophotos(
 
 
 @router.get(
-    f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
+    f"/{{survey_id}}/orthophotos/{{name:{ANY_TEXT}}}",
     responses=answers(404),
     summary="An orthophoto of a survey",
 )
@@ -122,7 +98,7 @@ def get_orthophoto(survey_id: SurveyId, name: Name, services: ServicesOf) -> Ort
 
 
 @router.put(
-    f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
+    f"/{{survey_id}}/orthophotos/{{name:{ANY_TEXT}}}",
     status_code=201,
     response_model=OrthophotoOut,
     responses={
@@ -153,11 +129,11 @@ async def put_orthophoto(
     refuse_encoded(request)
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise UnsupportedMedia("send the file as the body itself, not in a form")
-    target = await run_in_threadpool(_target, services, survey_id_of(survey_id))
+    target = await run_in_threadpool(UploadTarget.of, services.engine, survey_id_of(survey_id))
     settings, expected = services.settings, announced_length(request)
     async with contextmanager_in_threadpool(scratch(services.incoming)) as folder:
         check_length(expected, limit=settings.max_upload_bytes, folder=folder)
-        with cut_off_told():
+        with translate_disconnect():
             file = await receive(
                 request.stream(),
                 folder / "upload.tif",
@@ -170,7 +146,16 @@ async def put_orthophoto(
                 f"the file arrived with SHA-256 {file.sha256}, not the {wanted} that was announced; "
                 "send it again"
             )
-        row, created = await services.importing(lambda: _register(services, target, label, file))
+        row, created = await services.importing(
+            lambda: register_orthophoto(
+                services.engine,
+                services.storage,
+                services.readers,
+                target=target,
+                label=label,
+                file=file,
+            )
+        )
     log.info("%s %d bytes as %s", "stored" if created else "had", file.size, row.key)
     response.status_code = 201 if created else 200
     if created:
@@ -180,7 +165,7 @@ async def put_orthophoto(
 
 
 @router.delete(
-    f"/{{survey_id}}/orthophotos/{{name:{LABEL}}}",
+    f"/{{survey_id}}/orthophotos/{{name:{ANY_TEXT}}}",
     status_code=204,
     responses=answers(404, 409),
     summary="Remove an orthophoto",
@@ -191,10 +176,9 @@ def delete_orthophoto(survey_id: SurveyId, name: Name, services: ServicesOf) -> 
     What was found in it stays until the survey is run again. The last file of a survey that has run
     stays.
     """
-    survey = survey_id_of(survey_id)
-    with database(services.engine) as connection:
-        key = store.remove_orthophoto(connection, survey, name=checked_name(name))
-    _remove_replaced(services, survey, key)
+    remove_orthophoto(
+        services.engine, services.storage, survey_id_of(survey_id), label=checked_name(name)
+    )
 
 
 def checked_name(name: str) -> str:
@@ -224,88 +208,3 @@ def _wanted_digest(content_sha256: str | None, repr_digest: str | None) -> str |
     except binascii.Error as exc:
         raise BadRequest("Repr-Digest's sha-256 is no base64 between colons (RFC 9530)") from exc
     return digest.hex()
-
-
-def _target(services: Services, survey_id: uuid.UUID) -> Target:
-    with database(services.engine) as connection:
-        survey = surveys.get_survey(connection, survey_id)
-        network = networks.get_network(connection, survey.network_id)
-        card = model_versions.get_model(connection, survey.model_id).card
-    return Target(survey, network, float(card["gsd_m"]))
-
-
-def _register(
-    services: Services, target: Target, label: str, file: Received
-) -> tuple[store.OrthophotoRow, bool]:
-    """Check a received file, bring it into storage and register it; the row is the last step."""
-    survey_id = target.survey.id
-    key = orthophoto_key(survey_id, file.sha256)
-    photo = _known(services, target, file.sha256)
-    if photo is None:
-        photo = services.readers.inspect(file.path, name=label)
-        photo.check_pixels(ground_gsd_m(target.survey, target.network))
-        _require_overlap(services, target, photo)
-        cog = file.path.with_name("cog.tif")
-        photo = services.readers.to_cog(file.path, cog, name=label)
-        services.storage.put_file(key, cog)
-    with _kept_only_with(services, key), database(services.engine) as connection:
-        wait_for_locks(connection, REGISTER_WAIT_S)
-        surveys.lock_survey(connection, survey_id)  # no other upload comes between
-        former = store.find_key(connection, survey_id, name=label)
-        # Asked under the lock, as imagery is removed under it: before, it could still go.
-        if not services.storage.exists(key):
-            raise Unavailable("this very file was just being removed; send it again")
-        registered = store.add_orthophoto(
-            connection,
-            survey_id=survey_id,
-            name=label,
-            sha256=file.sha256,
-            bytes=file.size,
-            key=key,
-            info=photo,
-            warnings=photo.warnings(target.model_gsd_m),
-        )
-    if former not in (None, key):
-        _remove_replaced(services, survey_id, former)
-    return registered
-
-
-@contextmanager
-def _kept_only_with(services: Services, key: str) -> Iterator[None]:
-    """Take what was stored away again when its survey was deleted meanwhile."""
-    try:
-        yield
-    except NotFound:
-        services.storage.delete(key)
-        raise
-
-
-def _remove_replaced(services: Services, survey_id: uuid.UUID, key: str) -> None:
-    """Free what the new file replaced; when that fails, the next replacement sees to it."""
-    try:
-        imagery.remove_replaced(services.engine, services.storage, survey_id, keys=frozenset({key}))
-    except PavemapError as exc:
-        log.warning("replaced imagery of survey %s is still in storage: %s", survey_id, exc)
-
-
-def _known(services: Services, target: Target, sha256: str) -> Orthophoto | None:
-    """Return what is known of content that this survey has, and that is still in storage."""
-    with database(services.engine) as connection:
-        row = store.find_orthophoto(connection, target.survey.id, sha256=sha256)
-    return row.info if row is not None and services.storage.exists(row.key) else None
-
-
-def _require_overlap(services: Services, target: Target, photo: Orthophoto) -> None:
-    with database(services.engine) as connection:
-        distance_m = overlap.distance_to_pavement_m(connection, target.network.id, photo.footprint)
-    if distance_m > 0.0:
-        far = f"{distance_m / 1000:,.1f} km" if distance_m >= 1000.0 else f"{distance_m:.1f} m"
-        raise NoOverlap(
-            f"{photo.name} lies {far} off the nearest road of network '{target.network.name}': it "
-            f"spans {_degrees(photo.footprint.bounds)}, the network {_degrees(target.network.bounds)} "
-            "(west, south, east, north); check the CRS of both, or name the network that it shows"
-        )
-
-
-def _degrees(bounds: tuple[float, float, float, float]) -> str:
-    return ", ".join(f"{edge:.5f}" for edge in bounds)

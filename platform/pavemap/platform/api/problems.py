@@ -36,13 +36,14 @@ STATUS: dict[type[ground.PavemapError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
     errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.FromElsewhere: HTTPStatus.FORBIDDEN,
+    errors.CrossSiteRequest: HTTPStatus.FORBIDDEN,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 """A class that is not here has the status of its nearest base that is."""
 
 MEANING: dict[int, str] = {
     400: "The request is malformed, or its body did not come whole.",
+    403: "A web page of another server asked for it; only this server's own pages may change anything.",
     404: "No such thing is stored.",
     408: "The client stopped sending.",
     409: "The request contradicts what is stored.",
@@ -126,7 +127,7 @@ def of_validation(found: Sequence[Mapping[str, Any]]) -> JSONResponse:
         {
             "in": str(error["loc"][0]) if error["loc"] else "body",
             "pointer": _pointer(error),
-            "detail": _said(error),
+            "detail": _field_message(error),
         }
         for error in found
     ]
@@ -173,18 +174,17 @@ def _is_model(kind: object) -> bool:
 
 def _pointer(error: Mapping[str, Any]) -> str:
     """Return a JSON pointer (RFC 6901) to what is wrong; the whole where it is no JSON."""
-    if error["type"] == "json_invalid":
-        return "#"
-    return "#/" + "/".join(str(part) for part in error["loc"][1:])
+    inside = () if error["type"] == "json_invalid" else error["loc"][1:]
+    return "#" + "".join(f"/{part}" for part in inside)
 
 
-def _said(error: Mapping[str, Any]) -> str:
+def _field_message(error: Mapping[str, Any]) -> str:
     """Say what is wrong and what to do; pydantic's words, but where they help nobody."""
     if error["type"] == "extra_forbidden":
         return "not known here; check its spelling, /docs lists what is taken"
     if error["type"] == "json_invalid":
-        where = error["loc"][-1]
-        return f"it breaks at character {where}: {error.get('ctx', {}).get('error', 'not JSON')}"
+        where, why = error["loc"][-1], error.get("ctx", {}).get("error", "not JSON")
+        return f"it breaks at character {where}: {why}" if isinstance(where, int) else str(why)
     return str(error["msg"]).removeprefix("Value error, ")
 
 

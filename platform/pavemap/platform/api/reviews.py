@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 
+from pavemap.geo.limits import CHIP_PX, MAX_CHIP_PX, MIN_CHIP_PX
 from pavemap.geo.store import review_intake, reviews
 from pavemap.geo.store.engine import database, reading
 from pavemap.geo.verdict import Verdict
@@ -203,8 +204,14 @@ def get_training_data(
     survey_id: SurveyId,
     services: ServicesOf,
     chip_px: Annotated[
-        int, Query(ge=64, le=2048, multiple_of=32, description="side of an image in pixels")
-    ] = 512,
+        int,
+        Query(
+            ge=MIN_CHIP_PX,
+            le=MAX_CHIP_PX,
+            multiple_of=32,
+            description="side of an image in pixels",
+        ),
+    ] = CHIP_PX,
 ) -> StreamingResponse:
     """Cut the reviewed areas into images with masks (255 crack, 0 sound, 127 not known).
 
@@ -212,9 +219,9 @@ def get_training_data(
     model version, the imagery and a SHA-256 of each file; an archive without it is not whole.
     """
     # It reads imagery and draws with compiled code, which few requests need.
-    from pavemap.platform.training_data import survey_files, zipped
+    from pavemap.platform.training_data import training_files, zipped
 
-    files = survey_files(
+    files = training_files(
         services.engine, services.storage, survey_id_of(survey_id), chip_px=chip_px
     )
     first = next(files)  # what is wrong with it is said before the answer begins

@@ -12,12 +12,12 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.scratch import INCOMING, sweep
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import follow_url_file, make_engine
-from pavemap.platform.ingest import Readers
 from pavemap.platform.jobs import TrainingJobs
+from pavemap.platform.raster_readers import Readers
 from pavemap.platform.settings import Settings
-from pavemap.platform.uploads import sweep
 
 Result = TypeVar("Result")
 
@@ -70,7 +70,7 @@ class Services:
             follow_url_file(engine, settings.database_url_file)
             follow_url_file(probes, settings.database_url_file)
         storage = Storage(settings.storage_location)
-        incoming = (storage.folder or settings.home) / "incoming"
+        incoming = (storage.folder or settings.home) / INCOMING
         sweep(incoming)
         return cls(
             settings=settings,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 
 from pavemap.geo.store import networks, surveys, tiles
 from pavemap.geo.store.engine import reading
-from pavemap.platform.api.headers import CACHING
+from pavemap.platform.api.headers import CACHING, names_etag
 from pavemap.platform.api.parameters import SurveyId, survey_id_of
 from pavemap.platform.api.problems import answers
 from pavemap.platform.api.services import ServicesOf
@@ -61,7 +61,9 @@ def get_tile(
     x: Index,
     y: Index,
     services: ServicesOf,
-    if_none_match: Annotated[str | None, Header(description="ETag of the tile at hand")] = None,
+    if_none_match: Annotated[
+        list[str] | None, Header(description="ETags of the tiles at hand, or *")
+    ] = None,
 ) -> Response:
     """Draw a tile of the web mercator pyramid: centre-lines with their figures; near by, the cracks.
 
@@ -70,10 +72,9 @@ def get_tile(
     """
     tile = tiles.Tile(z, x, y)
     known = survey_id_of(survey_id)
-    at_hand = {each.strip() for each in (if_none_match or "").split(",")}
     with reading(services.engine) as connection:
         version = surveys.survey_version(connection, known)
-        if _etag(known, version) in at_hand:
+        if names_etag(if_none_match or (), _etag(known, version)):
             return Response(status_code=304, headers=_headers(known, version))
         content = tiles.survey_tile(connection, known, tile)
         if (latest := surveys.survey_version(connection, known)) != version:

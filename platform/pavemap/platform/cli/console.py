@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 COLUMN_GAP = 3
 """Characters between two columns of a table."""
@@ -127,9 +127,28 @@ def progress_bars(*, transfer: bool = False, quiet: bool = False) -> Iterator[Pr
         yield bars
 
 
+def rows_shown(bars: Progress, counts: dict[str, int] | None = None) -> Callable[[str, int], None]:
+    """Return what shows a bar for each layer it hears of, and notes the layer's rows so far."""
+    tasks: dict[str, TaskID] = {}
+
+    def on_rows(layer: str, rows: int) -> None:
+        if layer not in tasks:
+            tasks[layer] = bars.add_task(layer.capitalize(), total=None)
+        bars.update(tasks[layer], completed=rows)
+        if counts is not None:
+            counts[layer] = rows
+
+    return on_rows
+
+
 def number(value: float | None, digits: int, *, unit: str = "") -> str:
     """Write a figure, or a dash where there is none."""
     return "–" if value is None else f"{value:,.{digits}f}{unit and ' ' + unit}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something; `noun` is one of them."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def too_coarse(area_m2: float) -> dict[str, str]:

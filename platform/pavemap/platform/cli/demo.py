@@ -16,7 +16,7 @@ from pavemap.platform.cli.console import (
     progress_bars,
     say,
 )
-from pavemap.platform.cli.results import print_segments
+from pavemap.platform.cli.tables import print_segments
 
 WORST = 6
 

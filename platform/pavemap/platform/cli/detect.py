@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pavemap.geo.errors import BadInput
-from pavemap.platform.cli.console import Json, note, note_warnings, progress_bars
+from pavemap.platform.cli.console import Json, counted, note, note_warnings, progress_bars
 from pavemap.platform.cli.file_roads import RoadOptions, takes_roads
 from pavemap.platform.cli.file_survey import OUTPUT_HELP, report, write_survey
 from pavemap.platform.cli.rasters import rasters_at
@@ -56,14 +56,15 @@ def detect(
     from pavemap.geo.crs import parse_metric_crs
     from pavemap.geo.imagery.mosaic import Mosaic
     from pavemap.platform.exports.export import Export
+    from pavemap.platform.exports.output_files import check_output
     from pavemap.platform.file_survey.detect import DetectOptions, read_orthophotos, survey_files
     from pavemap.training.models.card import read_card
     from pavemap.training.models.shipped_models import find_model_folder
 
     if picture is not None and picture.suffix.lower() != ".png":
         raise BadInput(f"the map '{picture.name}' is a PNG; end its name in .png")
-    if picture is not None and not picture.parent.is_dir():
-        raise BadInput(f"there is no folder {picture.parent} for the map; make it first")
+    if picture is not None:
+        check_output(picture)
     on_roads.check()
     options = DetectOptions(
         gsd_m=gsd, threshold=threshold, crs=parse_metric_crs(crs) if crs else None
@@ -121,10 +122,12 @@ def _draw(path: Path, found: FileSurvey, mosaic: Mosaic, *, title: str) -> None:
     lacking = draw_map(
         path,
         mosaic=mosaic,
+        seen=found.seen,
         cracks=found.cracks,
         segments=found.segments,
         title=title,
-        subtitle=f"{found.model} · pixels of {found.gsd_m * 1000:g} mm · {len(found.cracks):,} cracks",
+        subtitle=f"{found.model} · pixels of {found.gsd_m * 1000:g} mm · "
+        + counted(len(found.cracks), "crack"),
         sources="Made with pavemap.",
     )
     if lacking:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from pavemap.geo.errors import BadInput
-from pavemap.geo.roads.road_defaults import ROAD_WIDTH_M, SEGMENT_LENGTH_M
 from pavemap.platform.cli.console import note
 from pavemap.platform.cli.fields import (
     DefaultWidth,
@@ -62,12 +61,14 @@ class RoadOptions:
 
     def segments(self) -> gpd.GeoDataFrame | None:
         """Read the file and cut its roads, saying what was wrong with it; None without one."""
+        from pavemap.geo.roads.field_map import FieldMap
         from pavemap.geo.roads.road_network import read_network
-        from pavemap.geo.roads.road_table import FieldMap
         from pavemap.geo.roads.segments import segment_network
+        from pavemap.platform.settings import load_settings
 
         if self.roads is None:
             return None
+        settings = load_settings()  # as on a server, for the same roads to get the same figures
         network = read_network(
             self.roads,
             layer=self.layer,
@@ -77,11 +78,12 @@ class RoadOptions:
                 width=self.width_field,
                 width_unit=self.width_unit,
             ),
-            default_width_m=self.default_width or ROAD_WIDTH_M,
+            default_width_m=self.default_width or settings.road_width_m,
         )
         for problem, count in network.summary().items():
             note(f"{self.roads.name}: {count:,} x {problem}")
-        return segment_network(network, length_m=self.segment_length or SEGMENT_LENGTH_M)
+        length_m = self.segment_length or settings.segment_length_m
+        return segment_network(network, length_m=length_m)
 
 
 def takes_roads(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pavemap.platform.cli.console import number, print_facts, print_json, too_coarse
-from pavemap.platform.cli.results import print_segments
+from pavemap.platform.cli.tables import print_segments
 
 if TYPE_CHECKING:
     from pavemap.platform.exports.export import Export

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from pavemap.geo.errors import PavemapError
 from pavemap.platform.cli import (
+    changes,
     console,
     jobs,
     models,
@@ -102,7 +103,7 @@ app.add_typer(networks.app, name="network")
 app.add_typer(surveys.app, name="survey")
 app.command()(results.segments)
 app.command()(results.cracks)
-app.command()(results.change)
+app.command()(changes.change)
 app.command()(results.export)
 app.add_typer(reviews.app, name="review")
 app.add_typer(training_data.app, name="training-data")

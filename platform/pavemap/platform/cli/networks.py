@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from pavemap.geo.roads.length_units import LengthUnit
+from pavemap.geo.roads.road_defaults import SegmentsBy
 from pavemap.platform.cli.console import (
     Json,
     Yes,
@@ -83,7 +84,7 @@ def import_network(
         ),
     ] = True,
     segments: Annotated[
-        Literal["length", "sections", "intersections", "intersections+length"],
+        SegmentsBy,
         typer.Option(help="Where roads are cut into segments."),
     ] = "length",
     pavement: Annotated[

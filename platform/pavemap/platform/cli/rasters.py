@@ -13,9 +13,9 @@ def rasters_at(places: Sequence[str]) -> list[Path]:
 
     Raises BadInput.
     """
-    from pavemap.platform.client.transfer import find_rasters, left_out
+    from pavemap.platform.raster_paths import find_rasters, other_images
 
     paths = find_rasters(places)
-    if unread := left_out(places):
+    if unread := other_images(places):
         note(f"Warning: {unread}")
     return paths

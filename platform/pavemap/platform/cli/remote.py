@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pavemap.platform.default_server import DEFAULT_SERVER
+
 if TYPE_CHECKING:
     from pavemap.platform.client.api_client import Client
 
@@ -21,7 +23,7 @@ Bbox = Annotated[
     str | None, typer.Option(metavar="W,S,E,N", help="Only what meets this box, in degrees.")
 ]
 
-HERE = "http://127.0.0.1:8000"
+HERE = DEFAULT_SERVER
 """Where `pavemap up` listens unless told otherwise."""
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.limits import MAX_WIDTH_MM
 from pavemap.geo.verdict import Verdict
 from pavemap.platform.cli.console import (
     Json,
+    counted,
     note,
     number,
     print_json,
@@ -43,6 +43,7 @@ def export_reviews(
     In QGIS, fill in confirmed or rejected, draw what was missed as lines (drawn, with width_mm), and the
     areas you looked at whole as polygons; then `pavemap review import`.
     """
+    from pavemap.platform.client.server_connection import features
     from pavemap.platform.reviews.review_export import write_review_file
 
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
@@ -56,13 +57,13 @@ def export_reviews(
             output,
             survey_id=survey_id,
             cracks=cracks,
-            reviews=list(_flat(client.reviews(survey_id, bbox=bbox))),
-            areas=list(_flat(client.reviewed_areas(survey_id, bbox=bbox))),
+            reviews=list(features(client.reviews(survey_id, bbox=bbox))),
+            areas=list(features(client.reviewed_areas(survey_id, bbox=bbox))),
         )
     if as_json:
         print_json({"file": str(output), "lines": lines})
         return
-    note(f"{lines:,} lines to judge")
+    note(f"{counted(lines, 'line')} to judge")
     say(str(output))
 
 
@@ -97,7 +98,9 @@ def import_reviews(
     ] = "",
     width: Annotated[
         float | None,
-        typer.Option("--width-mm", min=0.1, max=1000, help="Width of lines that state none."),
+        typer.Option(
+            "--width-mm", min=0.1, max=MAX_WIDTH_MM, help="Width of lines that state none."
+        ),
     ] = None,
     server: Server = HERE,
     as_json: Json = False,
@@ -112,37 +115,25 @@ def import_reviews(
         has_lines,
         read_areas,
         read_reviews,
-        told_by_file,
     )
+    from pavemap.platform.reviews.review_sending import KINDS, send_reviews
 
     if file is None and areas is None:
         raise BadInput("name a file of reviewed cracks, or one of reviewed areas (--areas)")
     place = areas or (file if file is not None and has_areas(file) else None)
     grounds = [] if place is None else read_areas(place, layer=areas_layer, reviewer=reviewer)
     said = ReviewFile([], 0)
-    counts: Counter[str] = Counter()
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
         if file is not None and has_lines(file):
             said = read_reviews(
                 file, survey_id=survey_id, layer=layer, reviewer=reviewer, width_mm=width
             )
-        task = bars.add_task("Reviews", total=len(said.features))
-        stored = 0
-        for batch in said.batches():
-            with told_by_file(batch, stored=stored):
-                answer = client.add_reviews(survey_id, batch)
-            _count(counts, "reviews", answer)
-            counts["reviews_overtaken"] += answer["overtaken"] if said.tells_exported else 0
-            bars.advance(task, len(batch))
-            stored += len(batch)
-        for start in range(0, len(grounds), 1000):
-            batch = grounds[start : start + 1000]
-            with told_by_file(batch, stored=stored):
-                _count(counts, "areas", client.add_areas(survey_id, batch))
-            stored += len(batch)
+        task = bars.add_task("Reviews", total=len(said.features) + len(grounds))
+        counts = send_reviews(
+            client, survey_id, said, grounds, on_sent=lambda sent: bars.advance(task, sent)
+        )
     verdicts = Counter(each["properties"]["verdict"] for each in said.features)
-    counts["reviews_unchanged"] += said.as_exported
     if as_json:
         facts = {"verdicts": dict(verdicts), "without_verdict": said.without_verdict}
         print_json({**facts, **dict(counts)})
@@ -150,7 +141,7 @@ def import_reviews(
     for verdict, count in sorted(verdicts.items()):
         note(f"{count:,} {verdict}")
     if said.without_verdict:
-        note(f"{said.without_verdict:,} lines without a verdict were left out")
+        note(f"left out: {counted(said.without_verdict, 'line')} without a verdict")
     if overtaken := counts["reviews_overtaken"]:
         note(
             f"{overtaken:,} judged by others, or sent before, since the file was exported; what this file "
@@ -159,9 +150,6 @@ def import_reviews(
     for what in ("reviews", "areas"):
         if any(counts[f"{what}_{kind}"] for kind in KINDS):
             say(f"{what}: " + ", ".join(f"{counts[f'{what}_{kind}']:,} {kind}" for kind in KINDS))
-
-
-KINDS = ("added", "replaced", "unchanged")
 
 
 @app.command("list")
@@ -177,15 +165,17 @@ def list_reviews(
     as_json: Json = False,
 ) -> None:
     """List what was said of a survey's cracks; --json prints GeoJSON."""
+    from pavemap.platform.client.server_connection import features
+
     with connect(server) as client:
         survey_id = client.find_survey(survey)["id"]
-        query = {"bbox": bbox, "limit": min(limit, 2000)}
+        query: dict[str, Any] = {"bbox": bbox, "at_most": limit}
         pages = (
             client.reviewed_areas(survey_id, **query)
             if areas
             else client.reviews(survey_id, verdict=verdict, **query)
         )
-        found = list(islice(_flat(pages), limit))
+        found = list(features(pages, limit))
     if as_json:
         print_json({"type": "FeatureCollection", "features": found})
         return
@@ -215,12 +205,3 @@ def delete_reviews(
             else:
                 client.delete_review(survey_id, each)
     note(f"{len(ids):,} taken back")
-
-
-def _count(counts: Counter[str], what: str, answer: dict[str, Any]) -> None:
-    for kind in KINDS:
-        counts[f"{what}_{kind}"] += answer[kind]
-
-
-def _flat(pages: Iterator[list[Feature]]) -> Iterator[Feature]:
-    return chain.from_iterable(pages)

@@ -11,14 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError
+from pavemap.geo.errors import BadInput, Conflict, PavemapError
+from pavemap.geo.limits import MAX_POSITION_RMSE_M
+from pavemap.platform.cli import imagery
 from pavemap.platform.cli.console import (
     Json,
     Yes,
     confirmed,
-    fail,
+    counted,
     note,
-    note_warnings,
     number,
     print_facts,
     print_json,
@@ -26,7 +27,6 @@ from pavemap.platform.cli.console import (
     progress_bars,
     too_coarse,
 )
-from pavemap.platform.cli.rasters import rasters_at
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
 app = typer.Typer(help="Surveys: imagery in, cracks out.", no_args_is_help=True)
@@ -58,7 +58,11 @@ def create(
     ] = None,
     position_error: Annotated[
         float | None,
-        typer.Option(min=0, max=10, help="Horizontal error of the imagery (radial RMSE), in m."),
+        typer.Option(
+            min=0,
+            max=MAX_POSITION_RMSE_M,
+            help="Horizontal error of the imagery (radial RMSE), in m.",
+        ),
     ] = None,
     server: Server = HERE,
     as_json: Json = False,
@@ -113,76 +117,8 @@ def list_surveys(server: Server = HERE, as_json: Json = False) -> None:
     print_table(["survey", "date", "state", "model", "id"], rows, spare=("model",))
 
 
-@app.command("upload")
-def upload(
-    survey: SurveyName,
-    files: Annotated[list[str], typer.Argument(help="GeoTIFFs, folders of them, or patterns.")],
-    parallel: Annotated[int, typer.Option(min=1, max=16, help="Files sent at once.")] = 3,
-    again: Annotated[
-        bool,
-        typer.Option("--again", help="Send also what the server has, as when it lost the file."),
-    ] = False,
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Put files in the place of other images of their names."),
-    ] = False,
-    server: Server = HERE,
-    as_json: Json = False,
-) -> None:
-    """Send imagery to a survey; run again after an interruption it sends only what is missing."""
-    from pavemap.platform.client.transfer import held_labels, labelled, upload_all
-
-    paths = rasters_at(files)
-    with connect(server) as client, progress_bars(transfer=True, quiet=as_json) as bars:
-        target = client.find_survey(survey)
-        uploads = labelled(paths, held=held_labels(target))
-        outcome = upload_all(
-            client, target, uploads, parallel=parallel, bars=bars, again=again, replace=replace
-        )
-    if as_json:
-        print_json(
-            {
-                "uploaded": outcome.uploaded,
-                "skipped": outcome.skipped,
-                "failed": [{"file": file, "error": why} for file, why in outcome.failed.items()],
-            }
-        )
-    else:
-        print_facts(
-            {
-                "uploaded": f"{len(outcome.uploaded):,}",
-                "there already": f"{len(outcome.skipped):,}",
-                "failed": f"{len(outcome.failed):,}",
-            }
-        )
-        note_warnings(
-            (photo["name"], warning) for photo in outcome.uploaded for warning in photo["warnings"]
-        )
-    for file, why in outcome.failed.items():
-        fail(f"{file}: {why}")
-    if outcome.failed:
-        raise typer.Exit(1)
-
-
-@app.command("remove")
-def remove(
-    survey: SurveyName,
-    names: Annotated[list[str], typer.Argument(help="Names of files, as they were uploaded.")],
-    server: Server = HERE,
-) -> None:
-    """Take files out of a survey; run it again for figures without them."""
-    with connect(server) as client:
-        found = client.find_survey(survey)
-        unknown = 0
-        for name in names:
-            try:
-                client.delete_orthophoto(found["id"], name)
-                note(f"{name} is removed")
-            except NotFound as exc:
-                unknown += 1
-                fail(str(exc))
-    if unknown:
-        raise typer.Exit(1)
+app.command("upload")(imagery.upload)
+app.command("remove")(imagery.remove)
 
 
 @app.command("delete")
@@ -190,8 +126,10 @@ def delete(survey: SurveyName, yes: Yes = False, server: Server = HERE) -> None:
     """Remove a survey for good: its imagery, its cracks and figures, what people said of them."""
     with connect(server) as client:
         found = client.find_survey(survey)
-        photos = len(found["orthophotos"])
-        confirmed(f"Delete survey '{found['name']}' and its {photos:,} files?", yes=yes)
+        confirmed(
+            f"Delete survey '{found['name']}' and its {counted(found['orthophotos'], 'file')}?",
+            yes=yes,
+        )
         client.delete_survey(found["id"])
     note(f"{found['name']} is deleted")
 
@@ -208,7 +146,7 @@ def run(
         survey_id = client.find_survey(survey)["id"]
         plan = client.run(survey_id)
         if not as_json:
-            note(f"{plan['total']:,} cells: {_planned(plan)}")
+            note(f"{counted(plan['total'], 'cell')}: {_planned(plan)}")
         if wait:
             with _going_on(), _cell_bar(quiet=as_json) as show:
                 finished = client.wait(survey_id, on_progress=show)
@@ -318,7 +256,7 @@ def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
             {
                 "survey": f"{survey['name']} ({survey['id']})",
                 "state": survey["state"],
-                "tiles": f"{len(survey['orthophotos']):,}",
+                "tiles": f"{survey['orthophotos']:,}",
                 "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
                 "narrowest": f"{survey['smallest_width_mm']:.3g} mm wide cracks are told from wider ones",
                 "imaged": number(summary["imaged_m2"], 1, unit="m²"),
@@ -329,7 +267,7 @@ def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
             }
         )
         for error, count in cells["errors"].items():
-            note(f"{count:,} cells failed: {error}")
+            note(f"{counted(count, 'cell')} failed: {error}")
         if survey["attention"]:
             note(f"Attention: {survey['attention']}.")
     if survey["state"] == "failed":

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pavemap.platform.cli.console import Json, note, print_facts, print_json, progress_bars
+from pavemap.geo.limits import CHIP_PX, MAX_CHIP_PX, MAX_WIDTH_MM, MIN_CHIP_PX
+from pavemap.platform.cli.console import (
+    Json,
+    counted,
+    note,
+    print_facts,
+    print_json,
+    progress_bars,
+)
 from pavemap.platform.cli.rasters import rasters_at
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
 
@@ -24,7 +32,8 @@ Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder to make; it may not be there yet.")
 ]
 ChipPx = Annotated[
-    int, typer.Option("--chip-px", min=64, max=2048, help="Side of an image in pixels.")
+    int,
+    typer.Option("--chip-px", min=MIN_CHIP_PX, max=MAX_CHIP_PX, help="Side of an image in pixels."),
 ]
 
 
@@ -32,7 +41,7 @@ ChipPx = Annotated[
 def export_training_data(
     survey: SurveyName,
     output: Output,
-    chip_px: ChipPx = 512,
+    chip_px: ChipPx = CHIP_PX,
     server: Server = HERE,
     as_json: Json = False,
 ) -> None:
@@ -52,9 +61,7 @@ def export_training_data(
         manifest = write_folder(unzipped(archive), output)
     outside = manifest.source.get("reviews", {}).get("outside_areas", 0)
     if outside and not as_json:
-        note(
-            f"{outside:,} reviews lie outside the areas that were looked at whole; they teach nothing"
-        )
+        note(f"of no use: {counted(outside, 'review')} outside the areas that were looked at whole")
     tell(manifest, output, as_json=as_json)
 
 
@@ -112,7 +119,9 @@ def import_gis(
     ] = None,
     width: Annotated[
         float | None,
-        typer.Option("--width-mm", min=0.1, max=1000, help="Width of lines that state none."),
+        typer.Option(
+            "--width-mm", min=0.1, max=MAX_WIDTH_MM, help="Width of lines that state none."
+        ),
     ] = None,
     areas: Annotated[
         Path | None,
@@ -129,7 +138,7 @@ def import_gis(
         float | None,
         typer.Option(min=0.0001, max=1, help="Metres a pixel; by default the finest imagery's."),
     ] = None,
-    chip_px: ChipPx = 512,
+    chip_px: ChipPx = CHIP_PX,
     as_json: Json = False,
 ) -> None:
     """Make training data of lines or polygons over GeoTIFFs, in any CRS; no server is needed.

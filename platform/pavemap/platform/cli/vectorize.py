@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from pavemap.geo.imagery.mask_values import Values
 from pavemap.platform.cli.console import Json, note_warnings, progress_bars
 from pavemap.platform.cli.file_roads import RoadOptions, takes_roads
 from pavemap.platform.cli.file_survey import OUTPUT_HELP, report, write_survey
@@ -23,7 +24,7 @@ def vectorize(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help=OUTPUT_HELP)] = Path("cracks.gpkg"),
     values: Annotated[
-        Literal["auto", "mask", "probability"],
+        Values,
         typer.Option(
             help="What pixels say: mask (0 is background, all else crack) or probability (the type's "
             "whole range). By default a mask where there is one value besides 0."

@@ -14,7 +14,6 @@ import httpx
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound, Unavailable
 from pavemap.platform.client.server_connection import (
-    DEFAULT_SERVER,
     PAGE,
     PATIENT,
     Json,
@@ -23,6 +22,7 @@ from pavemap.platform.client.server_connection import (
     cursor_of,
     insistent,
 )
+from pavemap.platform.default_server import DEFAULT_SERVER
 
 CHANGE_PAGE = 200
 """Segments whose cracks the server compares for one answer."""
@@ -222,21 +222,29 @@ class Client:
         """Return a survey's sums."""
         return self._to.document("GET", f"/surveys/{survey_id}/summary")
 
-    def segments(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+    def segments(
+        self, survey_id: str, *, at_most: int | None = None, **query: Any
+    ) -> Iterator[list[Json]]:
         """Yield pages of segments as GeoJSON features; `query` is the API's."""
-        return self._to.pages(f"/surveys/{survey_id}/segments", query)
+        return self._to.pages(f"/surveys/{survey_id}/segments", query, at_most=at_most)
 
-    def cracks(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+    def cracks(
+        self, survey_id: str, *, at_most: int | None = None, **query: Any
+    ) -> Iterator[list[Json]]:
         """Yield pages of cracks as GeoJSON features; `query` is the API's."""
-        return self._to.pages(f"/surveys/{survey_id}/cracks", query)
+        return self._to.pages(f"/surveys/{survey_id}/cracks", query, at_most=at_most)
 
-    def reviews(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+    def reviews(
+        self, survey_id: str, *, at_most: int | None = None, **query: Any
+    ) -> Iterator[list[Json]]:
         """Yield pages of reviews as GeoJSON features; `query` is the API's."""
-        return self._to.pages(f"/surveys/{survey_id}/reviews", query)
+        return self._to.pages(f"/surveys/{survey_id}/reviews", query, at_most=at_most)
 
-    def reviewed_areas(self, survey_id: str, **query: Any) -> Iterator[list[Json]]:
+    def reviewed_areas(
+        self, survey_id: str, *, at_most: int | None = None, **query: Any
+    ) -> Iterator[list[Json]]:
         """Yield pages of the areas that were looked at whole as GeoJSON features."""
-        return self._to.pages(f"/surveys/{survey_id}/reviewed-areas", query)
+        return self._to.pages(f"/surveys/{survey_id}/reviewed-areas", query, at_most=at_most)
 
     def add_reviews(self, survey_id: str, features: Sequence[Json]) -> Json:
         """Send reviews as GeoJSON features, all or none; twice is once."""
@@ -259,11 +267,17 @@ class Client:
         self._to.save(f"/surveys/{survey_id}/training-data", target, chip_px=chip_px)
 
     def change(
-        self, survey_id: str, *, layer: str = "segments", **query: Any
+        self,
+        survey_id: str,
+        *,
+        layer: str = "segments",
+        at_most: int | None = None,
+        **query: Any,
     ) -> Iterator[list[Json]]:
         """Yield pages of what changed as GeoJSON features, of segments or of their cracks."""
         part = "/cracks" if layer == "cracks" else ""
-        return self._to.pages(f"/surveys/{survey_id}/change{part}", {"limit": CHANGE_PAGE, **query})
+        path = f"/surveys/{survey_id}/change{part}"
+        return self._to.pages(path, query, at_most=at_most, page_size=CHANGE_PAGE)
 
     def change_summary(self, survey_id: str, **query: Any) -> Json:
         """Return what changed over a whole network."""
@@ -272,13 +286,11 @@ class Client:
 
     def cells(self, survey_id: str, *, state: str) -> Iterator[list[Json]]:
         """Yield pages of a survey's cells in a state."""
-        parameters = {"state": state, "limit": str(PAGE)}
-        while True:
-            page = self._to.document("GET", f"/surveys/{survey_id}/cells", params=parameters)
-            yield page["cells"]
-            if page["next"] is None:
-                return
-            parameters["after"] = cursor_of(page["next"])
+        return self._listed(f"/surveys/{survey_id}/cells", "cells", state=state)
+
+    def orthophotos(self, survey_id: str) -> Iterator[list[Json]]:
+        """Yield pages of a survey's files, each once however many names stand for it."""
+        return self._listed(f"/surveys/{survey_id}/orthophotos", "orthophotos")
 
     def submit_training(self, config: Mapping[str, Any]) -> Json:
         """Hand a training configuration to the server's cluster."""
@@ -309,6 +321,15 @@ class Client:
         for text in self._to.text(f"{_job(job_id)}/metrics", follow=True):
             *lines, rest = (rest + text).split("\n")
             yield from map(json.loads, lines)
+
+    def _listed(self, path: str, member: str, **query: str) -> Iterator[list[Json]]:
+        parameters = {**query, "limit": str(PAGE)}
+        while True:
+            page = insistent(lambda: self._to.document("GET", path, params=parameters))
+            yield page[member]
+            if page["next"] is None:
+                return
+            parameters["after"] = cursor_of(page["next"])
 
     def _send(self, path: str, features: Sequence[Json]) -> Json:
         sent = {"type": "FeatureCollection", "features": list(features)}

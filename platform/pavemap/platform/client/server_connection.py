@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -20,10 +21,10 @@ from pavemap.geo.errors import (
     StorageFull,
     Unavailable,
 )
+from pavemap.platform.default_server import DEFAULT_SERVER
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/api/v1"
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -120,10 +121,17 @@ class ServerConnection:
         answer: list[Json] = _read(self.request("GET", path, params=query))
         return answer
 
-    def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[list[Json]]:
-        """Yield pages of GeoJSON features; what is None in the query is left out."""
+    def pages(
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        *,
+        at_most: int | None = None,
+        page_size: int = PAGE,
+    ) -> Iterator[list[Json]]:
+        """Yield pages of GeoJSON features, no larger than is wanted; a query's None is left out."""
         parameters = {key: value for key, value in query.items() if value is not None}
-        parameters.setdefault("limit", PAGE)
+        parameters["limit"] = page_size if at_most is None else min(at_most, page_size)
         while True:
             page = insistent(lambda: self.document("GET", path, params=parameters))
             yield page["features"]
@@ -162,7 +170,7 @@ class ServerConnection:
         except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
             raise ServerAway(
                 f"no pavemap answers at {self.server}; start one with `pavemap up`, or name another "
-                "with --server",
+                "with --server or PAVEMAP_SERVER",
                 server=self,
             ) from exc
         except httpx.HTTPError as exc:
@@ -185,6 +193,11 @@ class ServerConnection:
         if error is Unavailable:
             return ServerAway(detail, server=self, retry_after_s=_retry_after_s(answer))
         return error(detail)
+
+
+def features(pages: Iterable[list[Json]], at_most: int | None = None) -> Iterator[Json]:
+    """Yield the features of pages one by one, so many at most."""
+    return islice(chain.from_iterable(pages), at_most)
 
 
 def insistent(step: Callable[[], Result]) -> Result:

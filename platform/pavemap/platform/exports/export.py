@@ -19,6 +19,7 @@ from pavemap.geo.errors import BadInput
 from pavemap.platform.exports.export_files import CsvFiles, GeoJsonFiles, GeoPackageFile, Sink
 from pavemap.platform.exports.export_layers import LAYERS, Layer, LayerName
 from pavemap.platform.exports.geopackage import added_by_others, has_pending_changes
+from pavemap.platform.exports.output_files import check_output, writing
 from pavemap.platform.exports.text_tables import columns_beyond
 
 DEGREES, PLANE = ("lon", "lat"), ("x", "y")
@@ -44,21 +45,20 @@ class Export(AbstractContextManager["Export"]):
         """Take the file to make, its layers, and the CRS of what will be written.
 
         `descriptions` say what a layer is; only a GeoPackage has room for them. Raises BadInput when
-        the file's suffix or folder won't do, when a file to write is one of the `inputs`, and for one that
-        another program has open or that holds what someone added: verdicts on cracks, layers, QGIS
-        projects.
+        the file's suffix or folder won't do, when a file to write is a folder or one of the `inputs`, and
+        for one that another program has open or that holds what someone added: verdicts on cracks,
+        layers, QGIS projects.
         """
         self.path = path
         self.descriptions = dict(descriptions or {})
         self._crs = crs
         self.layers = [LAYERS[name] for name in layers]
         self._format = format_of(path)
-        if not path.parent.is_dir():
-            raise BadInput(f"there is no folder {path.parent}; make it first")
+        for file in self.files:
+            check_output(file)
         self._refuse_open()
         self._refuse_inputs([each for each in inputs if each is not None])
         self._refuse_loss()
-        self._work = ExitStack()
 
     @property
     def files(self) -> list[Path]:
@@ -68,20 +68,25 @@ class Export(AbstractContextManager["Export"]):
         return [self._file_of(layer) for layer in self.layers]
 
     def __enter__(self) -> Self:
-        """Open temporary files beside the target."""
-        folder = self._work.enter_context(
-            TemporaryDirectory(prefix=".pavemap-", dir=self.path.parent)
-        )
-        self._folder = Path(folder)
-        self._sink = self._open()
-        for layer in self.layers:
-            self._sink.write(layer, _shaped(layer, gpd.GeoDataFrame(geometry=[]), self._crs))
+        """Open temporary files beside the target. Raises BadInput as `write` does."""
+        with ExitStack() as work, writing(self.path):
+            folder = TemporaryDirectory(prefix=".pavemap-", dir=self.path.parent)
+            self._folder = Path(work.enter_context(folder))
+            self._sink = self._open()
+            for layer in self.layers:
+                self._sink.write(layer, _shaped(layer, gpd.GeoDataFrame(geometry=[]), self._crs))
+            self._work = work.pop_all()
         return self
 
     def write(self, name: LayerName, frame: gpd.GeoDataFrame) -> None:
-        """Add rows (in the export's CRS); columns not of the layer are left out, missing ones null."""
+        """Add rows (in the export's CRS); columns not of the layer are left out, missing ones null.
+
+        Raises BadInput when they can't be written, as on a full disk.
+        """
         if len(frame):
-            self._sink.write(LAYERS[name], _shaped(LAYERS[name], frame, self._crs))
+            shaped = _shaped(LAYERS[name], frame, self._crs)
+            with writing(self.path):
+                self._sink.write(LAYERS[name], shaped)
 
     def __exit__(
         self,
@@ -89,8 +94,8 @@ class Export(AbstractContextManager["Export"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put the files in place, or remove them after an error."""
-        with self._work:
+        """Put the files in place, or remove them after an error. Raises BadInput as `write` does."""
+        with self._work, writing(self.path):
             self._sink.close()
             if kind is None:
                 self._refuse_open()

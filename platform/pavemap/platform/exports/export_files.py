@@ -6,7 +6,8 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -17,7 +18,7 @@ import pyogrio
 import shapely
 
 from pavemap.platform.exports.export_layers import LAYERS, Layer, LayerName
-from pavemap.platform.exports.geopackage import add_styles, describe
+from pavemap.platform.exports.geopackage import add_styles, describe, row_counts
 from pavemap.platform.exports.styling import (
     DENSITY,
     change_style,
@@ -53,7 +54,7 @@ class GeoPackageFile:
         self.path = path
         self.descriptions = dict(descriptions)
         self._densities: list[float] = []
-        self._styled: list[Layer] = []
+        self._written: dict[LayerName, int] = {}
 
     def write(self, layer: Layer, frame: gpd.GeoDataFrame) -> None:
         pyogrio.write_dataframe(
@@ -63,10 +64,9 @@ class GeoPackageFile:
             layer=layer.name,
             geometry_type=layer.geometry,
             promote_to_multi=layer.geometry.startswith("Multi"),
-            append=layer in self._styled,
+            append=layer.name in self._written,
         )
-        if layer not in self._styled:
-            self._styled.append(layer)
+        self._written[layer.name] = self._written.get(layer.name, 0) + len(frame)
         if layer.name == "segments":
             self._densities.extend(frame[DENSITY].to_numpy(float, na_value=math.nan))
 
@@ -84,12 +84,14 @@ class GeoPackageFile:
         add_styles(
             self.path,
             [
-                (layer.name, f"pavemap {layer.name}{suffix}", style, not suffix)
-                for layer in self._styled
-                for suffix, style in styles.get(layer.name, [("", crack_style())])
+                (name, f"pavemap {name}{suffix}", style, not suffix)
+                for name in self._written
+                for suffix, style in styles.get(name, [("", crack_style())])
             ],
         )
         describe(self.path, self.descriptions.items())
+        if row_counts(self.path, self._written) != self._written:
+            raise OSError("rows were lost")  # GDAL does not always say so
 
 
 class GeoJsonFiles:
@@ -108,9 +110,9 @@ class GeoJsonFiles:
             self._separators[layer.name] = ",\n"
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.write("\n]}\n")
-            file.close()
+        with _closing(self._files.values()):
+            for file in self._files.values():
+                file.write("\n]}\n")
 
 
 CSV_NUMBERS = "%.12g"
@@ -146,8 +148,17 @@ class CsvFiles:
         )
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+        with _closing(self._files.values()):
+            pass
+
+
+@contextmanager
+def _closing(files: Iterable[IO[str]]) -> Iterator[None]:
+    """Close files at the end, each of them, whatever becomes of the others."""
+    with ExitStack() as open_files:
+        for file in files:
+            open_files.callback(file.close)
+        yield
 
 
 def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:

@@ -45,6 +45,15 @@ def add_styles(path: Path, styles: Sequence[tuple[str, str, str, bool]]) -> None
         )
 
 
+def row_counts(path: Path, layers: Iterable[str]) -> dict[str, int]:
+    """Count the rows that a GeoPackage's layers have."""
+    with _transaction(path) as connection:
+        return {
+            name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+            for name in layers
+        }
+
+
 def has_pending_changes(path: Path) -> bool:
     """Tell whether changes wait beside a GeoPackage: a program has it open, or fell while it had."""
     beside = (Path(f"{path}{suffix}") for suffix in ("-wal", "-journal"))

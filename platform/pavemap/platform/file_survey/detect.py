@@ -14,16 +14,16 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, ground_gsd, gsd_in_crs, reproject, working_crs
+from pavemap.geo.crs import WGS84, ground_gsd_in, gsd_in_crs, reproject, working_crs
 from pavemap.geo.errors import BadInput
-from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, halo_for
+from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, check_gsd, halo_for
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.orthophoto import Orthophoto
 from pavemap.geo.imagery.raster import inspect
-from pavemap.geo.measures.shortfall import too_coarse
 from pavemap.geo.survey_cell import EDGE_PX, CellResult, Detect, Pavements, Reader, survey_cell
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 from pavemap.platform.file_survey.file_cells import TimedDetector, Totals, in_parallel
+from pavemap.platform.file_survey.file_measures import SeenGround
 from pavemap.platform.file_survey.file_tables import by_segment, crack_table, moved
 
 if TYPE_CHECKING:
@@ -53,10 +53,8 @@ class DetectOptions:
 
     def __post_init__(self) -> None:
         """Refuse a pixel that has no size. Raises BadInput."""
-        if self.gsd_m is not None and not (np.isfinite(self.gsd_m) and self.gsd_m > 0.0):
-            raise BadInput(
-                f"a pixel of {self.gsd_m} m can't be surveyed; give a size such as 0.002"
-            )
+        if self.gsd_m is not None:
+            check_gsd(self.gsd_m)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +81,8 @@ class FileSurvey:
     segments: gpd.GeoDataFrame | None
     pieces: gpd.GeoDataFrame | None
     mosaic: Ground
+    seen: SeenGround
+    """What was imaged, where there are segments of their pavement."""
     seconds: dict[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -123,9 +123,6 @@ def survey_files(
         params=VectorizeParams.from_dict({**card.vectorize, "threshold": threshold}),
         source=card.model_id,
         segments=segments,
-        coarse=too_coarse(
-            [photo.gsd_m for photo in mosaic.orthophotos], coarsest_m=card.gsd_range_m[1]
-        ),
         on_cell=on_cell,
     )
 
@@ -138,7 +135,6 @@ def survey_mosaic(
     params: VectorizeParams,
     source: str,
     segments: gpd.GeoDataFrame | None = None,
-    coarse: NDArray[np.bool_] | None = None,
     edge_px: int = EDGE_PX,
     shift: tuple[float, float] = (0.0, 0.0),
     on_cell: Callable[[int, int], None] | None = None,
@@ -146,8 +142,7 @@ def survey_mosaic(
     """Find the cracks of any ground on a grid; `source` is what they are said to be found by.
 
     Cells are stitched as they come, so that besides the cracks only those are held that may still go
-    on. coarse: which of the mosaic's footprints are imagery too coarse for the model; None: none is.
-    shift: how far (x, y) in the CRS all cracks are moved at the end, for ground that was moved onto
+    on. shift: how far (x, y) in the CRS all cracks are moved at the end, for ground that was moved onto
     the grid. See `survey_files` for the rest.
     """
     started = time.perf_counter()
@@ -184,10 +179,8 @@ def survey_mosaic(
     pieces, figures = None, None
     length, imaged_m2 = float(cracks["length_m"].sum()), totals.imaged_m2
     if segments is not None and pavements is not None:
-        if coarse is None:
-            coarse = np.zeros(len(mosaic.footprints), np.bool_)
         pieces, figures = by_segment(
-            lines, segments, pavements, totals, mosaic.footprints, coarse=coarse, grid=grid
+            lines, segments, pavements, totals, mosaic.footprints, grid=grid
         )
         length, imaged_m2 = float(pieces["length_m"].sum()), float(figures["imaged_m2"].sum())
     now = time.perf_counter()
@@ -204,14 +197,15 @@ def survey_mosaic(
         segments=figures,
         pieces=pieces,
         mosaic=mosaic,
+        seen=SeenGround(grid=grid, parts=totals.parts),
         seconds={**totals.seconds, "measure": now - finishing},
         wall_s=now - started,
     )
 
 
 def _ground_gsd_m(grid: Grid, mosaic: Ground) -> float:
-    west, south, east, north = shapely.total_bounds(mosaic.footprints)
-    return ground_gsd(grid.gsd_m, grid.crs, (west + east) / 2.0, (south + north) / 2.0)
+    west, south, east, north = shapely.total_bounds(reproject(mosaic.footprints, grid.crs, WGS84))
+    return ground_gsd_in((west, south, east, north), grid.gsd_m, grid.crs)
 
 
 def _laid_out(
@@ -232,7 +226,7 @@ def _laid_out(
         cell_px=options.cell_px,
         halo_px=max(options.halo_px, halo_for(card.reach_px)),
     )
-    return grid, Mosaic(photos, crs)
+    return grid, Mosaic(photos, crs, coarsest_m=card.gsd_range_m[1])
 
 
 def _pavements(segments: gpd.GeoDataFrame | None, crs: CRS) -> NDArray[np.object_] | None:

@@ -62,7 +62,7 @@ class Totals:
         self.in_order = sorted(cells, key=lambda cell: (cell.row, cell.col)) if by_rows else cells
         self.cells = 0
         self.imaged: dict[int, float] = {}
-        self.cracked: dict[int, float] = {}
+        self.coarse: dict[int, float] = {}
         self.parts: dict[tuple[int, int], shapely.MultiPolygon | None] = {}
         self.imaged_m2 = 0.0
         self.seconds: dict[str, float] = {}
@@ -73,7 +73,7 @@ class Totals:
     def add(self, cell: Cell, result: CellResult) -> None:
         """Take the next cell of `in_order`."""
         self.cells += 1
-        for total, part in ((self.imaged, result.imaged), (self.cracked, result.cracked)):
+        for total, part in ((self.imaged, result.imaged), (self.coarse, result.coarse)):
             for segment, area in part.items():
                 total[segment] = total.get(segment, 0.0) + area
         self.parts[cell.col, cell.row] = result.imaged_part

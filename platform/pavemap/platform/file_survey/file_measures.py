@@ -65,12 +65,14 @@ def measures_of(
     reach_m = pattern_reach_m(MeasureParams())
     places = Neighbours.of(seen, pavements[seen], reach_m=reach_m, grid=ground.grid)
     pieces = pieces[pieces["segment_id"].isin(seen)]
+    segment = pieces["segment_id"].to_numpy(np.int64)
+    crack = pieces["crack_id"].to_numpy(np.int64)
+    of_segment, of_crack = _Rows.of(segment), _Rows.of(crack)
     found = []
     for start in range(0, len(seen), SEGMENTS_AT_A_TIME):
         own = seen[places.order[start : start + SEGMENTS_AT_A_TIME]]
-        cracks = pieces.loc[pieces["segment_id"].isin(own), "crack_id"]
-        runs_on = pieces.loc[pieces["crack_id"].isin(cracks), "segment_id"].to_numpy(np.int64)
-        near = pieces[pieces["segment_id"].isin(places.beside(np.union1d(own, runs_on)))]
+        runs_on = segment[of_crack.at(crack[of_segment.at(own)])]
+        near = pieces.iloc[of_segment.at(places.beside(np.union1d(own, runs_on)))]
         together = np.union1d(own, near["segment_id"].to_numpy(np.int64))
         some = _in_metres(segments.iloc[together], pavements[together], ground.grid.crs)
         table = segment_measures(
@@ -82,6 +84,26 @@ def measures_of(
         found.append(table.loc[own])
     measured = pd.concat(found) if found else pd.DataFrame()
     return measured.reindex(np.arange(len(segments)))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table by a key of theirs: keys (N,) sorted, and the row of each."""
+
+    keys: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.int64]) -> _Rows:
+        rows = np.argsort(keys, kind="stable")
+        return cls(keys[rows], rows)
+
+    def at(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return, ascending, the rows that have one of the keys wanted."""
+        wanted = np.unique(wanted)
+        start, stop = (np.searchsorted(self.keys, wanted, side) for side in ("left", "right"))
+        found = [self.rows[low:high] for low, high in zip(start, stop, strict=True)]
+        return np.sort(np.concatenate([*found, np.empty(0, np.int64)]))
 
 
 def _in_metres(segments: pd.DataFrame, pavements: Objects, crs: CRS) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import geopandas as gpd
@@ -11,13 +12,13 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, ground_scales, reproject
+from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
-from pavemap.geo.lines.line_measures import line_stats
+from pavemap.geo.lines.line_measures import true_line_stats
 from pavemap.geo.lines.pieces import cut_by_segments
 from pavemap.geo.measures import MeasureParams
-from pavemap.geo.measures.conditions import conditions, on_imaged_ground, within_pavement
-from pavemap.geo.measures.shortfall import shortfall
+from pavemap.geo.measures.conditions import condition_figures
+from pavemap.geo.measures.shortfall import SurveyedGround
 from pavemap.platform.file_survey.file_cells import Totals
 from pavemap.platform.file_survey.file_measures import SeenGround, measures_of
 
@@ -35,16 +36,10 @@ def crack_table(
     lines: NDArray[np.object_], crs: CRS, *, source: str, confidence: NDArray[np.float64]
 ) -> gpd.GeoDataFrame:
     """Return the cracks (in a CRS of metres) in EPSG:4326, numbered, measured, with what found them."""
-    table = _measured(lines, crs).assign(
+    table = true_line_stats(lines, crs).assign(
         crack_id=np.arange(1, len(lines) + 1), model=source, confidence=confidence
     )
     return gpd.GeoDataFrame(table, geometry=reproject(lines, crs, WGS84), crs=4326)
-
-
-def _measured(lines: NDArray[np.object_], crs: CRS) -> pd.DataFrame:
-    """Measure lines in true ground metres, each by the scale at its middle."""
-    west, south, east, north = shapely.bounds(lines).reshape(-1, 4).T
-    return line_stats(lines, scale=ground_scales(crs, (west + east) / 2.0, (south + north) / 2.0))
 
 
 def by_segment(
@@ -54,53 +49,36 @@ def by_segment(
     totals: Totals,
     footprints: NDArray[np.object_],
     *,
-    coarse: NDArray[np.bool_],
     grid: Grid,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return the pieces of cracks by segment, and the segments with their figures."""
     crack, segment, parts = cut_by_segments(lines, pavements)
-    measured = _measured(parts, grid.crs).assign(crack_index=crack, segment_id=segment)
-    imaged = pd.Series(totals.imaged, dtype=float).reindex(range(len(segments)), fill_value=0.0)
-    figures = conditions(
-        pd.DataFrame(
-            {"segment_id": np.arange(len(segments)), "pavement_m2": segments["pavement_m2"]}
-        ),
-        pieces=measured,
-        imaged_m2=pd.Series(
-            within_pavement(
-                imaged.to_numpy(),
-                pavement_m2=segments["pavement_m2"].to_numpy(np.float64),
-                pavements=pavements,
-                gsd_m=grid.gsd_m,
-            )
-        ),
-        cracked_m2=pd.Series(totals.cracked, dtype=float),
-    )
-    known: dict[str, Any] = {str(name): figures[name].to_numpy() for name in figures}
-    lacks = shortfall(
-        pavements,
-        coverage=known["coverage"],
-        footprints=footprints,
-        coarse=coarse,
-        failed_cells=np.empty(0, object),
-    )
-    known |= {"reason": lacks.reason, "too_coarse": lacks.too_coarse}
-    known["confident"] = known["coverage"] - lacks.too_coarse >= MeasureParams().min_coverage
+    measured = true_line_stats(parts, grid.crs).assign(crack_index=crack, segment_id=segment)
+    by_segment_id = measured.groupby("segment_id")
+    numbers = np.arange(len(segments))
+    counted_m2 = _by_number(totals.imaged, numbers)
     measures = measures_of(
         pd.DataFrame({"segment_id": segment, "crack_id": crack}).assign(
             geometry=pd.Series(list(parts), dtype=object)
         ),
         segments,
         pavements,
-        imaged_m2=known["imaged_m2"],
+        imaged_m2=counted_m2,
         ground=SeenGround(grid=grid, parts=totals.parts),
     )
-    # Length, density and what was imaged rest on counted pixels and on each piece's own scale.
-    known |= on_imaged_ground(
-        known["imaged_m2"],
-        length_m=np.nan_to_num(known["crack_length_m"]),
-        area_m2=measures["cracked_area_m2"].fillna(0.0).to_numpy(np.float64),
+    known = condition_figures(
+        pavements=pavements,
+        pavement_m2=segments["pavement_m2"].to_numpy(np.float64),
+        counted_m2=counted_m2,
+        coarse_m2=_by_number(totals.coarse, numbers),
+        gsd_m=grid.gsd_m,
+        crack_length_m=_by_number(by_segment_id["length_m"].sum(), numbers),
+        crack_count=_by_number(by_segment_id["crack_index"].nunique(), numbers).astype(np.int64),
+        cracked_area_m2=measures["cracked_area_m2"].fillna(0.0).to_numpy(np.float64),
+        ground=SurveyedGround(footprints, failed_cells=np.empty(0, object)),
+        min_coverage=MeasureParams().min_coverage,
     )
+    # What rests on counted pixels and on each piece's own scale is not taken from polygons.
     known |= {
         str(name): measures[name].to_numpy()
         for name in measures
@@ -114,3 +92,11 @@ def by_segment(
         crs=4326,
     )
     return pieces, segments.reset_index(drop=True).assign(**known)
+
+
+def _by_number(
+    figures: Mapping[int, float] | pd.Series[Any], numbers: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return figures by number as an array, 0 where there is none."""
+    known = pd.Series(figures, dtype=float).reindex(numbers, fill_value=0.0)
+    return known.to_numpy(np.float64)

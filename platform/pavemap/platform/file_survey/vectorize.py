@@ -19,12 +19,12 @@ from pavemap.geo.imagery.mask_raster import (
     PICTURE_PLANE,
     MaskMosaic,
     Picture,
-    Values,
     inspect_mask,
     is_placed,
     read_picture,
     snapped,
 )
+from pavemap.geo.imagery.mask_values import Values
 from pavemap.geo.imagery.mosaic import Chip
 from pavemap.geo.imagery.orthophoto import Orthophoto, mapped, metric_crs, transformer
 from pavemap.geo.vectorizing.vectorize import VectorizeParams

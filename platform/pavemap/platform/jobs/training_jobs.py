@@ -32,6 +32,7 @@ from pavemap.platform.jobs.kubernetes_jobs import KubernetesJobs
 from pavemap.platform.jobs.ray_jobs import RayJobs
 from pavemap.platform.settings import Settings
 from pavemap.training.config import TrainConfig
+from pavemap.training.progress_file import PROGRESS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +264,7 @@ def _figures(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 def _log_gone(job: TrainingJobRow) -> str:
     return (
         f"the log of {job.id} went with its cluster; its progress is kept beside its "
-        f"checkpoints, in {job.config.get('output', 'its output')}/progress.jsonl"
+        f"checkpoints, in {job.config.get('output', 'its output')}/{PROGRESS_FILE}"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
@@ -16,7 +16,6 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from shapely.geometry.base import BaseGeometry
 
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Bounds
@@ -30,7 +29,11 @@ from pavemap.platform.exports.styling import (
     density_classes,
 )
 from pavemap.platform.maps import cartography as carto
+from pavemap.platform.maps.map_closeup import along, most_cracked
 from pavemap.platform.maps.map_text import fitted, fonts, lacking
+
+if TYPE_CHECKING:
+    from pavemap.platform.file_survey.file_measures import SeenGround
 
 WIDTH_IN, DPI = 13.0, 140
 MARGIN_IN, GAP_IN = 0.35, 0.3
@@ -39,12 +42,11 @@ DETAIL_IN = 4.0
 """Side of the square panels of the bottom row."""
 
 MAP_HEIGHT_IN = (3.2, 9.0)
-CANDIDATES = 200
-"""Squares, of those with most cracks, from which the close look is chosen."""
-CENTRING = 5
-"""Steps, each way, in which the close look is moved until its cracks lie in the middle."""
 LEGEND_STEPS = 400
 """Across the map: what the legend might hide is looked at in points so far apart."""
+
+SEAM_PX = 2
+"""Outlines of what cells imaged may stray by a pixel; so little between two of them is no gap."""
 
 RANKED = 6
 """How many of the worst segments are numbered and listed."""
@@ -67,11 +69,15 @@ class Scene:
     labels: list[tuple[str, str]]
     """The road's name, and where on it the segment lies."""
     cracks: NDArray[np.object_]
+    imaged: NDArray[np.object_]
+    """The part of each segment that was imaged."""
 
     @cached_property
-    def footprint(self) -> BaseGeometry:
-        """What the imagery covers."""
-        return shapely.union_all(self.mosaic.footprints)
+    def unseen(self) -> NDArray[np.object_]:
+        """The parts of segments that were not imaged."""
+        short = shapely.area(self.imaged) < shapely.area(self.segments)
+        rest: NDArray[np.object_] = shapely.difference(self.segments[short], self.imaged[short])
+        return rest
 
     @property
     def ranking(self) -> list[int]:
@@ -84,13 +90,14 @@ def draw_map(
     path: Path,
     *,
     mosaic: Mosaic,
+    seen: SeenGround,
     cracks: gpd.GeoDataFrame,
     segments: gpd.GeoDataFrame | None = None,
     title: str,
     subtitle: str = "",
     sources: str = "",
 ) -> str:
-    """Write a PNG of a survey; `mosaic` gives the imagery and the CRS to draw in.
+    """Write a PNG of a survey; `mosaic` gives the imagery and the CRS to draw in, `seen` what was imaged.
 
     `cracks` and `segments` are in EPSG:4326; segments have `density_m_per_m2` (null where nothing was
     imaged), `name`, `from_m` and `to_m`, and may have `confident`: where that is false, they are marked.
@@ -99,7 +106,7 @@ def draw_map(
     """
     from matplotlib import rc_context
 
-    scene = _scene(mosaic, cracks, segments)
+    scene = _scene(mosaic, seen, cracks, segments)
     families = fonts()
     with rc_context({"font.family": families}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # they are returned
@@ -146,11 +153,14 @@ def _draw(path: Path, scene: Scene, *, title: str, subtitle: str, sources: str) 
     figure.savefig(path, dpi=DPI, facecolor=carto.PAPER)
 
 
-def _scene(mosaic: Mosaic, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame | None) -> Scene:
+def _scene(
+    mosaic: Mosaic, seen: SeenGround, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame | None
+) -> Scene:
     crs = mosaic.crs
     lines = reproject(shapely.force_2d(cracks.geometry.to_numpy()), WGS84, crs)
     if segments is None:
-        return Scene(crs, mosaic, np.empty(0, object), np.empty(0), np.empty(0, bool), [], lines)
+        none = np.empty(0, object)
+        return Scene(crs, mosaic, none, np.empty(0), np.empty(0, bool), [], lines, none)
     polygons = reproject(shapely.force_2d(segments.geometry.to_numpy()), WGS84, crs)
     densities = segments[DENSITY].to_numpy(float, na_value=math.nan)
     labels = [
@@ -159,15 +169,29 @@ def _scene(mosaic: Mosaic, cracks: gpd.GeoDataFrame, segments: gpd.GeoDataFrame 
     ]
     sure = segments["confident"] if "confident" in segments else pd.Series(True, segments.index)
     confident = np.asarray(sure.fillna(False), bool)
-    return Scene(crs, mosaic, polygons, densities, confident, labels, lines)
+    imaged = _sealed(seen.of(polygons), polygons, by_m=SEAM_PX * seen.grid.gsd_m)
+    return Scene(crs, mosaic, polygons, densities, confident, labels, lines, imaged)
+
+
+def _sealed(
+    imaged: NDArray[np.object_], segments: NDArray[np.object_], *, by_m: float
+) -> NDArray[np.object_]:
+    """Close the seams between what cells imaged of segments."""
+    cut = shapely.area(imaged) < shapely.area(segments)
+    grown = shapely.buffer(imaged[cut], by_m, join_style="mitre")
+    sealed = imaged.copy()
+    sealed[cut] = shapely.intersection(
+        shapely.buffer(grown, -by_m, join_style="mitre"), segments[cut]
+    )
+    return sealed
 
 
 def _focus(scene: Scene) -> Bounds:
     """Return the bounds of what was imaged on the roads, with a margin."""
-    imaged = scene.segments[np.isfinite(scene.densities)]
-    cut = shapely.intersection(imaged, scene.footprint)
-    shown = shapely.union_all(cut) if len(imaged) else None
-    bounds = shapely.bounds(scene.footprint if shown is None or shown.is_empty else shown)
+    shown = scene.imaged[np.isfinite(scene.densities)]
+    bounds = shapely.total_bounds(
+        scene.mosaic.footprints if shapely.is_empty(shown).all() else shown
+    )
     margin = 0.04 * max(bounds[2] - bounds[0], bounds[3] - bounds[1])
     xmin, ymin, xmax, ymax = (float(value) for value in bounds)
     return xmin - margin, ymin - margin, xmax + margin, ymax + margin
@@ -179,18 +203,14 @@ def _draw_overview(
     carto.backdrop(axes, scene.mosaic, focus)
     known = np.isfinite(scene.densities)
     colours = [colour_of(density, classes) for density in scene.densities[known]]
-    unseen = np.concatenate(
-        [scene.segments[~known], shapely.difference(scene.segments[known], scene.footprint)]
-    )
-    carto.areas(axes, unseen, [NOT_IMAGED_COLOUR] * len(unseen), hatched=True)
-    carto.areas(axes, shapely.intersection(scene.segments[known], scene.footprint), colours)
+    carto.areas(axes, scene.unseen, [NOT_IMAGED_COLOUR] * len(scene.unseen), hatched=True)
+    carto.areas(axes, scene.imaged[known], colours)
     carto.lines(axes, _within(scene.cracks, focus), colour="white", width=0.7)
-    worst = shapely.intersection(scene.segments[scene.ranking[:RANKED]], scene.footprint)
-    badges = shapely.point_on_surface(worst)
+    badges = shapely.point_on_surface(scene.imaged[scene.ranking[:RANKED]])
     for rank, (index, point) in enumerate(zip(scene.ranking, badges, strict=False), start=1):
-        carto.badge(
-            axes, point.x, point.y, str(rank), colours=_badge_colours(scene, index, classes)
-        )
+        if not point.is_empty:  # of less than a pixel there is no outline
+            colours_of = _badge_colours(scene, index, classes)
+            carto.badge(axes, point.x, point.y, str(rank), colours=colours_of)
     carto.frame(axes, detail)
     carto.scale_bar(axes, focus, _scale(scene, focus))
     carto.north_arrow(axes)
@@ -201,9 +221,9 @@ def _draw_overview(
             classes,
             clear_of=[
                 shapely.get_coordinates(badges),
-                _along(np.array([shapely.box(*detail).exterior]), spaced),
-                _along(_within(scene.cracks, focus), spaced),
-                _along(shapely.boundary(scene.segments[known]), spaced),
+                along(np.array([shapely.box(*detail).exterior]), spaced),
+                along(_within(scene.cracks, focus), spaced),
+                along(shapely.boundary(scene.segments[known]), spaced),
             ],
         )
 
@@ -245,60 +265,10 @@ def _worst_place(scene: Scene, focus: Bounds, side_px: float) -> Bounds:
     if scene.ranking:
         worst = scene.segments[scene.ranking[0]]
         lines = shapely.intersection(lines[shapely.intersects(lines, worst)], worst)
-    points = shapely.get_coordinates(shapely.segmentize(lines, side / 40))
-    if len(points) == 0:
-        middle = np.array([(focus[0] + focus[2]) / 2, (focus[1] + focus[3]) / 2])
-    else:
-        known = scene.segments[np.isfinite(scene.densities)]
-        ground = shapely.union_all(known) if len(known) else scene.footprint
-        middle = _centred(_densest(points, side, ground), points, side, scene.footprint)
-    x, y = middle
-    return float(x - side / 2), float(y - side / 2), float(x + side / 2), float(y + side / 2)
-
-
-def _densest(points: NDArray[np.float64], side: float, ground: BaseGeometry) -> NDArray[np.float64]:
-    """Return the centre of a square of a side that holds many points and little beside the ground.
-
-    Squares are tried at steps of a quarter of their side.
-    """
-    step, low = side / 4, points.min(axis=0)
-    cells = np.floor((points - low) / step).astype(np.int64)
-    columns = int(cells[:, 0].max()) + 4
-    filled, points_in = np.unique(cells[:, 1] * columns + cells[:, 0], return_counts=True)
-    # A cell counts in the 16 squares that hold it, named by their upper right one.
-    across, up = np.meshgrid(range(4), range(4))
-    right = (filled % columns)[:, None] + across.ravel()
-    top = (filled // columns)[:, None] + up.ravel()
-    lasts, square = np.unique((top * columns + right).ravel(), return_inverse=True)
-    held = np.bincount(square, np.repeat(points_in, across.size))
-    best = np.argsort(-held, kind="stable")[:CANDIDATES]
-    corners = np.stack([lasts[best] % columns, lasts[best] // columns], axis=-1)
-    centres: NDArray[np.float64] = low + (corners - 1) * step
-    squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
-    share = shapely.area(shapely.intersection(squares, ground)) / side**2
-    chosen: NDArray[np.float64] = centres[int((held[best] * share**2).argmax())]
-    return chosen
-
-
-def _centred(
-    centre: NDArray[np.float64], points: NDArray[np.float64], side: float, seen: BaseGeometry
-) -> NDArray[np.float64]:
-    """Move a square so that the points it holds lie in its middle, as far as there is imagery to show."""
-    held = points[(np.abs(points - centre) <= 0.5001 * side).all(axis=1)]
-    way = (held.min(axis=0) + held.max(axis=0)) / 2 - centre
-    moves = np.linspace(0.0, 1.0, CENTRING)
-    places = np.stack(np.meshgrid(moves, moves), axis=-1).reshape(-1, 2)
-    centres: NDArray[np.float64] = centre + places * way
-    squares = shapely.box(*(centres - side / 2).T, *(centres + side / 2).T)
-    share = shapely.area(shapely.intersection(squares, seen)) / side**2
-    chosen: NDArray[np.float64] = centres[int((share**2 * (1 + places.sum(axis=1))).argmax())]
-    return chosen
-
-
-def _along(lines: NDArray[np.object_], spaced: float) -> NDArray[np.float64]:
-    """Return points along lines, so far apart at most."""
-    points: NDArray[np.float64] = shapely.get_coordinates(shapely.segmentize(lines, spaced))
-    return points
+    imagery = scene.mosaic.footprints
+    known = scene.segments[np.isfinite(scene.densities)]
+    ground = known if len(known) else imagery
+    return most_cracked(lines, side=side, ground=ground, imagery=imagery, otherwise=focus)
 
 
 def _within(lines: NDArray[np.object_], bounds: Bounds) -> NDArray[np.object_]:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import shapely
@@ -20,13 +20,11 @@ from scipy.sparse.csgraph import connected_components
 
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
-from pavemap.geo.labels.label_files import read_labels, width_of
+from pavemap.geo.labels.label_files import WIDTH_FIELDS, read_labels, verdict_of, width_of
 from pavemap.geo.lines.line_digest import line_digests
-from pavemap.geo.verdict import Verdict
 from pavemap.platform.exports.geopackage import has_pending_changes
 from pavemap.platform.reviews.review_file import AREAS, LINES, Feature, of_survey, said_by
 
-VERDICTS: tuple[str, ...] = get_args(Verdict)
 BATCH = 1000
 """Features sent at once."""
 
@@ -70,15 +68,7 @@ def read_reviews(
     `reviewer` and `width_mm` hold where the file says nothing (its fields `reviewer`, and `width_mm` or
     `width_mean_mm`). Raises BadInput, naming the number of the feature from 1.
     """
-    optional = (
-        "crack_id",
-        "width_mm",
-        "width_mean_mm",
-        "reviewer",
-        "note",
-        "review_id",
-        "exported",
-    )
+    optional = ("crack_id", *WIDTH_FIELDS, "reviewer", "note", "review_id", "exported")
     file = read_labels(
         path,
         layer=layer or _layer_of(path, LINES),
@@ -94,7 +84,7 @@ def read_reviews(
         file.feature.tolist(),
         file.column("verdict"),
         file.column("crack_id"),
-        file.column("width_mm", "width_mean_mm"),
+        file.column(*WIDTH_FIELDS),
         file.column("reviewer"),
         file.column("note"),
         file.column("review_id"),
@@ -106,7 +96,7 @@ def read_reviews(
         if verdict is None:
             continue
         properties = {
-            "verdict": _verdict(verdict, number),
+            "verdict": verdict_of(verdict, feature=number),
             "crack_id": _number(crack, number, "crack_id"),
             "width_mm": width_of(width, feature=number),
             "reviewer": str(by or ""),
@@ -151,7 +141,7 @@ def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> l
 
 
 @contextmanager
-def told_by_file(batch: Sequence[Feature], *, stored: int) -> Iterator[None]:
+def errors_by_feature(batch: Sequence[Feature], *, stored: int) -> Iterator[None]:
     """Let a server's error name features of a batch by their numbers in the file they were read from.
 
     `stored` features were sent before, which any error then says.
@@ -226,16 +216,6 @@ def _completed(
             f"feature #{number} has no width; fill in width_mm, or give one for all (--width-mm)"
         )
     return found
-
-
-def _verdict(value: Any, number: int) -> str:
-    verdict = str(value).strip().lower()
-    if verdict not in VERDICTS:
-        raise BadInput(
-            f"feature #{number} has the verdict {verdict[:40]!r}; it may be {', '.join(VERDICTS)}, or "
-            "empty for a crack that nobody judged"
-        )
-    return verdict
 
 
 def _number(value: Any, number: int, what: str) -> int | None:

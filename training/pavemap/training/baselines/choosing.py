@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -21,7 +21,9 @@ from pavemap.training.metrics import count
 
 Pixels = NDArray[np.uint8]  # (H, W, C), C = 1 grey or 3 RGB
 Mask = NDArray[np.bool_]  # (H, W)
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
+
+LIGHT_PX = 30.0  # over which the light on a road changes
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -85,23 +87,23 @@ def f1_of(detected: Mask, image: LabelledImage) -> float:
     return count(detected, image.crack, ignore=image.ignore).score.f1
 
 
-def grey_of(pixels: Pixels) -> Floats:
+def grey_of(pixels: Pixels) -> Floats32:
     """Luma (H, W), 0 to 255, of an image of one or three channels."""
     if pixels.shape[2] == 1:
         return pixels[:, :, 0].astype(np.float32)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
 
 
-def flattened(grey: Floats, *, sigma_px: float = 30.0) -> Floats:
+def flattened(grey: Floats32) -> Floats32:
     """A grey image (H, W) under even light: divided by its own broad blur, mean 128."""
-    light = cv2.GaussianBlur(grey, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
+    light = cv2.GaussianBlur(grey, (0, 0), LIGHT_PX, borderType=cv2.BORDER_REFLECT)
     return np.asarray(grey / np.maximum(light, 1.0) * 128.0, np.float32)
 
 
-def without_specks(mask: Mask, *, least_px: int) -> Mask:
-    """A mask (H, W) without its 8-connected parts of fewer than `least_px` pixels."""
+def without_specks(mask: Mask, *, least_px: int, connectivity: Literal[4, 8] = 8) -> Mask:
+    """A mask (H, W) without its connected parts of fewer than `least_px` pixels."""
     count_, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8
+        mask.astype(np.uint8), connectivity=connectivity
     )
     kept = stats[:count_, cv2.CC_STAT_AREA] >= least_px
     kept[0] = False

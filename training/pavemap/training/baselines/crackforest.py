@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.training.baselines.choosing import Fitted, Floats, Mask, Pixels, f1_of
+from pavemap.training.baselines.choosing import Fitted, Floats32, Mask, Pixels, f1_of
 from pavemap.training.baselines.structured_forest import (
     SHRINK,
     TOKEN_PX,
@@ -48,7 +48,7 @@ LEAST_PX = 30  # smaller candidates are noise without asking
 class Votes:
     """What a forest says of an image."""
 
-    share: Floats  # (H, W), share of tokens that say crack, 0 to 1
+    share: Floats32  # (H, W), share of tokens that say crack, 0 to 1
     kinds: NDArray[np.int64]  # (trees, h, w), the kind of each place's token
 
 

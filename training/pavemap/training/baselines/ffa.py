@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from pavemap.training.baselines.choosing import (
-    Floats,
+    Floats32,
     Mask,
     Method,
     Pixels,
@@ -58,8 +58,8 @@ class Limits:
 class Features:
     """What is known of every pixel, both (H, W)."""
 
-    anisotropy: Floats  # 0 to 1
-    darkness: Floats  # share by which it is darker than the mean, 0 to 1
+    anisotropy: Floats32  # 0 to 1
+    darkness: Floats32  # share by which it is darker than the mean, 0 to 1
 
 
 def features(pixels: Pixels, paths: Paths) -> Features:
@@ -84,7 +84,7 @@ def cracks(found: Features, limits: Limits) -> Mask:
     return without_specks(mask, least_px=limits.least_px)
 
 
-def _path_cost(grey: Floats, steps: tuple[tuple[int, int], ...], reach_px: int) -> Floats:
+def _path_cost(grey: Floats32, steps: tuple[tuple[int, int], ...], reach_px: int) -> Floats32:
     """The mean grey of the darkest path through each pixel, `reach_px` steps to either side."""
     total = grey.copy()
     for sign in (1, -1):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pavemap.training.baselines.choosing import (
-    Floats,
+    Floats32,
     Mask,
     Method,
     Pixels,
@@ -38,7 +38,7 @@ class Darkness:
     least_px: int
 
 
-def darkness(pixels: Pixels, window: Window) -> Floats:
+def darkness(pixels: Pixels, window: Window) -> Floats32:
     """By how many of its window's deviations each pixel (H, W) is darker than the window's mean."""
     grey = cv2.GaussianBlur(grey_of(pixels), (0, 0), window.sigma_px)
     side = (window.window_px, window.window_px)
@@ -48,7 +48,7 @@ def darkness(pixels: Pixels, window: Window) -> Floats:
     return np.asarray((mean - grey) / deviation, np.float32)
 
 
-def dark(darkness_: Floats, limits: Darkness) -> Mask:
+def dark(darkness_: Floats32, limits: Darkness) -> Mask:
     """The pixels dark enough, without specks."""
     return without_specks(darkness_ > limits.deviations, least_px=limits.least_px)
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pavemap.training.baselines.choosing import (
-    Floats,
+    Floats32,
     Mask,
     Method,
     Pixels,
@@ -60,7 +60,7 @@ class Selection:
 class Candidates:
     """All paths of an image."""
 
-    grey: Floats  # (H, W)
+    grey: Floats32  # (H, W)
     pixels: NDArray[np.int64]  # flat indices of all paths' pixels, one path after the other
     starts: NDArray[np.int64]  # where each path starts in `pixels`, and the end
     costs: NDArray[np.float64]  # mean grey of each path
@@ -92,7 +92,7 @@ def cracks(found: Candidates, selection: Selection) -> Mask:
     return _widened(skeleton, found.grey, selection.width_deviations)
 
 
-def _end_points(grey: Floats, settings: EndPoints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _end_points(grey: Floats32, settings: EndPoints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column (cells down, cells across) of each cell's end point; -1 where it has none."""
     side = settings.cell_px
     down, across = grey.shape[0] // side, grey.shape[1] // side
@@ -170,10 +170,10 @@ def _cleaned(paths: Mask, least_length_px: int) -> Mask:
     """One skeleton of the paths: loops filled and thinned, short spikes and pieces cut off."""
     from skimage import morphology
 
-    holes = ~paths & without_specks(~paths, least_px=1)
-    large = without_specks(holes, least_px=least_length_px)
+    # Paths go from corner to corner; ground that did too would leak out of their loops.
+    ground = without_specks(~paths, least_px=least_length_px, connectivity=4)
     thin: Any = morphology.skeletonize
-    skeleton = _mask(thin(paths | (holes & ~large)))
+    skeleton = _mask(thin(~ground))
     pruned = skeleton
     spike_px = least_length_px // 4
     for _ in range(spike_px):
@@ -189,7 +189,7 @@ def _ends(skeleton: Mask) -> Mask:
     return skeleton & _mask(counts <= 2)
 
 
-def _widened(skeleton: Mask, grey: Floats, deviations: float) -> Mask:
+def _widened(skeleton: Mask, grey: Floats32, deviations: float) -> Mask:
     if not skeleton.any():
         return skeleton
     on_crack = grey[skeleton]

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.training.baselines.choosing import Floats, Pixels
+from pavemap.training.baselines.choosing import Floats32, Pixels
 from pavemap.training.baselines.compiled import compiled
 
 SHRINK = 2  # channels are at half the image's resolution
@@ -33,8 +33,8 @@ DEEPEST = 40
 class Channels:
     """The channels of one image, (13, h, w) with a border of half a window mirrored around it."""
 
-    fine: Floats
-    coarse: Floats
+    fine: Floats32
+    coarse: Floats32
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def channels_of(pixels: Pixels) -> Channels:
     return Channels(np.ascontiguousarray(fine), np.ascontiguousarray(coarse))
 
 
-def _gradients(image: Floats) -> Floats:
+def _gradients(image: Floats32) -> Floats32:
     """Magnitude and four orientations (H, W, 5) of the steepest colour's gradient, normalised."""
     across = cv2.Scharr(image, cv2.CV_32F, 1, 0)
     down = cv2.Scharr(image, cv2.CV_32F, 0, 1)
@@ -154,7 +154,7 @@ def leaves(channels: Channels, tree: Tree) -> NDArray[np.int64]:
     )
 
 
-def votes(found: NDArray[np.int64], tree: Tree, height: int, width: int) -> Floats:
+def votes(found: NDArray[np.int64], tree: Tree, height: int, width: int) -> Floats32:
     """The drawings of an image's leaves laid over each other: each pixel's mean (H, W)."""
     total = np.zeros((height, width), np.float32)
     number = np.zeros((height, width), np.float32)
@@ -165,7 +165,7 @@ def votes(found: NDArray[np.int64], tree: Tree, height: int, width: int) -> Floa
 def _split(
     channels: Sequence[Channels],
     places: NDArray[np.int64],
-    agree: Floats,
+    agree: Floats32,
     table: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], float, NDArray[np.bool_]] | None:
@@ -179,14 +179,14 @@ def _split(
     return tried[index], float(limit), values[:, index] < limit
 
 
-def _agreement(drawings: NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+def _agreement(drawings: NDArray[np.bool_], rng: np.random.Generator) -> Floats32:
     """Which of some random pairs of pixels agree, (n, pairs) of 0 and 1."""
     flat = drawings.reshape(len(drawings), -1)
     one, other = rng.integers(0, flat.shape[1], (2, PAIRS_COMPARED))
     return np.asarray(flat[:, one] == flat[:, other], np.float32)
 
 
-def _classes(agree: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _classes(agree: Floats32, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Two classes of drawings: the sign along the first principal component of their agreement."""
     centred = agree - agree.mean(0)
     some = centred[rng.choice(len(centred), min(256, len(centred)), replace=False)]
@@ -196,7 +196,7 @@ def _classes(agree: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
 
 def _measured(
     channels: Sequence[Channels], places: NDArray[np.int64], table: NDArray[np.int64]
-) -> Floats:
+) -> Floats32:
     values = np.empty((len(places), len(table)), np.float32)
     order = np.argsort(places[:, 0], kind="stable")
     images, starts = np.unique(places[order, 0], return_index=True)
@@ -208,8 +208,8 @@ def _measured(
 
 @compiled
 def _measure(
-    fine: Floats,
-    coarse: Floats,
+    fine: Floats32,
+    coarse: Floats32,
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
     table: NDArray[np.int64],
@@ -228,7 +228,7 @@ def _measure(
 
 
 @compiled
-def best_split(values: Floats, classes: NDArray[np.bool_], least: int) -> tuple[int, float]:
+def best_split(values: Floats32, classes: NDArray[np.bool_], least: int) -> tuple[int, float]:
     """The feature and threshold with the least Gini impurity of two classes; -1 when none helps."""
     count, features = values.shape
     ones = classes.sum()
@@ -253,10 +253,10 @@ def best_split(values: Floats, classes: NDArray[np.bool_], least: int) -> tuple[
 
 @compiled
 def _walk(
-    fine: Floats,
-    coarse: Floats,
+    fine: Floats32,
+    coarse: Floats32,
     features: NDArray[np.int64],
-    threshold: Floats,
+    threshold: Floats32,
     below: NDArray[np.int64],
 ) -> Any:
     half = WINDOW // 2
@@ -279,7 +279,7 @@ def _walk(
 
 @compiled
 def _draw(
-    found: NDArray[np.int64], drawings: NDArray[np.bool_], total: Floats, number: Floats
+    found: NDArray[np.int64], drawings: NDArray[np.bool_], total: Floats32, number: Floats32
 ) -> None:
     half = TOKEN_PX // 2
     height, width = total.shape

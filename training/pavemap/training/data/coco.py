@@ -3,29 +3,24 @@
 The file is other people's: no `file_name` leads out of the image folder, an image is looked at before it
 is decoded, and memory is bounded by the labels and one image.
 
-Source: "COCO, data format" (cocodataset.org): coordinates count pixels from the upper left corner; runs
-go down the columns, sound first; in their compressed form they are base 48 with five bits a letter.
+Source: "COCO, data format" (cocodataset.org).
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import cv2
 import numpy as np
 import orjson
-import shapely
-from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from pavemap.geo.file_digest import file_digest
-from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND, are_hairlines
+from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
+from pavemap.training.data.coco_masks import Json, boxed, painted
 from pavemap.training.data.datasets import IMAGE_SUFFIXES
 from pavemap.training.data.image_files import (
     MAX_IMAGE_PX,
@@ -40,8 +35,6 @@ from pavemap.training.errors import BadTrainingData
 
 MAX_LABELS_BYTES = 256 << 20
 """Parsed JSON takes several times its text in memory."""
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -105,9 +98,10 @@ def _labelled(known: _Labels, folder: Path) -> Iterator[LabelledFile]:
         content = _checked_image(path, image)
         cracks, unknown = known.cracks[number], known.unknown[number]
         boxes = [each for each in [*cracks, *unknown] if not each.get("segmentation")]
-        mask = np.full((image.height, image.width), SOUND, np.uint8)
-        mask[_painted(unknown, image) | _boxed(boxes, image)] = IGNORE
-        mask[_painted(cracks, image)] = CRACK
+        shape = (image.height, image.width)
+        mask = np.full(shape, SOUND, np.uint8)
+        mask[painted(unknown, shape) | boxed(boxes, shape)] = IGNORE
+        mask[painted(cracks, shape)] = CRACK
         name = _free_name(image.file_name, taken)
         yield LabelledFile(name, path.suffix.lower(), content, mask)
 
@@ -249,113 +243,6 @@ def _checked_image(path: Path, image: _Image) -> bytes:
     if cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is None:
         raise unreadable(path)
     return content
-
-
-def _painted(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
-    """Return (H, W) which pixels any of the outlines or run-length masks covers."""
-    shape = (image.height, image.width)
-    covered = np.zeros(shape, np.bool_)
-    rings: list[shapely.Polygon] = []
-    for each in annotations:
-        segmentation, number = each.get("segmentation"), each["number"]
-        if isinstance(segmentation, dict):
-            covered |= _decoded(segmentation, image, number)
-        elif isinstance(segmentation, list):
-            rings += [_ring(points, number) for points in segmentation]
-        elif segmentation is not None:
-            raise BadTrainingData(f"annotation #{number} has neither outlines nor runs")
-    shapes = [*rings, *_hairlines(rings, image)]
-    if shapes:
-        covered |= rasterize(((each, 1) for each in shapes), out_shape=shape, dtype=np.uint8) > 0
-    return covered
-
-
-def _hairlines(rings: Sequence[shapely.Polygon], image: _Image) -> list[shapely.Geometry]:
-    """Return the boundaries of outlines thinner than a pixel: they may hold no pixel's centre.
-
-    So a crack is one pixel wide at least, as it is drawn from lines.
-    """
-    polygons = np.array(rings, object)
-    thin = shapely.boundary(polygons[are_hairlines(polygons)])
-    # What lies far outside would be walked along pixel by pixel.
-    seen = shapely.clip_by_rect(thin, -1, -1, image.width + 1, image.height + 1)
-    return [each for each in seen if not each.is_empty]
-
-
-def _ring(points: Any, number: int) -> shapely.Polygon:
-    good = isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
-    if not good or not all(isinstance(p, int | float) and abs(p) < 1e9 for p in points):
-        raise BadTrainingData(
-            f"annotation #{number} has an outline that is no list of x, y, x, y, ... of three corners or "
-            "more; export the labels again"
-        )
-    ring = [(float(x), float(y)) for x, y in zip(points[::2], points[1::2], strict=True)]
-    return shapely.Polygon(ring)
-
-
-def _decoded(runs: Json, image: _Image, number: int) -> NDArray[np.bool_]:
-    """Return the mask of runs, which go down the columns, the first one sound."""
-    told = runs.get("counts")
-    if runs.get("size") != [image.height, image.width]:
-        raise BadTrainingData(f"annotation #{number} is a mask of another size than its image")
-    counts: list[Any] = _uncompressed(told, number) if isinstance(told, str) else _listed(told)
-    whole = all(type(n) is int and n >= 0 for n in counts)
-    if not whole or sum(counts) != image.height * image.width:
-        raise BadTrainingData(
-            f"annotation #{number} has runs that don't add up to its image; export the labels again"
-        )
-    marks = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return marks.reshape(image.width, image.height).T
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _uncompressed(text: str, number: int) -> list[int]:
-    """Return runs from their letters: five bits each, the sixth says that more follow.
-
-    From the fourth on, a run is told as the difference from the one before the last.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for letter in text:
-        code = ord(letter) - 48
-        if not 0 <= code < 64 or shift > 30:
-            raise BadTrainingData(f"annotation #{number} has runs that can't be read")
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise BadTrainingData(f"annotation #{number} has runs that end half way")
-    return counts
-
-
-def _boxed(annotations: Iterable[Json], image: _Image) -> NDArray[np.bool_]:
-    """Return (H, W) which pixels the boxes touch."""
-    covered = np.zeros((image.height, image.width), np.bool_)
-    for each in annotations:
-        box: Any = each.get("bbox")
-        if (
-            not isinstance(box, list)
-            or len(box) != 4
-            or not all(isinstance(n, int | float) and abs(n) < 1e9 for n in box)
-        ):
-            raise BadTrainingData(f"annotation #{each['number']} has neither an outline nor a box")
-        x, y, width, height = box
-        covered[_touched(y, y + height), _touched(x, x + width)] = True
-    return covered
-
-
-def _touched(start: float, end: float) -> slice:
-    """Return the pixels between two places, whichever is first: some programs draw boxes backwards."""
-    first, last = sorted((start, end))
-    return slice(max(math.floor(first), 0), max(math.ceil(last), 0))
 
 
 def _free_name(file_name: str, taken: set[str]) -> str:

@@ -25,12 +25,19 @@ from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.orthophoto import Orthophoto, metric_crs
 from pavemap.geo.imagery.raster import inspect
 from pavemap.geo.labels.ground_labels import GroundLabels, Layer
-from pavemap.geo.labels.label_files import LabelFile, read_labels, width_of
-from pavemap.geo.labels.labelled_chips import CHIP_PX, chip_grid, cut_chips
+from pavemap.geo.labels.label_files import (
+    VERDICTS,
+    WIDTH_FIELDS,
+    LabelFile,
+    read_labels,
+    verdict_of,
+    width_of,
+)
+from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips
+from pavemap.geo.limits import CHIP_PX
 from pavemap.training.data.pair_folder import Files, LabelledFile, packed
 
-WIDTH_FIELDS = ("width_mm", "width_mean_mm")
-KINDS = {"drawn": "drawn", "confirmed": "confirmed", "rejected": "rejected", None: "unjudged"}
+KINDS = (*VERDICTS, "unjudged")
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def _labels(
             what.areas, layer=what.areas_layer, shapes="polygon", what="labelled areas"
         )
         areas = np.asarray(shapely.make_valid(told.to(crs)), dtype=object)
-    layers = {kind: Layer(shapes[kinds == kind]) for kind in KINDS.values()}
+    layers = {kind: Layer(shapes[kinds == kind]) for kind in KINDS}
     return GroundLabels(areas=Layer(areas), **layers)
 
 
@@ -124,17 +131,11 @@ def _kinds(file: LabelFile) -> NDArray[np.object_]:
     """Return what each shape is: of a file without verdicts all are drawn."""
     if not any(str(name).lower() == "verdict" for name in file.columns):
         return np.full(len(file.shapes), "drawn", dtype=object)
-    kinds = np.empty(len(file.shapes), dtype=object)
-    for number, (value, feature) in enumerate(
-        zip(file.column("verdict"), file.feature.tolist(), strict=True)
-    ):
-        verdict = None if value is None else str(value).strip().lower()
-        if verdict not in KINDS:
-            raise BadInput(
-                f"feature #{feature} has the verdict {str(verdict)[:40]!r}; it may be drawn, confirmed, "
-                "rejected or empty"
-            )
-        kinds[number] = KINDS[verdict]
+    kinds = np.full(len(file.shapes), "unjudged", dtype=object)
+    said = zip(file.column("verdict"), file.feature.tolist(), strict=True)
+    for number, (value, feature) in enumerate(said):
+        if value is not None:
+            kinds[number] = verdict_of(value, feature=feature)
     return kinds
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from pavemap.training.architectures import sampler_of
-from pavemap.training.checkpoint import Progress, update_average
+from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig
-from pavemap.training.device import autocast, channels_last, flush_subnormals
+from pavemap.training.device import channels_last, flush_subnormals
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.experiments.trainings import Training
-from pavemap.training.loop import learning_rate, make_optimizer
-from pavemap.training.losses import loss_of
 from pavemap.training.networks.fan2018 import FanNet
 from pavemap.training.networks.scaling import scaled
+from pavemap.training.optimizing import Tensors, make_optimizer, optimizer_step
 from pavemap.training.sampling.samples import Batch, Sampler
 from pavemap.training.start import former_weights, starting_network, with_former
 
-Next = Callable[[], tuple[Tensor, Tensor, Tensor | None]]  # pixels, labels, weights
+Next = Callable[[], Tensors]
 SAVED_EVERY = 1000
 REPORTED_EVERY = 250
 AHEAD = 8  # batches of crops cut while one is learnt
@@ -51,13 +51,10 @@ def fit_patches(
     network = channels_last(starting_network(config), device).train()
     assert isinstance(network, FanNet)
     patches = PatchesOnDevice(images, network, draw, device=device)
-
-    def following() -> tuple[Tensor, Tensor, Tensor | None]:
-        pixels, labels = patches.batch(config.batch_size)
-        return pixels, labels, None
-
     training = Training.of(trainings, config, [images], draw)
-    return _fit(config, network, lambda _: following, device, training)
+    return _fit(
+        config, network, lambda _: partial(patches.batch, config.batch_size), device, training
+    )
 
 
 def fit_batches(
@@ -71,7 +68,7 @@ def fit_batches(
         def batches(first: int) -> Next:
             coming = _ahead(pool, sampler, config, first)
 
-            def following() -> tuple[Tensor, Tensor, Tensor | None]:
+            def following() -> Tensors:
                 batch = next(coming)
                 weights = None if batch.weights is None else torch.from_numpy(batch.weights)
                 return (
@@ -116,7 +113,7 @@ def _fit(
         recent: list[Tensor] = []
         following = batches(state.iteration)
         while state.iteration < config.iterations:
-            recent.append(_step(config, state, following, device))
+            recent.append(_step(config, state, following))
             ended = state.iteration == config.iterations
             if state.iteration % REPORTED_EVERY == 0 or ended:
                 losses.append((state.iteration, float(torch.stack(recent).mean())))
@@ -129,26 +126,12 @@ def _fit(
     return Trained(network.eval(), losses, seconds, training.checkpoint(state.iteration))
 
 
-def _step(config: TrainConfig, state: Progress, following: Next, device: torch.device) -> Tensor:
+def _step(config: TrainConfig, state: Progress, following: Next) -> Tensor:
     """One iteration; patches and dropout depend on the seed and the iteration alone."""
     torch.manual_seed(
         int(np.random.SeedSequence((config.seed, state.iteration)).generate_state(1)[0])
     )
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(config, state.iteration)
-    pixels, labels, weights = following()
-    with autocast(device, config.precision):
-        logits = state.network(pixels)
-    loss = loss_of(logits.float(), labels, weights, kind=config.loss)
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    state.optimizer.step()
-    state.iteration += 1
-    if state.average is not None:
-        update_average(
-            state.average, state.network, decay=config.average_decay, iteration=state.iteration
-        )
-    return loss.detach()
+    return optimizer_step(state.network, state, following(), config)
 
 
 @contextmanager

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 from pavemap.training.config import TrainConfig, load_config
+from pavemap.training.experiments.config_runs import (
+    as_asked,
+    config_run,
+    key_of,
+    refuse_a_start_taught,
+    settings_of,
+    system_of,
+)
 from pavemap.training.experiments.figures import f1_of, lines, markdown
-from pavemap.training.experiments.images import SETS, Images, kept_back, split_of
+from pavemap.training.experiments.images import SETS, Images, folder_of, kept_back, split_of
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.loss_study import CONFIG
-from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 from pavemap.training.experiments.self_training import start_run, teacher_of
 
@@ -25,6 +33,9 @@ def runs(options: Options) -> list[Run]:
     splits = {name: split_of(options.data, name) for name in SETS}
     tests = {name: split.test for name, split in splits.items()}
     configs = [load_config(path) for path in options.configs or (CONFIG,)]
+    for config, folder in product(configs, map(folder_of, SETS)):
+        part = "this study tests on a part of it"
+        refuse_a_start_taught(config, folder, but=(f"{folder}/train",), reason=part)
     return [
         *(start_run(one, teacher_of(one, options), tests, share=1.0) for one in configs),
         *(
@@ -44,10 +55,9 @@ def _run(
     def perform() -> Record:
         train, validation = kept_back(images)
         found = config_run(kept, [train], tests, validation, options)
-        return {"config": config.name, "share": share, **found}
+        return {"config": system_of(config, options), "share": share, **found}
 
-    key = f"{config.name}/share-{share:g}/{config.iterations}-iterations/seed-{config.seed}"
-    return Run(key, perform)
+    return Run(key_of(config, options, f"share-{share:g}"), perform, settings_of(kept))
 
 
 def report(records: Mapping[str, Record]) -> Report:

@@ -34,14 +34,19 @@ SETS = {
 }
 
 
-def split_of(data: Path, name: str, *, channels: int = 3) -> Split:
+def split_of(data: Path, name: str) -> Split:
     """A set's own training and test images. Raises BadTrainingData."""
     folder, names, test_folder, test_names = SETS[name]
     return Split(
         "split",
-        read_source(DataSource(folder=data / folder, list=names), channels=channels),
-        read_source(DataSource(folder=data / test_folder, list=test_names), channels=channels),
+        read_source(DataSource(folder=data / folder, list=names)),
+        read_source(DataSource(folder=data / test_folder, list=test_names)),
     )
+
+
+def folder_of(name: str) -> str:
+    """The folder of a set at hand, as cards say it; its training part is called `<folder>/train` there."""
+    return Path(SETS[name][0]).parts[0]
 
 
 def others_than(data: Path, name: str) -> list[Images]:

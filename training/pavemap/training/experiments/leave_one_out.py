@@ -7,6 +7,14 @@ from collections.abc import Mapping, Sequence
 from pavemap.training.config import DataSource, TrainConfig, load_config
 from pavemap.training.data.datasets import list_pairs, read_source
 from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.experiments.config_runs import (
+    as_asked,
+    config_run,
+    key_of,
+    set_of,
+    settings_of,
+    system_of,
+)
 from pavemap.training.experiments.figures import (
     TESTED_COLUMNS,
     TRAINED_COLUMNS,
@@ -16,7 +24,6 @@ from pavemap.training.experiments.figures import (
     trained,
 )
 from pavemap.training.experiments.ledger import Record
-from pavemap.training.experiments.paper_table import as_asked, config_run, set_of
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 
 
@@ -71,9 +78,9 @@ def _run(whole: TrainConfig, name: str, options: Options, seed: int) -> Run:
         folder = f"{whole.name}-without-{name}-{config.iterations}-iterations"
         model = options.output / EXPERIMENT.name / "models" / folder
         found = config_run(config, sets, tests, held, options, model=model)
-        return {"left_out": name, "config": whole.name, **found}
+        return {"left_out": name, "config": system_of(config, options), **found}
 
-    return Run(f"{whole.name}/without-{name}/{config.iterations}-iterations/seed-{seed}", perform)
+    return Run(key_of(config, options, f"without-{name}"), perform, settings_of(config))
 
 
 def report(records: Mapping[str, Record]) -> Report:

@@ -7,6 +7,14 @@ from pathlib import Path
 from typing import get_args
 
 from pavemap.training.config import Loss, TrainConfig, load_config
+from pavemap.training.experiments.config_runs import (
+    as_asked,
+    config_run,
+    key_of,
+    refuse_a_start_that_knows,
+    settings_of,
+    system_of,
+)
 from pavemap.training.experiments.figures import (
     TESTED_COLUMNS,
     TRAINED_COLUMNS,
@@ -18,7 +26,6 @@ from pavemap.training.experiments.figures import (
 )
 from pavemap.training.experiments.images import Split, kept_back, split_of
 from pavemap.training.experiments.ledger import Record
-from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 
 CONFIG = Path("training/configs/cfd-onward.toml")
@@ -27,9 +34,12 @@ CONFIG = Path("training/configs/cfd-onward.toml")
 def runs(options: Options) -> list[Run]:
     """A run for each configuration, loss and seed; the threshold comes from images kept back."""
     split = split_of(options.data, "cfd")
+    configs = [load_config(path) for path in options.configs or (CONFIG,)]
+    for config in configs:
+        refuse_a_start_that_knows(config, split)
     return [
         _run(config.model_copy(update={"loss": loss}), split, options, seed)
-        for config in map(load_config, options.configs or (CONFIG,))
+        for config in configs
         for loss in get_args(Loss)
         for seed in options.seeds or (0,)
     ]
@@ -41,9 +51,9 @@ def _run(given: TrainConfig, split: Split, options: Options, seed: int) -> Run:
     def perform() -> Record:
         train, validation = kept_back(split.train)
         found = config_run(config, [train], {"cfd": split.test}, validation, options)
-        return {"config": config.name, "loss": config.loss, **found}
+        return {"config": system_of(config, options), "loss": config.loss, **found}
 
-    return Run(f"{config.name}/{config.loss}/{config.iterations}-iterations/seed-{seed}", perform)
+    return Run(key_of(config, options, config.loss), perform, settings_of(config))
 
 
 def report(records: Mapping[str, Record]) -> Report:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from pavemap.training.baselines.systems import SYSTEMS
-from pavemap.training.config import DataSource, TrainConfig, load_config
+from pavemap.training.config import load_config
 from pavemap.training.data.aiglern import read_aiglern
 from pavemap.training.data.datasets import read_source
-from pavemap.training.errors import BadModel, BadTrainingConfig
+from pavemap.training.experiments.config_runs import (
+    as_asked,
+    config_run,
+    key_of,
+    refuse_a_start_that_knows,
+    set_of,
+    settings_of,
+    system_of,
+)
 from pavemap.training.experiments.figures import (
     OTHER_COLUMNS,
     f1_of,
@@ -22,7 +28,6 @@ from pavemap.training.experiments.figures import (
     precision_recall,
     spread,
 )
-from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.experiments.images import Images, Split, folds_of, kept_back, split_of
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
@@ -30,14 +35,10 @@ from pavemap.training.experiments.recipes import (
     PAPERS_ITERATIONS,
     Recipe,
     run_recipe,
-    scored_run,
 )
-from pavemap.training.experiments.scoring import detector_of, scores_of, turned
-from pavemap.training.finish import FORMER, write_model
+from pavemap.training.experiments.scoring import scores_of
 from pavemap.training.inference import CrackModel
-from pavemap.training.models.card import read_card
 from pavemap.training.models.shipped_models import find_model_folder
-from pavemap.training.start import former_weights
 
 # The paper's own figures: Pr, Re, F1.
 CFD = {
@@ -148,103 +149,11 @@ def _config_run(path: Path, split: Split, options: Options, seed: int) -> Run:
         train, validation = kept_back(split.train)
         sets = [train if set_of(one) == "cfd" else read_source(one) for one in config.data]
         return {
-            **_named("cfd", system, split),
+            **_named("cfd", system_of(config, options), split),
             **config_run(config, sets, {"test": split.test}, validation, options),
         }
 
-    seen = f", {options.symmetries} symmetries" if options.symmetries > 1 else ""
-    system = config.name + seen
-    made = f"{config.iterations}-iterations/seed-{seed}{options.tested}"
-    key = f"cfd/{system}/{made}/{split.name}"
-    return Run(key, perform)
-
-
-def as_asked(config: TrainConfig, options: Options, seed: int) -> TrainConfig:
-    """A configuration with the seed, the threads and, where they are given, the iterations of a run."""
-    iterations = options.iterations or config.iterations
-    return config.model_copy(
-        update={"seed": seed, "threads": options.threads, "iterations": iterations}
-    )
-
-
-def set_of(source: DataSource) -> str:
-    """The data set that a source is a part of: its folder, or that above train, val and test."""
-    part = source.folder.name in {"train", "val", "test"}
-    return (source.folder.parent if part else source.folder).name
-
-
-def config_run(
-    config: TrainConfig,
-    sets: Sequence[Images],
-    tests: Mapping[str, Images],
-    validation: Images,
-    options: Options,
-    *,
-    model: Path | None = None,
-) -> Record:
-    """Train a configuration's network in this process on image sets (weights by its sources).
-
-    With `model` it is left there as a model folder that other trainings can start from.
-    """
-    device = options.device()
-    trained = fit_batches(config, sets, device=torch.device(device), trainings=options.trainings)
-    detect = turned(
-        detector_of(trained.network, config, device=device, stride=options.stride),
-        symmetries=options.symmetries,
-    )
-    record = scored_run(detect, trained, config, tests, validation)
-    if model is not None:
-        model.parent.mkdir(parents=True, exist_ok=True)
-        plain = config.model_copy(update={"validation": (), "tests": ()})
-        former = former_weights(config)
-        write_model(plain, trained.checkpoint, model, former=former, seconds=trained.seconds)
-    return record
-
-
-def refuse_a_start_that_knows(config: TrainConfig, split: Split) -> None:
-    """Raise BadTrainingConfig where the weights to start from were taught what is tested on.
-
-    Folds test on every image of CFD, so none may have been among them; the split's training images may.
-    """
-    if config.start_from is None:
-        return
-    allowed = {"cfd/train"} if split.name == "split" else set()
-    known = {entry.split(" (")[0] for entry in taught_by(config.start_from)}
-    if any(label.split("/")[0] == "cfd" for label in known - allowed):
-        tested = "the split tests on a part" if allowed else "folds test on all"
-        raise BadTrainingConfig(
-            f"{config.name} starts from {config.start_from}, which was trained on cfd, and {tested} "
-            "of it; start from a model of `pavemap experiment leave-one-out --only without-cfd`"
-        )
-
-
-def taught_by(model: str) -> list[str]:
-    """The sets that a model's card names, and those of the models that it learnt on from.
-
-    Raises BadTrainingConfig where one of these can't be found.
-    """
-    found: list[str] = []
-    seen: set[Path] = set()
-    name: str | None = model
-    while name is not None:
-        folder = _folder_of(name, seen)
-        seen.add(folder)
-        data = read_card(folder).data
-        found += [entry for entry in data if not entry.startswith(FORMER)]
-        name = next((e.removeprefix(FORMER) for e in data if e.startswith(FORMER)), None)
-    return found
-
-
-def _folder_of(name: str, seen: set[Path]) -> Path:
-    try:
-        folder = find_model_folder(name).resolve()
-    except BadModel as exc:
-        raise BadTrainingConfig(f"what taught {name} can't be known: {exc}") from exc
-    if folder in seen:  # a model took the place of the one that it learnt on from
-        raise BadTrainingConfig(
-            f"what taught {name} can't be known: it was replaced since; start from another model"
-        )
-    return folder
+    return Run(f"cfd/{key_of(config, options)}/{split.name}", perform, settings_of(config))
 
 
 def _aiglern_split(images: Images) -> Split:

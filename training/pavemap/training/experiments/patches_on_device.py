@@ -36,6 +36,8 @@ class Draw:
 class PatchesOnDevice:
     """Patches (N, C, P, P) scaled to [-1, 1] with their windows (N, s, s), drawn from all images.
 
+    Weights (N, s, s) are 0 where a window's pixel is ignored; where none is in any image there are none.
+
     What is drawn depends on torch's seed alone: set it before a batch to have the same batch again.
     """
 
@@ -53,6 +55,10 @@ class PatchesOnDevice:
         self._channels = pixels[0].shape[2]
         self._pixels = self._tensor(np.concatenate([a.reshape(-1, self._channels) for a in pixels]))
         self._truth = self._tensor(np.concatenate([a.reshape(-1) for a in truth]))
+        self._known: Tensor | None = None
+        if any(image.ignore.any() for image in images):
+            known = [np.pad(~i.ignore, half, mode="symmetric").reshape(-1) for i in images]
+            self._known = self._tensor(np.concatenate(known))
         self._pixel_rows = self._rows([a.shape[:2] for a in pixels])
         self._truth_rows = self._rows([a.shape for a in truth])
         self._places(images)
@@ -81,18 +87,22 @@ class PatchesOnDevice:
             self._tensor(np.concatenate(some)) for some in (crack, sound, near)
         )
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        """One batch of patches and windows."""
+    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """One batch of patches, windows, and their weights."""
         places = self._drawn(size).long()
         cut = self._windows(self._pixels, self._pixel_rows, places, self._cut)
         labels = self._windows(self._truth, self._truth_rows, places, self._size).float()
+        weights = None
+        if self._known is not None:
+            weights = self._windows(self._known, self._truth_rows, places, self._size).float()
         if self._draw.turns:
             cut, labels = _turned(cut), _turned(labels)
+            weights = None if weights is None else _turned(weights)
         patches = cut[:, : self._keep, : self._keep].permute(0, 3, 1, 2).float()
         patches = patches.mul_(1 / 127.5).sub_(1.0)
         if self._draw.light:
             patches = self._relit(patches)
-        return patches.contiguous(memory_format=torch.channels_last), labels
+        return patches.contiguous(memory_format=torch.channels_last), labels, weights
 
     def _drawn(self, size: int) -> Tensor:
         ratio = self._draw.negatives_per_positive

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from pavemap.training.deciding import differing
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.ledger import Ledger, Record
 
@@ -65,10 +67,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """One run. Its key names all that decides its outcome, so that it is done once."""
+    """One run. Its key and its settings name all that decides its outcome, so that it is done once."""
 
     key: str
     perform: Callable[[], Record]
+    settings: Mapping[str, Any] = field(default_factory=dict)  # kept with what was found
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ class Experiment:
 def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = None) -> Path:
     """Do the runs that are not done yet, then write the report; its file.
 
-    Raises BadTrainingConfig or BadTrainingData before the first run when something is missing.
+    Raises BadTrainingConfig or BadTrainingData before the first run when something is missing, or when a
+    run of another configuration has the name of one that is asked for.
     """
     options.device()
     folder = options.output / experiment.name
@@ -103,16 +107,30 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
             f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out"
         )
     done = ledger.records()
+    _refuse_other_settings(runs, done, folder)
     missing = [run for run in runs if run.key not in done]
     told = on_run or (lambda *_: None)
     ended = len(runs) - len(missing)
     perform_all = _at_once if options.jobs > 1 else _one_by_one
     told("" if not missing else missing[0].key, ended, len(runs))
     for key, record in perform_all(experiment, options, missing):
-        ledger.add(key, {**record, "machine": _machine(options)})
+        settings = next(run.settings for run in runs if run.key == key)
+        kept = {"settings": settings} if settings else {}
+        ledger.add(key, {**record, **kept, "machine": _machine(options)})
         ended += 1
         told(key, ended, len(runs))
     return write_report(experiment, options)
+
+
+def _refuse_other_settings(runs: Sequence[Run], done: Mapping[str, Record], folder: Path) -> None:
+    """Raise BadTrainingConfig where a run was done by other settings; records without any are taken."""
+    for run in runs:
+        former = done.get(run.key, {}).get("settings")
+        if former and run.settings and (other := differing(former, run.settings)):
+            raise BadTrainingConfig(
+                f"{run.key} in {folder} was done with another {other}, and its figures would be shown as "
+                "new; name another --output, or give the configuration another name"
+            )
 
 
 def _one_by_one(_: Experiment, __: Options, runs: Sequence[Run]) -> Iterator[tuple[str, Record]]:

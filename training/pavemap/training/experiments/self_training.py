@@ -7,9 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from pavemap.geo.vectorizing.hysteresis import crack_level
 from pavemap.training.config import TrainConfig, load_config
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.experiments.config_runs import (
+    as_asked,
+    config_run,
+    key_of,
+    refuse_a_start_taught,
+    settings_of,
+    system_of,
+)
 from pavemap.training.experiments.figures import (
     TESTED_COLUMNS,
     TRAINED_COLUMNS,
@@ -21,7 +30,6 @@ from pavemap.training.experiments.figures import (
 from pavemap.training.experiments.images import Images, Split, kept_back, split_of
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.loss_study import CONFIG
-from pavemap.training.experiments.paper_table import as_asked, config_run
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
 from pavemap.training.experiments.scoring import Detect, scores_of, turned
 from pavemap.training.inference import CrackModel
@@ -38,6 +46,9 @@ def runs(options: Options) -> list[Run]:
     """
     split = split_of(options.data, "cfd")
     configs = [load_config(path) for path in options.configs or (CONFIG,)]
+    for config in configs:
+        unseen = "this study is of a road whose labels no one has shown to it"
+        refuse_a_start_taught(config, "cfd", but=(), reason=unseen)
     teachers = [teacher_of(config, options) for config in configs]
     both = list(zip(configs, teachers, strict=True))
     return [
@@ -55,8 +66,8 @@ def labelled_by(detect: Detect, images: Images, *, threshold: float) -> list[Lab
     found = []
     for image in images:
         seen = turned(detect)(image.pixels)
-        crack = np.asarray(seen >= threshold * 255, np.bool_)
-        unsure = np.asarray((seen >= SOUND_BELOW * 255) & ~crack, np.bool_)
+        crack = np.asarray(seen >= crack_level(threshold), np.bool_)
+        unsure = np.asarray((seen >= crack_level(SOUND_BELOW)) & ~crack, np.bool_)
         found.append(replace(image, crack=crack, ignore=unsure))
     return found
 
@@ -95,10 +106,10 @@ def _pupil_run(config: TrainConfig, teacher: CrackModel, split: Split, options: 
         own = labelled_by(teacher.detect, split.train, threshold=teacher.card.threshold)
         train, held = kept_back(own)
         found = config_run(config, [train], {"cfd": split.test}, held, options)
-        return {"model": "taught by itself", "config": config.name, **found}
+        return {"model": "taught by itself", "config": system_of(config, options), **found}
 
-    key = f"{config.name}/taught-by-itself/{teacher.card.model_id}/{config.iterations}-iterations"
-    return Run(f"{key}/seed-{config.seed}", perform)
+    key = key_of(config, options, "taught-by-itself", teacher.card.model_id)
+    return Run(key, perform, settings_of(config))
 
 
 def report(records: Mapping[str, Record]) -> Report:

@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +20,7 @@ from sqlalchemy import Connection
 
 from pavemap.geo.errors import BadInput, Conflict, NotFound
 from pavemap.geo.file_digest import file_digest
+from pavemap.geo.scratch import INCOMING, scratch
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.model_versions import (
     ModelRow,
@@ -59,8 +62,8 @@ class ModelStore:
 
     def put(self, folder: Path, card: ModelCard) -> None:
         """Store a folder's weights, and a card for them. Raises StorageFull or Unavailable."""
-        with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
-            copy = Path(place) / WEIGHTS_FILE
+        with self._scratch() as place:
+            copy = place / WEIGHTS_FILE
             shutil.copyfile(folder / WEIGHTS_FILE, copy)  # storage takes a file over
             self._storage.put_file(_key(card.model_id, WEIGHTS_FILE), copy)
         self._put_card(card)  # last: where it is, the weights are
@@ -129,10 +132,20 @@ class ModelStore:
                 return False
         return True
 
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A folder on the disk of local storage, where the API sweeps up after killed processes."""
+        if self._storage.folder is None:
+            with tempfile.TemporaryDirectory() as place:
+                yield Path(place)
+        else:
+            with scratch(self._storage.folder / INCOMING) as folder:
+                yield folder
+
     def _put_card(self, card: ModelCard) -> None:
-        with tempfile.TemporaryDirectory(dir=self._storage.folder) as place:
-            write_card(card, Path(place))
-            self._storage.put_file(_key(card.model_id, CARD_FILE), Path(place) / CARD_FILE)
+        with self._scratch() as place:
+            write_card(card, place)
+            self._storage.put_file(_key(card.model_id, CARD_FILE), place / CARD_FILE)
 
 
 def register(connection: Connection, folder: Path, *, store: ModelStore) -> ModelRow:

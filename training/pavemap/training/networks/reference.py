@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from pavemap.training.networks.fan2018 import FanNet
 from pavemap.training.networks.scaling import scaled
 
+BATCH = 2048  # patches at once
+
 
 @torch.inference_mode()
 def detect_by_patches(
-    network: FanNet, image: NDArray[np.uint8], *, stride_px: int = 1, batch_size: int = 2048
+    network: FanNet, image: NDArray[np.uint8], *, stride_px: int = 1
 ) -> NDArray[np.float32]:
     """The probability map (H, W) of an image (H, W, C): every patch on its own, its votes averaged.
 
@@ -34,8 +36,8 @@ def detect_by_patches(
     total = np.zeros((height + 6 * half, width + 6 * half), np.float64)
     votes = np.zeros_like(total)
     places = np.stack(np.meshgrid(range(rows), range(columns), indexing="ij"), -1).reshape(-1, 2)
-    for start in range(0, len(places), batch_size):
-        chosen = places[start : start + batch_size]
+    for start in range(0, len(places), BATCH):
+        chosen = places[start : start + BATCH]
         cut = np.ascontiguousarray(patches[chosen[:, 0], chosen[:, 1]].transpose(0, 2, 3, 1))
         windows = torch.sigmoid(network(scaled(torch.from_numpy(cut))).float()).numpy()
         windows = windows.reshape(-1, network.size, network.size)

@@ -25,6 +25,7 @@ from pavemap.training.sampling.strokes import (
 )
 
 HIDDEN = 0.3  # where a distractor covers more than this of a crack, that pixel teaches nothing
+FAINT = 0.05  # less of a crack than this is none that could be hidden
 MOST = 3  # distractors in a crop
 
 
@@ -65,7 +66,7 @@ def with_distractors(
     drawn, covered = draw(
         rng, pixels, (kinds[rng.choice(len(kinds), p=shares)] for _ in range(number))
     )
-    return drawn, np.where(hidden(covered, labels > 0), np.float32(0), weights)
+    return drawn, np.where(hidden(covered, labels > FAINT), np.float32(0), weights)
 
 
 def draw(

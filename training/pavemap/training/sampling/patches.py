@@ -70,7 +70,7 @@ class PatchSampler:
             )
         ends = np.cumsum([sum(image.crack.size for image in one) for one in sets])
         self._of_positives = _Shares.of(np.searchsorted(self._positives, ends), weights)
-        self._of_pixels = _Shares.of(ends, weights)
+        self._of_pixels = _Shares.of(ends, self._tried(ends, weights))
         self._known: NDArray[np.bool_] | None = None
         if not self._usable.all():
             known = [np.pad(~image.ignore, half, mode="symmetric") for image in images]
@@ -104,6 +104,20 @@ class PatchSampler:
             drawn.append(good)
             left -= len(good)
         return np.concatenate(drawn) if drawn else np.zeros(0, dtype=np.int64)
+
+    def _tried(self, ends: NDArray[np.int64], weights: Sequence[float]) -> Sequence[float]:
+        """How often a pixel of each set is tried, so that sound ones are drawn by the weights.
+
+        A pixel that is ignored, or crack, is drawn anew, from any set; where none is ignored that changes
+        next to nothing.
+        """
+        if self._usable.all():
+            return weights
+        tried = []
+        for weight, start, end in zip(weights, [0, *ends[:-1]], ends, strict=True):
+            sound = np.count_nonzero(~self._crack[start:end] & self._usable[start:end])
+            tried.append(weight * (end - start) / sound if sound else 0.0)
+        return tried if any(tried) else weights
 
     def _cut(self, chosen: NDArray[np.int64], turns: NDArray[np.int64]) -> Batch:
         image = np.searchsorted(self._areas, chosen, side="right")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pavemap.geo.vectorizing.hysteresis import crack_level
 from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
 from pavemap.training.inference import CrackModel
@@ -142,7 +143,7 @@ def evaluate(
             )
         )
         if pictures is not None:
-            picture = judged(image, probability >= used * 255, tolerance_px=tolerance_px)
+            picture = judged(image, probability >= crack_level(used), tolerance_px=tolerance_px)
             write_picture(pictures / f"{pair.name}.jpg", picture)
         if on_image is not None:
             on_image(done, len(pairs))
@@ -196,5 +197,8 @@ def _count(
     probability: NDArray[np.uint8], image: LabelledImage, threshold: float, tolerance_px: int
 ) -> Counts:
     return count(
-        probability >= threshold * 255, image.crack, tolerance_px=tolerance_px, ignore=image.ignore
+        probability >= crack_level(threshold),
+        image.crack,
+        tolerance_px=tolerance_px,
+        ignore=image.ignore,
     )

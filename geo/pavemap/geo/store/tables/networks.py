@@ -55,7 +55,7 @@ class Road(Base):
     width_source: Mapped[str] = mapped_column(server_default="default")
     """'field', 'lanes' or 'default'."""
     lanes: Mapped[int | None]
-    oneway: Mapped[bool] = mapped_column(server_default="false")
+    oneway: Mapped[bool | None]
     """In the direction of the line."""
     surface: Mapped[str] = mapped_column(server_default="")
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRING"))
@@ -86,7 +86,7 @@ class Segment(Base):
     width_m: Mapped[float]
     width_source: Mapped[str] = mapped_column(server_default="default")
     lanes: Mapped[int | None]
-    oneway: Mapped[bool] = mapped_column(server_default="false")
+    oneway: Mapped[bool | None]
     surface: Mapped[str] = mapped_column(server_default="")
     lineage: Mapped[int | None] = mapped_column(BigInteger)
     """The first segment that was this stretch of road, in an older network; null for a first one."""

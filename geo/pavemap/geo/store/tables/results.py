@@ -40,7 +40,8 @@ class Crack(Base):
 class Piece(Base):
     """The part of a crack on one segment's pavement.
 
-    Always read by survey and segment (places are asked of `crack`), hence without a spatial index.
+    For users' own SQL; pavemap itself asks for none. To be read by survey and segment (places are asked of
+    `crack`), hence without a spatial index.
     """
 
     __tablename__ = "piece"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from geoalchemy2 import WKBElement
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavemap.geo.store.tables.base import Base, BigId, geometry
@@ -53,7 +51,6 @@ class Cell(Base):
     imaged_m2: Mapped[float] = mapped_column(server_default="0")
     imaged_part: Mapped[WKBElement | None] = mapped_column(geometry("MULTIPOLYGON"))
     """Of a done cell: the part of it that was imaged; null where it was all of it."""
-    seconds: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     finished_at: Mapped[datetime | None]
     geom: Mapped[WKBElement] = mapped_column(geometry("POLYGON"))
 
@@ -100,7 +97,7 @@ class Fragment(Base):
 
 
 class CellSegment(Base):
-    """How much of a segment's pavement a cell saw, and how much of that is crack."""
+    """How much of a segment's pavement a cell saw, in true square metres."""
 
     __tablename__ = "cell_segment"
     __table_args__ = (
@@ -120,4 +117,5 @@ class CellSegment(Base):
         BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), primary_key=True
     )
     imaged_m2: Mapped[float]
-    cracked_m2: Mapped[float]
+    coarse_m2: Mapped[float | None]
+    """Of it, what it saw in imagery too coarse for the model; null where that was not counted yet."""

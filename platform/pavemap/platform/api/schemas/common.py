@@ -33,6 +33,7 @@ Bbox = Annotated[
     tuple[float, float, float, float],
     Field(description="west, south, east, north in degrees (EPSG:4326)"),
 ]
+Next = Annotated[str | None, Field(description="URL of the page after this one; null on the last")]
 
 
 class Problem(BaseModel):

@@ -10,9 +10,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.length_units import LengthUnit
-from pavemap.geo.roads.road_table import FieldMap
-from pavemap.geo.roads.segments import SegmentsBy
+from pavemap.geo.roads.road_defaults import SegmentsBy
 from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform.api.schemas.common import Bbox, Label, Printable
 

@@ -193,7 +193,9 @@ class SegmentProperties(FiguresOut):
     width_m: float
     width_source: str = Field(description="where the width is from: 'field', 'lanes' or 'default'")
     lanes: int | None = Field(description="in both directions together; null where not stated")
-    oneway: bool = Field(description="traffic runs in the direction of the line only")
+    oneway: bool | None = Field(
+        description="traffic runs in the direction of the line only; null where not stated"
+    )
     surface: str = Field(description="surface type, as the network's file has it; '' for none")
 
 

@@ -9,8 +9,10 @@ import shapely
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
+from pavemap.geo.limits import MAX_WIDTH_MM
 from pavemap.geo.store.cursors import LARGEST_ID
-from pavemap.geo.store.review_intake import MAX_WIDTH_MM, Added, NewArea, NewReview
+from pavemap.geo.store.review_checks import NewArea, NewReview
+from pavemap.geo.store.review_intake import Added
 from pavemap.geo.verdict import Verdict
 from pavemap.platform.api.schemas.common import MAX_NAME, printable
 from pavemap.platform.api.schemas.geojson import Feature, Page

@@ -1,41 +1,22 @@
-"""Surveys and their imagery as the API takes and shows them."""
+"""Surveys as the API takes and shows them."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from pavemap.geo.limits import MAX_POSITION_RMSE_M
 from pavemap.geo.resolution import smallest_width_mm
-from pavemap.geo.store.cells import CellRow, CellState
-from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.planning import PlanReport
-from pavemap.geo.store.surveys import Progress, SurveyRow, SurveyState
-from pavemap.platform.api.schemas.common import Bbox, Label, Printable
+from pavemap.geo.store.surveys import SurveyRow, SurveyState
+from pavemap.platform.api.schemas.cells import Cells
+from pavemap.platform.api.schemas.common import Label, Printable
 
-Next = Annotated[str | None, Field(description="URL of the page after this one; null on the last")]
-
-
-EXAMPLE_ORTHOPHOTO: JsonDict = {
-    "id": 7,
-    "name": "strip_03.tif",
-    "names": ["strip_03.tif"],
-    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "bytes": 73400320,
-    "crs": "EPSG:32633",
-    "width": 20000,
-    "height": 20000,
-    "bands": 3,
-    "dtype": "uint8",
-    "gsd_m": 0.002,
-    "bbox": [14.4211, 50.0801, 14.4217, 50.0805],
-    "warnings": [],
-    "uploaded_at": "2026-05-04T10:12:00Z",
-}
 EXAMPLE_SUMMARY: JsonDict = {
     "id": "6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10",
     "name": "Old town, spring 2026",
@@ -68,22 +49,8 @@ EXAMPLE_SURVEY: JsonDict = {
     "imaged_m2": 1820.4,
     "coverage": None,
     "attention": "",
-    "orthophotos": [EXAMPLE_ORTHOPHOTO],
-}
-EXAMPLE_CELLS: JsonDict = {
-    "cells": [
-        {
-            "col": 12,
-            "row": -3,
-            "state": "failed",
-            "attempts": 3,
-            "error": "strip_03.tif can't be read: its file is cut short; upload it again",
-            "imaged_m2": 0.0,
-            "finished_at": None,
-            "bbox": [14.4211, 50.0801, 14.4214, 50.0803],
-        }
-    ],
-    "next": None,
+    "orthophotos": 214,
+    "finest_gsd_m": 0.002,
 }
 
 
@@ -129,7 +96,7 @@ class SurveyCreate(BaseModel):
     position_rmse_m: float | None = Field(
         default=None,
         ge=0,
-        le=10,
+        le=MAX_POSITION_RMSE_M,
         description="horizontal error of the imagery (radial RMSE), where it is known: how far apart "
         "two surveys may show the same crack",
     )
@@ -165,7 +132,7 @@ class SurveySummary(BaseModel):
 
     @classmethod
     def of(cls, row: SurveyRow, *, ground_gsd_m: float, finest_m: float = 0.0, **more: Any) -> Self:
-        """Describe a stored survey; `finest_m` is the smallest pixel of its imagery."""
+        """Describe a stored survey; `finest_m` is the smallest pixel of its imagery, 0 without any."""
         values = asdict(row)
         return cls(
             model=row.model_id,
@@ -174,122 +141,6 @@ class SurveySummary(BaseModel):
             **{name: values[name] for name in cls.model_fields if name in values},
             **more,
         )
-
-
-class Cells(BaseModel):
-    """The squares of a survey's grid, by state."""
-
-    total: int
-    waiting: int
-    leased: int = Field(description="being worked on")
-    done: int
-    failed: int
-    retries: int = Field(description="attempts beyond the first, over all cells")
-    errors: dict[str, int] = Field(description="what failed cells say, with their number")
-
-    @classmethod
-    def of(cls, row: Progress) -> Self:
-        """Describe a survey's progress."""
-        return cls(
-            total=row.cells_total,
-            waiting=row.waiting,
-            leased=row.leased,
-            done=row.done,
-            failed=row.failed,
-            retries=row.retries,
-            errors=dict(row.errors),
-        )
-
-
-class CellOut(BaseModel):
-    """A square of a survey's grid."""
-
-    col: int
-    row: int
-    state: CellState
-    attempts: int
-    error: str = Field(description="what went wrong at the last attempt; empty when nothing did")
-    imaged_m2: float
-    finished_at: datetime | None
-    bbox: Bbox = Field(description="west, south, east, north in degrees")
-
-    @classmethod
-    def of(cls, row: CellRow) -> Self:
-        """Describe a stored cell."""
-        return cls(
-            col=row.cell.col,
-            row=row.cell.row,
-            state=row.state,
-            attempts=row.attempts,
-            error=row.error,
-            imaged_m2=row.imaged_m2,
-            finished_at=row.finished_at,
-            bbox=row.square.bounds,
-        )
-
-
-class CellPage(BaseModel):
-    """A page of cells."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_CELLS]})
-
-    cells: list[CellOut]
-    next: Next
-
-
-class OrthophotoOut(BaseModel):
-    """One uploaded raster of a survey."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ORTHOPHOTO]})
-
-    id: int
-    name: str = Field(description="the first of its names, which decides what lies on top")
-    names: list[str] = Field(
-        description="those under which it was sent, and nothing else since; sorted"
-    )
-    sha256: str = Field(description="digest of the file as it was sent")
-    bytes: int = Field(description="size of the file as it was sent")
-    crs: str
-    width: int
-    height: int
-    bands: int
-    dtype: Literal["uint8", "uint16"]
-    gsd_m: float = Field(description="ground metres per pixel")
-    bbox: Bbox
-    warnings: list[str]
-    uploaded_at: datetime
-
-    @classmethod
-    def of(cls, row: OrthophotoRow) -> Self:
-        """Describe a stored orthophoto."""
-        info = row.info
-        return cls(
-            id=row.id,
-            name=row.name,
-            names=list(row.names),
-            sha256=row.sha256,
-            bytes=row.bytes,
-            crs=info.to_dict()["crs"],
-            width=info.width,
-            height=info.height,
-            bands=info.count,
-            dtype=info.dtype,
-            gsd_m=row.gsd_m,
-            bbox=info.footprint.bounds,
-            warnings=list(row.warnings),
-            uploaded_at=row.uploaded_at,
-        )
-
-
-class OrthophotoPage(BaseModel):
-    """A page of a survey's orthophotos."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"orthophotos": [EXAMPLE_ORTHOPHOTO], "next": None}]}
-    )
-
-    orthophotos: list[OrthophotoOut]
-    next: Next
 
 
 class SurveyOut(SurveySummary):
@@ -306,7 +157,13 @@ class SurveyOut(SurveySummary):
         description="what keeps it from going on, such as no Surveyor that serves its model, or that its "
         "files are others than when it was run; empty where nothing is"
     )
-    orthophotos: list[OrthophotoOut]
+    orthophotos: int = Field(
+        description="number of its files, each once however many names stand for it; "
+        "GET .../orthophotos lists them"
+    )
+    finest_gsd_m: float | None = Field(
+        description="ground metres per pixel of its finest imagery; null before there is any"
+    )
 
 
 class RunOut(BaseModel):

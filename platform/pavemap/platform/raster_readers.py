@@ -130,7 +130,7 @@ class _Reader:
             self.close()
         if self._child is None:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "pavemap.platform.ingest"],
+                [sys.executable, "-m", "pavemap.platform.raster_readers"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from pavemap.platform.api.services import ServicesOf
-from pavemap.platform.errors import FromElsewhere
+from pavemap.platform.errors import CrossSiteRequest
 from pavemap.platform.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -17,14 +17,14 @@ ELSEWHERE = frozenset({"cross-site", "same-site"})
 """What browsers say of a request that a page of another server makes (W3C Fetch Metadata)."""
 
 
-async def no_changes_by_other_pages(request: Request, services: ServicesOf) -> None:
+async def refuse_cross_site_changes(request: Request, services: ServicesOf) -> None:
     """Refuse what a page that happens to be open in a browser would change on this server.
 
     There is no login here, so without this any page could, of a server that listens for its own
     machine alone. Browsers tell where a page is from by Sec-Fetch-Site, and where that can't be (by plain
     http to another machine) by Origin; programs send neither. Whoever owns a name may have it lead to this
     machine once the page is open (DNS rebinding), and then both say that the page is from here: so a server
-    for its own machine alone has to be asked by a name of that machine. Raises FromElsewhere.
+    for its own machine alone has to be asked by a name of that machine. Raises CrossSiteRequest.
     """
     if request.method in SAFE:
         return
@@ -33,7 +33,7 @@ async def no_changes_by_other_pages(request: Request, services: ServicesOf) -> N
     if site in ELSEWHERE or (
         site is None and origin and (origin.partition("://")[2] or origin) not in own
     ):
-        raise FromElsewhere(
+        raise CrossSiteRequest(
             "a web page of another server may change nothing here; use this server's own pages or a "
             "program (a proxy has to pass the header Host on)"
         )
@@ -42,7 +42,7 @@ async def no_changes_by_other_pages(request: Request, services: ServicesOf) -> N
         and origin not in services.settings.web_origins
         and _is_rebound(request, services.settings)
     ):
-        raise FromElsewhere(
+        raise CrossSiteRequest(
             "this server is for its own machine alone: a web page changes something here only as a page of "
             "http://localhost or http://127.0.0.1; name the origin of pages that come through a proxy on "
             "this machine in PAVEMAP_CORS_ORIGINS"
