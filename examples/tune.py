@@ -48,8 +48,11 @@ SPACE = {
 
 def space_of(config: TrainConfig) -> dict[str, Any]:
     """What is searched: of patches their light can't be changed."""
-    patches = config.architecture == "fan2018" and config.loss != "tolerant"
-    return {name: values for name, values in SPACE.items() if not (patches and name == "light")}
+    return {
+        name: values
+        for name, values in SPACE.items()
+        if not (config.learns_patches and name == "light")
+    }
 
 
 def with_values(config: TrainConfig, values: dict[str, Any]) -> TrainConfig:

@@ -163,6 +163,28 @@ def middle_of(bounds: Bounds) -> tuple[float, float]:
     return lon, lat
 
 
+def wrapped(lon: float) -> float:
+    """Return the same longitude, in degrees, between -180 and 180."""
+    return (lon + 180.0) % 360.0 - 180.0
+
+
+def degrees_off_area(
+    crs: CRS, lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how far points lie off the area that a CRS is made for: degrees, the greater of the two ways.
+
+    0 on the area, and everywhere for a CRS that states none.
+    """
+    area = crs.area_of_use
+    if area is None:
+        return np.zeros(np.shape(lon))
+    width = (area.east - area.west) % 360.0 or 360.0
+    past_west = (lon - area.west) % 360.0
+    aside = np.where(past_west > width, np.minimum(past_west - width, 360.0 - past_west), 0.0)
+    off: NDArray[np.float64] = np.maximum(aside, np.maximum(area.south - lat, lat - area.north))
+    return np.maximum(off, 0.0)
+
+
 def _scale_that_matters(crs: CRS, x: float, y: float) -> float:
     scale = ground_scale(crs, x, y)
     return scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else 1.0

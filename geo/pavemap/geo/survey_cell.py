@@ -134,8 +134,7 @@ def survey_cell(
     if chip.coarse is not None:
         coarse_px = _count(number, (believed & chip.coarse)[core], ground.ids)
     total = sum(imaged_px.values()) if pavements is not None else int(believed[core].sum())
-    own_ground = window.transform @ Affine.translation(grid.halo_px, grid.halo_px)
-    part = imaged_part(believed[core], transform=own_ground)
+    part = own_part(believed, window, grid)
     clock.lap("vectorize")
     pixel_m2 = metres_per_px**2
     return CellResult(
@@ -147,6 +146,14 @@ def survey_cell(
         imaged_part=part,
         trust=trust,
     )
+
+
+def own_part(
+    believed: NDArray[np.bool_], window: Window, grid: Grid
+) -> shapely.MultiPolygon | None:
+    """Return the imaged part of a cell, of what is believed in its window with the halo."""
+    own_ground = window.transform @ Affine.translation(grid.halo_px, grid.halo_px)
+    return imaged_part(believed[grid.core()], transform=own_ground)
 
 
 def filled(chip: Chip) -> NDArray[np.uint8]:

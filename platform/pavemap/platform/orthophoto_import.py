@@ -11,7 +11,6 @@ from typing import Self
 
 from sqlalchemy import Engine
 
-from pavemap.geo.crs import ground_gsd_in
 from pavemap.geo.errors import NotFound, PavemapError, Unavailable
 from pavemap.geo.imagery.orthophoto import Orthophoto
 from pavemap.geo.storage import Storage, orthophoto_key
@@ -70,7 +69,7 @@ def register_orthophoto(
     photo = _known(engine, storage, survey_id, file.sha256)
     if photo is None:
         photo = readers.inspect(file.path, name=label)
-        photo.check_pixels(_survey_gsd_m(target))
+        photo.check_pixels(target.survey.ground_gsd_m(target.network.bounds))
         _require_overlap(engine, target.network, photo)
         cog = file.path.with_name("cog.tif")
         photo = readers.to_cog(file.path, cog, name=label)
@@ -134,11 +133,6 @@ def _known(
     with database(engine) as connection:
         row = store.find_orthophoto(connection, survey_id, sha256=sha256)
     return row.info if row is not None and storage.exists(row.key) else None
-
-
-def _survey_gsd_m(target: UploadTarget) -> float:
-    survey = target.survey
-    return ground_gsd_in(target.network.bounds, survey.gsd_m, survey.grid().crs)
 
 
 def _require_overlap(engine: Engine, network: NetworkRow, photo: Orthophoto) -> None:

@@ -7,13 +7,23 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import shapely
 from pyproj import CRS
 from sqlalchemy import Connection
 
-from pavemap.geo.crs import WGS84, crs_text, gsd_in_crs, parse_metric_crs, reproject, working_crs
+from pavemap.geo.crs import (
+    WGS84,
+    crs_text,
+    degrees_off_area,
+    gsd_in_crs,
+    parse_metric_crs,
+    reproject,
+    working_crs,
+    wrapped,
+)
 from pavemap.geo.errors import BadInput
-from pavemap.geo.grid import Bounds, halo_for
+from pavemap.geo.grid import halo_for
 from pavemap.geo.store import cell_inputs, networks, workers
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.surveys import NewSurvey, Progress, SurveyRow
@@ -108,27 +118,13 @@ def _fitting_point(crs: CRS, lon: float, lat: float) -> tuple[float, float]:
     """Return a place, in degrees, in a CRS. Raises BadInput where the CRS does not serve there."""
     place = reproject(shapely.Point(lon, lat), WGS84, crs)
     back = reproject(place, crs, WGS84)
-    returns = abs(_turn(back.x - lon)) < ROUND_TRIP_DEG and abs(back.y - lat) < ROUND_TRIP_DEG
-    area = None if crs.area_of_use is None else crs.area_of_use.bounds
-    if returns and (area is None or _is_near(area, lon, lat)):
+    returns = abs(wrapped(back.x - lon)) < ROUND_TRIP_DEG and abs(back.y - lat) < ROUND_TRIP_DEG
+    if returns and degrees_off_area(crs, np.array(lon), np.array(lat)) <= AREA_MARGIN_DEG:
         return place.x, place.y
-    edges = "" if area is None else ", ".join(f"{edge:g}" for edge in area)
+    area = crs.area_of_use
+    edges = "" if area is None else ", ".join(f"{edge:g}" for edge in area.bounds)
     made_for = f"; it is made for {edges} (west, south, east, north)" if edges else ""
     raise BadInput(
         f"{crs.name} does not serve in the middle of the network ({lon:.3f}, {lat:.3f}){made_for}; take a "
         "CRS for this ground, or leave it out to have one chosen"
     )
-
-
-def _is_near(area: Bounds, lon: float, lat: float) -> bool:
-    west, south, east, north = area
-    width = east - west if east >= west else east - west + 360.0  # across the 180th meridian
-    return (
-        abs(_turn(lon - west - width / 2.0)) <= width / 2.0 + AREA_MARGIN_DEG
-        and south - AREA_MARGIN_DEG <= lat <= north + AREA_MARGIN_DEG
-    )
-
-
-def _turn(degrees: float) -> float:
-    """Return the same angle between -180 and 180 degrees."""
-    return (degrees + 180.0) % 360.0 - 180.0

@@ -29,6 +29,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import PavemapError, Unavailable
 from pavemap.geo.file_digest import file_digest
 from pavemap.platform.client.api_client import Client
+from pavemap.platform.client.server_connection import features
 
 NETWORK = "pavemap trial"
 PLACE = CRS.from_epsg(32631)
@@ -79,7 +80,7 @@ def survey_drawn_crack(client: Client, *, patience_s: float = PATIENCE_S) -> Out
     if done["state"] == "failed" or done["cells"]["failed"]:
         why = done["error"] or "; ".join(done["cells"]["errors"])
         raise PavemapError(f"the survey failed: {why}")
-    (segment,) = [feature for page in client.segments(survey["id"]) for feature in page]
+    (segment,) = features(client.segments(survey["id"]))
     found = segment["properties"]["density_m_per_m2"]
     drawn = drawn_density()
     if found is None or abs(found / drawn - 1.0) > TOLERANCE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from api_world import API, World, faults, serving, tile
+from drawn_surveys import WORK_RULES
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.platform.settings import Settings
-from pavemap.serving.worker import CellWorker, WorkRules
+from pavemap.serving.worker import CellWorker
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, asphalt, draw_crack, write_tile
 
 GSD_M = 0.01
@@ -47,7 +49,7 @@ def survey_all(settings: Settings, *, max_attempts: int = 3) -> None:
     assert settings.database_url is not None
     engine = make_engine(settings.database_url.get_secret_value())
     storage = Storage(settings.storage_location)
-    rules = WorkRules(lease_s=60.0, max_attempts=max_attempts, retry_after_s=10.0)
+    rules = replace(WORK_RULES, max_attempts=max_attempts)
     worker = CellWorker(
         engine, storage=storage, detect_with=lambda _: dark_is_crack, name="test", rules=rules
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from api_world import API, World, serving
 from drawn_surveys import WORK_RULES
+from laid_out import laid_out
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.geo.storage import Storage
@@ -27,8 +28,8 @@ from pavemap.platform.settings import Settings
 from pavemap.platform.training_data import unzipped
 from pavemap.serving.worker import CellWorker
 from pavemap.training.config import DataSource
-from pavemap.training.data.datasets import check_sources, read_source
-from pavemap.training.data.manifest import Manifest, read_manifest
+from pavemap.training.data.datasets import check_sources
+from pavemap.training.data.manifest import Manifest
 from pavemap.training.data.pair_folder import write_folder
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, asphalt, draw_crack, write_tile
 
@@ -149,28 +150,6 @@ def unpacked(content: bytes, folder: Path) -> Manifest:
     return write_folder(unzipped(folder.with_suffix(".zip")), folder)
 
 
-def laid_out(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Chips put back where they were cut: pixels and labels of the tile."""
-    manifest = read_manifest(folder)
-    assert manifest is not None
-    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    labels = np.full((HEIGHT, WIDTH), IGNORE, np.uint8)
-    for image in read_source(DataSource(folder=folder)):
-        window = manifest.by_name[image.name].window
-        assert window is not None
-        left = round((window.left - ORIGIN_X) / GSD_M)
-        top = round((ORIGIN_Y - window.top) / GSD_M)
-        mask = np.where(image.crack, CRACK, np.where(image.ignore, IGNORE, SOUND))
-        rows = slice(max(top, 0), min(top + window.height_px, HEIGHT))
-        cols = slice(max(left, 0), min(left + window.width_px, WIDTH))
-        part = (
-            slice(rows.start - top, rows.stop - top),
-            slice(cols.start - left, cols.stop - left),
-        )
-        pixels[rows, cols], labels[rows, cols] = image.pixels[part], mask[part]
-    return pixels, labels
-
-
 def test_verdicts_come_back_with_lines_and_widths(surveyed: World) -> None:
     added = judge(surveyed)
     assert (added["added"], added["replaced"], added["unchanged"]) == (3, 0, 0)
@@ -231,7 +210,12 @@ def test_training_data_has_the_pixels_and_labels_of_what_was_reviewed(
     content = archive(surveyed, chip_px=128)
     manifest = unpacked(content, tmp_path / "set")
     assert check_sources([DataSource(folder=tmp_path / "set")]) == len(manifest.images)
-    pixels, labels = laid_out(tmp_path / "set")
+    pixels, labels = laid_out(
+        tmp_path / "set",
+        transform=Affine(GSD_M, 0, ORIGIN_X, 0, -GSD_M, ORIGIN_Y),
+        height=HEIGHT,
+        width=WIDTH,
+    )
 
     left, top, right, bottom = AREA
     inside = np.zeros((HEIGHT, WIDTH), np.bool_)

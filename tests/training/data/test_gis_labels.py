@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from laid_out import laid_out
 from pavemap.geo.errors import BadInput, NotAGeoTiff
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
-from pavemap.training.config import DataSource
-from pavemap.training.data.datasets import read_source
 from pavemap.training.data.gis_labels import GisLabels, gis_files
 from pavemap.training.data.manifest import read_manifest
 from pavemap.training.data.pair_folder import write_folder
@@ -48,27 +46,6 @@ def tiles(tmp_path: Path) -> list[Path]:
     return halves
 
 
-def laid_out(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Chips put back where they were cut: pixels and labels."""
-    manifest = read_manifest(folder)
-    assert manifest is not None
-    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    labels = np.full((HEIGHT, WIDTH), IGNORE, np.uint8)
-    for image in read_source(DataSource(folder=folder)):
-        window = manifest.by_name[image.name].window
-        assert window is not None
-        left, top = round((window.left - LEFT) / GSD), round((TOP - window.top) / GSD)
-        mask = np.where(image.crack, CRACK, np.where(image.ignore, IGNORE, SOUND))
-        rows = slice(max(top, 0), min(top + window.height_px, HEIGHT))
-        cols = slice(max(left, 0), min(left + window.width_px, WIDTH))
-        part = (
-            slice(rows.start - top, rows.stop - top),
-            slice(cols.start - left, cols.stop - left),
-        )
-        pixels[rows, cols], labels[rows, cols] = image.pixels[part], mask[part]
-    return pixels, labels
-
-
 def test_lines_with_widths_and_polygons_in_another_system(
     tiles: list[Path], tmp_path: Path
 ) -> None:
@@ -80,7 +57,7 @@ def test_lines_with_widths_and_polygons_in_another_system(
     )
     what = GisLabels(labels, chip_px=128)
     write_folder(gis_files(what, tiles), tmp_path / "set")
-    pixels, mask = laid_out(tmp_path / "set")
+    pixels, mask = laid_out(tmp_path / "set", transform=NORTH_UP, height=HEIGHT, width=WIDTH)
     expected = np.full((HEIGHT, WIDTH), IGNORE, np.uint8)
     expected[4:-4, 4:-4] = SOUND  # as in a survey, the imagery's rim is not believed
     expected[97:103, 50:250] = CRACK
@@ -116,7 +93,7 @@ def test_verdicts_are_heeded_and_only_the_areas_are_cut(tiles: list[Path], tmp_p
     areas = labelled(tmp_path / "areas.geojson", shapely.box(100, 20, 200, 140))
     what = GisLabels(labels, areas=areas, chip_px=128)
     write_folder(gis_files(what, tiles), tmp_path / "set")
-    _, mask = laid_out(tmp_path / "set")
+    _, mask = laid_out(tmp_path / "set", transform=NORTH_UP, height=HEIGHT, width=WIDTH)
     column = mask[:, 150]
     assert np.flatnonzero(column == CRACK).tolist() == [38, 39, 40, 41]
     assert (column[70:90] == SOUND).all()
@@ -167,7 +144,7 @@ def test_a_polygon_thinner_than_a_pixel_is_taught_whole(tiles: list[Path], tmp_p
         gis_files(GisLabels(labelled(tmp_path / "a.gpkg", sliver, name=["x"])), tiles),
         tmp_path / "set",
     )
-    crack = laid_out(tmp_path / "set")[1] == CRACK
+    crack = laid_out(tmp_path / "set", transform=NORTH_UP, height=HEIGHT, width=WIDTH)[1] == CRACK
     assert crack[:, 50:250].any(axis=0).all()
     _, parts = ndimage.label(crack, structure=np.ones((3, 3)))
     assert parts == 1

@@ -169,15 +169,19 @@ def test_what_is_no_safetensors_is_not_registered(
     store: ModelStore, engine: Engine, tmp_path: Path, content: bytes
 ) -> None:
     folder = write_model_folder(tmp_path / "model")
+    refuses(store, engine, folder, content, message=r"no safetensors|cut short|don't fit")
+    assert not (tmp_path / "storage" / "models").exists()
+
+
+def refuses(
+    store: ModelStore, engine: Engine, folder: Path, content: bytes, *, message: str
+) -> None:
+    """A model folder with other weights, which its card knows by their digest, is not registered."""
     (folder / WEIGHTS_FILE).write_bytes(content)
     digest = file_digest(folder / WEIGHTS_FILE)
     write_card(read_card(folder).model_copy(update={"digest": digest}), folder)
-    with (
-        pytest.raises(BadModel, match=r"no safetensors|cut short|don't fit"),
-        database(engine) as connection,
-    ):
+    with pytest.raises(BadModel, match=message), database(engine) as connection:
         register(connection, folder, store=store)
-    assert not (tmp_path / "storage" / "models").exists()
 
 
 def on_each_other(header: dict[str, Any], content: bytes) -> bytes:
@@ -217,11 +221,7 @@ def test_weights_that_no_survey_could_use_are_not_registered(
     header = json.loads(whole[8 : 8 + length])
     content = spoil(header, whole[8 + length :])
     said = json.dumps(header).encode()
-    (folder / WEIGHTS_FILE).write_bytes(struct.pack("<Q", len(said)) + said + content)
-    digest = file_digest(folder / WEIGHTS_FILE)
-    write_card(read_card(folder).model_copy(update={"digest": digest}), folder)
-    with pytest.raises(BadModel, match=message), database(engine) as connection:
-        register(connection, folder, store=store)
+    refuses(store, engine, folder, struct.pack("<Q", len(said)) + said + content, message=message)
     assert not (tmp_path / "storage" / "models").exists()
 
 

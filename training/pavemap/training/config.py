@@ -257,6 +257,11 @@ class TrainConfig(BaseModel):
         default=None, description="a running cluster; None starts one here"
     )
 
+    @property
+    def learns_patches(self) -> bool:
+        """Whether it is taught on patches, as the paper's network by its own loss; else on crops."""
+        return self.architecture == "fan2018" and self.loss != "tolerant"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if any(_UNSTORABLE.search(text) for text in _texts(self.model_dump())):
@@ -280,7 +285,7 @@ class TrainConfig(BaseModel):
                 "the tolerant loss is of maps; the paper's network makes them with context = true and a "
                 "size of 5 or more"
             )
-        if self.architecture == "fan2018" and self.loss != "tolerant":
+        if self.learns_patches:
             unused = self.augmentation.model_dump(exclude_defaults=True, exclude={"flips"})
             if unused:
                 raise ValueError(

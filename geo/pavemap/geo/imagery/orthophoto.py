@@ -14,7 +14,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from pavemap.geo.arrays import Bools, Floats
-from pavemap.geo.crs import MOST_UNEVEN, crs_text, unevenness, working_crs
+from pavemap.geo.crs import MOST_UNEVEN, crs_text, unevenness, working_crs, wrapped
 from pavemap.geo.errors import BadInput
 
 BandUse = Literal["gray", "rgb"]
@@ -220,7 +220,7 @@ def metric_crs(photo: Orthophoto) -> CRS:
         if unevenness(photo.crs, float(x), float(y)) <= MOST_UNEVEN:
             return photo.crs
     middle = photo.footprint.centroid
-    return working_crs((middle.x + 180.0) % 360.0 - 180.0, middle.y)
+    return working_crs(wrapped(middle.x), middle.y)
 
 
 def _mm(metres: float) -> str:

@@ -9,8 +9,8 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.arrays import Floats, Objects
-from pavemap.geo.crs import WGS84, reproject, unit_of
+from pavemap.geo.arrays import Objects
+from pavemap.geo.crs import WGS84, degrees_off_area, reproject, unit_of
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.chainage import lengths_m
 from pavemap.geo.roads.road_table import FlatLines, RoadTable
@@ -49,7 +49,8 @@ def to_degrees(flat: FlatLines, crs: CRS, table: RoadTable) -> FlatLines:
             "other files need the CRS that they were drawn in"
         )
     far = np.zeros(table.count, np.bool_)
-    far[flat.feature[keep & _far_outside(lon, lat, crs)]] = True
+    outside = (degrees_off_area(crs, lon, lat) > FAR_OUTSIDE_DEG).any(axis=1)
+    far[flat.feature[keep & outside]] = True
     table.note_all(far, f"lies outside the area of {crs.name}", "kept; are x and y exchanged?")
     flat = flat[keep]
     step = _edge_in_units_of(crs)
@@ -81,18 +82,6 @@ def _refuse_degrees(lines: Objects, crs: CRS) -> None:
             f"the coordinates look like degrees, but the file says that they are in {crs.name}; set the "
             "CRS that they are in (for degrees EPSG:4326) in a GIS, without transforming them"
         )
-
-
-def _far_outside(lon: Floats, lat: Floats, crs: CRS) -> NDArray[np.bool_]:
-    """Tell which lines, by the two corners (N, 2) of each, lie far from where their CRS is meant for."""
-    area = crs.area_of_use
-    if area is None:
-        return np.zeros(len(lon), np.bool_)
-    width = (area.east - area.west) % 360.0 or 360.0
-    past_west = (lon - area.west) % 360.0
-    aside = np.where(past_west > width, np.minimum(past_west - width, 360.0 - past_west), 0.0)
-    away = np.maximum(aside, np.maximum(area.south - lat, lat - area.north))
-    return np.asarray((away > FAR_OUTSIDE_DEG).any(axis=1), np.bool_)
 
 
 def _without_back_steps(

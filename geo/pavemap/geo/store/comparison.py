@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from pavemap.geo.change import DetectorAccuracy, density_changes
 from pavemap.geo.change_lines import default_tolerance_m
-from pavemap.geo.crs import ground_gsd_in
 from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.limits import MAX_TOLERANCE_M
 from pavemap.geo.store.model_versions import get_model
@@ -82,8 +81,9 @@ def compare_surveys(
                 f"survey '{survey.name}' is {survey.state}, not done; compare it when it is measured"
             )
     if tolerance_m is None:
+        of_before, of_after = (get_network(connection, each.network_id) for each in (before, after))
         tolerance_m = default_tolerance_m(
-            (_ground_gsd_m(connection, before), _ground_gsd_m(connection, after)),
+            (before.ground_gsd_m(of_before.bounds), after.ground_gsd_m(of_after.bounds)),
             (before.position_rmse_m, after.position_rmse_m),
         )
     if not 0.0 < tolerance_m <= MAX_TOLERANCE_M:
@@ -97,12 +97,6 @@ def compare_surveys(
         tolerance_m=tolerance_m,
         accuracy=(DetectorAccuracy.from_card(models[0]), DetectorAccuracy.from_card(models[1])),
     )
-
-
-def _ground_gsd_m(connection: Connection, survey: SurveyRow) -> float:
-    """Return the pixel of a survey in true metres, in the middle of its network."""
-    bounds = get_network(connection, survey.network_id).bounds
-    return ground_gsd_in(bounds, survey.gsd_m, survey.grid().crs)
 
 
 def differences(figures: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:

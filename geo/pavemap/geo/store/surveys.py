@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
-from pavemap.geo.crs import parse_metric_crs
+from pavemap.geo.crs import ground_gsd_in, parse_metric_crs
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.grid import LEAST_HALO_PX, Grid
+from pavemap.geo.grid import LEAST_HALO_PX, Bounds, Grid
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.model_versions import get_model
 from pavemap.geo.store.networks import hold_network
@@ -83,6 +83,10 @@ class SurveyRow:
         """Return the survey's grid."""
         crs = parse_metric_crs(self.crs)
         return Grid(crs, self.gsd_m, cell_px=self.cell_px, halo_px=self.halo_px)
+
+    def ground_gsd_m(self, bounds: Bounds) -> float:
+        """Return its pixel in true metres, in the middle of its network's bounds in degrees."""
+        return ground_gsd_in(bounds, self.gsd_m, self.grid().crs)
 
 
 @dataclass(frozen=True, kw_only=True)

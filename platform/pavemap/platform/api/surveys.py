@@ -7,11 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from pavemap.geo.crs import ground_gsd_in
 from pavemap.geo.store import cells, networks, orthophotos, planning, queries
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.networks import NetworkRow
 from pavemap.platform import stored_imagery
 from pavemap.platform.api.bodies import DocumentRoute
 from pavemap.platform.api.headers import LOCATION, location
@@ -63,7 +61,7 @@ def list_surveys(
         rows = store.list_surveys(connection, network_id=known.id if known else None, name=name)
         of_id = {network.id: network for network in networks.list_networks(connection)}
         return [
-            SurveySummary.of(row, ground_gsd_m=_ground_gsd_m(row, of_id[row.network_id]))
+            SurveySummary.of(row, ground_gsd_m=row.ground_gsd_m(of_id[row.network_id].bounds))
             for row in rows
             if row.network_id in of_id  # else both were deleted meanwhile
         ]
@@ -126,7 +124,7 @@ def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
     files = orthophotos.imagery_summary(connection, row.id)
     return SurveyOut.of(
         row,
-        ground_gsd_m=_ground_gsd_m(row, network),
+        ground_gsd_m=row.ground_gsd_m(network.bounds),
         finest_m=files.finest_gsd_m,
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
@@ -135,8 +133,3 @@ def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
         orthophotos=files.count,
         finest_gsd_m=files.finest_gsd_m or None,
     )
-
-
-def _ground_gsd_m(survey: store.SurveyRow, network: NetworkRow) -> float:
-    """Return a survey's pixel in true ground metres."""
-    return ground_gsd_in(network.bounds, survey.gsd_m, survey.grid().crs)

@@ -19,7 +19,6 @@ from pavemap.platform.client.server_connection import (
     Json,
     ServerConnection,
     chunks,
-    cursor_of,
     insistent,
 )
 from pavemap.platform.default_server import DEFAULT_SERVER
@@ -323,13 +322,7 @@ class Client:
             yield from map(json.loads, lines)
 
     def _listed(self, path: str, member: str, **query: str) -> Iterator[list[Json]]:
-        parameters = {**query, "limit": str(PAGE)}
-        while True:
-            page = insistent(lambda: self._to.document("GET", path, params=parameters))
-            yield page[member]
-            if page["next"] is None:
-                return
-            parameters["after"] = cursor_of(page["next"])
+        return self._to.paged(path, {**query, "limit": PAGE}, member=member)
 
     def _send(self, path: str, features: Sequence[Json]) -> Json:
         sent = {"type": "FeatureCollection", "features": list(features)}

@@ -130,15 +130,18 @@ class ServerConnection:
         page_size: int = PAGE,
     ) -> Iterator[list[Json]]:
         """Yield pages of GeoJSON features, no larger than is wanted; a query's None is left out."""
+        limit = page_size if at_most is None else min(at_most, page_size)
+        return self.paged(path, {**query, "limit": limit}, member="features")
+
+    def paged(self, path: str, query: Mapping[str, Any], *, member: str) -> Iterator[list[Json]]:
+        """Yield what pages of any kind have in a member; a query's None is left out."""
         parameters = {key: value for key, value in query.items() if value is not None}
-        parameters["limit"] = page_size if at_most is None else min(at_most, page_size)
         while True:
             page = insistent(lambda: self.document("GET", path, params=parameters))
-            yield page["features"]
-            following = [link["href"] for link in page["links"] if link["rel"] == "next"]
-            if not following:
+            yield page[member]
+            if (following := _next_of(page)) is None:
                 return
-            parameters["after"] = cursor_of(following[0])
+            parameters["after"] = cursor_of(following)
 
     def text(self, path: str, **query: Any) -> Iterator[str]:
         """Yield an answer as it comes."""
@@ -235,6 +238,14 @@ def _retry_after_s(answer: httpx.Response) -> float:
     given = answer.headers.get("retry-after", "").strip()
     known = given.isascii() and given.isdigit()
     return min(float(given), LONGEST_RETRY_AFTER_S) if known else 0.0
+
+
+def _next_of(page: Json) -> str | None:
+    """The address of the page after one: GeoJSON has it among its links, a list as `next`."""
+    if "links" not in page:
+        following: str | None = page["next"]
+        return following
+    return next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
 
 
 def cursor_of(link: str) -> str:

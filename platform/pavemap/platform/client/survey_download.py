@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -50,8 +51,13 @@ def export_survey(
             raise_if_remeasured(client, survey["id"]),
         ):
             for name in layers:
-                for count in copy_layer(client, survey["id"], made, layer=name, bbox=bbox):
-                    on_rows(name, count)
+                if name == "segments":
+                    pages = client.segments(
+                        survey["id"], bbox=bbox, sort="segment_key", order="asc"
+                    )
+                else:
+                    pages = client.cracks(survey["id"], bbox=bbox)
+                _copy(pages, made, name, partial(on_rows, name))
         return made
 
     return retry_if_remeasured(write).files
@@ -71,8 +77,6 @@ def export_changes(
 
     `summary` is the server's of the same comparison. Raises what `export_survey` does.
     """
-    import geopandas as gpd
-
     from pavemap.platform.exports.export import Export
 
     layers: dict[LayerName, ServedLayer] = {"changes": "segments", "crack_changes": "cracks"}
@@ -86,12 +90,8 @@ def export_changes(
             raise_if_remeasured(client, earlier["id"]),
         ):
             for name, layer in layers.items():
-                count = 0
-                for page in client.change(later["id"], layer=layer, sort="segment", **asked):
-                    if page:
-                        made.write(name, gpd.GeoDataFrame.from_features(page, crs=4326))
-                    count += len(page)
-                    on_rows(layer, count)
+                pages = client.change(later["id"], layer=layer, sort="segment", **asked)
+                _copy(pages, made, name, partial(on_rows, layer))
         return made
 
     return retry_if_remeasured(write).files
@@ -127,16 +127,12 @@ def layer_descriptions(survey: dict[str, Any]) -> dict[LayerName, str]:
     }
 
 
-def copy_layer(
-    client: Client, survey_id: str, target: Export, *, layer: ServedLayer, bbox: str | None = None
-) -> Iterator[int]:
-    """Write a survey's layer from the server into an export, a page at a time; yield its rows so far."""
+def _copy(
+    pages: Iterable[list[Json]], target: Export, layer: LayerName, on_count: Callable[[int], None]
+) -> None:
+    """Write pages of features as a layer of an export; `on_count` hears how many so far."""
     import geopandas as gpd
 
-    if layer == "segments":
-        pages = client.segments(survey_id, bbox=bbox, sort="segment_key", order="asc")
-    else:
-        pages = client.cracks(survey_id, bbox=bbox)
     count = 0
     for page in pages:
         if page:
@@ -145,7 +141,7 @@ def copy_layer(
                 frame["crack_id"] = [feature["id"] for feature in page]
             target.write(layer, frame)
         count += len(page)
-        yield count
+        on_count(count)
 
 
 def _comparison(later: Json, earlier: Json, summary: Json) -> str:

@@ -14,7 +14,15 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.crs import WGS84, ground_gsd_in, gsd_in_crs, reproject, working_crs
+from pavemap.geo.crs import (
+    WGS84,
+    ground_gsd_in,
+    gsd_in_crs,
+    middle_of,
+    reproject,
+    working_crs,
+    wrapped,
+)
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Cell, Grid, check_gsd, halo_for
 from pavemap.geo.imagery.mosaic import Mosaic
@@ -80,7 +88,6 @@ class FileSurvey:
     cracks: gpd.GeoDataFrame
     segments: gpd.GeoDataFrame | None
     pieces: gpd.GeoDataFrame | None
-    mosaic: Ground
     seen: SeenGround
     """What was imaged, where there are segments of their pavement."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -178,9 +185,10 @@ def survey_mosaic(
     cracks = crack_table(lines, grid.crs, source=source, confidence=found.confidence)
     pieces, figures = None, None
     length, imaged_m2 = float(cracks["length_m"].sum()), totals.imaged_m2
+    seen = SeenGround(grid=grid, parts=totals.parts)
     if segments is not None and pavements is not None:
         pieces, figures = by_segment(
-            lines, segments, pavements, totals, mosaic.footprints, grid=grid
+            lines, segments, pavements, totals, mosaic.footprints, seen=seen
         )
         length, imaged_m2 = float(pieces["length_m"].sum()), float(figures["imaged_m2"].sum())
     now = time.perf_counter()
@@ -196,8 +204,7 @@ def survey_mosaic(
         cracks=cracks,
         segments=figures,
         pieces=pieces,
-        mosaic=mosaic,
-        seen=SeenGround(grid=grid, parts=totals.parts),
+        seen=seen,
         seconds={**totals.seconds, "measure": now - finishing},
         wall_s=now - started,
     )
@@ -214,8 +221,8 @@ def _laid_out(
     if not photos:
         raise BadInput("there is no imagery to survey; name a GeoTIFF or a folder of them")
     west, south, east, north = shapely.total_bounds([photo.footprint for photo in photos])
-    lon, lat = (west + east) / 2.0, (south + north) / 2.0
-    crs = options.crs or working_crs((lon + 180.0) % 360.0 - 180.0, lat)
+    lon, lat = middle_of((west, south, east, north))
+    crs = options.crs or working_crs(wrapped(lon), lat)
     x, y = shapely.get_coordinates(reproject(shapely.Point(lon, lat), WGS84, crs))[0]
     gsd_m = card.gsd_m if options.gsd_m is None else options.gsd_m
     for photo in photos:

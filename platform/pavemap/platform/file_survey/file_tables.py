@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.grid import Grid
 from pavemap.geo.lines.line_measures import true_line_stats
 from pavemap.geo.lines.pieces import cut_by_segments
 from pavemap.geo.measures import MeasureParams
@@ -49,11 +48,11 @@ def by_segment(
     totals: Totals,
     footprints: NDArray[np.object_],
     *,
-    grid: Grid,
+    seen: SeenGround,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return the pieces of cracks by segment, and the segments with their figures."""
     crack, segment, parts = cut_by_segments(lines, pavements)
-    measured = true_line_stats(parts, grid.crs).assign(crack_index=crack, segment_id=segment)
+    measured = true_line_stats(parts, seen.grid.crs).assign(crack_index=crack, segment_id=segment)
     by_segment_id = measured.groupby("segment_id")
     numbers = np.arange(len(segments))
     counted_m2 = _by_number(totals.imaged, numbers)
@@ -64,14 +63,14 @@ def by_segment(
         segments,
         pavements,
         imaged_m2=counted_m2,
-        ground=SeenGround(grid=grid, parts=totals.parts),
+        ground=seen,
     )
     known = condition_figures(
         pavements=pavements,
         pavement_m2=segments["pavement_m2"].to_numpy(np.float64),
         counted_m2=counted_m2,
         coarse_m2=_by_number(totals.coarse, numbers),
-        gsd_m=grid.gsd_m,
+        gsd_m=seen.grid.gsd_m,
         crack_length_m=_by_number(by_segment_id["length_m"].sum(), numbers),
         crack_count=_by_number(by_segment_id["crack_index"].nunique(), numbers).astype(np.int64),
         cracked_area_m2=measures["cracked_area_m2"].fillna(0.0).to_numpy(np.float64),
@@ -88,7 +87,7 @@ def by_segment(
         measured.assign(
             crack_id=crack + 1, segment_key=segments["segment_key"].to_numpy(object)[segment]
         ),
-        geometry=reproject(parts, grid.crs, WGS84),
+        geometry=reproject(parts, seen.grid.crs, WGS84),
         crs=4326,
     )
     return pieces, segments.reset_index(drop=True).assign(**known)

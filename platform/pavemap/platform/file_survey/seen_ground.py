@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from affine import Affine
-
 from pavemap.geo.grid import Grid
-from pavemap.geo.imagery.imaged import imaged_part
 from pavemap.geo.imagery.mosaic import Mosaic
-from pavemap.geo.survey_cell import EDGE_PX, imaged_mask
+from pavemap.geo.survey_cell import EDGE_PX, imaged_mask, own_part
 from pavemap.platform.file_survey.file_measures import SeenGround
 
 
 def seen_ground(mosaic: Mosaic, grid: Grid, *, edge_px: int = EDGE_PX) -> SeenGround:
     """Return what `survey_cell` believes of a mosaic, cell by cell: all its pixels are read."""
     parts = {}
-    inner = Affine.translation(grid.halo_px, grid.halo_px)
     for cell in grid.cells_meeting(mosaic.footprints):
         window = grid.window(cell)
         believed = imaged_mask(mosaic.read(window).valid, edge_px=edge_px)
-        own = believed[grid.core()]
-        parts[cell.col, cell.row] = imaged_part(own, transform=window.transform @ inner)
+        parts[cell.col, cell.row] = own_part(believed, window, grid)
     return SeenGround(grid=grid, parts=parts)

@@ -150,7 +150,7 @@ def _surveyed(
         on_cell=on_cell,
     )
     warnings = _doubts(counted.share, ground, options.params)
-    return replace(found, mosaic=ground, warnings=(*found.warnings, *warnings))
+    return replace(found, warnings=(*found.warnings, *warnings))
 
 
 def _doubts(share: float, ground: MaskMosaic | Picture, params: VectorizeParams) -> list[str]:

@@ -18,6 +18,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import line_digests
 from pavemap.platform.exports.geopackage import add_styles
+from pavemap.platform.exports.output_files import check_output, writing
 from pavemap.platform.exports.styling import area_style, review_style
 from pavemap.platform.reviews.review_file import AREAS, LINES, Feature, said_by
 
@@ -53,10 +54,12 @@ def write_review_file(
         raise BadInput(f"'{path.name}' is no GeoPackage; end it in .gpkg")
     if path.exists():
         raise BadInput(f"{path} is there already; it may hold someone's verdicts, so name another")
-    if not path.absolute().parent.is_dir():
-        raise BadInput(f"there is no folder {path.parent}; make it first")
+    check_output(path)
     lines = _sealed(_joined(cracks, reviews), survey_id)
-    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
+    with (
+        writing(path),
+        tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder,
+    ):
         made = Path(folder) / path.name
         for layer, kind, found, columns in (
             (LINES, "LineString", lines, LINE_COLUMNS),

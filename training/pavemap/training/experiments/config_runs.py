@@ -17,6 +17,7 @@ from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.plan import Options
 from pavemap.training.experiments.recipes import scored_run
 from pavemap.training.experiments.scoring import detector_of, turned
+from pavemap.training.experiments.trainings import start_digest
 from pavemap.training.finish import FORMER, write_model
 from pavemap.training.models.card import read_card
 from pavemap.training.models.shipped_models import find_model_folder
@@ -52,7 +53,7 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     )
     settings["data"] = [[source.label, source.weight] for source in config.data]
     if config.start_from is not None:
-        settings["start_from"] = read_card(find_model_folder(config.start_from)).digest
+        settings["start_from"] = start_digest(config.start_from)
     return settings
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pavemap.training.progress_file import append_line
+
 Record = dict[str, Any]
 FILE = "runs.jsonl"
 
@@ -33,9 +35,4 @@ class Ledger:
 
     def add(self, key: str, record: Record) -> None:
         """Append one finished run; a line that a crash cut short is ended first."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / FILE
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
-        line = json.dumps({"key": key, **record}, ensure_ascii=False)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + line + "\n")
+        append_line(self.folder / FILE, json.dumps({"key": key, **record}, ensure_ascii=False))

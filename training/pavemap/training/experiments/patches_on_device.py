@@ -19,6 +19,7 @@ from torch import Tensor
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.networks.fan2018 import FanNet
+from pavemap.training.networks.scaling import scaled
 
 NEAR_PX = 13  # a sound pixel that near has the crack in its patch
 
@@ -98,8 +99,7 @@ class PatchesOnDevice:
         if self._draw.turns:
             cut, labels = _turned(cut), _turned(labels)
             weights = None if weights is None else _turned(weights)
-        patches = cut[:, : self._keep, : self._keep].permute(0, 3, 1, 2).float()
-        patches = patches.mul_(1 / 127.5).sub_(1.0)
+        patches = scaled(cut[:, : self._keep, : self._keep])
         if self._draw.light:
             patches = self._relit(patches)
         return patches.contiguous(memory_format=torch.channels_last), labels, weights

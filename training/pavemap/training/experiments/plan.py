@@ -113,12 +113,11 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
     ended = len(runs) - len(missing)
     perform_all = _at_once if options.jobs > 1 else _one_by_one
     told("" if not missing else missing[0].key, ended, len(runs))
-    for key, record in perform_all(experiment, options, missing):
-        settings = next(run.settings for run in runs if run.key == key)
-        kept = {"settings": settings} if settings else {}
-        ledger.add(key, {**record, **kept, "machine": _machine(options)})
+    for run, record in perform_all(experiment, options, missing):
+        kept = {"settings": run.settings} if run.settings else {}
+        ledger.add(run.key, {**record, **kept, "machine": _machine(options)})
         ended += 1
-        told(key, ended, len(runs))
+        told(run.key, ended, len(runs))
     return write_report(experiment, options)
 
 
@@ -133,14 +132,14 @@ def _refuse_other_settings(runs: Sequence[Run], done: Mapping[str, Record], fold
             )
 
 
-def _one_by_one(_: Experiment, __: Options, runs: Sequence[Run]) -> Iterator[tuple[str, Record]]:
+def _one_by_one(_: Experiment, __: Options, runs: Sequence[Run]) -> Iterator[tuple[Run, Record]]:
     for run in runs:
-        yield run.key, run.perform()
+        yield run, run.perform()
 
 
 def _at_once(
     experiment: Experiment, options: Options, runs: Sequence[Run]
-) -> Iterator[tuple[str, Record]]:
+) -> Iterator[tuple[Run, Record]]:
     """Spawned processes, since neither CUDA nor torch's threads outlive a fork.
 
     A run that fails is told of when all others have ended: none of them is lost.
@@ -152,7 +151,7 @@ def _at_once(
         for future in as_completed(waiting):
             error = future.exception()
             if error is None:
-                yield waiting[future].key, future.result()
+                yield waiting[future], future.result()
             else:
                 failed.append(error)
     if failed:

@@ -31,6 +31,11 @@ KEPT_EVERY = 10_000
 Losses = list[tuple[int, float]]  # iteration, mean loss since the last one
 
 
+def start_digest(model: str) -> str:
+    """What a start is known by: the same path may name other weights tomorrow."""
+    return read_card(find_model_folder(model)).digest
+
+
 @dataclass(frozen=True)
 class Training:
     """A training's folder: `iteration-NNNNNNN` is a checkpoint, and beside each is a log of the losses."""
@@ -50,8 +55,8 @@ class Training:
             "sets": [[image.digest() for image in images] for images in sets],
             "weights": [source.weight for source in config.data],
         }
-        if start is not None:  # the same path may name other weights tomorrow
-            made_of["start"] = read_card(find_model_folder(start)).digest
+        if start is not None:
+            made_of["start"] = start_digest(start)
         name = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
         return cls(folder / f"{config.architecture}-{name}")
 

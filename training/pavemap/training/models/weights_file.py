@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -33,14 +33,16 @@ class _Tensor:
     place: tuple[int, int]  # of its first byte, and past its last
 
     @classmethod
-    def of(cls, said: Any) -> _Tensor:
-        """Raises one of UNREADABLE for what is no tensor, or of another kind than weights are."""
+    def of(cls, said: Any, *, start: int) -> _Tensor:
+        """Of what a header says, its places counted from the byte `start` of the file on.
+
+        Raises one of UNREADABLE for what is no tensor, or of another kind than weights are.
+        """
         first, last = said["data_offsets"]
         if said["dtype"] not in KINDS:
             raise ValueError("no kind of weights")
-        return cls(
-            said["dtype"], tuple(int(size) for size in said["shape"]), (int(first), int(last))
-        )
+        shape = tuple(int(size) for size in said["shape"])
+        return cls(said["dtype"], shape, (start + int(first), start + int(last)))
 
     @property
     def size_bytes(self) -> int:
@@ -58,17 +60,17 @@ class _Tensor:
 def check_weights(path: Path, card: ModelCard) -> None:
     """Raise BadModel where a file is no safetensors of finite numbers, or of another network than its card.
 
-    Where torch is not installed, as beside the API alone, the network isn't known: there it must be
-    safetensors, no more.
+    Where torch is not installed, as beside the API alone, the network isn't known: there its shapes may
+    be any.
     """
     tensors = _tensors(path)
-    _check_finite(path, tensors)
     if card.architecture_args.get("channels", card.channels) != card.channels:
         raise BadModel(
             f"the card says {card.channels} channels, its architecture_args say "
             f"{card.architecture_args['channels']}; leave them out of the architecture_args, and say in "
             "the card what the network was trained with"
         )
+    _check_finite(path, tensors)
     if find_spec("torch") is None:
         return
     import torch
@@ -93,25 +95,22 @@ def _tensors(path: Path) -> dict[str, _Tensor]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         header = file.read(length) if length <= MAX_HEADER_BYTES else b""
+    start = LENGTH_BYTES + length
     try:
         said = {name: each for name, each in _object(header).items() if name != "__metadata__"}
-        found = {name: _Tensor.of(each) for name, each in said.items()}
+        found = {name: _Tensor.of(each, start=start) for name, each in said.items()}
     except UNREADABLE as exc:
         raise BadModel(f"{path.name} is no safetensors file; a model's weights are one") from exc
-    end = 0
+    end = start
     for each in sorted(found.values(), key=lambda one: one.place):
         if each.place != (end, end + each.size_bytes):
             raise BadModel(
                 f"the tensors in {path.name} don't lie one behind the other; save the weights again"
             )
         end = each.place[1]
-    if LENGTH_BYTES + length + end != path.stat().st_size:
+    if end != path.stat().st_size:
         raise BadModel(f"{path.name} is cut short, or longer than it says; copy it again")
-    first = LENGTH_BYTES + length
-    return {
-        name: replace(each, place=(first + each.place[0], first + each.place[1]))
-        for name, each in found.items()
-    }
+    return found
 
 
 def _check_finite(path: Path, tensors: Mapping[str, _Tensor]) -> None:

@@ -64,17 +64,20 @@ class PatchSampler:
             raise BadTrainingData(
                 "no training image has a crack pixel; are the masks coded otherwise?"
             )
-        if negatives_per_positive and not (~self._crack & self._usable).any():
+        sound = ~self._crack & self._usable
+        if negatives_per_positive and not sound.any():
             raise BadTrainingData(
                 "no training image has a sound pixel; are the masks coded otherwise?"
             )
         ends = np.cumsum([sum(image.crack.size for image in one) for one in sets])
         self._of_positives = _Shares.of(np.searchsorted(self._positives, ends), weights)
-        self._of_pixels = _Shares.of(ends, self._tried(ends, weights))
         self._known: NDArray[np.bool_] | None = None
+        tried = weights
         if not self._usable.all():
+            tried = _tried(sound, ends, weights)
             known = [np.pad(~image.ignore, half, mode="symmetric") for image in images]
             self._known = np.concatenate([array.reshape(-1) for array in known])
+        self._of_pixels = _Shares.of(ends, tried)
 
     @property
     def positives(self) -> int:
@@ -104,20 +107,6 @@ class PatchSampler:
             drawn.append(good)
             left -= len(good)
         return np.concatenate(drawn) if drawn else np.zeros(0, dtype=np.int64)
-
-    def _tried(self, ends: NDArray[np.int64], weights: Sequence[float]) -> Sequence[float]:
-        """How often a pixel of each set is tried, so that sound ones are drawn by the weights.
-
-        A pixel that is ignored, or crack, is drawn anew, from any set; where none is ignored that changes
-        next to nothing.
-        """
-        if self._usable.all():
-            return weights
-        tried = []
-        for weight, start, end in zip(weights, [0, *ends[:-1]], ends, strict=True):
-            sound = np.count_nonzero(~self._crack[start:end] & self._usable[start:end])
-            tried.append(weight * (end - start) / sound if sound else 0.0)
-        return tried if any(tried) else weights
 
     def _cut(self, chosen: NDArray[np.int64], turns: NDArray[np.int64]) -> Batch:
         image = np.searchsorted(self._areas, chosen, side="right")
@@ -186,3 +175,18 @@ def _turned(stack: NDArray[Scalar], turn: int) -> NDArray[Scalar]:
     """One of the eight symmetries of the square, applied to axes 1 and 2 of a stack."""
     turned = np.rot90(stack, turn % 4, axes=(1, 2))
     return turned[:, :, ::-1] if turn >= 4 else turned
+
+
+def _tried(
+    sound: NDArray[np.bool_], ends: NDArray[np.int64], weights: Sequence[float]
+) -> Sequence[float]:
+    """How often a pixel of each set is tried, so that sound ones are drawn by the weights.
+
+    A pixel that is ignored, or crack, is drawn anew, from any set; where none is ignored that changes
+    next to nothing.
+    """
+    tried = []
+    for weight, start, end in zip(weights, [0, *ends[:-1]], ends, strict=True):
+        count = np.count_nonzero(sound[start:end])
+        tried.append(weight * (end - start) / count if count else 0.0)
+    return tried if any(tried) else weights
