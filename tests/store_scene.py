@@ -43,7 +43,6 @@ SCALE = ground_scale(UTM, X + ROAD_M / 2.0, Y + 5.0)
 """Over 500 m it changes by 1e-6: one number will do."""
 
 CELL_PAVEMENT_M2 = CELL_M * WIDTH_M / SCALE**2
-CELL_CRACK_M = CELL_M / SCALE
 SEGMENT_PAVEMENT_M2 = SEGMENT_M * WIDTH_M / SCALE**2
 
 

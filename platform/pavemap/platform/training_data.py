@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import shapely
@@ -23,6 +23,7 @@ from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.labels.ground_labels import GroundLabels, Layer
+from pavemap.geo.labels.label_files import VERDICTS
 from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips, labelled_cells
 from pavemap.geo.limits import CHIP_PX
 from pavemap.geo.lines.line_digest import digest_of_all
@@ -33,7 +34,6 @@ from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.places import search_area
 from pavemap.geo.store.reviews import AreaRow, ReviewRow
 from pavemap.geo.store.surveys import SurveyRow, get_survey
-from pavemap.geo.verdict import Verdict
 from pavemap.geo.zips import UNREADABLE
 from pavemap.training.data.pair_folder import Files, LabelledFile, packed
 
@@ -202,7 +202,7 @@ def _source(known: Reviewed, labels: GroundLabels, grid: Grid) -> dict[str, Any]
         },
         "reviews": {
             "ids": [each.id for each in used],
-            **{verdict: counts[verdict] for verdict in get_args(Verdict)},
+            **{verdict: counts[verdict] for verdict in VERDICTS},
             "sha256": digest_of_all([f"{each.verdict} {_digest(each.line)}" for each in used]),
             "outside_areas": len(known.reviews) - len(used),
         },

@@ -47,7 +47,7 @@ def test_units_of_a_bend_have_the_ground_beside_their_part_of_it() -> None:
     bend = shapely.LineString(40.0 * np.column_stack([np.cos(turns), np.sin(turns)]))
     frames = RoadFrames.from_lines(np.array([bend], object), scale=np.ones(1))
     ground = np.array([bend.buffer(8.0, cap_style="flat")], object)
-    units = SampleUnits.divide(ground, frames=frames, params=MeasureParams())
+    units = SampleUnits.divide(ground, shapely.area(ground), frames=frames, params=MeasureParams())
     rows = np.diff(units.start_of(np.arange(len(units.segment))), append=frames.lengths[0])
     assert units.area_m2 == pytest.approx(16.0 * rows, rel=1e-3)
 

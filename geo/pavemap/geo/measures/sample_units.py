@@ -45,10 +45,9 @@ class SampleUnits:
 
     @classmethod
     def divide(
-        cls, ground: Geometries, *, frames: RoadFrames, params: MeasureParams
+        cls, ground: Geometries, imaged_m2: Floats, *, frames: RoadFrames, params: MeasureParams
     ) -> SampleUnits:
-        """Cut segments into units by their imaged ground, (S,) polygons in the CRS."""
-        imaged_m2 = shapely.area(ground) / frames.scale**2
+        """Cut segments into units by their imaged ground: (S,) polygons in the CRS, and their true m2."""
         rows = row_count(frames, params.zeb_cell_m)
         count = np.maximum(np.floor(imaged_m2 / params.sample_unit_m2 + 0.5), 1.0)
         count += imaged_m2 / count > LARGEST * params.sample_unit_m2

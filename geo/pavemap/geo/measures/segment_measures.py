@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pavemap.geo.arrays import Floats, Geometries, Integers
 from pavemap.geo.measures.bits import Bits
+from pavemap.geo.measures.conditions import share_of
 from pavemap.geo.measures.crack_patterns import find_pattern
 from pavemap.geo.measures.crack_types import TYPES, CrackTypes, crack_types
 from pavemap.geo.measures.cracking_percent import cracking_percent, cracking_rating
@@ -149,7 +150,7 @@ def measure(
     bits = bits.cut_stations(params.zeb_cell_m).cut_widths(params.severity_mm)
     cells = grid_cells(bits, frames=frames, strips=strips, ground=ground, params=params)
     imaged_m2 = shapely.area(ground) / frames.scale**2
-    units = SampleUnits.divide(ground, frames=frames, params=params)
+    units = SampleUnits.divide(ground, imaged_m2, frames=frames, params=params)
     parts = PatternParts.divide(
         pattern,
         whole,
@@ -215,10 +216,7 @@ def _add_ground(table: pd.DataFrame, seen: Measured, params: MeasureParams) -> N
     """Add what the figures rest on."""
     pavement_m2 = shapely.area(seen.segments.pavement) / seen.frames.scale**2
     table["pavement_m2"], table["imaged_m2"] = pavement_m2, seen.imaged_m2
-    share = np.divide(
-        seen.imaged_m2, pavement_m2, out=np.zeros(len(table)), where=pavement_m2 > 0.0
-    )
-    table["coverage"] = np.minimum(share, 1.0)
+    table["coverage"] = np.minimum(share_of(seen.imaged_m2, pavement_m2), 1.0)
     table["low_coverage"] = table["coverage"] < params.min_coverage
 
 

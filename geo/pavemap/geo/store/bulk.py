@@ -7,7 +7,7 @@ docs/benchmarks.md for its rate beside GeoDataFrame.to_postgis.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from geoalchemy2 import Geometry
 from numpy.typing import NDArray
 from psycopg import sql
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy import types as kinds
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -111,6 +111,11 @@ def from_ewkb(values: NDArray[Any]) -> NDArray[Any]:
     """Return stored geometries (EWKB bytes or hex) as shapely's; nulls stay None."""
     read: NDArray[Any] = shapely.from_wkb(values)
     return read
+
+
+def geometries(rows: Sequence[Row[Any]], name: str) -> list[Any]:
+    """Return a column of geometries of rows as shapely's; nulls stay None."""
+    return list(shapely.from_wkb([getattr(row, name) for row in rows]))
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:

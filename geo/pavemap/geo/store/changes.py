@@ -21,10 +21,11 @@ from pavemap.geo.change_lines import KINDS, LineChanges
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
+from pavemap.geo.store.bulk import geometries
 from pavemap.geo.store.changed_cracks import common_ground, compared_lines
 from pavemap.geo.store.comparison import BOTH, COLUMNS, FIGURES, Comparison, differences, known
 from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.segment_pages import MAX_COMPARED, geometries
+from pavemap.geo.store.segment_pages import MAX_COMPARED
 from pavemap.geo.store.surveys import survey_version
 
 ChangeSort = Literal["density_change", "segment"]

@@ -118,6 +118,7 @@ class _Block:
     own: (N,) ids of the segments to be measured, with their pavements (survey's CRS) and sums by pixel.
     segments: those, the ones that their cracks run on to, and the ones beside: segment_id, line, ...
     pieces: segment_id, crack_id, geometry of all pieces on these. scale: of each of `segments`.
+    measured: those pieces that lie on the segments to be measured; stats: `stats_columns` of them.
     """
 
     own: NDArray[np.int64]
@@ -126,6 +127,8 @@ class _Block:
     segments: pd.DataFrame
     pieces: pd.DataFrame
     scale: NDArray[np.float64]
+    measured: pd.DataFrame
+    stats: dict[str, NDArray[np.float64]]
 
     @classmethod
     def read(
@@ -154,12 +157,9 @@ class _Block:
         )
         scale = ground_scales(grid.crs, middle[:, 0], middle[:, 1])
         seen = seen.set_index("segment_id").loc[own]
-        return cls(own, places.pavements[some], seen, segments, pieces, scale)
-
-    @property
-    def measured(self) -> pd.DataFrame:
-        """The pieces that lie on the segments to be measured."""
-        return self.pieces[self.pieces["segment_id"].isin(self.own)]
+        measured = pieces[pieces["segment_id"].isin(own)]
+        stats = stats_columns(measured["geometry"].to_numpy(object), grid=grid)
+        return cls(own, places.pavements[some], seen, segments, pieces, scale, measured, stats)
 
 
 def _kinds(block: _Block, params: MeasureParams) -> pd.DataFrame:
@@ -180,7 +180,6 @@ def _write_pieces(
     pieces = block.measured
     if pieces.empty:
         return
-    lines = pieces["geometry"].to_numpy(object)
     kinds = kinds.loc[pieces.index]
     copy_frame(
         connection,
@@ -191,8 +190,8 @@ def _write_pieces(
             "crack_id": pieces["crack_id"].to_numpy(np.int64),
             "type": kinds["type"].to_numpy(object),
             "severity": kinds["severity"].to_numpy(object),
-            "geom": reproject(lines, grid.crs, WGS84),
-            **stats_columns(lines, grid=grid),
+            "geom": reproject(pieces["geometry"].to_numpy(object), grid.crs, WGS84),
+            **block.stats,
         },
     )
 
@@ -223,8 +222,7 @@ def _write_block(
         scale=block.scale,
     ).loc[block.own]
     own = block.measured
-    length = stats_columns(own["geometry"].to_numpy(object), grid=grid)["length_m"]
-    crack_length = pd.Series(length).groupby(own["segment_id"].to_numpy()).sum()
+    crack_length = pd.Series(block.stats["length_m"]).groupby(own["segment_id"].to_numpy()).sum()
     cracks = own.groupby("segment_id")["crack_id"].nunique().reindex(block.own, fill_value=0)
     figures = condition_figures(
         pavements=block.pavements,

@@ -15,11 +15,11 @@ import shapely
 from sqlalchemy import Connection, text
 
 from pavemap.geo.errors import NotFound
-from pavemap.geo.store.bulk import geometry_value
+from pavemap.geo.store.bulk import geometries, geometry_value
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.figures import COLUMNS, Figures
 from pavemap.geo.store.places import Bbox, box_area
-from pavemap.geo.store.segment_pages import check_limit, geometries
+from pavemap.geo.store.segment_pages import check_limit
 from pavemap.geo.store.surveys import get_survey, survey_version
 
 

@@ -18,10 +18,10 @@ from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import NotFound
 from pavemap.geo.lines.line_digest import line_digests
 from pavemap.geo.lines.line_rests import rests_of
-from pavemap.geo.store.bulk import from_ewkb, geometry_value
+from pavemap.geo.store.bulk import from_ewkb, geometries, geometry_value
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.places import Bbox, box_area
-from pavemap.geo.store.segment_pages import check_limit, geometries
+from pavemap.geo.store.segment_pages import check_limit
 from pavemap.geo.store.surveys import get_survey
 from pavemap.geo.verdict import Verdict
 

@@ -9,8 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypedDict, Unpack
 
 import orjson
-import shapely
-from sqlalchemy import Connection, Dialect, Row, text
+from sqlalchemy import Connection, Dialect, text
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.store import figures
@@ -244,10 +243,6 @@ def _source(sort: Sort, box: BoxFilter | None, wanted: Sequence[str]) -> str:
     if box is not None:
         where += f" AND {box.sql} AND ST_Intersects(s.geom, CAST(:area AS geometry))"
     return f"condition c {joined} WHERE {where}"
-
-
-def geometries(rows: Sequence[Row[Any]], name: str) -> list[Any]:
-    return list(shapely.from_wkb([getattr(row, name) for row in rows]))
 
 
 def check_limit(limit: int) -> None:
