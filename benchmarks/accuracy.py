@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from chosen_models import add_models, model_folders
 
-from pavemap.training.config import DataSource
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.scoring.evaluate import Evaluation, evaluate
 

@@ -19,8 +19,8 @@ from lengths import SETS
 from numpy.typing import NDArray
 
 from pavemap.geo.vectorizing.hysteresis import crack_level
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import count
 from pavemap.training.sampling.distractors import KINDS, draw, hidden

@@ -30,8 +30,8 @@ from accuracy import HELD_OUT
 from numpy.typing import NDArray
 
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import list_pairs, read_pair
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.models.shipped_models import find_model_folder
 from pavemap.training.scoring.lengths import LABELLED, crack_lines, truest

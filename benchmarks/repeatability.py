@@ -22,8 +22,8 @@ from chosen_models import add_models, model_folders
 from numpy.typing import NDArray
 
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import list_pairs, read_pair
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.scoring.lengths import LABELLED, crack_lines
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from accuracy import HELD_OUT
 
-from pavemap.training.config import DataSource, TrainConfig, load_config
+from pavemap.training.config import TrainConfig, load_config
 from pavemap.training.data.datasets import list_pairs, read_pair
 from pavemap.training.data.shared_ground import Sight, same_ground, sight_of
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import Counts, mean_score
 from pavemap.training.models.shipped_models import find_model_folder

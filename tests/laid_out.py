@@ -9,9 +9,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import read_source
 from pavemap.training.data.manifest import read_manifest
+from pavemap.training.data_source import DataSource
 
 
 def laid_out(

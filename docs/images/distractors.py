@@ -12,8 +12,8 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import list_pairs, read_pair
+from pavemap.training.data_source import DataSource
 from pavemap.training.sampling.distractors import KINDS, draw, hidden
 from pavemap.training.sampling.drawn_cracks import with_crack
 

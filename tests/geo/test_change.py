@@ -302,8 +302,26 @@ def test_half_the_coverage_makes_it_wider_and_a_biased_detector_too() -> None:
         )
     ]
     assert by[0] == 0.0  # all seen, nothing missed, nothing false
-    assert by[1] == pytest.approx(1.96 * math.sqrt(51 * 0.5) / 400, rel=1e-3)
+    # by stretches, and half of the ground may have another rate, by the greater density of 0.15
+    assert by[1] == pytest.approx(1.96 * math.sqrt(51 * 0.5 / 160_000 + 0.075**2), rel=1e-3)
     assert by[2] > 1.96 * 0.025  # it sees twice too little: the change may be twice as large
+
+
+def test_the_part_that_is_surveyed_again_may_be_the_one_with_all_the_cracks() -> None:
+    """200 m on 1,000 m2, all of it in the part that the other survey saw, or in that it didn't see."""
+
+    def significant(before: pd.DataFrame, after: pd.DataFrame) -> bool:
+        return bool(density_changes(before, after, accuracy=(GOOD, GOOD))["significant"].all())
+
+    whole, grown = figures((200.0, 1000.0, 1.0)), figures((600.0, 1000.0, 1.0))
+    for seen in (0.5, 0.8, 0.95):
+        part = figures((200.0, 1000.0 * seen, seen))
+        assert not significant(whole, part)
+        assert not significant(part, whole)
+        assert significant(part, grown) is (seen > 0.5)
+    for seen, known in ((0.45, False), (0.8, True)):
+        sound = figures((0.0, 1000.0 * seen, seen))
+        assert significant(whole, sound) is significant(sound, whole) is known
 
 
 def test_where_either_saw_nothing_there_is_no_change_to_speak_of() -> None:

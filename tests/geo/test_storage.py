@@ -95,7 +95,7 @@ def test_trying_leaves_one_small_file_that_is_no_imagery(storage: Storage) -> No
     assert storage.folder is not None
     left = [path for path in storage.folder.rglob("*") if path.is_file()]
     assert [str(path.relative_to(storage.folder)) for path in left] == [PROBE]
-    assert not storage.has_any("orthophotos")
+    assert storage.keys("orthophotos") == []
 
 
 def test_a_location_that_is_no_folder_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine
 
 import fake_s3
 from pavemap.geo.errors import BadInput, StorageFull, Unavailable
@@ -17,6 +18,8 @@ from pavemap.geo.imagery.cog import to_cog
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.raster import inspect
 from pavemap.geo.storage import Storage, orthophoto_key
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.storage_identity import check_identity, stored_id
 from rasters import UTM, texture, window_of, write
 
 KEY = orthophoto_key(uuid.UUID(int=9), "cd" * 32)
@@ -52,6 +55,18 @@ def test_a_survey_is_read_from_the_bucket_it_was_stored_in(endpoint: str, tmp_pa
     np.testing.assert_array_equal(chip.pixels, image)
     bucket.delete(KEY)
     assert not bucket.exists(KEY)
+
+
+def test_a_bucket_is_known_by_the_id_in_it(endpoint: str, engine: Engine) -> None:
+    bucket, other = Storage("s3://surveys/2026"), Storage("s3://surveys/2027")
+    with pytest.raises(StorageFull), database(engine) as connection:
+        check_identity(connection, Storage("s3://full/2026"))
+    for _ in range(2):
+        with database(engine) as connection:
+            check_identity(connection, bucket)
+    with pytest.raises(Unavailable, match="2027 is not the one"), database(engine) as connection:
+        check_identity(connection, other)
+    assert (stored_id(bucket) is None, stored_id(other)) == (False, None)
 
 
 def test_an_endpoint_with_a_path_is_refused(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

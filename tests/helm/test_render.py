@@ -25,7 +25,8 @@ from helm_chart import (
     render,
 )
 from pavemap.platform.jobs.rayjob import make_rayjob
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import TrainConfig
+from pavemap.training.data_source import DataSource
 
 Validator = Callable[[str], jsonschema.Draft7Validator]
 

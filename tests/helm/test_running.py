@@ -45,7 +45,8 @@ from pavemap.geo.store.schema import is_current
 from pavemap.platform.jobs.rayjob import make_rayjob
 from pavemap.serving.args import ServingArgs
 from pavemap.serving.listening import free_port
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import TrainConfig
+from pavemap.training.data_source import DataSource
 from ray_cluster import Cluster, ray_cluster
 from training.drawing import write_set
 

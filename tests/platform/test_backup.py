@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from api_world import API, serving
 from cli_world import dark
 from drawn_surveys import WORK_RULES, figures, lay_survey, state
+from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import is_current, upgrade
+from pavemap.geo.store.storage_identity import IDENTITY
 from pavemap.platform.settings import Settings
+from pavemap.platform.stored_imagery import check_storage
 from pavemap.serving.worker import CellWorker
 from scenes import cracked_strip
 
@@ -42,6 +47,13 @@ def answers(client: httpx.Client, survey_id: str) -> list[str]:
     return [answer.text.replace(str(client.base_url), "") for answer in found]
 
 
+def dump_and_restore(url: str, *, into: str, folder: Path) -> None:
+    """Run the handbook's two command lines."""
+    environment = {**os.environ, "PAVEMAP_DATABASE_URL": url, "NEW_DATABASE_URL": into}
+    for program in ("pg_dump", "pg_restore"):
+        subprocess.run(["bash", "-c", commands(program)], env=environment, cwd=folder, check=True)
+
+
 def test_a_dump_restored_into_an_empty_database_gives_the_same_answers(
     engine: Engine, database_url: str, empty_database_url: str, tmp_path: Path
 ) -> None:
@@ -64,14 +76,7 @@ def test_a_dump_restored_into_an_empty_database_gives_the_same_answers(
     before = figures(engine, survey)
     assert before.cracks
 
-    environment = {
-        **os.environ,
-        "PAVEMAP_DATABASE_URL": database_url,
-        "NEW_DATABASE_URL": empty_database_url,
-    }
-    for program in ("pg_dump", "pg_restore"):
-        subprocess.run(["bash", "-c", commands(program)], env=environment, cwd=tmp_path, check=True)
-
+    dump_and_restore(database_url, into=empty_database_url, folder=tmp_path)
     restored = make_engine(empty_database_url)
     assert is_current(restored)
     upgrade(restored)
@@ -80,3 +85,23 @@ def test_a_dump_restored_into_an_empty_database_gives_the_same_answers(
     other = settings.model_copy(update={"database_url": SecretStr(empty_database_url)})
     with serving(settings) as first, serving(other) as second:
         assert answers(second, str(survey.id)) == answers(first, str(survey.id))
+
+
+def test_a_restored_database_takes_the_storage_or_its_copy_and_no_other(
+    engine: Engine, database_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    storage = Storage(str(tmp_path / "storage"))
+    scene = cracked_strip(900, 450)
+    lay_survey(engine, storage=storage, scene=scene, folder=tmp_path / "tiles", plan=False)
+    check_storage(engine, storage)
+    dump_and_restore(database_url, into=empty_database_url, folder=tmp_path)
+    copy = Storage(str(shutil.copytree(tmp_path / "storage", tmp_path / "copy")))
+    empty = Storage(str(tmp_path / "empty"))
+    restored = make_engine(empty_database_url)
+    for place in (storage, copy):
+        check_storage(restored, place)
+    with pytest.raises(Unavailable, match=f"put a file {IDENTITY} there"):
+        check_storage(restored, empty)
+    empty.write(IDENTITY, storage.read(IDENTITY))
+    check_storage(restored, empty)
+    restored.dispose()

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from pavemap.geo.errors import BadInput
+from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.platform.demo import of_its_own
 from pavemap.platform.settings import Settings
+from pavemap.platform.stack import Stack
 
 
 def test_the_demo_shares_nothing_with_real_surveys(empty_database_url: str, tmp_path: Path) -> None:
@@ -45,3 +46,15 @@ def test_a_server_that_lets_no_database_be_made_is_told_of(
     finally:
         with psycopg.connect(empty_database_url, autocommit=True) as connection:
             connection.execute("DROP ROLE surveyor")
+
+
+def test_a_fresh_start_leaves_the_storage_to_a_database_that_it_leaves(tmp_path: Path) -> None:
+    """The second demo on a named server would find the first one's imagery gone, and refuse to start."""
+    kept = tmp_path / "storage" / "orthophotos" / "storage-id"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("an id")
+    away = SecretStr("postgresql://nobody@127.0.0.1:9/none")
+    settings = Settings(home=tmp_path, database_url=away, api_port=0, serve_port=0)
+    with pytest.raises(Unavailable, match="can't be reached"), Stack(settings, fresh=True):
+        pass
+    assert kept.exists()

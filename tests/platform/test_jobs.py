@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from api_world import API, serving
-from pavemap.geo.errors import Conflict, NotFound
+from pavemap.geo.errors import BadInput, Conflict, NotFound
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.model_versions import get_model
@@ -27,10 +27,12 @@ from pavemap.geo.store.training_jobs import TrainingJobRow, record_job
 from pavemap.platform.errors import ClusterAway
 from pavemap.platform.jobs import OVER, JobReport, RayJobs, TrainingJobs, job_id
 from pavemap.platform.jobs.ray_jobs import CALLS_AT_ONCE, _is_ours
+from pavemap.platform.jobs.training_jobs import BEING_STOPPED
 from pavemap.platform.models import promote_model
 from pavemap.platform.settings import Settings
 from pavemap.serving.listening import free_port
-from pavemap.training.config import DataSource, TrainConfig, parse_config
+from pavemap.training.config import TrainConfig, parse_config
+from pavemap.training.data_source import DataSource
 from pavemap.training.models.model_store import ModelStore
 from pavemap.training.models.shipped_models import default_card
 from ray_cluster import Cluster, ray_cluster
@@ -163,6 +165,44 @@ def test_a_job_is_counted_once_though_somebody_lists_it_while_it_is_handed_over(
     cluster.stop(job_id(config))
     job, started = jobs.submit(config)
     assert (started, job.submissions, jobs.get(job.id).submissions) == (True, 2, 2)
+
+
+class Slow(Willing):
+    """A cluster where a job that is told to stop runs on for a while, as Ray's do."""
+
+    def stop(self, job_id: str) -> JobReport | None:
+        return self.jobs[job_id]
+
+    def end(self, job_id: str) -> None:
+        super().stop(job_id)
+
+
+def test_a_job_that_is_being_stopped_is_not_taken_for_one_that_runs(
+    engine: Engine, tmp_path: Path
+) -> None:
+    cluster, config = Slow(engine), config_of(tmp_path)
+    jobs, name = TrainingJobs(engine, cluster), job_id(config)
+    jobs.submit(config)
+    cancelled = jobs.cancel(name)
+    assert (cancelled.state, cancelled.message) == ("running", BEING_STOPPED)
+    assert [job.message for job in jobs.list()] == [jobs.get(name).message] == [BEING_STOPPED]
+    with pytest.raises(Conflict, match="is being stopped; send it again in a moment"):
+        jobs.submit(config)
+    cluster.end(name)
+    job, started = jobs.submit(config)
+    assert (started, job.state, job.submissions, job.message) == (True, "running", 2, "")
+    assert jobs.get(name).message == ""
+
+
+def test_a_configuration_that_fits_no_command_line_is_refused(
+    engine: Engine, tmp_path: Path
+) -> None:
+    jobs, config = TrainingJobs(engine, Willing(engine)), config_of(tmp_path)
+    for notes in ("n" * 100_000, "'" * 25_000):  # a quote in quotes takes five characters
+        with pytest.raises(BadInput, match="shorten its texts"):
+            jobs.submit(config.model_copy(update={"notes": notes}))
+    assert list(jobs.list()) == []
+    assert jobs.submit(config.model_copy(update={"notes": "n" * 90_000}))[1]
 
 
 def test_what_a_cluster_says_is_kept_though_no_database_takes_such_text(

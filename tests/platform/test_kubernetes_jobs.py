@@ -28,7 +28,8 @@ from pavemap.platform.jobs.job import canonical, joining
 from pavemap.platform.jobs.rayjob import report_of
 from pavemap.platform.settings import Settings
 from pavemap.training import run
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import TrainConfig
+from pavemap.training.data_source import DataSource
 from training.drawing import write_set
 
 TEMPLATE = """

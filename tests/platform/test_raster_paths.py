@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pavemap.geo.errors import BadInput
-from pavemap.platform.raster_paths import find_rasters, other_images
+from pavemap.platform.raster_paths import find_rasters, masks_beside, other_images
 
 
 def touch(*paths: Path) -> None:
@@ -53,3 +53,12 @@ def test_hidden_files_and_nameless_places_are_no_imagery(tmp_path: Path) -> None
     touch(tmp_path / "Stra\udcdfe.tif")  # of another system's ZIP
     with pytest.raises(BadInput, match="is no UTF-8"):
         find_rasters([str(tmp_path)])
+
+
+def test_masks_in_files_of_their_own_are_not_left_unread_in_silence(tmp_path: Path) -> None:
+    tiles = [tmp_path / f"{name}.tif" for name in "abcde"]
+    touch(*tiles, *(tmp_path / f"{name}.tif.msk" for name in "abd"), tmp_path / "c.tif.MSK")
+    assert masks_beside(tiles[4:]) == ""
+    said = masks_beside(tiles)
+    assert "counts as imaged: a.tif, b.tif, c.tif and 1 more; put them into" in said
+    assert "gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES in.tif out.tif" in said

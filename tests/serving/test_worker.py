@@ -19,6 +19,7 @@ from pavemap.geo.errors import StorageFull, Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import cells, leases, measuring, planning
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.storage_identity import check_identity
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.serving.worker import CellWorker, WorkRules
 from scenes import Scene
@@ -271,6 +272,35 @@ def test_storage_that_is_away_costs_no_attempt_and_is_waited_for(
             worker.run_once()
     assert progress(engine, survey).waiting == progress(engine, survey).cells_total
     shutil.move(aside, storage.folder)
+    work_off(worker)
+    after = progress(engine, survey)
+    assert (after.done, after.retries) == (after.cells_total, 0)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_storage_that_is_away_is_not_what_came_into_its_place(
+    engine: Engine,
+    storage: Storage,
+    survey: SurveyRow,
+    make_worker: Callable[..., CellWorker],
+    noted: bool,
+) -> None:
+    """Files of other surveys lie below the mount point; the database may not have noted a storage yet."""
+    if noted:
+        with database(engine) as conn:
+            check_identity(conn, storage)
+    assert storage.folder is not None
+    aside = storage.folder.with_name("unmounted")
+    storage.folder.rename(aside)
+    storage.write("orthophotos/of-another/tile.tif", b"imagery")
+    worker = make_worker()
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="mounted"):
+            worker.run_once()
+    after = progress(engine, survey)
+    assert (after.waiting, after.failed, after.retries) == (after.cells_total, 0, 0)
+    shutil.rmtree(storage.folder)
+    aside.rename(storage.folder)
     work_off(worker)
     after = progress(engine, survey)
     assert (after.done, after.retries) == (after.cells_total, 0)

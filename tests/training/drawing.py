@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.training.config import Augmentation
+from pavemap.training.augmentation import Augmentation
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.sampling.crops import CropSampler
 

@@ -11,16 +11,12 @@ import pytest
 import torch
 
 from pavemap.training.architectures import network_to_train
+from pavemap.training.augmentation import Augmentation
 from pavemap.training.checks import check
-from pavemap.training.config import (
-    Augmentation,
-    DataSource,
-    TrainConfig,
-    load_config,
-    parse_config,
-)
+from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.data.pair_folder import write_folder
 from pavemap.training.data.pair_import import pair_files
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingConfig, BadTrainingData
 from pavemap.training.run import main, train
 from python_process import ran
@@ -67,6 +63,10 @@ def test_units_are_left_out_as_told() -> None:
         ({"name": "../up"}, "name"),
         ({"batch_size": 10, "workers": 3}, "can't be shared equally by 3 workers"),
         ({"gsd_m": 0.01}, "gsd_range_m"),
+        ({"gsd_range_m": [0.0, 0.004]}, "gsd_range_m, and both be above 0"),
+        ({"gsd_range_m": [-1.0, 0.004]}, "gsd_range_m, and both be above 0"),
+        ({"seed": 2**63}, "seed"),
+        ({"iterations": 10**30}, "iterations"),
         ({"architecture": "vgg"}, "architecture"),
         ({"loss": "tolerant", "architecture_args": {"context": False}}, "context = true"),
         ({"loss": "tolerant", "architecture_args": {"size": 3}}, "size of 5"),

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 from pavemap.training.checkpoint import STATE
-from pavemap.training.config import DataSource, parse_config
+from pavemap.training.config import parse_config
 from pavemap.training.data.datasets import LabelledImage, read_source
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.finish import validated, write_model
 from pavemap.training.inference import CrackModel

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -146,6 +147,28 @@ def test_the_same_run_again_is_done_at_once(data: Path, undisturbed: Run) -> Non
     again = run(tiny(data, undisturbed.result.model.parent))
     assert again.progress == []
     assert again.result.model_id == undisturbed.result.model_id
+
+
+@pytest.mark.parametrize(("lost", "learnt_anew"), [(False, []), (True, [25, 30])])
+def test_a_run_whose_list_of_checkpoints_was_torn_goes_on_from_a_whole_one(
+    data: Path, tmp_path: Path, undisturbed: Run, lost: bool, learnt_anew: list[int]
+) -> None:
+    """Ray's list is cut short, as a kill leaves it, and in the second case its last checkpoint too."""
+    config = tiny(data, tmp_path / "torn")
+    shutil.copytree(undisturbed.result.model.parent, config.output)
+    folder = config.output / "ray" / "tiny"
+    cut_short(folder / "checkpoint_manager_snapshot.json")
+    if lost:
+        cut_short(max(folder.glob("checkpoint_2*")) / "weights.safetensors")
+    again = run(config)
+    assert again.iterations == learnt_anew
+    assert again.result.loss == pytest.approx(undisturbed.losses[-1])
+    expected = undisturbed.weights
+    assert all(torch.equal(value, expected[name]) for name, value in again.weights.items())
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:100])
 
 
 def test_the_command_with_two_workers_learns_what_one_does_at_the_same_global_batch(

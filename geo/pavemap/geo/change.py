@@ -6,10 +6,11 @@ there. Cracks are found or missed by stretches of about u metres (UNIT_M), so th
 
 - of n = P D / (R u) true stretches each is found with probability R, which adds n R (1 - R) u^2 to the
   variance of D; false ones come as they like (Poisson) and add (1 - P) D u; together u D (1 - P R);
-- the unseen part of the pavement, (1 - c) of it, has cracks at the same rate, by the same stretches
-  (Poisson); that d stands for the whole pavement then has the variance u D (1 - c) / A^2.
+- the unseen part of the pavement, (1 - c) of it, has cracks by the same stretches (Poisson), which for
+  the whole pavement adds u D (1 - c) / A^2, but at a rate of its own: cracks gather, so that it may have
+  none, or most of them. That rate is off d by a standard deviation r, the greater of both densities.
 
-    var(d) = u (D + u) (2 - P R - c) / A^2
+    var(d) = u (D + u) (2 - P R - c) / A^2 + ((1 - c) r)^2
 
 The u beside D says that where no crack was found one stretch may still have been missed. A detector
 that finds more (or less) than there is does so in both surveys: with b = P/R - 1 its part in the
@@ -80,17 +81,25 @@ class DetectorAccuracy:
         return self.precision / self.recall - 1.0
 
 
+_OF_A_SURVEY = ("crack_length_m", "imaged_m2", "coverage")
+
+
 def density_variance(
-    crack_length_m: Floats,
     *,
+    crack_length_m: Floats,
     imaged_m2: Floats,
     coverage: Floats,
+    rate_m_per_m2: Floats,
     accuracy: DetectorAccuracy,
 ) -> Floats:
-    """Return var(d) in (m/m2)^2 of densities (N,), NaN where nothing was imaged; see the module."""
+    """Return var(d) in (m/m2)^2 of densities (N,), NaN where nothing was imaged; see the module.
+
+    rate_m_per_m2: the standard deviation of the density of what was not seen.
+    """
     seen = np.where(imaged_m2 > 0.0, imaged_m2, np.nan)
     left_open = 2.0 - accuracy.precision * accuracy.recall - coverage
-    variance: Floats = UNIT_M * (crack_length_m + UNIT_M) * left_open / seen**2
+    by_stretches = UNIT_M * (crack_length_m + UNIT_M) * left_open / seen**2
+    variance: Floats = by_stretches + ((1.0 - coverage) * rate_m_per_m2) ** 2
     return variance
 
 
@@ -105,16 +114,19 @@ def density_changes(
     before, after: columns crack_length_m, imaged_m2, coverage, row by row the same ground; accuracy:
     of the detector before and after. Null, and not significant, where either survey saw nothing.
     """
-    densities, variances = [], []
-    for survey, known in zip((before, after), accuracy, strict=True):
-        length, imaged, coverage = (
-            survey[name].to_numpy(np.float64)
-            for name in ("crack_length_m", "imaged_m2", "coverage")
-        )
-        densities.append(length / np.where(imaged > 0.0, imaged, np.nan))
-        variances.append(
-            density_variance(length, imaged_m2=imaged, coverage=coverage, accuracy=known)
-        )
+    found = [
+        {name: survey[name].to_numpy(np.float64) for name in _OF_A_SURVEY}
+        for survey in (before, after)
+    ]
+    densities = [
+        each["crack_length_m"] / np.where(each["imaged_m2"] > 0.0, each["imaged_m2"], np.nan)
+        for each in found
+    ]
+    rate = np.maximum(*densities)
+    variances = [
+        density_variance(**each, rate_m_per_m2=rate, accuracy=known)
+        for each, known in zip(found, accuracy, strict=True)
+    ]
     change = densities[1] - densities[0]
     bias = accuracy[1].bias * densities[1] - accuracy[0].bias * densities[0]
     uncertainty = Z_95 * np.sqrt(variances[0] + variances[1] + bias**2)

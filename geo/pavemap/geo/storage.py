@@ -120,6 +120,20 @@ class Storage:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def read(self, key: str) -> bytes:
+        """Return the few bytes that are stored under a key. Raises NotFound or Unavailable."""
+        _check(key)
+        with _translated("could not be read", key):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def write(self, key: str, content: bytes) -> None:
+        """Store a few bytes, whole and lasting as `put_file` does. Raises StorageFull or Unavailable."""
+        _check(key)
+        with _translated("could not be stored", key):
+            obstore.put(self._store, key, content)
+            if self.folder is not None:
+                _flush(self.folder / key)
+
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under a key."""
         _check(key)
@@ -142,12 +156,6 @@ class Storage:
             for each in block
             if each["last_modified"] <= latest
         ]
-
-    def has_any(self, prefix: str) -> bool:
-        """Tell whether any key begins with `prefix` and '/'; stops at the first one."""
-        _check(prefix)
-        with _translated("could not be listed", prefix):
-            return any(len(block) for block in obstore.list(self._store, prefix, chunk_size=1))
 
     def delete(self, key: str) -> None:
         """Remove what is stored under a key, if anything is."""

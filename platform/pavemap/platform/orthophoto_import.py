@@ -73,6 +73,7 @@ def register_orthophoto(
         _require_overlap(engine, target.network, photo)
         cog = file.path.with_name("cog.tif")
         photo = readers.to_cog(file.path, cog, name=label)
+        stored_imagery.require_storage(engine, storage)  # once more: imagery takes its time
         storage.put_file(key, cog)
     with _kept_only_with_survey(storage, key), database(engine) as connection:
         wait_for_locks(connection, REGISTER_WAIT_S)
@@ -101,8 +102,9 @@ def remove_orthophoto(
 ) -> None:
     """Take what stands under a name out of a survey, and its bytes unless another name needs them.
 
-    Raises NotFound, and Conflict for the last file of a survey that has run.
+    Raises NotFound, Conflict for the last file of a survey that has run, and Unavailable.
     """
+    stored_imagery.require_storage(engine, storage)
     with database(engine) as connection:
         key = store.remove_orthophoto(connection, survey_id, name=label)
     _free(engine, storage, survey_id, key=key)

@@ -52,11 +52,31 @@ def other_images(places: Sequence[str]) -> str:
     if not found:
         return ""
     names = sorted(each.name for each in found)
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return (
-        f"left out, as only GeoTIFFs are read: {', '.join(names[:NAMED])}{more}; to have them in, convert "
+        f"left out, as only GeoTIFFs are read: {_named(names)}; to have them in, convert "
         "them (gdal_translate -of COG)"
     )
+
+
+def masks_beside(paths: Sequence[Path]) -> str:
+    """Say which GeoTIFFs have a mask in a file of its own, which isn't read; '' where none has."""
+    names = [path.name for path in paths if _is_beside(path, ".msk") or _is_beside(path, ".MSK")]
+    if not names:
+        return ""
+    return (
+        "masks in files of their own (.msk) aren't read, so what they mask counts as imaged: "
+        f"{_named(names)}; put them into the GeoTIFFs (gdal_translate --config GDAL_TIFF_INTERNAL_MASK "
+        "YES in.tif out.tif)"
+    )
+
+
+def _is_beside(path: Path, ending: str) -> bool:
+    return path.with_name(path.name + ending).is_file()
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _of_folder(folder: Path, suffixes: Container[str]) -> Iterator[Path]:

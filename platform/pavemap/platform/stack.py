@@ -82,8 +82,8 @@ class Stack(AbstractContextManager["Stack"]):
     ) -> None:
         """Take settings, arguments of the Serve application, and who hears what happens.
 
-        `fresh` removes what an earlier run left in the settings' home: its private database and its
-        storage. What lies elsewhere is never touched.
+        `fresh` removes what an earlier run left in the settings' home: its private database and that
+        one's storage. What lies elsewhere is never touched.
         """
         self.settings = settings
         self._fresh = fresh
@@ -126,13 +126,7 @@ class Stack(AbstractContextManager["Stack"]):
         work.enter_context(_only_one(home / "up.lock"))
         ports = self._ports()
         if self._fresh:
-            PrivatePostgres(self.settings.postgres_folder).stop()
-            for folder in (
-                self.settings.postgres_folder,
-                home / "storage",
-                self.settings.ray_folder,
-            ):
-                shutil.rmtree(folder, ignore_errors=True)
+            self._remove_former(home)
         url = self._database(work)
         self._report("bringing the database's schema up to date")
         engine = make_engine(url)
@@ -172,6 +166,15 @@ class Stack(AbstractContextManager["Stack"]):
             launch(child)
         # The API is there long before Ray is: uploads may begin.
         self._wait_for(self._children[-1], meanwhile=f"its log is {logs / 'api.log'}")
+
+    def _remove_former(self, home: Path) -> None:
+        """Remove what an earlier run left; the storage only with its database, which would miss it."""
+        PrivatePostgres(self.settings.postgres_folder).stop()
+        folders = [self.settings.postgres_folder, self.settings.ray_folder]
+        if self.settings.database_url is None:
+            folders.append(home / "storage")
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def wait_until_ready(self) -> None:
         """Wait for every part, and from then on restart those that die. Raises Unavailable."""

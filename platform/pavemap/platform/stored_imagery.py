@@ -7,10 +7,10 @@ import uuid
 
 from sqlalchemy import Engine
 
-from pavemap.geo.errors import Unavailable
 from pavemap.geo.storage import ORTHOPHOTOS, Storage
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.orthophotos import any_orthophoto, keys_in_use
+from pavemap.geo.store.orthophotos import keys_in_use
+from pavemap.geo.store.storage_identity import check_identity
 from pavemap.geo.store.surveys import delete_survey, lock_survey, set_state
 
 log = logging.getLogger(__name__)
@@ -22,22 +22,22 @@ LEFT_S = 24 * 3600.0
 
 
 def check_storage(engine: Engine, storage: Storage) -> None:
-    """See that the storage can be written and is the one that the database's imagery lies in.
+    """See that the storage is the one that the database's imagery lies in, and can be written.
+
+    Raises Unavailable or StorageFull.
+    """
+    require_storage(engine, storage)
+    storage.check_writable()
+
+
+def require_storage(engine: Engine, storage: Storage) -> None:
+    """See that the storage is the one that the database's imagery lies in, before it is changed.
 
     A disk that is not mounted leaves an empty folder, in which all imagery would be missing and new
     imagery be lost to sight once it is mounted. Raises Unavailable or StorageFull.
     """
-    storage.check_writable()
-    if storage.has_any(ORTHOPHOTOS):
-        return
     with database(engine) as connection:
-        known = any_orthophoto(connection, but_of=BEING_DELETED)
-    if known:
-        raise Unavailable(
-            f"the storage {storage.location} has none of the imagery that the database knows of: see that "
-            "its disk is mounted and that PAVEMAP_STORAGE_URL is right (if all imagery was removed on "
-            f"purpose, put any file into {ORTHOPHOTOS} there)"
-        )
+        check_identity(connection, storage)
 
 
 def remove_unused(
@@ -66,14 +66,17 @@ def remove_replaced(
 def remove_survey(engine: Engine, storage: Storage, survey_id: uuid.UUID) -> None:
     """Remove a survey with its imagery. Raises NotFound or Unavailable.
 
-    Whoever is killed in the middle leaves a failed survey that says so; removing it again goes on.
+    Whoever is killed in the middle, or finds the storage away, leaves a failed survey that says so;
+    removing it again goes on.
     """
     with database(engine) as connection:
         set_state(connection, survey_id, "failed", error=BEING_DELETED)
+    require_storage(engine, storage)
     _remove_all(storage, survey_id)
     with database(engine) as connection:
         delete_survey(connection, survey_id)
         _remove_all(storage, survey_id)  # what was uploaded meanwhile
+        check_identity(connection, storage)  # gone meanwhile, it would have shown nothing to remove
 
 
 def _remove_all(storage: Storage, survey_id: uuid.UUID) -> None:
@@ -85,9 +88,10 @@ def _remove(engine: Engine, storage: Storage, survey_id: uuid.UUID, *, keys: fro
     """Remove those keys that no row has; return how many.
 
     The survey is locked meanwhile: whoever registers the same content at this time looks again, under
-    the same lock, whether its bytes are there.
+    the same lock, whether its bytes are there. Raises NotFound or Unavailable.
     """
     with database(engine) as connection:
+        check_identity(connection, storage)
         lock_survey(connection, survey_id)
         unused = keys - keys_in_use(connection, survey_id, keys)
         for key in sorted(unused):

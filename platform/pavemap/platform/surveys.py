@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import shapely
 from pyproj import CRS
+from pyproj.exceptions import ProjError
 from sqlalchemy import Connection
 
 from pavemap.geo.crs import (
@@ -114,11 +115,20 @@ def _held_up(connection: Connection, survey: SurveyRow, progress: Progress) -> s
     )
 
 
+def _there_and_back(crs: CRS, lon: float, lat: float) -> tuple[shapely.Point, bool]:
+    """Return a place, in degrees, in a CRS, and whether it comes back as it was; not from the Moon's."""
+    try:
+        place = reproject(shapely.Point(lon, lat), WGS84, crs)
+        back = reproject(place, crs, WGS84)
+    except ProjError:
+        return shapely.Point(), False
+    returns = abs(wrapped(back.x - lon)) < ROUND_TRIP_DEG and abs(back.y - lat) < ROUND_TRIP_DEG
+    return place, returns
+
+
 def _fitting_point(crs: CRS, lon: float, lat: float) -> tuple[float, float]:
     """Return a place, in degrees, in a CRS. Raises BadInput where the CRS does not serve there."""
-    place = reproject(shapely.Point(lon, lat), WGS84, crs)
-    back = reproject(place, crs, WGS84)
-    returns = abs(wrapped(back.x - lon)) < ROUND_TRIP_DEG and abs(back.y - lat) < ROUND_TRIP_DEG
+    place, returns = _there_and_back(crs, lon, lat)
     if returns and degrees_off_area(crs, np.array(lon), np.array(lat)) <= AREA_MARGIN_DEG:
         return place.x, place.y
     area = crs.area_of_use

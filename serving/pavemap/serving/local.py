@@ -86,6 +86,7 @@ def _run(args: ServingArgs, options: argparse.Namespace, home: RayHome, signals:
             args = _with_database(args)
         else:
             context = ray.init(address="local", **_own_ray(args, options, home))
+            _tell_jobs(context.address_info["gcs_address"], home.folder)
         signals.catch()  # Ray has put its own handlers in place of ours
         port = options.port or free_port()
         serve.start(
@@ -186,6 +187,16 @@ def _own_ray(args: ServingArgs, options: argparse.Namespace, home: RayHome) -> d
         "log_to_driver": True,
         "_temp_dir": str(home.folder),
     }
+
+
+def _tell_jobs(address: str, folder: Path) -> None:
+    """Note the address of our Ray where its jobs look; they would else join any Ray of the machine.
+
+    `ray start` does it by itself, ray.init does not.
+    """
+    from ray._private.utils import write_ray_address
+
+    write_ray_address(address, str(folder))
 
 
 def _give_agent_a_port(port: int) -> None:

@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Engine
 from pavemap.geo.errors import NotFound, StorageFull, Unavailable
 from pavemap.geo.imagery.mosaic import close_files
 from pavemap.geo.logs import about, note_ids
-from pavemap.geo.storage import ORTHOPHOTOS, Storage
+from pavemap.geo.storage import Storage
 from pavemap.geo.store import cells, leases, measuring, measuring_leases, workers
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.leases import ClaimedCell
+from pavemap.geo.store.storage_identity import check_identity
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult, Detect, survey_cell
 from pavemap.serving.backoff import Backoff
@@ -267,15 +268,15 @@ class CellWorker:
     def _diagnosed(self, error: Exception, names: Mapping[str, str]) -> Exception:
         """Return the error to charge the cell with: that its imagery (names by key) is lost, if it is.
 
-        Raises, the cell given back, what is no fault of the cell: storage does not answer, or
-        something else that all work needs is away.
+        Raises, the cell given back, what is no fault of the cell: storage does not answer or is not
+        the one that has the imagery, or something else that all work needs is away.
         """
         try:
-            folder = self._storage.folder
-            if folder is not None and names and not (folder / ORTHOPHOTOS).is_dir():
-                raise Unavailable(f"the storage folder {folder} is gone; is its disk mounted?")
+            if names:  # where another storage, or none, is in its place all imagery is missing
+                with database(self._engine) as conn:
+                    check_identity(conn, self._storage)
             lost = [name for key, name in names.items() if not self._storage.exists(key)]
-        except Unavailable as exc:
+        except AWAY as exc:
             self._give_back_if_possible(exc)
             raise exc from error
         if lost:

@@ -265,6 +265,32 @@ def test_what_a_file_marks_as_no_data_is_not_valid(
     assert not chip.pixels[~chip.valid].any()
 
 
+@pytest.mark.parametrize("as_cog", [False, True], ids=["as sent", "as cog"])
+@pytest.mark.parametrize("marker", ["alpha", "mask"])
+def test_a_no_data_value_counts_beside_alpha_or_a_mask(
+    tmp_path: Path, marker: str, as_cog: bool
+) -> None:
+    """The left is empty by value, the right by the marker; a thin black line is a crack."""
+    image, marked, seen = GROUND.copy(), np.ones((HEIGHT, WIDTH), bool), broad()
+    image[:, :300] = image[400, 300:500] = 0
+    marked[:, 600:] = False
+    seen[:, :302] = False
+    path = tmp_path / "a.tif"
+    if marker == "alpha":
+        alpha = np.where(marked, 255, 0).astype(np.uint8)
+        write(path, np.dstack([image, alpha]), ALPHA="YES", photometric="rgb", nodata=0)
+    else:
+        write(path, image, mask=marked, nodata=0)
+    if as_cog:
+        to_cog(path, tmp_path / "cog.tif")
+        path = tmp_path / "cog.tif"
+    photo = inspect(path)
+    assert photo.mask_kind == marker
+    assert photo.empty_border is None
+    chip = Mosaic([photo], UTM).read(window_of(image))
+    np.testing.assert_array_equal(chip.valid, seen)
+
+
 def test_cracks_as_black_as_no_data_are_imagery(tmp_path: Path) -> None:
     image = np.where(striped()[..., None], GROUND, 0).astype(np.uint8)
     chip = Mosaic([inspect(with_nodata(tmp_path / "a.tif"))], UTM).read(window_of(GROUND))

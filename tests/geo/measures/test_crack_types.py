@@ -298,6 +298,12 @@ def test_severity_limits_can_be_set() -> None:
         {"wheel_path_m": float("nan")},
         {"drive_on_right": "false"},
         {"pattern_min_cells": 0},
+        {"pattern_min_cells": 10**30},
+        {"pattern_min_cells": 10**5000},
+        {"sample_unit_m2": 10**400},
+        {"sample_unit_m2": 1e-300},
+        {"node_tolerance_m": 1e9},
+        {"lane_width_m": 1e-9},
     ],
 )
 def test_parameters_that_contradict_themselves_are_refused(wrong: dict[str, object]) -> None:
@@ -307,7 +313,9 @@ def test_parameters_that_contradict_themselves_are_refused(wrong: dict[str, obje
 
 @pytest.mark.parametrize("fine", [{"zeb_cell_m": 0.049}, {"zeb_cell_m": 1e-9}, {"zeb_strips": 21}])
 def test_a_grid_without_end_is_refused(fine: dict[str, object]) -> None:
-    with pytest.raises(BadInput, match=r"0\.05 or more, zeb_strips of 20 or fewer"):
+    with pytest.raises(
+        BadInput, match=r"zeb_cell_m must be from 0\.05|zeb_strips must be from 1 to 20"
+    ):
         MeasureParams.from_dict(fine)
     assert MeasureParams.from_dict({"zeb_cell_m": 0.05, "zeb_strips": 20}).zeb_strips == 20
 

@@ -216,7 +216,7 @@ def test_a_summary_says_what_the_files_say_without_reading_them(
 ) -> None:
     with database(engine) as connection:
         none = orthophotos.imagery_summary(connection, bare.id)
-        assert none == orthophotos.ImagerySummary(count=0, finest_gsd_m=0.0)
+        assert none == orthophotos.ImagerySummary(count=0, finest_gsd_m=None)
         assert orthophotos.contents_as_laid(connection, bare.id) == []
         # Of the sizes the second and the third are equal to three digits: there the names decide.
         for name, sha256, gsd_m in (

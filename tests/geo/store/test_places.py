@@ -55,6 +55,14 @@ def test_a_box_wider_than_half_the_earth_is_not_its_complement(
     assert not any(area.intersects(shapely.Point(lon, 45.0)) for lon in outside)
 
 
+@pytest.mark.parametrize("west", [-160.0, 200.0])
+@pytest.mark.parametrize("east", [160.0, -200.0])
+def test_edges_beyond_180_are_the_same_box(west: float, east: float) -> None:
+    area = box_area((west, -90.0, east, 90.0))
+    assert all(area.covers(shapely.Point(lon, 45.0)) for lon in (-159.0, 0.0, 159.0))
+    assert not any(area.intersects(shapely.Point(lon, 45.0)) for lon in (-161.0, 161.0, 180.0))
+
+
 @pytest.mark.parametrize("bad", [(0, 1, 2, 0.5), (0, 0, 1, 91), (0, 0, 1e9, 1), (0, 0, np.inf, 1)])
 def test_a_box_off_the_earth_is_refused(bad: tuple[float, float, float, float]) -> None:
     with pytest.raises(BadInput):

@@ -58,6 +58,15 @@ def test_pictures_beside_the_tiles_are_left_out_with_a_word(tiles: Path, tmp_pat
     assert said.json["cells"] > 0
 
 
+def test_a_mask_beside_a_tile_is_not_left_unread_in_silence(tiles: Path, tmp_path: Path) -> None:
+    shutil.copy(tiles / "tile_0_1.tif", tmp_path / "a.tif")
+    (tmp_path / "a.tif.msk").touch()
+
+    said = Cli()("detect", tmp_path, "-o", tmp_path / "cracks.gpkg")
+
+    assert "Warning: masks in files of their own (.msk) aren't read" in said.err
+
+
 def test_a_tile_becomes_geojson(tiles: Path, tmp_path: Path) -> None:
     target = tmp_path / "cracks.geojson"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -13,6 +15,8 @@ import pytest
 from cli_world import Cli
 from pavemap.platform.cli import models
 from pavemap.platform.client.api_client import Client
+from pavemap.training.config import TrainConfig
+from pavemap.training.run import TrainResult
 from scenes import asphalt, draw_crack
 
 
@@ -61,6 +65,25 @@ def test_a_bad_configuration_is_told_before_anything_starts(tmp_path: Path) -> N
 
     assert "iterations" in said.err
     assert "output" in said.err
+
+
+def test_a_training_here_waits_for_ray_as_long_as_a_server_does(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a node takes longer to be known than Ray's own 30 s."""
+    seen: dict[str, str] = {}
+
+    def run(settings: TrainConfig, **_: Any) -> TrainResult:
+        seen.update(os.environ)
+        folder = settings.output / "model"
+        return TrainResult(folder, "mini-0", iterations=1, loss=0.5, seconds=1.0, metrics={})
+
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    monkeypatch.setattr(os, "environ", own)
+    monkeypatch.setattr("pavemap.training.run.train", run)
+    Cli()("train", config)
+    assert seen["RAY_raylet_start_wait_time_s"] == "120"
+    assert seen["RAY_AUTH_TOKEN_PATH"].startswith(str(config.parent))
 
 
 @pytest.mark.parametrize(

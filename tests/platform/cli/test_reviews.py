@@ -18,8 +18,8 @@ import shapely
 from cli_world import Cli
 from pavemap.platform.cli.remote import connect
 from pavemap.platform.reviews import review_import
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import check_sources, read_source
+from pavemap.training.data_source import DataSource
 from scenes import ORIGIN_X, ORIGIN_Y, UTM
 
 FIELDS = ("--id-field", "ref", "--name-field", "label", "--width-field", "wide")

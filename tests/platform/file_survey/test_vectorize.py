@@ -327,6 +327,15 @@ def test_values_that_never_reach_the_threshold_may_be_none_of_probability(
     assert len(cracks) == 2
 
 
+def test_a_mask_beside_the_raster_is_not_left_unread_in_silence(
+    drawn: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    mask = write(tmp_path / "m.tif", drawn[:, :, None])
+    (tmp_path / "m.tif.msk").touch()
+    told = Cli()("vectorize", mask, "-o", tmp_path / "out.gpkg")
+    assert "Warning: masks in files of their own (.msk) aren't read" in told.err
+
+
 def test_a_picture_of_classes_is_told_too(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
     picture = tmp_path / "label.png"
     cv2.imwrite(str(picture), np.where(drawn > 0, 2, 1).astype(np.uint8))

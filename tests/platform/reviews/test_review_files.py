@@ -21,12 +21,11 @@ from pavemap.platform.reviews.review_import import (
     BATCH,
     ReviewFile,
     errors_by_feature,
-    has_areas,
-    has_lines,
     in_file,
     read_areas,
     read_reviews,
 )
+from pavemap.platform.reviews.review_layers import has_areas, has_lines
 
 LINE = shapely.LineString([(14.0, 50.0), (14.0001, 50.0)])
 SURVEY = "0b1c2d3e-0000-4000-8000-000000000000"
@@ -259,6 +258,51 @@ def test_an_error_says_what_was_stored_before_it() -> None:
 def test_what_can_t_be_used_is_named(tmp_path: Path, columns: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         read_reviews(written(tmp_path / "a.gpkg", [LINE], **columns))
+
+
+@pytest.mark.parametrize("shape", [None, shapely.LineString()], ids=["none", "empty"])
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_a_verdict_without_a_line_is_not_dropped_in_silence(
+    tmp_path: Path, name: str, shape: Any
+) -> None:
+    columns: dict[str, list[Any]] = {"verdict": [None, "confirmed", "rejected"]}
+    file = written(tmp_path / name, [shape, LINE, shape], crack_id=[1, 2, 3], **columns)
+    with pytest.raises(BadInput, match="feature #3 has a verdict but no line"):
+        read_reviews(file)
+    columns["verdict"][2] = " "
+    read = read_reviews(written(file, [shape, LINE, shape], crack_id=[1, 2, 3], **columns))
+    assert (len(read.features), read.without_verdict) == (1, 2)
+
+
+def layers(path: Path, **verdicts: list[str] | None) -> Path:
+    """Write a GeoPackage of layers that hold a line for each verdict; None: without the field."""
+    for layer, said in verdicts.items():
+        columns = {} if said is None else {"verdict": said, "crack_id": [1] * len(said)}
+        frame = gpd.GeoDataFrame(columns, geometry=[LINE] * len(said or [""]), crs=4326)
+        frame.to_file(path, layer=layer, mode="a" if path.exists() else "w", driver="GPKG")
+    return path
+
+
+def test_verdicts_in_two_layers_are_chosen_between(tmp_path: Path) -> None:
+    """As when a GIS has saved the edited cracks as a new layer of the same file."""
+    path = layers(tmp_path / "a.gpkg", cracks=[""], cracks_edited=["rejected"], roads=None)
+    with pytest.raises(BadInput, match=r"'a\.gpkg' .*: cracks, cracks_edited; name .*\(--layer\)"):
+        read_reviews(path)
+    (sent,) = read_reviews(path, layer="cracks_edited").features
+    assert sent["properties"]["verdict"] == "rejected"
+    assert read_reviews(path, layer="cracks").features == []
+
+
+def test_verdicts_beside_an_empty_layer_of_cracks_are_seen(tmp_path: Path) -> None:
+    """As of lines that somebody drew into a layer of their own where nothing was found."""
+    path = tmp_path / "a.gpkg"
+    write_review_file(path, cracks=[], reviews=[], areas=[])
+    assert not has_lines(path, layer="cracks")
+    layers(path, missed=["drawn"])
+    assert has_lines(path)
+    assert has_lines(path, layer="missed")
+    with pytest.raises(BadInput, match=r"cracks, missed; name .*\(--layer\)"):
+        read_reviews(path, width_mm=3.0)
 
 
 def test_points_and_lines_are_no_areas(tmp_path: Path) -> None:

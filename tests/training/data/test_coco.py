@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
-from pavemap.training.config import DataSource
 from pavemap.training.data import coco, coco_masks
 from pavemap.training.data.coco import coco_files
 from pavemap.training.data.datasets import read_source
 from pavemap.training.data.manifest import Manifest
 from pavemap.training.data.pair_folder import write_folder
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from training.drawing import turned_file, write_png
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import (
     check_sources,
     fingerprint,
@@ -17,6 +16,7 @@ from pavemap.training.data.datasets import (
     read_pair,
     read_source,
 )
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from training.drawing import (
     draw_image,

@@ -13,7 +13,6 @@ import pytest
 from pavemap.geo.grid import Cell, Window
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.geo.labels.labelled_chips import LabelledChip
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import (
     check_sources,
     fingerprint,
@@ -23,6 +22,7 @@ from pavemap.training.data.datasets import (
 )
 from pavemap.training.data.manifest import MANIFEST_FILE, read_manifest
 from pavemap.training.data.pair_folder import LabelledFile, packed, write_folder
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.finish import described
 from scenes import UTM

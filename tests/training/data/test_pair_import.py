@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import check_sources, read_source
 from pavemap.training.data.pair_folder import write_folder
 from pavemap.training.data.pair_import import pair_files
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from training.drawing import draw_image, turned_file, write_png, write_set
 

@@ -87,6 +87,23 @@ def test_names_and_digests_of_scores_are_texts(metrics: dict[str, Any]) -> None:
         check_scores(metrics)
 
 
+@pytest.mark.parametrize(
+    ("f1", "message"),
+    [
+        (7.0, "0 and 1"),
+        (-3, "0 and 1"),
+        (10**400, "0 and 1"),
+        ("0.9", "no number"),
+        (True, "no nu"),
+    ],
+)
+def test_an_f1_is_a_number_from_0_to_1(f1: Any, message: str) -> None:
+    with pytest.raises(BadModel, match=message):
+        check_scores({"tests": scores(road=f1)})
+    with pytest.raises(BadModel, match=message):
+        check_scores({"in_use": {"model": "old-00000000", "tests": scores(road=f1)}})
+
+
 def test_the_same_version_is_no_change() -> None:
     assert compare(IN_USE, IN_USE).refusal() is None
 

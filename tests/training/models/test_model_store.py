@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from pavemap.geo.errors import Conflict, NotFound
+from pavemap.geo.errors import Conflict, NotFound, Unavailable
 from pavemap.geo.file_digest import file_digest
 from pavemap.geo.scratch import INCOMING, sweep
 from pavemap.geo.storage import Storage
@@ -75,6 +75,21 @@ def test_a_registered_model_is_found_by_its_id(
     assert copied != folder
     assert CrackModel.load(copied, device="cpu").card == read_card(folder)
     assert store.folder(row.id) == copied
+
+
+def test_nothing_is_registered_while_the_storage_is_away(
+    store: ModelStore, engine: Engine, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    with database(engine) as connection:
+        register_shipped(connection, default_model_folder(), store=store)
+    disk = (tmp_path / "storage").rename(tmp_path / "disk")
+    with pytest.raises(Unavailable, match="mounted"), database(engine) as connection:
+        register(connection, folder, store=store)
+    assert not (tmp_path / "storage").exists()
+    disk.rename(tmp_path / "storage")
+    with database(engine) as connection:
+        register(connection, folder, store=store)
 
 
 def test_a_shipped_model_needs_no_storage(store: ModelStore) -> None:
@@ -143,6 +158,15 @@ def test_weights_that_do_not_fit_their_card_are_not_stored(
         ({"metrics": {"tests": [{"data": "a", "mean": {"f1": 1}, "sha256": ["b"]}]}}, "no text"),
         ({"architecture_args": {"depth": 9}}, "no argument depth"),
         ({"reach_px": 32}, 'write "reach_px": 64'),
+        ({"metrics": {"a": 10**400}}, "more than 64 bits"),
+        ({"training": {"seeds": [{"a": -(2**63)}]}}, "more than 64 bits"),
+        ({"metrics": {"tests": [{"data": "roads", "mean": {"f1": 7.0}}]}}, "between 0 and 1"),
+        ({"calibration": (-1.0, 0.0)}, "slope -1"),
+        ({"calibration": (0.0, 0.0)}, "slope 0"),
+        ({"gsd_range_m": (0.004, 0.001)}, "gsd_range_m as finest and coarsest"),
+        ({"gsd_range_m": (-1.0, 0.0)}, "gsd_range_m as finest and coarsest"),
+        ({"gsd_range_m": (-1.0, 0.004)}, "gsd_range_m as finest and coarsest"),
+        ({"gsd_m": 1.0}, "with gsd_m within"),
     ],
 )
 def test_a_card_that_no_survey_could_use_is_not_registered(

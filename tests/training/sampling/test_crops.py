@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pavemap.training.config import Augmentation
+from pavemap.training.augmentation import Augmentation
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.sampling.crops import CropSampler
 from training.drawing import draw_image

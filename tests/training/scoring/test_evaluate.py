@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pavemap.training.config import DataSource
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import Counts

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -89,6 +91,20 @@ class Progress:
                 "give the run another name, or its former settings"
             ) from exc
         self.iteration = int(state["iteration"])
+
+
+def is_whole(folder: Path, *, averaged: bool) -> bool:
+    """Whether a checkpoint has all its files, none of them cut short."""
+    try:
+        saved_iteration(folder)
+        for name in (WEIGHTS, AVERAGE) if averaged else (WEIGHTS,):
+            with safe_open(folder / name, framework="pt"):
+                pass  # to open it compares its length with what its header says
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return False
+    return zipfile.is_zipfile(
+        folder / OPTIMIZER
+    )  # torch writes a ZIP, whose list of files comes last
 
 
 def final_weights(folder: Path) -> dict[str, Tensor]:

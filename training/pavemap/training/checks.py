@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import TrainConfig
 from pavemap.training.data.datasets import check_sources, list_pairs, shows_cracks
 from pavemap.training.data.manifest import read_manifest
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadModel, BadTrainingConfig
 from pavemap.training.models.card import CARD_FILE, check_vectorize
 

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from pavemap.training.augmentation import Augmentation
+from pavemap.training.data_source import DataSource, check_told_apart
 from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.strict_model import StrictModel
 
 Architecture = Literal["fan2018", "survey-unet"]
 Precision = Literal["auto", "bf16", "fp32"]
@@ -24,103 +27,12 @@ INTENDED_USE = (
     "judging a single image that nobody looks at."
 )
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 """Characters that neither a database nor a file takes: code 0 and halves of surrogate pairs."""
 
 
-class DataSource(BaseModel):
-    """A folder of labelled images; a pixel is crack where its mask is at least 128, unless told else."""
-
-    model_config = _STRICT
-
-    folder: Path = Field(description="folder with images/ and masks/, of the same file stems")
-    list: str | None = Field(
-        default=None,
-        description="text file in the folder, one stem a line (train is train.txt); None is every image",
-    )
-    weight: float = Field(
-        default=1.0, gt=0, description="how often the set is drawn from, relative to the others"
-    )
-    inverted: bool = Field(
-        default=False, description="crack is below 128: AigleRN draws cracks black on white"
-    )
-    crack_values: tuple[int, ...] = Field(
-        default=(),
-        description="values of masks that are crack, of a palette its indices; none is 128 and above",
-    )
-    ignore_values: tuple[int, ...] = Field(
-        default=(),
-        description="values of masks that are taught neither as crack nor as sound; none is the one "
-        "that the set's manifest names",
-    )
-    leave_out_every: int = Field(
-        default=0, ge=0, description="keep every n-th image for validation; 0 keeps none"
-    )
-    left_out: bool = Field(default=False, description="use only what leave_out_every keeps back")
-    licence: str = Field(default="", description="licence of the set, for the model's card")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.left_out and not self.leave_out_every:
-            raise ValueError(
-                "left_out takes what leave_out_every keeps back; give leave_out_every here as well, the "
-                "same as of the set that is taught"
-            )
-        return self
-
-    @property
-    def label(self) -> str:
-        """A short name of the set for cards and tables."""
-        part = self.folder.name in {"train", "test", "val"}
-        name = f"{self.folder.parent.name}/{self.folder.name}" if part else self.folder.name
-        return name + (f"/{Path(self.list).stem}" if self.list else "")
-
-
-class Augmentation(BaseModel):
-    """Random changes of a training sample; the paper's recipe uses none (`flips=False` and no scale)."""
-
-    model_config = _STRICT
-
-    flips: bool = Field(
-        default=False, description="samples are mirrored and turned by right angles"
-    )
-    scale_min: float = Field(
-        default=1.0, gt=0.1, le=1.0, description="least factor that crops are scaled by; 1 is none"
-    )
-    scale_max: float = Field(
-        default=1.0,
-        ge=1.0,
-        lt=10.0,
-        description="greatest factor that crops are scaled by; 1 is none",
-    )
-    turned: float = Field(
-        default=0.0, ge=0, le=1, description="share of samples turned by any angle"
-    )
-    light: float = Field(
-        default=0.0, ge=0, le=1, description="strength of brightness and colour change"
-    )
-    blur: float = Field(default=0.0, ge=0, le=1, description="share of samples blurred")
-    noise: float = Field(default=0.0, ge=0, le=1, description="share of samples with sensor noise")
-    distractors: float = Field(
-        default=0.0, ge=0, le=1, description="share of crops with joints, paint and stains drawn in"
-    )
-    drawn_cracks: float = Field(
-        default=0.0, ge=0, le=1, description="share of crops with cracks drawn in, and labelled"
-    )
-    cracked: float = Field(
-        default=0.75,
-        ge=0,
-        le=1,
-        description="of the crops of images that have a crack, the share taken near one",
-    )
-
-
-class TrainConfig(BaseModel):
+class TrainConfig(StrictModel):
     """A whole training run. Defaults are those of Fan et al. 2018 for CFD (section II.C)."""
-
-    model_config = _STRICT
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$",
@@ -160,7 +72,9 @@ class TrainConfig(BaseModel):
         default="overlap",
         description="of maps: 'tolerant' counts as the metric does, 2 pixels aside are right",
     )
-    iterations: int = Field(default=30_000, ge=1, description="steps in all, of a batch each")
+    iterations: int = Field(
+        default=30_000, ge=1, le=1_000_000_000, description="steps in all, of a batch each"
+    )
     batch_size: int = Field(
         default=256,
         ge=1,
@@ -201,7 +115,10 @@ class TrainConfig(BaseModel):
         default=Augmentation(), description="random changes of samples; patches take flips only"
     )
     seed: int = Field(
-        default=0, ge=0, description="of all that is random: fresh weights, batches, dropout"
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="of all that is random: fresh weights, batches, dropout",
     )
 
     gsd_m: float = Field(
@@ -266,8 +183,8 @@ class TrainConfig(BaseModel):
     def _consistent(self) -> Self:
         if any(_UNSTORABLE.search(text) for text in _texts(self.model_dump())):
             raise ValueError("a text holds a character of code 0 or half a character; take it out")
-        _told_apart("validation", self.validation)
-        _told_apart("tests", self.tests)
+        check_told_apart("validation", self.validation)
+        check_told_apart("tests", self.tests)
         if self.batch_size % self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} can't be shared equally by {self.workers} workers; "
@@ -301,8 +218,9 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 "start_share is of the weights that start_from names; name a model there"
             )
-        if not self.gsd_range_m[0] <= self.gsd_m <= self.gsd_range_m[1]:
-            raise ValueError("gsd_m must lie inside gsd_range_m")
+        finest, coarsest = self.gsd_range_m
+        if not 0 < finest <= self.gsd_m <= coarsest:
+            raise ValueError("gsd_m must lie inside gsd_range_m, and both be above 0")
         return self
 
 
@@ -314,17 +232,6 @@ def _texts(value: object) -> Iterator[str]:
         yield from (text for pair in value.items() for part in pair for text in _texts(part))
     elif isinstance(value, list | tuple):
         yield from (text for part in value for text in _texts(part))
-
-
-def _told_apart(kind: str, sources: tuple[DataSource, ...]) -> None:
-    """Scores are kept by the name of their set."""
-    labels = [source.label for source in sources]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise ValueError(
-            f"{kind} has more than one set called {', '.join(twice)}; scores are kept by that name, "
-            "so give their folders different ones"
-        )
 
 
 def parse_config(values: dict[str, Any]) -> TrainConfig:

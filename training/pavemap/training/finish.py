@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from pavemap.geo.file_digest import file_digest
 from pavemap.training.architectures import build_network
 from pavemap.training.checkpoint import final_weights, saved_iteration
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import TrainConfig
 from pavemap.training.data.datasets import LabelledImage, fingerprint, list_pairs
 from pavemap.training.data.manifest import MANIFEST_FILE
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import THRESHOLDS, Counts
 from pavemap.training.models.card import WEIGHTS_FILE, ModelCard, write_card

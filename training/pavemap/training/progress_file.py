@@ -39,16 +39,19 @@ def read_line(line: bytes) -> dict[str, Any] | None:
     return figures if isinstance(figures, dict) else None
 
 
-def seconds_trained(config: TrainConfig) -> float:
-    """The time spent on iterations, earlier sessions of a resumed run included.
-
-    The output may hold other runs as well; each line says whose it is.
-    """
-    seconds, former = 0.0, 0
-    for line in (config.output / PROGRESS_FILE).read_bytes().splitlines():
+def figures_of(config: TrainConfig) -> Iterator[dict[str, Any]]:
+    """What a run has reported. The output may hold other runs as well; each line says whose it is."""
+    path = config.output / PROGRESS_FILE
+    for line in path.read_bytes().splitlines() if path.exists() else ():
         figures = read_line(line)
-        if figures is None or figures.get("run") != config.name:
-            continue
+        if figures is not None and figures.get("run") == config.name:
+            yield figures
+
+
+def seconds_trained(config: TrainConfig) -> float:
+    """The time spent on iterations, earlier sessions of a resumed run included."""
+    seconds, former = 0.0, 0
+    for figures in figures_of(config):
         steps = max(0, int(figures["iteration"]) - former)
         seconds += steps * config.batch_size / max(float(figures["samples_per_s"]), 1e-9)
         former = int(figures["iteration"])

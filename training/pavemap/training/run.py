@@ -84,26 +84,11 @@ def train(
 def _train(
     config: TrainConfig, former: Weights | None, tell: OnProgress, registry: ModelRegistry | None
 ) -> TrainResult:
-    import ray
-
     from pavemap.training.start import completed
 
     started = time.monotonic()
-    owned = not ray.is_initialized()
-    if owned:
-        local: dict[str, Any] = {"num_cpus": config.workers + 1, "include_dashboard": False}
-        ray.init(
-            address=config.ray_address or "local",
-            log_to_driver=False,
-            configure_logging=False,
-            **({} if config.ray_address else local),
-        )
-    try:
-        with followed(config.output, tell):
-            result = _fit(config, completed(former, config))
-    finally:
-        if owned:
-            ray.shutdown()
+    with _ray_for(config), followed(config.output, tell):
+        result = _fit(config, completed(former, config))
     from pavemap.training.finish import write_model
 
     seconds = max(time.monotonic() - started, seconds_trained(config))
@@ -129,12 +114,45 @@ def _train(
     )
 
 
+@contextlib.contextmanager
+def _ray_for(config: TrainConfig) -> Iterator[None]:
+    """Join or start Ray, unless the process has one already. Raises TrainingFailed where that fails."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    local: dict[str, Any] = {"num_cpus": config.workers + 1, "include_dashboard": False}
+    try:
+        ray.init(
+            address=config.ray_address or "local",
+            log_to_driver=False,
+            configure_logging=False,
+            **({} if config.ray_address else local),
+        )
+    except Exception as exc:  # Ray raises many kinds; all mean that there is none
+        ray.shutdown()  # of what was started half
+        advice = (
+            f"see that Ray runs at {config.ray_address}, or leave ray_address out to train here"
+            if config.ray_address
+            else "if other work keeps this machine busy, run the same command when there is less"
+        )
+        raise TrainingFailed(f"training {config.name} got no Ray: {exc}; {advice}") from exc
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def _fit(config: TrainConfig, start: Weights | None) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from pavemap.training.loop import train_worker
+    from pavemap.training.snapshot import CHECKPOINTS_KEPT, mend_snapshot
 
+    storage = config.output.resolve() / "ray"
+    mend_snapshot(storage / config.name, config)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"settings": config.model_dump(mode="json"), "start": start},
@@ -142,9 +160,9 @@ def _fit(config: TrainConfig, start: Weights | None) -> Any:
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         run_config=RunConfig(
             name=config.name,
-            storage_path=str(config.output.resolve() / "ray"),
+            storage_path=str(storage),
             failure_config=FailureConfig(max_failures=config.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            checkpoint_config=CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
         ),
     )
     try:

@@ -8,6 +8,7 @@ driver (a VRT may name any file or URL of the host), reads what lies beside a fi
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio import _err
 from rasterio._err import CPLE_BaseError
@@ -261,3 +263,12 @@ def alpha_band(dataset: Dataset) -> int | None:
     """Return the 1-based band labelled alpha, if one is."""
     meaning = list(dataset.colorinterp)
     return meaning.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in meaning else None
+
+
+def no_data_value(dataset: Dataset) -> float | None:
+    """Return the value that marks no-data, if pixels can have it: 8 bits are never -9999, nor NaN."""
+    value = dataset.nodata
+    if value is None or not math.isfinite(value):
+        return None
+    possible = value.is_integer() and 0 <= value <= np.iinfo(dataset.dtypes[0]).max
+    return float(value) if possible else None

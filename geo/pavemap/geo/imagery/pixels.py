@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from pavemap.geo.imagery.geotiff import Dataset, alpha_band, colour_bands
+from pavemap.geo.imagery.geotiff import Dataset, alpha_band, colour_bands, no_data_value
 from pavemap.geo.imagery.orthophoto import WHOLE_RANGE, MaskKind, Orthophoto, Stretch
 
 RGBA = NDArray[np.uint8]
@@ -32,11 +32,17 @@ def read_rgba(dataset: Dataset, photo: Orthophoto, window: Window) -> RGBA:
     Gray becomes three equal bands; 16 bit values are stretched as the orthophoto says; no-data areas
     grow by FRINGE_PX, and what only has the value of no-data, in specks and lines, is imagery.
     """
-    raw, alpha = read_raw(dataset, photo.mask_kind, window)
-    if photo.mask_kind == "nodata":
-        alpha = _outside_areas(alpha, _frame(photo, window))
-    elif photo.mask_kind != "none":
-        alpha = cv2.bitwise_and(alpha, _outside_areas(alpha)).astype(np.uint8)
+    raw = _read_picture(dataset, window)
+    alpha = _marked(dataset, photo.mask_kind, window)
+    if photo.mask_kind != "none":
+        value = no_data_value(dataset)
+        # An area may be empty in part by the mark, in part by the value.
+        areas = (
+            _outside_areas(alpha)
+            if value is None
+            else _outside_areas(alpha & _other(raw, value), _frame(photo, window))
+        )
+        alpha = cv2.bitwise_and(alpha, areas).astype(np.uint8)
     stretch = photo.stretch or (WHOLE_RANGE,)
     rgba: RGBA = raw if raw.dtype == np.uint8 else _stretched(raw, stretch)
     rgba[..., 3] = alpha
@@ -51,26 +57,43 @@ def read_raw(
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Return stored values (H, W, 4), whose fourth band means nothing yet, and alpha (H, W).
 
-    Alpha is 0 where the alpha band or the mask is 0, or where all picture bands hold the no-data
+    Alpha is 0 where the alpha band or the mask is 0, and where all picture bands hold the no-data
     value; it is OPAQUE elsewhere: what is half transparent was seen all the same.
     """
+    raw, alpha = _read_picture(dataset, window), _marked(dataset, mask_kind, window)
+    value = None if mask_kind == "none" else no_data_value(dataset)
+    if value is not None:
+        alpha = alpha & _other(raw, value)
+    return raw, alpha
+
+
+def _read_picture(dataset: Dataset, window: Window) -> NDArray[Any]:
+    """Return stored values (H, W, 4), the fourth band 0."""
     bands = colour_bands(dataset)
-    height, width = int(window.height), int(window.width)
-    raw = np.zeros((height, width, 4), dataset.dtypes[0])
+    raw = np.zeros((int(window.height), int(window.width), 4), dataset.dtypes[0])
     # rasterio writes through the strides, so the bands come out interleaved without a second copy
     dataset.read(bands, window=window, out=raw.transpose(2, 0, 1)[: len(bands)])
     if len(bands) == 1:
         raw[..., 1] = raw[..., 2] = raw[..., 0]
+    return raw
+
+
+def _marked(dataset: Dataset, mask_kind: MaskKind, window: Window) -> NDArray[np.uint8]:
+    """Return alpha (H, W): 0 where the alpha band or the mask is, if there is one, else OPAQUE."""
     if mask_kind == "alpha":
         seen = dataset.read(alpha_band(dataset), window=window) != 0
     elif mask_kind == "mask":
         seen = dataset.read_masks(1, window=window) != 0
-    elif mask_kind == "nodata":
-        value = dataset.nodata
-        seen = cv2.inRange(raw, (value, value, value, 0), (value, value, value, 0)) == 0
     else:
-        seen = np.ones((height, width), bool)
-    return raw, seen.astype(np.uint8) * np.uint8(OPAQUE)
+        seen = np.ones((int(window.height), int(window.width)), np.bool_)
+    alpha: NDArray[np.uint8] = seen.astype(np.uint8) * np.uint8(OPAQUE)
+    return alpha
+
+
+def _other(raw: NDArray[Any], value: float) -> NDArray[np.uint8]:
+    """Return alpha (H, W): 0 where all picture bands hold a value, else OPAQUE."""
+    held = cv2.inRange(raw, (value, value, value, 0), (value, value, value, 0))
+    return cv2.bitwise_not(held).astype(np.uint8)
 
 
 Frame = tuple[int, int, int, int]

@@ -25,6 +25,7 @@ from pavemap.geo.imagery.geotiff import (
     check_complete,
     colour_bands,
     is_remote,
+    no_data_value,
     open_geotiff,
     refuse_oversize,
 )
@@ -204,20 +205,13 @@ def _ground_gsd(transform: Affine, width: int, height: int, crs: CRS) -> float:
 
 
 def _mask_kind(dataset: Dataset) -> MaskKind:
-    """Tell what marks pixels without imagery: a labelled alpha band, else a mask, else a value."""
+    """Tell what marks pixels without imagery: a labelled alpha band, else a mask, else a value alone."""
     if alpha_band(dataset) is not None:
         return "alpha"
     flags = dataset.mask_flag_enums[0]
     if MaskFlags.per_dataset in flags:
         return "mask"
-    return "nodata" if _occurs(dataset.nodata, dataset.dtypes[0]) else "none"
-
-
-def _occurs(nodata: float | None, dtype: str) -> bool:
-    """Tell whether a no-data value can occur at all: 8 bit pixels are never -9999, nor NaN."""
-    if nodata is None or not math.isfinite(nodata):
-        return False
-    return nodata.is_integer() and 0 <= nodata <= np.iinfo(dtype).max
+    return "none" if no_data_value(dataset) is None else "nodata"
 
 
 def _stretch(dataset: Dataset, mask_kind: MaskKind) -> Stretch | None:

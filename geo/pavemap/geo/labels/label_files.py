@@ -31,14 +31,14 @@ class LabelFile:
     """Single lines and polygons, flat, in `crs`; of a feature of many parts each has the fields.
 
     shapes: (N,). feature: (N,) number in the file, from 1. columns: a row for each shape.
-    left_out: features without any usable shape.
+    without_shape: fields of features without any usable shape, by their number.
     """
 
     shapes: Objects
     feature: NDArray[np.int64]
     columns: pd.DataFrame
     crs: CRS
-    left_out: int
+    without_shape: pd.DataFrame
 
     def to(self, crs: CRS) -> Objects:
         """Return the shapes in another CRS. Raises BadInput where one can't be brought there."""
@@ -51,12 +51,13 @@ class LabelFile:
 
     def column(self, *names: str) -> list[Any]:
         """Return, for each shape, the first of these fields (in any case) that says something, or None."""
-        known = {str(name).lower(): name for name in self.columns}
-        chosen = [list(self.columns[known[name]]) for name in names if name in known]
-        return [
-            next((value for value in row if not _says_nothing(value)), None)
-            for row in (zip(*chosen, strict=True) if chosen else [()] * len(self.shapes))
-        ]
+        return _first_said(self.columns, names)
+
+    def shapeless(self, name: str) -> list[int]:
+        """Return the numbers of features without any usable shape of which this field says something."""
+        said = _first_said(self.without_shape, (name,))
+        numbers = self.without_shape.index.tolist()
+        return [number for number, each in zip(numbers, said, strict=True) if each is not None]
 
 
 def read_labels(
@@ -85,12 +86,13 @@ def read_labels(
     if not len(parts):
         raise BadInput(f"'{path.name}' holds no {what} that can be used; check its layer")
     columns_of = raw.columns.reindex(range(len(raw.geometries)))  # there may be none
+    without = np.setdiff1d(np.arange(len(raw.geometries)), feature)
     return LabelFile(
         shapes=parts,
         feature=feature.astype(np.int64) + 1,
         columns=columns_of.iloc[feature].reset_index(drop=True),
         crs=raw.crs,
-        left_out=len(raw.geometries) - len(np.unique(feature)),
+        without_shape=columns_of.iloc[without].set_axis(without + 1),
     )
 
 
@@ -119,6 +121,16 @@ def width_of(value: Any, *, feature: int) -> float | None:
     if not (math.isfinite(width_mm) and width_mm > 0.0):
         raise BadInput(f"feature #{feature} is {width_mm:g} mm wide; give more than 0")
     return width_mm
+
+
+def _first_said(columns: pd.DataFrame, names: Sequence[str]) -> list[Any]:
+    """Return, for each row, the first of these fields (in any case) that says something, or None."""
+    known = {str(name).lower(): name for name in columns}
+    chosen = [list(columns[known[name]]) for name in names if name in known]
+    return [
+        next((value for value in row if not _says_nothing(value)), None)
+        for row in (zip(*chosen, strict=True) if chosen else [()] * len(columns))
+    ]
 
 
 def _says_nothing(value: Any) -> bool:

@@ -91,18 +91,32 @@ def _faces(edges: Geometries) -> Geometries:
 
     Edges that cross unseen, within the tolerance of an end, can bound what is no polygon: left out.
     """
-    nodes, _ = end_nodes(edges)
-    # Loose ends bound nothing. They are taken off one by one, so that long ones don't slow the rest.
-    keep = np.ones(len(edges), np.bool_)
-    while True:
-        degree = np.bincount(nodes[keep].ravel(), minlength=nodes.max(initial=-1) + 1)
-        loose = keep & (degree[nodes] == 1).any(axis=1)
-        if not loose.any():
-            break
-        keep &= ~loose
+    keep = _bound_something(*end_nodes(edges))
     with np.errstate(invalid="ignore"):  # GEOS divides 0 by 0 where edges fold, and goes on
         faces = shapely.get_parts(shapely.polygonize(edges[keep]))
     return np.asarray(faces[shapely.is_valid(faces)], object)
+
+
+def _bound_something(nodes: Integers, degree: Integers) -> NDArray[np.bool_]:
+    """Tell of (N, 2) edges, by the nodes they join, which are left when loose ends are taken off.
+
+    One after the other, each edge looked at twice: a long crack with branches is as many edges deep.
+    """
+    at = np.argsort(nodes, axis=None, kind="stable") // 2
+    first = np.concatenate([[0], np.cumsum(degree)])
+    keep = np.ones(len(nodes), np.bool_)
+    left, joined = degree.tolist(), nodes.tolist()
+    loose = np.flatnonzero(degree == 1).tolist()
+    while loose:
+        node = loose.pop()
+        for edge in at[first[node] : first[node + 1]].tolist():
+            if keep[edge]:
+                keep[edge] = False
+                for end in joined[edge]:
+                    left[end] -= 1
+                    if left[end] == 1:
+                        loose.append(end)
+    return keep
 
 
 def _fills(faces: Geometries) -> Floats:

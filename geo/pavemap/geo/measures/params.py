@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
@@ -10,8 +9,27 @@ from typing import Any, cast
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.lanes import LANE_WIDTH_M, WHEEL_PATH_M, WHEEL_SPACING_M
 
-MIN_ZEB_CELL_M, MAX_ZEB_STRIPS = 0.05, 20
-"""A finer grid than 5 cm by a twentieth of a lane says nothing more, and every cell of it costs."""
+RANGES: dict[str, tuple[float, float]] = {
+    "wheel_path_m": (0.01, 100),
+    "wheel_spacing_m": (0.01, 100),
+    "lane_width_m": (0.5, 100),
+    "r85_min_length_m": (0, 1000),
+    "zeb_cell_m": (0.05, 1000),
+    "zeb_strips": (1, 20),
+    "zeb_min_imaged": (0, 1),
+    "alligator_cell_m2": (1e-4, 1000),
+    "alligator_link_m": (0.001, 100),
+    "alligator_min_junctions": (1, 1_000_000),
+    "alligator_high_mm": (0, 10_000),
+    "block_cell_m2": (1e-4, 10_000),
+    "block_rectangularity": (0, 1),
+    "pattern_min_cells": (1, 1_000_000),
+    "node_tolerance_m": (0, 1),
+    "sample_unit_m2": (1, 1_000_000),
+    "min_coverage": (0, 1),
+}
+"""Least and greatest value of each: what is finer says nothing more and costs, what is coarser is wrong."""
+GREATEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -70,20 +88,9 @@ class MeasureParams:
         """Refuse what contradicts itself."""
         low, high = self.severity_mm
         first, last = self.transverse_deg
-        sizes = [getattr(self, name) for name in _ABOVE_ZERO]
-        if not all(value > 0.0 for value in sizes):
-            raise BadInput(f"{', '.join(_ABOVE_ZERO)} must all be above 0")
-        if not all(getattr(self, name) >= 0.0 for name in _NOT_BELOW_ZERO):
-            raise BadInput(f"{', '.join(_NOT_BELOW_ZERO)} can't be negative")
-        if not all(0.0 <= getattr(self, name) <= 1.0 for name in _SHARES):
-            raise BadInput(f"{', '.join(_SHARES)} are shares, from 0 to 1")
-        if not all(getattr(self, name) >= 1 for name in _COUNTS):
-            raise BadInput(f"{', '.join(_COUNTS)} must be at least 1")
-        if self.zeb_cell_m < MIN_ZEB_CELL_M or self.zeb_strips > MAX_ZEB_STRIPS:
-            raise BadInput(
-                f"a grid of {self.zeb_strips} strips and cells of {self.zeb_cell_m:g} m is too fine; "
-                f"give zeb_cell_m of {MIN_ZEB_CELL_M:g} or more, zeb_strips of {MAX_ZEB_STRIPS} or fewer"
-            )
+        for name, (least, greatest) in RANGES.items():
+            if not least <= getattr(self, name) <= greatest:
+                raise BadInput(f"{name} must be from {least:,g} to {greatest:,g}")
         if not 0.0 < low < high:
             raise BadInput("severity_mm needs two widths above 0, the lower one first")
         if not 0.0 <= self.longitudinal_deg < first <= last < 180.0 - self.longitudinal_deg:
@@ -116,13 +123,18 @@ def _of_kind(kind: str, name: str, value: object) -> Any:
     """A value that came as JSON, if it is of the kind of its field."""
     if kind == "bool" and isinstance(value, bool):
         return value
-    if kind == "int" and type(value) is int:
+    if kind == "int" and type(value) is int and _is_number(value):
         return value
     if kind == "float" and _is_number(value):
         return value
     if kind.startswith("tuple") and _are_two_numbers(value):
         return tuple(cast("Sequence[float]", value))
-    raise BadInput(f"{name} must be {_KINDS[kind]}, not {value!r}")
+    raise BadInput(f"{name} must be {_KINDS[kind]}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A value as a message shows it; of a number with thousands of digits Python would refuse to."""
+    return "so great a number" if type(value) is int and not _is_number(value) else repr(value)[:60]
 
 
 def _are_two_numbers(value: object) -> bool:
@@ -130,7 +142,8 @@ def _are_two_numbers(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that is stored as it is; whole ones of JSON may have any number of digits."""
+    return isinstance(value, (int, float)) and type(value) is not bool and abs(value) <= GREATEST
 
 
 _KINDS = {
@@ -139,18 +152,3 @@ _KINDS = {
     "float": "a number",
     "tuple[float, float]": "two numbers",
 }
-
-
-_SHARES = ("zeb_min_imaged", "min_coverage", "block_rectangularity")
-_COUNTS = ("zeb_strips", "alligator_min_junctions", "pattern_min_cells")
-_NOT_BELOW_ZERO = ("r85_min_length_m", "node_tolerance_m", "alligator_high_mm")
-_ABOVE_ZERO = (
-    "wheel_path_m",
-    "wheel_spacing_m",
-    "lane_width_m",
-    "zeb_cell_m",
-    "zeb_strips",
-    "alligator_cell_m2",
-    "alligator_link_m",
-    "sample_unit_m2",
-)

@@ -70,11 +70,11 @@ class OrthophotoRow:
 class ImagerySummary:
     """The imagery of a survey in two figures: its files, each content once, and the finest pixel.
 
-    `finest_gsd_m` is in ground metres; 0 where there is no file.
+    `finest_gsd_m` is in ground metres; None where there is no file.
     """
 
     count: int
-    finest_gsd_m: float
+    finest_gsd_m: float | None
 
 
 def add_orthophoto(
@@ -169,14 +169,6 @@ def keys_in_use(
     return frozenset(connection.execute(query).scalars())
 
 
-def any_orthophoto(connection: Connection, *, but_of: str) -> bool:
-    """Tell whether the database knows of any imagery, but that of surveys that failed for this reason."""
-    survey = tables.Survey
-    others = (survey.state != "failed") | (survey.error != but_of)
-    known = select(_TABLE.key).join(survey, survey.id == _TABLE.survey_id).where(others)
-    return connection.execute(known.limit(1)).first() is not None
-
-
 def list_orthophotos(connection: Connection, survey_id: uuid.UUID) -> list[OrthophotoRow]:
     """Return a survey's files, each once, in the order they are laid: finest first, then by name."""
     return _files(connection.execute(_select(survey_id)))
@@ -186,7 +178,7 @@ def imagery_summary(connection: Connection, survey_id: uuid.UUID) -> ImagerySumm
     """Count a survey's files; there may be thousands, too many to be read for it."""
     count, finest = func.count(_TABLE.sha256.distinct()), func.min(_TABLE.gsd_m)
     row = connection.execute(select(count, finest).where(_TABLE.survey_id == survey_id)).one()
-    return ImagerySummary(count=row[0], finest_gsd_m=row[1] or 0.0)
+    return ImagerySummary(count=row[0], finest_gsd_m=row[1])
 
 
 def contents_as_laid(connection: Connection, survey_id: uuid.UUID) -> list[str]:

@@ -49,7 +49,8 @@ def box_area(bbox: Bbox) -> BaseGeometry:
     if east - west >= 360.0:
         return shapely.box(-360.0, south, 360.0, north)
     # Its sides say which way round it goes, however wide it is, so there is nothing to unwrap.
-    box = shapely.box(west, south, east + (360.0 if west > east else 0.0), north)
+    turns = math.ceil(max(west - east, 0.0) / 360.0)
+    box = shapely.box(west, south, east + 360.0 * turns, north)
     return _repeated(box) if _near_the_meridian(box) else box
 
 

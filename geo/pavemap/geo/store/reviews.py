@@ -67,7 +67,10 @@ def reviews_page(
     limit: int = 1000,
     after: str | None = None,
 ) -> tuple[list[ReviewRow], str | None]:
-    """Return a page of a survey's reviews by id, and the cursor of the next page or None at the end.
+    """Return a page of a survey's reviews by line, and the cursor of the next page or None at the end.
+
+    In the order of their lines' digests: what is judged anew between two pages stays where it was, and
+    is listed once.
 
     Raises NotFound for an unknown survey, BadInput for a bad box or cursor.
     """
@@ -164,20 +167,22 @@ def _page(
 ) -> tuple[Sequence[Row[Any]], str | None]:
     check_limit(limit)
     get_survey(connection, survey_id)
-    cursor = Cursor.read(after, order=table)
-    conditions = ["survey_id = :survey_id", "id > :id", *(f"{name} = :{name}" for name in equal)]
-    parameters = {"survey_id": survey_id, "id": cursor.id or 0, "limit": limit + 1, **equal}
+    cursor = Cursor.read(after, order=table, key_type=str)
+    conditions = ["survey_id = :survey_id", "digest > :digest"]
+    conditions += [f"{name} = :{name}" for name in equal]
+    parameters = {"survey_id": survey_id, "digest": cursor.key or "", "limit": limit + 1, **equal}
     if bbox is not None:
         conditions.append("ST_Intersects(geom, CAST(:area AS geometry))")
         parameters["area"] = geometry_value(box_area(bbox))
     rows = connection.execute(
         text(
             f"SELECT {_COLUMNS[table]} FROM {table} WHERE {' AND '.join(conditions)} "
-            "ORDER BY id LIMIT :limit"
+            "ORDER BY digest LIMIT :limit"
         ),
         parameters,
     ).all()
-    return rows[:limit], cursor.at(None, rows[limit - 1].id) if len(rows) > limit else None
+    last = rows[limit - 1] if len(rows) > limit else None
+    return rows[:limit], None if last is None else cursor.at(last.digest, last.id)
 
 
 def _review_rows(rows: Sequence[Row[Any]]) -> list[ReviewRow]:

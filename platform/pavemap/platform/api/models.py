@@ -20,6 +20,7 @@ from pavemap.platform.api.bodies import (
 from pavemap.platform.api.headers import LOCATION, location
 from pavemap.platform.api.parameters import LARGEST_ID
 from pavemap.platform.api.problems import answers
+from pavemap.platform.api.schemas.common import Printable
 from pavemap.platform.api.schemas.models import ModelOut, ModelWithCard, PromotionIn, PromotionOut
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.uploads import receive, translate_disk_full
@@ -29,7 +30,7 @@ from pavemap.training.models.model_store import ModelStore, register
 router = APIRouter(prefix="/models", tags=["models"], route_class=DocumentRoute)
 
 ModelId = Annotated[
-    str, Path(description="id of a model version", examples=["survey-unet-fffb1082"])
+    Printable, Path(description="id of a model version", examples=["survey-unet-fffb1082"])
 ]
 
 ARCHIVE = {

@@ -29,6 +29,7 @@ from pavemap.platform.orthophoto_import import (
     register_orthophoto,
     remove_orthophoto,
 )
+from pavemap.platform.stored_imagery import require_storage
 from pavemap.platform.uploads import check_length, receive
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,8 @@ async def put_orthophoto(
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise UnsupportedMedia("send the file as the body itself, not in a form")
     target = await run_in_threadpool(UploadTarget.of, services.engine, survey_id_of(survey_id))
+    # Before the body comes: it may be large, and is gathered on the storage's disk.
+    await run_in_threadpool(require_storage, services.engine, services.storage)
     settings, expected = services.settings, announced_length(request)
     async with contextmanager_in_threadpool(scratch(services.incoming)) as folder:
         check_length(expected, limit=settings.max_upload_bytes, folder=folder)

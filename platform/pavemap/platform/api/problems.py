@@ -207,6 +207,10 @@ def install(app: FastAPI) -> None:
         elif exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = allowed = ", ".join(_methods(request))
             detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+        elif exc.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's, of JSON that Python can't take
+            detail = (
+                "the body can't be read as JSON: it is nested too deep, or a number is too long"
+            )
         elif exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             detail = "the body is larger than this operation takes; send less at once"
         return problem(exc.status_code, detail, headers=headers)

@@ -125,11 +125,11 @@ def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
     return SurveyOut.of(
         row,
         ground_gsd_m=row.ground_gsd_m(network.bounds),
-        finest_m=files.finest_gsd_m,
+        finest_m=files.finest_gsd_m or 0.0,
         cells=Cells.of(progress),
         imaged_m2=progress.imaged_m2,
         attention=attention(connection, row, progress),
         coverage=sums.coverage if sums is not None and sums.segments else None,
         orthophotos=files.count,
-        finest_gsd_m=files.finest_gsd_m or None,
+        finest_gsd_m=files.finest_gsd_m,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from pavemap.platform.api.bodies import DocumentRoute
@@ -47,7 +49,7 @@ EXAMPLES = {
     responses={
         200: {"model": TrainingJobOut, "description": "This configuration was submitted before."},
         201: {"headers": LOCATION},
-        **answers(400, 408, 413, 415),
+        **answers(400, 408, 409, 413, 415),
     },
     summary="Train a model",
 )
@@ -62,11 +64,26 @@ def submit_job(
     The same configuration is one job, however often it is sent; sent again after it failed or was
     cancelled, it goes on from its last checkpoint.
     """
+    _check_folders(config)
     job, started = services.jobs.submit(config)
     response.status_code = 201 if started else 200
     if started:
         response.headers["Location"] = location(request, "get_job", job_id=job.id)
     return TrainingJobOut.of(job)
+
+
+def _check_folders(config: TrainConfig) -> None:
+    """Raise RequestValidationError for relative folders: nobody means those of this server's process."""
+    folders: dict[tuple[str | int, ...], FilePath] = {("output",): config.output}
+    for kind in ("data", "validation", "tests"):
+        for number, source in enumerate(getattr(config, kind)):
+            folders[kind, number, "folder"] = source.folder
+    wrong = [where for where, folder in folders.items() if not folder.is_absolute()]
+    if wrong:
+        said = "give the whole path, from / on, that the cluster's machines know it by"
+        raise RequestValidationError(
+            [{"type": "value_error", "loc": ("body", *where), "msg": said} for where in wrong]
+        )
 
 
 @router.get("", responses=answers(), summary="List the training jobs")

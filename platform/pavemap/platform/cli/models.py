@@ -230,7 +230,7 @@ def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
                 said = "" if loss is None else f" loss {loss:.4f}"
                 bars.update(task, completed=values["iteration"], description=settings.name + said)
 
-        with _token_of_ray(settings):
+        with _environment_of_ray(settings):
             result = run(settings, on_progress=show)
     facts = {
         "model": result.model_id,
@@ -248,11 +248,18 @@ def _train_here(settings: TrainConfig, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _token_of_ray(settings: TrainConfig) -> Iterator[None]:
-    """Keep the token of a Ray that is started for a training beside it; Ray would put one into the home."""
-    from pavemap.serving.ray_home import RayHome
+def _environment_of_ray(settings: TrainConfig) -> Iterator[None]:
+    """Set a Ray that is started for a training up as `pavemap up` does, its token beside the training.
 
-    if settings.ray_address or {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+    Ray would put the token into the home, and give up sooner on a busy machine.
+    """
+    from pavemap.serving.ray_home import RayHome, ray_defaults
+
+    if settings.ray_address:
+        yield
+        return
+    os.environ.update(ray_defaults(os.environ))
+    if {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         yield
         return
     home = RayHome.at(settings.output)

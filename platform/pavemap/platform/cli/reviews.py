@@ -109,13 +109,8 @@ def import_reviews(
 
     Of a file that `review export` wrote, only what was changed in it is sent.
     """
-    from pavemap.platform.reviews.review_import import (
-        ReviewFile,
-        has_areas,
-        has_lines,
-        read_areas,
-        read_reviews,
-    )
+    from pavemap.platform.reviews.review_import import ReviewFile, read_areas, read_reviews
+    from pavemap.platform.reviews.review_layers import has_areas, has_lines
     from pavemap.platform.reviews.review_sending import KINDS, send_reviews
 
     if file is None and areas is None:
@@ -125,7 +120,7 @@ def import_reviews(
     said = ReviewFile([], 0)
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
-        if file is not None and has_lines(file):
+        if file is not None and has_lines(file, layer=layer):
             said = read_reviews(
                 file, survey_id=survey_id, layer=layer, reviewer=reviewer, width_mm=width
             )

@@ -190,8 +190,8 @@ def import_pairs(
 
     Such folders can be trained from as they are, too; a manifest makes sure that they stay what they are.
     """
-    from pavemap.training.config import DataSource
     from pavemap.training.data.pair_import import pair_files
+    from pavemap.training.data_source import DataSource
 
     source = DataSource(
         folder=folder,

@@ -11,6 +11,7 @@ from pavemap.geo.imagery.mask_values import Values
 from pavemap.platform.cli.console import Json, note_warnings, progress_bars
 from pavemap.platform.cli.file_roads import RoadOptions, takes_roads
 from pavemap.platform.cli.file_survey import OUTPUT_HELP, report, write_survey
+from pavemap.platform.cli.rasters import warn_of_masks_beside
 
 
 @takes_roads
@@ -100,6 +101,7 @@ def vectorize(
             options=VectorizeOptions(values=values, gsd_m=gsd, params=params),
             on_cell=lambda done, total: bars.update(task, completed=done, total=total),
         )
+    warn_of_masks_beside([mask])
     note_warnings((mask.name, warning) for warning in found.warnings)
     source = f"{mask.name}, read as {read_as}"
     files = write_survey(export, found, threshold=params.threshold, source=source)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from pavemap.geo.errors import BadInput
 from pavemap.training.config import TrainConfig
 
 PREFIX = "train-"
+
+MAX_CHARS = 96_000
+"""Of a configuration, quoted: Linux takes 131,072 as one word, and base 64 makes a third more of them."""
 
 JOB_ID = re.compile(PREFIX + "[0-9a-f]{16}")
 
@@ -89,6 +94,16 @@ def canonical(config: TrainConfig) -> str:
 def joining(config: TrainConfig) -> TrainConfig:
     """Let the run join the cluster that runs the job; without an address it would start its own."""
     return config.model_copy(update={"ray_address": "auto"})
+
+
+def check_size(config: TrainConfig) -> None:
+    """Raise BadInput for a configuration that is too long for the command line of a job."""
+    length = len(shlex.quote(canonical(config)))
+    if length > MAX_CHARS:
+        raise BadInput(
+            f"the configuration has {length:,} characters, and a job is told {MAX_CHARS:,} at most; "
+            "shorten its texts (notes, intended_use, licences), or join sets in one folder"
+        )
 
 
 def _as_text(values: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from pavemap.platform.jobs.job import (
     TO_BE_STARTED_AGAIN,
     JobBackend,
     JobReport,
+    check_size,
     job_id,
 )
 from pavemap.platform.jobs.kubernetes_jobs import KubernetesJobs
@@ -42,6 +43,8 @@ TRAINED_ALREADY = (
 )
 
 SENT_AGAIN = "handed to the cluster again"
+
+BEING_STOPPED = "it was told to stop, and is being stopped"
 
 LOST = (
     "the cluster knows this job no more; it may have been replaced. Submit the configuration again: "
@@ -73,9 +76,13 @@ class TrainingJobs:
 
         A configuration whose job is waiting, running or has succeeded is not started again; one
         that failed, was stopped or got lost is, and goes on from its last checkpoint. Raises
-        ClusterAway, and Conflict where another job that is not over writes to the same folder.
+        ClusterAway, BadInput where it is too long, and Conflict while its job is being stopped or
+        another job that is not over writes to the same folder.
         """
+        check_size(config)
         known = self._known(job_id(config))
+        if known is not None and known.message == BEING_STOPPED:
+            known = self._stopped(known)
         if known is not None and known.state == "succeeded":
             return replace(known, message=TRAINED_ALREADY), False
         self._refuse_same_output(config)
@@ -143,6 +150,8 @@ class TrainingJobs:
         report = self.backend.stop(name)
         if report is None:
             return self._noted(job, state="lost", message=LOST)
+        if report.state in AT_WORK:
+            report = replace(report, message=BEING_STOPPED)
         return self._record(report, after=job)
 
     def logs(self, name: str) -> str:
@@ -206,6 +215,11 @@ class TrainingJobs:
         self, report: JobReport, *, after: TrainingJobRow | None = None, started: bool = False
     ) -> TrainingJobRow:
         with database(self.engine) as connection:
+            if report.state in AT_WORK and not started:
+                # The cluster doesn't say whether a job that is at work was told to stop.
+                stored = store.find_job(connection, report.id)
+                if stored is not None and stored.message == BEING_STOPPED:
+                    report = replace(report, message=BEING_STOPPED)
             return store.record_job(
                 connection,
                 id=report.id,
@@ -218,6 +232,15 @@ class TrainingJobs:
                 after=after,
                 started=started,
             )
+
+    def _stopped(self, job: TrainingJobRow) -> TrainingJobRow:
+        """Return a job that was told to stop as it is now. Raises ClusterAway, Conflict while it runs."""
+        report = self.backend.find(job.id)
+        if report is None:
+            return job
+        if report.state in AT_WORK:
+            raise Conflict(f"training job {job.id} is being stopped; send it again in a moment")
+        return self._record(report, after=job)
 
     def _refuse_same_output(self, config: TrainConfig) -> None:
         """Two trainings at once would mix their checkpoints and their progress in one folder."""

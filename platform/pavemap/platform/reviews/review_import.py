@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,10 +19,16 @@ from scipy.sparse.csgraph import connected_components
 
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
-from pavemap.geo.labels.label_files import WIDTH_FIELDS, read_labels, verdict_of, width_of
+from pavemap.geo.labels.label_files import (
+    WIDTH_FIELDS,
+    LabelFile,
+    read_labels,
+    verdict_of,
+    width_of,
+)
 from pavemap.geo.lines.line_digest import line_digests
-from pavemap.platform.exports.geopackage import has_pending_changes
-from pavemap.platform.reviews.review_file import AREAS, LINES, Feature, of_survey, said_by
+from pavemap.platform.reviews.review_file import AREAS, Feature, of_survey, said_by
+from pavemap.platform.reviews.review_layers import layer_of, layer_of_lines
 
 BATCH = 1000
 """Features sent at once."""
@@ -66,16 +71,18 @@ def read_reviews(
 
     Of lines of one crack or review (one may have been copied, or split) all are read if one has changed.
     `reviewer` and `width_mm` hold where the file says nothing (its fields `reviewer`, and `width_mm` or
-    `width_mean_mm`). Raises BadInput, naming the number of the feature from 1.
+    `width_mean_mm`). Raises BadInput, naming the number of the feature from 1, and where the layer must
+    be chosen.
     """
     optional = ("crack_id", *WIDTH_FIELDS, "reviewer", "note", "review_id", "exported")
     file = read_labels(
         path,
-        layer=layer or _layer_of(path, LINES),
+        layer=layer or layer_of_lines(path),
         columns=("verdict",),
         optional=optional,
         what="reviewed cracks",
     )
+    _refuse_without_line(file)
     lines = file.to(WGS84)
     exported = [of_survey(each, survey_id) for each in file.column("exported")]
     columns = zip(
@@ -112,7 +119,7 @@ def read_reviews(
     sent = np.isin(together, together[np.array(changed, dtype=bool)])
     return ReviewFile(
         sorted((each for each, so in zip(features, sent, strict=True) if so), key=_crack_of),
-        without_verdict=len(file.shapes) - len(features),
+        without_verdict=len(file.shapes) + len(file.without_shape) - len(features),
         as_exported=int((~sent).sum()),
         tells_exported=any(each is not None for each in exported),
     )
@@ -122,7 +129,7 @@ def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> l
     """Read polygons that were looked at whole. Raises BadInput."""
     file = read_labels(
         path,
-        layer=layer or _layer_of(path, AREAS),
+        layer=layer or layer_of(path, AREAS),
         optional=("reviewer", "note"),
         shapes="polygon",
         what="reviewed areas",
@@ -164,35 +171,13 @@ def in_file(message: str, batch: Sequence[Feature]) -> str:
     return re.sub(r"#(\d+)", lambda at: f"#{batch[int(at[1]) - 1]['id']}", message)
 
 
-def has_lines(path: Path) -> bool:
-    """Tell whether there are lines to read; not so in a GeoPackage of ours whose cracks are none."""
-    return _layer_of(path, LINES) is None or bool(_asked(path, f"SELECT 1 FROM {LINES} LIMIT 1"))
-
-
-def has_areas(path: Path) -> bool:
-    """Tell whether a file is a GeoPackage with a filled layer of reviewed areas."""
-    return _layer_of(path, AREAS) is not None and bool(
-        _asked(path, f"SELECT 1 FROM {AREAS} LIMIT 1")
-    )
-
-
-def _layer_of(path: Path, name: str) -> str | None:
-    """Return the name of a layer where a file is a GeoPackage that has it."""
-    if path.suffix.lower() != ".gpkg":
-        return None
-    return name if (name,) in _asked(path, "SELECT table_name FROM gpkg_contents") else None
-
-
-def _asked(path: Path, question: str) -> list[tuple[Any, ...]]:
-    """Ask a GeoPackage without GDAL, which looks into files before their format is checked."""
-    # What a GIS has saved but not yet put into the file itself counts: then the file is not immutable.
-    how = "mode=ro" if has_pending_changes(path) else "mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)) as db:
-            db.execute("PRAGMA trusted_schema = OFF")
-            return db.execute(question).fetchall()
-    except sqlite3.Error:
-        return []  # whoever reads it says what is wrong with it
+def _refuse_without_line(file: LabelFile) -> None:
+    """Raise BadInput for a verdict on nothing: a crack's number alone may be another's by now."""
+    if numbers := file.shapeless("verdict"):
+        raise BadInput(
+            f"feature #{numbers[0]} has a verdict but no line; draw it again or take it from a new "
+            "`review export`, or empty its verdict"
+        )
 
 
 def _feature(shape: shapely.Geometry, properties: dict[str, Any], number: int) -> Feature:

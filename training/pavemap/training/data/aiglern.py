@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import (
     IMAGE_SUFFIXES,
     LabelledImage,
@@ -20,6 +19,7 @@ from pavemap.training.data.datasets import (
     list_pairs,
     read_pair,
 )
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 
 IMAGE_NAME = re.compile(r"Im_GT_AIGLE_RN_(?P<number>\w+?)(or)?$")

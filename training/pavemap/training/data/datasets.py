@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.file_digest import file_digest
-from pavemap.training.config import DataSource
 from pavemap.training.data.image_files import (
     Header,
     check_8_bits,
@@ -33,6 +32,7 @@ from pavemap.training.data.manifest import (
     read_manifest,
 )
 from pavemap.training.data.masks import Values, advice, crack_of, stored_values, values_for
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 
 CODING = {"inverted", "crack_values", "ignore_values"}  # of masks, in a DataSource

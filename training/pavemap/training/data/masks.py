@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.training.config import DataSource
 from pavemap.training.data.image_files import palette_indices
+from pavemap.training.data_source import DataSource
 
 Values = NDArray[Any]  # (H, W), whole numbers of 8 or 16 bits, or floats
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import CODING, Pair, check_cracks, list_pairs, read_pair
 from pavemap.training.data.manifest import NAME
 from pavemap.training.data.pair_folder import Files, LabelledFile, packed
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from pavemap.training.config import DataSource, TrainConfig
+from pavemap.training.config import TrainConfig
+from pavemap.training.data_source import DataSource
 from pavemap.training.deciding import deciding
 from pavemap.training.errors import BadModel, BadTrainingConfig
 from pavemap.training.experiments.fitting import fit_batches

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import LabelledImage, read_source
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 
 Images = Sequence[LabelledImage]

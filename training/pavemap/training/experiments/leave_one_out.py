@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pavemap.training.config import DataSource, TrainConfig, load_config
+from pavemap.training.config import TrainConfig, load_config
 from pavemap.training.data.datasets import list_pairs, read_source
+from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.experiments.config_runs import (
     as_asked,

@@ -73,6 +73,24 @@ def check_vectorize(values: Mapping[str, Any], *, threshold: float) -> None:
         raise BadModel(f"vectorize can't be used: {exc}") from exc
 
 
+def check_figures(card: ModelCard) -> None:
+    """Raise BadModel where nobody can mean a card's pixel sizes or its calibration.
+
+    Not in the class: a version that was registered before must still be read.
+    """
+    finest, coarsest = card.gsd_range_m
+    if not 0 < finest <= card.gsd_m <= coarsest:
+        raise BadModel(
+            f"the card of {card.model_id} is for imagery of {finest:g} to {coarsest:g} m a pixel, read at "
+            f"{card.gsd_m:g}; give gsd_range_m as finest and coarsest, above 0, with gsd_m within"
+        )
+    if card.calibration is not None and not card.calibration[0] > 0:
+        raise BadModel(
+            f"the card of {card.model_id} has a calibration of slope {card.calibration[0]:g}, which turns "
+            "crack into sound; give a slope above 0, or no calibration"
+        )
+
+
 def check_reach(card: ModelCard, reach_px: int) -> None:
     """Raise BadModel where a network depends on pixels farther away than its card says."""
     if reach_px > card.reach_px:

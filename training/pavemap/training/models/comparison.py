@@ -73,9 +73,8 @@ def check_scores(metrics: Mapping[str, Any]) -> None:
         for scored in (metrics, metrics.get(IN_USE, {})):
             scores = scored.get(TESTS, [])
             _check_texts(scored.get("model", ""), *_texts_of(scores))
-            for name, f1 in f1_by_set(scores).items():
-                if not math.isfinite(f1):
-                    raise ValueError(f"the F1 of {name} is not finite")
+            for score in scores:
+                _check_f1(score["data"], score["mean"]["f1"])
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise BadModel(
             f'"metrics" of the card can\'t be read ({type(exc).__name__}: {exc}): "{TESTS}" is a list of '
@@ -117,6 +116,15 @@ def _texts_of(scores: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
     for score in scores:
         yield score["data"]
         yield score.get(SHA256, "")
+
+
+def _check_f1(name: str, f1: Any) -> None:
+    if isinstance(f1, bool) or not isinstance(f1, int | float):
+        raise TypeError(f"the F1 of {name} is no number")
+    if isinstance(f1, float) and not math.isfinite(f1):
+        raise ValueError(f"the F1 of {name} is not finite")
+    if not 0 <= f1 <= 1:
+        raise ValueError(f"the F1 of {name} is not between 0 and 1")
 
 
 def _check_texts(*values: Any) -> None:

@@ -29,12 +29,14 @@ from pavemap.geo.store.model_versions import (
     lock_model,
     replace_card,
 )
+from pavemap.geo.store.storage_identity import check_identity
 from pavemap.training.config import Architecture
 from pavemap.training.errors import BadModel
 from pavemap.training.models.card import (
     CARD_FILE,
     WEIGHTS_FILE,
     ModelCard,
+    check_figures,
     check_vectorize,
     checked_weights,
     read_card,
@@ -46,6 +48,9 @@ from pavemap.training.models.shipped_models import shipped_model_folders
 from pavemap.training.models.weights_file import check_weights
 
 PREFIX = "models"
+
+LARGEST = 2**63
+"""Integers of a card are smaller, or others could not read them."""
 
 MODEL_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}-[0-9a-f]{8}")
 """A card's name and 8 digits of its digest; what else is asked for becomes no path."""
@@ -59,6 +64,10 @@ class ModelStore:
         self._storage = storage
         named = os.environ.get("PAVEMAP_MODEL_CACHE")
         self._cache = cache or Path(named or tempfile.gettempdir()) / "pavemap-models"
+
+    def check(self, connection: Connection) -> None:
+        """See that this is the database's storage, before it changes. Raises Unavailable or StorageFull."""
+        check_identity(connection, self._storage)
 
     def put(self, folder: Path, card: ModelCard) -> None:
         """Store a folder's weights, and a card for them. Raises StorageFull or Unavailable."""
@@ -158,6 +167,7 @@ def register(connection: Connection, folder: Path, *, store: ModelStore) -> Mode
     for one in shipped_model_folders():
         if read_card(one) == card:
             register_shipped(connection, one, store=store)
+    store.check(connection)
     known = lock_model(connection, name=card.name, digest=card.digest)
     if known is None:
         store.put(folder, card)
@@ -183,6 +193,7 @@ def register_shipped(connection: Connection, folder: Path, *, store: ModelStore)
     known = find_model(connection, card.model_id)
     if known is not None and known.card == _plain(card) and known.uri == _uri(card):
         return known
+    store.check(connection)
     if lock_model(connection, name=card.name, digest=card.digest) is None:
         store.put(folder, card)
         return _add(connection, card)
@@ -192,26 +203,40 @@ def register_shipped(connection: Connection, folder: Path, *, store: ModelStore)
 
 def _checked(folder: Path) -> ModelCard:
     card = read_card(folder)
+    _check_storable(card)
     weights = checked_weights(folder, card)
     if weights.stat().st_size > MAX_WEIGHTS_BYTES:
         raise BadInput(f"{weights} is larger than {MAX_WEIGHTS_BYTES >> 20} MB; is it a model?")
     if card.architecture not in get_args(Architecture):
         raise BadModel.unknown(card.architecture)
     check_weights(weights, card)
+    check_figures(card)
     check_vectorize(card.vectorize, threshold=card.threshold)
     check_scores(card.metrics)
-    _check_storable(card)
     return card
 
 
 def _check_storable(card: ModelCard) -> None:
-    """Raise BadModel for what the database's JSON can't hold."""
+    """Raise BadModel for what the database's JSON, or those who read it, can't hold."""
+    plain = _plain(card)
+    if any(abs(number) >= LARGEST for number in _integers(plain)):
+        raise BadModel("the model card holds an integer of more than 64 bits; take it out")
     try:
-        text = json.dumps(_plain(card), allow_nan=False)
+        text = json.dumps(plain, allow_nan=False)
     except ValueError as exc:
         raise BadModel("the model card holds a number that is not finite; take it out") from exc
     if "\\u0000" in text:
         raise BadModel("the model card holds a character of code 0; take it out")
+
+
+def _integers(value: object) -> Iterator[int]:
+    """All integers in a value of JSON."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict):
+        yield from (number for part in value.values() for number in _integers(part))
+    elif isinstance(value, list):
+        yield from (number for part in value for number in _integers(part))
 
 
 def _are_weights(path: Path, card: ModelCard) -> bool:

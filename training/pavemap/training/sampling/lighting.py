@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.training.config import Augmentation
+from pavemap.training.augmentation import Augmentation
 
 
 def relit(

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.vectorizing.hysteresis import crack_level
-from pavemap.training.config import DataSource
 from pavemap.training.data.datasets import LabelledImage, list_pairs, read_pair
+from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import (
     THRESHOLDS,

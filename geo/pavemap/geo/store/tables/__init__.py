@@ -4,6 +4,7 @@ from pavemap.geo.store.tables.base import Base
 from pavemap.geo.store.tables.networks import Network, Road, Segment
 from pavemap.geo.store.tables.results import Condition, Crack, Piece
 from pavemap.geo.store.tables.reviews import Review, ReviewedArea
+from pavemap.geo.store.tables.storage import StorageIdentity
 from pavemap.geo.store.tables.surveys import ModelPromotion, ModelVersion, Orthophoto, Survey
 from pavemap.geo.store.tables.training import TrainingJob
 from pavemap.geo.store.tables.work import Cell, CellSegment, Fragment, Worker
@@ -24,6 +25,7 @@ __all__ = [
     "ReviewedArea",
     "Road",
     "Segment",
+    "StorageIdentity",
     "Survey",
     "TrainingJob",
     "Worker",

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from contextlib import suppress
+from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 MAX_NAME = 200
 
@@ -29,6 +39,17 @@ Label = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME),
     AfterValidator(printable),
 ]
+
+
+def written_day(value: object) -> object:
+    """Refuse what is no day as RFC 3339 writes it; a number would be taken for seconds since 1970."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    raise ValueError("write the day as YYYY-MM-DD")
+
+
+Day = Annotated[date, BeforeValidator(written_day)]
 Bbox = Annotated[
     tuple[float, float, float, float],
     Field(description="west, south, east, north in degrees (EPSG:4326)"),

@@ -15,7 +15,7 @@ from pavemap.geo.resolution import smallest_width_mm
 from pavemap.geo.store.planning import PlanReport
 from pavemap.geo.store.surveys import SurveyRow, SurveyState
 from pavemap.platform.api.schemas.cells import Cells
-from pavemap.platform.api.schemas.common import Label, Printable
+from pavemap.platform.api.schemas.common import Day, Label, Printable
 
 EXAMPLE_SUMMARY: JsonDict = {
     "id": "6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10",
@@ -28,7 +28,7 @@ EXAMPLE_SUMMARY: JsonDict = {
     "crs": "EPSG:32633",
     "gsd_m": 0.002,
     "ground_gsd_m": 0.002,
-    "smallest_width_mm": 4.0,
+    "smallest_width_mm": 2.0,
     "measures": {"min_coverage": 0.9},
     "position_rmse_m": None,
     "created_at": "2026-05-04T10:00:00Z",
@@ -72,7 +72,7 @@ class SurveyCreate(BaseModel):
 
     name: Label
     network: Printable = Field(description="id or name of an imported network")
-    captured_on: date | None = Field(default=None, description="day the imagery was taken")
+    captured_on: Day | None = Field(default=None, description="day the imagery was taken")
     crs: Printable | None = Field(
         default=None,
         max_length=20_000,
