@@ -1,15 +1,18 @@
-"""Which edges of a network of cracks bound ground: all but loose ends, however long these are."""
+"""Networks of cracks: which edges bound ground, and ground in tiles, both at a cost by the length alone."""
 
 from __future__ import annotations
 
 import time
 
 import numpy as np
+import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pavemap.geo.measures.crack_patterns import _bound_something
+from pavemap.geo.arrays import object_array
+from pavemap.geo.measures.crack_patterns import _bound_something, _tiled
 
 Nodes = NDArray[np.int64]
 
@@ -50,3 +53,35 @@ def cpu_s(teeth: int) -> float:
 
 def test_a_long_crack_with_branches_costs_by_its_length() -> None:
     assert cpu_s(40_000) < 24 * cpu_s(5_000)  # 8 by length, 64 by its square
+
+
+boxes = st.builds(
+    lambda x, y, width, height: shapely.box(x, y, x + width, y + height),
+    st.floats(-5, 5),
+    st.floats(-5, 5),
+    st.floats(0.01, 4),
+    st.floats(0.01, 4),
+)
+
+
+@given(st.lists(boxes, max_size=8))
+def test_tiles_are_the_same_ground_without_overlap(drawn: list[shapely.Polygon]) -> None:
+    tiles = _tiled(object_array(drawn), 2.0)
+    whole = shapely.union_all(drawn)
+    assert shapely.area(tiles).sum() == pytest.approx(whole.area)
+    assert shapely.union_all(tiles).symmetric_difference(whole).area == pytest.approx(0, abs=1e-9)
+    west, south, east, north = shapely.bounds(tiles).reshape(-1, 4).T
+    assert max([*(east - west), *(north - south)], default=0.0) <= 2.0 + 1e-9
+
+
+def test_a_long_net_is_no_more_work_for_each_of_its_lines_than_a_short_one() -> None:
+    vertices = []
+    for metres in (10, 100):
+        cells = [
+            shapely.box(x / 5, y / 5, (x + 1) / 5, (y + 1) / 5)
+            for x in range(5 * metres)
+            for y in range(15)
+        ]
+        around = shapely.buffer(object_array(cells), 0.02, quad_segs=2)
+        vertices.append(shapely.get_num_coordinates(_tiled(around, 2.0)).max())
+    assert vertices[1] <= vertices[0] + 8 < 200

@@ -31,6 +31,8 @@ from pavemap.geo.measures.noding import end_nodes, node_lines
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.scene import Pieces
 
+TILE_M = 2.0
+"""Side of the tiles in which the length of cracks in a pattern is summed up, in true metres."""
 TOUCHING = 1e-6
 """An edge this near to a cell, in the CRS, bounds it."""
 
@@ -73,8 +75,8 @@ def find_pattern(pieces: Pieces, *, scale: Floats, params: MeasureParams) -> Pat
     alligator = np.arange(len(ground)) < small.sum() + len(hulls)
     piece, of, inside = _bounding(lines, near, ground, tolerance)
     members = [
-        _mostly_inside(pieces, shapely.union_all([_union(cells), *others]), tolerance)
-        for cells, others in ((faces[small], hulls), (faces[block], hulls[:0]))
+        _mostly_inside(pieces, shapely.buffer(some, tolerance, quad_segs=2), TILE_M * unit)
+        for some in (ground[alligator], ground[~alligator])
     ]
     return Pattern(ground, alligator, piece, of, inside, members[0], members[1] & ~members[0])
 
@@ -198,18 +200,9 @@ def _length_inside(lines: Geometries, polygons: Geometries) -> Floats:
     return inside
 
 
-def _union(faces: Geometries) -> shapely.Geometry:
-    """Join faces: fast where they share whole edges, as nearly all do, and any others too."""
-    try:
-        union = shapely.coverage_union_all(faces)
-    except shapely.errors.GEOSException:
-        return shapely.union_all(faces)
-    return union if shapely.is_valid(union) else shapely.union_all(faces)
-
-
-def _mostly_inside(pieces: Pieces, ground: shapely.Geometry, tolerance: float) -> NDArray[np.bool_]:
-    """Return the pieces of cracks of whose length, over all pieces, most lies in or along a pattern."""
-    parts = shapely.get_parts(shapely.buffer(ground, tolerance, quad_segs=2))
+def _mostly_inside(pieces: Pieces, ground: Geometries, tile: float) -> NDArray[np.bool_]:
+    """Return the pieces of cracks of whose length, over all pieces, most lies in a pattern's ground."""
+    parts = _tiled(ground, tile)
     piece, part = shapely.STRtree(parts).query(pieces.lines, predicate="intersects")
     inside = _length_inside(pieces.lines[piece], parts[part])
     cracks = int(pieces.crack.max(initial=-1)) + 1
@@ -217,6 +210,36 @@ def _mostly_inside(pieces: Pieces, ground: shapely.Geometry, tolerance: float) -
     whole = np.bincount(pieces.crack, shapely.length(pieces.lines), minlength=cracks)
     most: NDArray[np.bool_] = (seen > whole / 2.0)[pieces.crack]
     return most
+
+
+def _tiled(shapes: Geometries, side: float) -> Geometries:
+    """Unite polygons tile by tile of a grid: united whole, a net costs each of its lines all its length."""
+    tile = np.zeros((len(shapes), 2), np.int64)
+    for axis in (0, 1):
+        low, high = (
+            np.floor(shapely.bounds(shapes)[:, end] / side).astype(np.int64)
+            for end in (axis, axis + 2)
+        )
+        of = np.repeat(np.arange(len(shapes)), high - low + 1)
+        place = np.arange(len(of)) - np.searchsorted(of, of)
+        shapes, tile, crosses = shapes[of], tile[of], (high > low)[of]
+        tile[:, axis] = low[of] + place
+        strips = _strips(tile[crosses, axis] * side, side, shapely.bounds(shapes[crosses]), axis)
+        shapes[crosses] = shapely.intersection(shapes[crosses], strips)
+    some = shapely.area(shapes) > 0.0
+    if not some.any():
+        return np.empty(0, object)
+    _, which = np.unique(tile[some], axis=0, return_inverse=True)
+    order = np.argsort(which.ravel(), kind="stable")
+    together = shapely.geometrycollections(shapes[some][order], indices=which.ravel()[order])
+    return np.asarray(shapely.union_all(np.atleast_1d(together)[:, None], axis=1), object)
+
+
+def _strips(start: Floats, side: float, bounds: Floats, axis: int) -> Geometries:
+    """Return boxes as wide as a tile along an axis, and as long as the bounds are along the other."""
+    edges = bounds.copy()
+    edges[:, axis], edges[:, axis + 2] = start, start + side
+    return np.asarray(shapely.box(*edges.T), object)
 
 
 def _among(count: int, some: Integers) -> NDArray[np.bool_]:
