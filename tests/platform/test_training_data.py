@@ -6,17 +6,18 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import shapely
 
-from pavemap.geo.arrays import object_array
+from pavemap.geo.arrays import Objects, object_array
 from pavemap.geo.errors import Unavailable
 from pavemap.platform import training_data
 from pavemap.platform.client.api_client import Client
-from pavemap.platform.training_data import near_imagery, unzipped, zipped
+from pavemap.platform.training_data import BESIDE_DEG, near_imagery, unzipped, zipped
 from pavemap.training.data.pair_folder import LabelledFile, packed, write_folder
 
 
@@ -107,6 +108,53 @@ def test_an_area_on_imagery_stays_as_it_was_drawn_and_one_beside_it_goes() -> No
     (found,) = near_imagery(object_array([elsewhere, inside]), object_array([TILE]))
     assert found is inside
     assert not len(near_imagery(object_array([inside]), object_array([])))
+
+
+@pytest.fixture
+def overlaid(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the vertices of imagery that are united, or that areas are cut by."""
+    counts: list[int] = []
+    union_all, intersection = shapely.union_all, shapely.intersection
+
+    def united(shapes: Any) -> Any:
+        counts.append(int(shapely.get_num_coordinates(shapes).sum()))
+        return union_all(shapes)
+
+    def cut(areas: Any, by: Any) -> Any:
+        _, each = np.broadcast_arrays(areas, by)
+        counts.append(int(shapely.get_num_coordinates(each).sum()))
+        return intersection(areas, by)
+
+    monkeypatch.setattr(shapely, "union_all", united)
+    monkeypatch.setattr(shapely, "intersection", cut)
+    return counts
+
+
+def row_of(count: int, *, step_deg: float) -> Objects:
+    edges = [15.0 + step_deg * number for number in range(count)]
+    return object_array([shapely.box(west, 50.0, west + 1e-4, 50.0001) for west in edges])
+
+
+@pytest.mark.parametrize("step_deg", [1e-4, 1e-3], ids=["abutting", "isolated"])
+def test_each_area_is_cut_by_the_imagery_it_meets_alone(
+    overlaid: list[int], step_deg: float
+) -> None:
+    tiles = row_of(200, step_deg=step_deg)
+    areas = shapely.buffer(tiles, 2.0 * BESIDE_DEG, join_style="mitre")
+    around = shapely.buffer(tiles, BESIDE_DEG, join_style="mitre")
+    found = near_imagery(areas, tiles)
+    assert sum(overlaid) < 20 * shapely.get_num_coordinates(tiles).sum()
+    whole = shapely.union_all(around)
+    expected = [shapely.intersection(area, whole).area for area in areas]
+    assert shapely.area(found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_areas_that_meet_all_imagery_unite_it_once(overlaid: list[int]) -> None:
+    tiles = row_of(50, step_deg=1e-3)
+    areas = object_array([shapely.box(14.0, 49.0, 16.0 + n, 51.0) for n in range(20)])
+    found = near_imagery(areas, tiles)
+    assert len(found) == 20 * 50
+    assert sum(overlaid) == (1 + 20) * shapely.get_num_coordinates(tiles).sum()
 
 
 def test_imagery_across_the_180th_meridian_is_on_both_its_sides() -> None:

@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 BESIDE_DEG = 1e-4
 """Some 10 m: reviewed ground is cut no nearer to imagery, where straight edges in degrees would show."""
+
+MOST_OF_IMAGERY = 1 / 8
+"""Of the footprints: to unite so many for one area costs more than to cut it by all, united once."""
 
 MAX_FILE_BYTES = 64 << 20
 """An image of 2048 pixels a side has 12 MiB at most."""
@@ -101,11 +105,12 @@ def near_imagery(areas: Objects, footprints: Objects) -> Objects:
 
     So what is made of an area of any size, a country's even, is bounded by the imagery.
     """
-    around = shapely.buffer(footprints, BESIDE_DEG, join_style="mitre")
-    imagery = shapely.union_all([search_area(each) for each in around])
+    buffered = shapely.buffer(footprints, BESIDE_DEG, join_style="mitre")
+    around = object_array([search_area(each) for each in buffered])
+    imagery = shapely.union_all(around)
     shapely.prepare(imagery)
     whole = shapely.covers(imagery, areas)
-    parts = shapely.get_parts(shapely.intersection(areas[~whole], imagery))
+    parts = shapely.get_parts(_cut(areas[~whole], around, imagery))
     return np.concatenate([areas[whole], parts[shapely.area(parts) > 0.0]])
 
 
@@ -166,6 +171,21 @@ def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:
     unjudged = reviews.unjudged_cracks(connection, survey_id, said)
     photos = orthophotos.list_orthophotos(connection, survey_id)
     return Reviewed(survey, areas, said, unjudged, photos)
+
+
+def _cut(areas: Objects, around: Objects, imagery: shapely.Geometry) -> Objects:
+    """Return of each polygon what lies in the imagery, the union of what is around its footprints.
+
+    All imagery for each area would be their product, so an area is cut by what it meets.
+    """
+    area_of, met = shapely.STRtree(around).query(areas, predicate="intersects")
+    most = MOST_OF_IMAGERY * len(around)
+    cut = []
+    bounds = np.searchsorted(area_of, np.arange(len(areas) + 1))
+    for area, (start, stop) in zip(areas, pairwise(bounds), strict=True):
+        near = imagery if stop - start > most else shapely.union_all(around[met[start:stop]])
+        cut.append(shapely.intersection(area, near))
+    return object_array(cut)
 
 
 def _gsd_m(labels: GroundLabels, grid: Grid) -> float | None:

@@ -104,7 +104,7 @@ def test_parts_of_a_crack_stand_for_it_under_its_number_of_now(tmp_path: Path, n
     path = tmp_path / "review.gpkg"
     write_review_file(
         path,
-        cracks=[line(course, width_mean_mm=4.0, length_m=90.0, model="m")],
+        cracks=[[line(course, width_mean_mm=4.0, length_m=90.0, model="m")]],
         reviews=[
             line(course[:2], verdict="confirmed", **said),
             line(course[1:], verdict="rejected", **said),
@@ -134,7 +134,7 @@ def judged(tmp_path: Path) -> gpd.GeoDataFrame:
     write_review_file(
         tmp_path / "exported.gpkg",
         survey_id=SURVEY,
-        cracks=[line_feature(n, crossing(n), **about) for n in (1, 2)],
+        cracks=[[line_feature(n, crossing(n), **about)] for n in (1, 2)],
         reviews=[
             line_feature(10, crossing(1), verdict="confirmed", crack_id=1, **said),
             line_feature(11, crossing(3), verdict="drawn", crack_id=None, **said),

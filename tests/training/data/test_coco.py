@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.training.data import coco, coco_masks
-from pavemap.training.data.coco import coco_files
+from pavemap.training.data.coco import _free_name, coco_files
 from pavemap.training.data.datasets import read_source
 from pavemap.training.data.manifest import Manifest
 from pavemap.training.data.pair_folder import write_folder
@@ -219,6 +219,29 @@ def test_images_keep_their_bytes_and_get_names_of_their_own(
         assert (tmp_path / "set" / example.image.file).read_bytes() == (images / name).read_bytes()
     assert manifest.source["kind"] == "coco"
     assert not any(image.crack.any() for image in read_source(DataSource(folder=tmp_path / "set")))
+
+
+def test_names_that_are_one_when_written_plainly_are_numbered_on() -> None:
+    """Each has its number at once, though a file may have the name that a number would make."""
+
+    class Counted(dict[str, int]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            self.asked += 1
+            return super().__contains__(name)
+
+    taken = Counted()
+    names = [_free_name(f"道路{chr(0x4E00 + number)}.png", taken) for number in range(300)]
+    assert names == ["image", *(f"image-{number}" for number in range(2, 301))]
+    assert taken.asked <= 2 * 300
+    more = ["Image-2.png", "IMAGE.png", "image-302.png", "道.png"]
+    assert [_free_name(name, taken) for name in more] == [
+        "Image-2-2",
+        "IMAGE-301",
+        "image-302",
+        "image-303",
+    ]
 
 
 def image(**changes: Any) -> list[Json]:

@@ -1,7 +1,7 @@
 """Questions to the results: pages of segments and cracks, a segment's history, a survey's sums.
 
 Pages are cut by key, not by offset: a cursor holds the sort key and id of the last row, so a page is
-an index scan however deep it lies, and rows that come or go shift nothing.
+as quick however deep it lies, and rows that come or go shift nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Pages of segments in order of any figure: index scans, and the wide columns for one page only."""
+"""Pages of segments in order of any figure, the wide columns for one page only.
+
+By density, by key and in a box a page is an index scan; by other figures all conditions of the survey are
+sorted for it.
+"""
 
 from __future__ import annotations
 

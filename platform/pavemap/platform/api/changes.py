@@ -40,7 +40,11 @@ Tolerance = Annotated[
     ),
 ]
 Sort = Annotated[
-    Literal["density_change", "segment"], Query(description="the worst first, or by segment")
+    Literal["density_change", "segment"],
+    Query(
+        description="the worst first, or by segment, which is the way to read all pages: for the worst "
+        "first each page looks at the whole network"
+    ),
 ]
 Limit = Annotated[int, Query(ge=1, le=MAX_COMPARED, description="segments per page")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,14 +50,16 @@ def export_reviews(
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         survey_id = client.find_survey(survey)["id"]
         task = bars.add_task("Cracks", total=None)
-        cracks: list[Feature] = []
-        for page in client.cracks(survey_id, bbox=bbox):
-            cracks += page
-            bars.update(task, completed=len(cracks))
+
+        def cracks() -> Iterator[list[Feature]]:
+            for page in client.cracks(survey_id, bbox=bbox):
+                bars.advance(task, len(page))
+                yield page
+
         lines = write_review_file(
             output,
             survey_id=survey_id,
-            cracks=cracks,
+            cracks=cracks(),
             reviews=list(features(client.reviews(survey_id, bbox=bbox))),
             areas=list(features(client.reviewed_areas(survey_id, bbox=bbox))),
         )

@@ -1,9 +1,12 @@
-"""Writes reviews as files for a GIS: cracks with a field `verdict` to fill in, areas looked at whole."""
+"""Writes reviews as files for a GIS: cracks with a field `verdict` to fill in, areas looked at whole.
+
+Cracks may be millions and go page by page; what people said of them is held in memory.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -35,58 +38,78 @@ LINE_COLUMNS = {
     "exported": "string",
 }
 AREA_COLUMNS = {"reviewer": "string", "note": "string"}
+TABLES = {LINES: ("LineString", LINE_COLUMNS), AREAS: ("MultiPolygon", AREA_COLUMNS)}
+"""Geometry and columns by layer."""
 
 
 def write_review_file(
     path: Path,
     *,
     survey_id: str = "",
-    cracks: Sequence[Feature],
+    cracks: Iterable[Sequence[Feature]],
     reviews: Sequence[Feature],
     areas: Sequence[Feature],
 ) -> int:
     """Write a GeoPackage to review in, with what was said before; return its number of lines.
 
-    Takes features as the API gives them. A crack that was found again has the verdict of its former
-    self. Raises BadInput for another suffix, or where there is a file already.
+    Takes features as the API gives them, cracks page by page; they are asked for once it is known that
+    the file can be made. A crack that was found again has the verdict of its former self. Raises
+    BadInput for another suffix, or where there is a file already.
     """
     if path.suffix.lower() != ".gpkg":
         raise BadInput(f"'{path.name}' is no GeoPackage; end it in .gpkg")
+    _refuse_there(path)
+    check_output(path)
+    count = 0
+    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
+        made = Path(folder) / path.name
+        with writing(path):
+            _add(made, LINES, [])
+            _add(made, AREAS, areas)
+        for lines in _joined(cracks, reviews):
+            with writing(path):
+                _add(made, LINES, _sealed(lines, survey_id), append=True)
+            count += len(lines)
+        with writing(path):
+            styles = ((LINES, review_style()), (AREAS, area_style()))
+            add_styles(made, [(layer, f"pavemap {layer}", style, True) for layer, style in styles])
+            _refuse_there(path)
+            made.replace(path)
+    return count
+
+
+def _refuse_there(path: Path) -> None:
     if path.exists():
         raise BadInput(f"{path} is there already; it may hold someone's verdicts, so name another")
-    check_output(path)
-    lines = _sealed(_joined(cracks, reviews), survey_id)
-    with (
-        writing(path),
-        tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder,
-    ):
-        made = Path(folder) / path.name
-        for layer, kind, found, columns in (
-            (LINES, "LineString", lines, LINE_COLUMNS),
-            (AREAS, "MultiPolygon", areas, AREA_COLUMNS),
-        ):
-            frame = _frame(found, columns)
-            pyogrio.write_dataframe(frame, made, driver="GPKG", layer=layer, geometry_type=kind)
-        styles = ((LINES, review_style()), (AREAS, area_style()))
-        add_styles(made, [(layer, f"pavemap {layer}", style, True) for layer, style in styles])
-        made.replace(path)
-    return len(lines)
 
 
-def _joined(cracks: Sequence[Feature], reviews: Sequence[Feature]) -> list[Feature]:
-    """Return every crack with its verdict, and the reviewed lines that are no crack as it is now."""
+def _add(file: Path, layer: str, features: Sequence[Feature], *, append: bool = False) -> None:
+    """Write features as a layer of a GeoPackage, or append them to it."""
+    kind, columns = TABLES[layer]
+    frame = _frame(features, columns)
+    pyogrio.write_dataframe(
+        frame, file, driver="GPKG", layer=layer, geometry_type=kind, append=append
+    )
+
+
+def _joined(
+    cracks: Iterable[Sequence[Feature]], reviews: Sequence[Feature]
+) -> Iterator[list[Feature]]:
+    """Yield pages of cracks with their verdicts, last the reviewed lines that are no crack as it is now."""
     digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
     numbers = {each["properties"]["crack_id"] for each in reviews}
     courses = {each["properties"].get("crack_digest") for each in reviews}
     now: dict[str, int] = {}
-    joined: list[Feature] = []
-    for crack, digest in zip(cracks, line_digests(_shapes(cracks)), strict=True):
-        review = digests.pop(digest, None)
-        if review is None and (crack["id"] in numbers or digest in courses):
-            now[digest] = crack["id"]
-            continue  # its line was changed, or cut: what it was changed to stands for it
-        joined.append(_with_verdict(crack, review))
-    return joined + [_renumbered(review, now) for review in digests.values()]
+    for page in cracks:
+        joined: list[Feature] = []
+        for crack, digest in zip(page, line_digests(_shapes(page)), strict=True):
+            review = digests.pop(digest, None)
+            if review is None and (crack["id"] in numbers or digest in courses):
+                now[digest] = crack["id"]
+                continue  # its line was changed, or cut: what it was changed to stands for it
+            joined.append(_with_verdict(crack, review))
+        yield joined
+    yield [_renumbered(review, now) for review in digests.values()]
 
 
 def _sealed(lines: Sequence[Feature], survey_id: str) -> list[Feature]:

@@ -83,7 +83,7 @@ def coco_files(
 
 
 def _labelled(known: _Labels, folder: Path) -> Iterator[LabelledFile]:
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     seen: set[Path] = set()
     for number, image in sorted(
         known.images.items(), key=lambda item: (item[1].file_name, item[0])
@@ -245,13 +245,18 @@ def _checked_image(path: Path, image: _Image) -> bytes:
     return content
 
 
-def _free_name(file_name: str, taken: set[str]) -> str:
-    """Return a name for a file, without folders, that no other image has."""
+def _free_name(file_name: str, taken: dict[str, int]) -> str:
+    """Return a name for a file, without folders, that no other image has.
+
+    `taken` are the names given, in lower case, each with the last number that was put after it: where
+    thousands of names are one, such as those without a letter of ASCII, none is tried twice.
+    """
     stem = str(PurePosixPath(file_name.replace("\\", "/")).with_suffix(""))
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._")[:180] or "image"
-    name, more = plain, 1
+    name, more = plain, taken.get(plain.lower(), 1)
     while name.lower() in taken:
         more += 1
         name = f"{plain}-{more}"
-    taken.add(name.lower())
+    taken[plain.lower()] = more
+    taken.setdefault(name.lower(), 1)
     return name
