@@ -92,13 +92,12 @@ def density_variance(
     rate_m_per_m2: Floats,
     accuracy: DetectorAccuracy,
 ) -> Floats:
-    """Return var(d) in (m/m2)^2 of densities (N,), NaN where nothing was imaged; see the module.
+    """Return var(d) in (m/m2)^2 of densities (N,), NaN where imaged_m2 is; see the module.
 
     rate_m_per_m2: the standard deviation of the density of what was not seen.
     """
-    seen = np.where(imaged_m2 > 0.0, imaged_m2, np.nan)
     left_open = 2.0 - accuracy.precision * accuracy.recall - coverage
-    by_stretches = UNIT_M * (crack_length_m + UNIT_M) * left_open / seen**2
+    by_stretches = UNIT_M * (crack_length_m + UNIT_M) * left_open / imaged_m2**2
     variance: Floats = by_stretches + ((1.0 - coverage) * rate_m_per_m2) ** 2
     return variance
 
@@ -118,10 +117,9 @@ def density_changes(
         {name: survey[name].to_numpy(np.float64) for name in _OF_A_SURVEY}
         for survey in (before, after)
     ]
-    densities = [
-        each["crack_length_m"] / np.where(each["imaged_m2"] > 0.0, each["imaged_m2"], np.nan)
-        for each in found
-    ]
+    for each in found:
+        each["imaged_m2"] = np.where(each["imaged_m2"] > 0.0, each["imaged_m2"], np.nan)
+    densities = [each["crack_length_m"] / each["imaged_m2"] for each in found]
     rate = np.maximum(*densities)
     variances = [
         density_variance(**each, rate_m_per_m2=rate, accuracy=known)

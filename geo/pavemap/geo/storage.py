@@ -80,9 +80,7 @@ class Storage:
                 path.replace(target)
                 _flush(target.parent)
             else:
-                obstore.put(self._store, key, path)
-                if self.folder is not None:
-                    _flush(self.folder / key)
+                self._put(key, path)
                 path.unlink()
 
     def gdal_path(self, key: str) -> str:
@@ -130,9 +128,12 @@ class Storage:
         """Store a few bytes, whole and lasting as `put_file` does. Raises StorageFull or Unavailable."""
         _check(key)
         with _translated("could not be stored", key):
-            obstore.put(self._store, key, content)
-            if self.folder is not None:
-                _flush(self.folder / key)
+            self._put(key, content)
+
+    def _put(self, key: str, content: bytes | Path) -> None:
+        obstore.put(self._store, key, content)
+        if self.folder is not None:
+            _flush(self.folder / key)
 
     def exists(self, key: str) -> bool:
         """Tell whether something is stored under a key."""

@@ -123,7 +123,7 @@ def _kept_only_with_survey(storage: Storage, key: str) -> Iterator[None]:
 def _free(engine: Engine, storage: Storage, survey_id: uuid.UUID, *, key: str) -> None:
     """Remove bytes that no name stands for any more; when that fails, the next replacement sees to it."""
     try:
-        stored_imagery.remove_replaced(engine, storage, survey_id, keys=frozenset({key}))
+        stored_imagery.remove_unused(engine, storage, survey_id, keys=frozenset({key}))
     except PavemapError as exc:
         log.warning("replaced imagery of survey %s is still in storage: %s", survey_id, exc)
 

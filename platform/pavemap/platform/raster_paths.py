@@ -60,7 +60,11 @@ def other_images(places: Sequence[str]) -> str:
 
 def masks_beside(paths: Sequence[Path]) -> str:
     """Say which GeoTIFFs have a mask in a file of its own, which isn't read; '' where none has."""
-    names = [path.name for path in paths if _is_beside(path, ".msk") or _is_beside(path, ".MSK")]
+    names = [
+        path.name
+        for path in paths
+        if any(path.with_name(path.name + ending).is_file() for ending in (".msk", ".MSK"))
+    ]
     if not names:
         return ""
     return (
@@ -68,10 +72,6 @@ def masks_beside(paths: Sequence[Path]) -> str:
         f"{_named(names)}; put them into the GeoTIFFs (gdal_translate --config GDAL_TIFF_INTERNAL_MASK "
         "YES in.tif out.tif)"
     )
-
-
-def _is_beside(path: Path, ending: str) -> bool:
-    return path.with_name(path.name + ending).is_file()
 
 
 def _named(names: Sequence[str]) -> str:

@@ -41,26 +41,23 @@ def require_storage(engine: Engine, storage: Storage) -> None:
 
 
 def remove_unused(
-    engine: Engine, storage: Storage, survey_id: uuid.UUID, *, left_s: float = LEFT_S
+    engine: Engine,
+    storage: Storage,
+    survey_id: uuid.UUID,
+    *,
+    keys: frozenset[str] = frozenset(),
+    left_s: float = LEFT_S,
 ) -> int:
-    """Remove a survey's imagery that lies in storage without a row since `left_s`; return how many files.
+    """Remove a survey's imagery that no row has: of these keys, and what crashes left for `left_s`.
 
-    Only keys of this one survey are looked at, so a database that knows nothing of a storage removes
-    nothing. Raises NotFound for an unknown survey.
+    Returns how many files. Only keys of this one survey are looked at, so a database that knows nothing
+    of a storage removes nothing. Raises NotFound for an unknown survey.
     """
-    lying = storage.keys(f"{ORTHOPHOTOS}/{survey_id}", older_than_s=left_s)
-    removed = _remove(engine, storage, survey_id, keys=frozenset(lying))
+    lying = frozenset(storage.keys(f"{ORTHOPHOTOS}/{survey_id}", older_than_s=left_s))
+    removed = _remove(engine, storage, survey_id, keys=keys | lying)
     if removed:
         log.info("removed %d files of survey %s that nothing refers to", removed, survey_id)
     return removed
-
-
-def remove_replaced(
-    engine: Engine, storage: Storage, survey_id: uuid.UUID, *, keys: frozenset[str]
-) -> None:
-    """Remove imagery that was replaced, unless it is in use again, and what earlier crashes left."""
-    _remove(engine, storage, survey_id, keys=keys)
-    remove_unused(engine, storage, survey_id)
 
 
 def remove_survey(engine: Engine, storage: Storage, survey_id: uuid.UUID) -> None:

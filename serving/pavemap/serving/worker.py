@@ -272,10 +272,10 @@ class CellWorker:
         the one that has the imagery, or something else that all work needs is away.
         """
         try:
-            if names:  # where another storage, or none, is in its place all imagery is missing
+            lost = [name for key, name in names.items() if not self._storage.exists(key)]
+            if lost:  # or another storage, or none, is in its place
                 with database(self._engine) as conn:
                     check_identity(conn, self._storage)
-            lost = [name for key, name in names.items() if not self._storage.exists(key)]
         except AWAY as exc:
             self._give_back_if_possible(exc)
             raise exc from error

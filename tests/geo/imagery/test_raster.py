@@ -306,8 +306,8 @@ def with_other_no_data(path: Path, image: np.ndarray[Any, Any]) -> Path:
 @pytest.mark.parametrize(
     ("make", "advice"),
     [
-        (with_opaque_alpha, "gdal_translate -b 1 -b 2 -b 3 -mask none -a_nodata 0"),
-        (with_whole_mask, "gdal_translate -b 1 -b 2 -b 3 -mask none -a_nodata 0"),
+        (with_opaque_alpha, "gdal_translate -a_nodata 0, or an alpha band"),
+        (with_whole_mask, "gdal_translate -a_nodata 0, or an alpha band"),
         (with_other_no_data, "gdal_translate -a_nodata 0, or an alpha band"),
     ],
 )

@@ -85,3 +85,11 @@ def test_a_long_net_is_no_more_work_for_each_of_its_lines_than_a_short_one() -> 
         around = shapely.buffer(object_array(cells), 0.02, quad_segs=2)
         vertices.append(shapely.get_num_coordinates(_tiled(around, 2.0)).max())
     assert vertices[1] <= vertices[0] + 8 < 200
+
+
+def test_a_crack_along_a_round_number_is_counted_once() -> None:
+    """36 % of it lies in the ground of a pattern: most of it does not."""
+    ground = object_array([shapely.box(0, 0, 4, 0.36)])
+    for x in (0.0, 1.0, 2.0, 3.0):
+        line = shapely.LineString([(x, 0), (x, 1)])
+        assert shapely.length(shapely.intersection(_tiled(ground, 2.0), line)).sum() < 0.37

@@ -301,6 +301,8 @@ def test_severity_limits_can_be_set() -> None:
         {"pattern_min_cells": 10**30},
         {"pattern_min_cells": 10**5000},
         {"sample_unit_m2": 10**400},
+        {"severity_mm": [10**5000, 1]},
+        {"wheel_path_m": [10**5000]},
         {"sample_unit_m2": 1e-300},
         {"node_tolerance_m": 1e9},
         {"lane_width_m": 1e-9},

@@ -33,7 +33,6 @@ from pavemap.platform.settings import Settings
 from pavemap.platform.stored_imagery import (
     BEING_DELETED,
     check_storage,
-    remove_replaced,
     remove_unused,
 )
 from pavemap.training.models.model_store import PREFIX as MODELS
@@ -275,7 +274,7 @@ def test_replaced_bytes_that_another_name_took_up_stay(world: World, settings: S
     engine = make_engine(settings.database_url.get_secret_value())
     key = str(path.relative_to(settings.storage_location))
     survey, storage = uuid.UUID(world.survey_id), Storage(settings.storage_location)
-    remove_replaced(engine, storage, survey, keys=frozenset({key}))
+    remove_unused(engine, storage, survey, keys=frozenset({key}))
     assert remove_unused(engine, storage, survey, left_s=0.0) == 0
     engine.dispose()
     assert [path.stem for path in stored(settings)] == [row["sha256"]]

@@ -300,6 +300,7 @@ def test_verdicts_beside_an_empty_layer_of_cracks_are_seen(tmp_path: Path) -> No
     assert not has_lines(path, layer="cracks")
     layers(path, missed=["drawn"])
     assert has_lines(path)
+    assert not has_lines(path, layer="cracks")
     assert has_lines(path, layer="missed")
     with pytest.raises(BadInput, match=r"cracks, missed; name .*\(--layer\)"):
         read_reviews(path, width_mm=3.0)

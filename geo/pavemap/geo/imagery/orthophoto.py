@@ -96,7 +96,8 @@ class Orthophoto:
             colour = "black" if self.empty_border == 0 else "white"
             found.append(
                 f"much of its border is pure {colour}, and nothing marks that as no-data: the empty border "
-                f"counts as imaged; unless it shows ground, mark it ({self._way_to_mark_the_border()})"
+                "counts as imaged; unless it shows ground, mark it (gdal_translate -a_nodata "
+                f"{self.empty_border}, or an alpha band: nearblack -setalpha)"
             )
         if self.dtype == "uint16" and self.stretch is None:
             found.append(
@@ -105,13 +106,6 @@ class Orthophoto:
                 "empty, else cut it to its imagery (gdal_translate -srcwin)"
             )
         return found
-
-    def _way_to_mark_the_border(self) -> str:
-        as_value = f"-a_nodata {self.empty_border}"
-        if self.mask_kind in ("none", "nodata"):
-            return f"gdal_translate {as_value}, or an alpha band: nearblack -setalpha"
-        bands = "-b 1" if self.band_use == "gray" else "-b 1 -b 2 -b 3"
-        return f"gdal_translate {bands} -mask none {as_value}"
 
     def check_pixels(self, gsd_m: float) -> None:
         """Raise BadInput where a survey with pixels of `gsd_m` (ground metres) would see no crack here."""

@@ -85,7 +85,7 @@ def _marked(dataset: Dataset, mask_kind: MaskKind, window: Window) -> NDArray[np
     elif mask_kind == "mask":
         seen = dataset.read_masks(1, window=window) != 0
     else:
-        seen = np.ones((int(window.height), int(window.width)), np.bool_)
+        return np.full((int(window.height), int(window.width)), OPAQUE, np.uint8)
     alpha: NDArray[np.uint8] = seen.astype(np.uint8) * np.uint8(OPAQUE)
     return alpha
 

@@ -27,12 +27,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pavemap.geo.arrays import Floats, Geometries, Integers
+from pavemap.geo.measures.bits import ranges
 from pavemap.geo.measures.noding import end_nodes, node_lines
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.scene import Pieces
 
 TILE_M = 2.0
 """Side of the tiles in which the length of cracks in a pattern is summed up, in true metres."""
+PHASE = 0.382
+"""Of a side: where tiles begin; what is drawn by round numbers runs along no border, in two of them."""
 TOUCHING = 1e-6
 """An edge this near to a cell, in the CRS, bounds it."""
 
@@ -63,14 +66,15 @@ def find_pattern(pieces: Pieces, *, scale: Floats, params: MeasureParams) -> Pat
     tolerance = params.node_tolerance_m * unit
     near = _meeting(lines, tolerance)
     edges = node_lines(lines[near], tolerance)
-    faces = _faces(edges)
+    nodes, degree = end_nodes(edges)
+    faces = _faces(edges[_bound_something(nodes, degree)])
     area = shapely.area(faces) / unit**2
     small = area < params.alligator_cell_m2
     block = ~small & (area <= params.block_cell_m2)
     block[block] = _fills(faces[block]) >= params.block_rectangularity
     small = _in_company(faces, small, params.pattern_min_cells)
     block = _in_company(faces, block, params.pattern_min_cells)
-    hulls = _hulls(edges, faces[small], unit, params)
+    hulls = _hulls(edges, nodes, degree, cells=faces[small], unit=unit, params=params)
     ground = np.concatenate([faces[small], hulls, faces[block]])
     alligator = np.arange(len(ground)) < small.sum() + len(hulls)
     piece, of, inside = _bounding(lines, near, ground, tolerance)
@@ -93,9 +97,8 @@ def _faces(edges: Geometries) -> Geometries:
 
     Edges that cross unseen, within the tolerance of an end, can bound what is no polygon: left out.
     """
-    keep = _bound_something(*end_nodes(edges))
     with np.errstate(invalid="ignore"):  # GEOS divides 0 by 0 where edges fold, and goes on
-        faces = shapely.get_parts(shapely.polygonize(edges[keep]))
+        faces = shapely.get_parts(shapely.polygonize(edges))
     return np.asarray(faces[shapely.is_valid(faces)], object)
 
 
@@ -144,9 +147,16 @@ def _in_company(faces: Geometries, wanted: NDArray[np.bool_], fewest: int) -> ND
     return _among(len(faces), some[enough])
 
 
-def _hulls(edges: Geometries, cells: Geometries, unit: float, params: MeasureParams) -> Geometries:
+def _hulls(
+    edges: Geometries,
+    nodes: Integers,
+    degree: Integers,
+    *,
+    cells: Geometries,
+    unit: float,
+    params: MeasureParams,
+) -> Geometries:
     """Return the hulls of branching that closes no cells, less the cells they meet."""
-    nodes, degree = end_nodes(edges)
     junctions = (degree[nodes] >= 3).all(axis=1) & (nodes[:, 0] != nodes[:, 1])
     link = junctions & (shapely.length(edges) < params.alligator_link_m * unit)
     middle = shapely.line_interpolate_point(edges, 0.5, normalized=True)
@@ -216,23 +226,21 @@ def _tiled(shapes: Geometries, side: float) -> Geometries:
     """Unite polygons tile by tile of a grid: united whole, a net costs each of its lines all its length."""
     tile = np.zeros((len(shapes), 2), np.int64)
     for axis in (0, 1):
-        low, high = (
-            np.floor(shapely.bounds(shapes)[:, end] / side).astype(np.int64)
-            for end in (axis, axis + 2)
-        )
-        of = np.repeat(np.arange(len(shapes)), high - low + 1)
-        place = np.arange(len(of)) - np.searchsorted(of, of)
+        bounds = shapely.bounds(shapes)
+        low, high = np.floor(bounds[:, [axis, axis + 2]] / side - PHASE).astype(np.int64).T
+        of, place = ranges(low, high + 1)
         shapes, tile, crosses = shapes[of], tile[of], (high > low)[of]
-        tile[:, axis] = low[of] + place
-        strips = _strips(tile[crosses, axis] * side, side, shapely.bounds(shapes[crosses]), axis)
+        tile[:, axis] = place
+        strips = _strips((place[crosses] + PHASE) * side, side, bounds[of][crosses], axis)
         shapes[crosses] = shapely.intersection(shapes[crosses], strips)
     some = shapely.area(shapes) > 0.0
     if not some.any():
         return np.empty(0, object)
     _, which = np.unique(tile[some], axis=0, return_inverse=True)
     order = np.argsort(which.ravel(), kind="stable")
-    together = shapely.geometrycollections(shapes[some][order], indices=which.ravel()[order])
-    return np.asarray(shapely.union_all(np.atleast_1d(together)[:, None], axis=1), object)
+    together = np.full(which.max() + 1, None, dtype=object)
+    shapely.geometrycollections(shapes[some][order], indices=which.ravel()[order], out=together)
+    return np.asarray(shapely.union_all(together[:, None], axis=1), object)
 
 
 def _strips(start: Floats, side: float, bounds: Floats, axis: int) -> Geometries:

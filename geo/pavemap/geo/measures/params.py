@@ -90,7 +90,7 @@ class MeasureParams:
         first, last = self.transverse_deg
         for name, (least, greatest) in RANGES.items():
             if not least <= getattr(self, name) <= greatest:
-                raise BadInput(f"{name} must be from {least:,g} to {greatest:,g}")
+                raise BadInput(f"{name} must be from {least:,} to {greatest:,}")
         if not 0.0 < low < high:
             raise BadInput("severity_mm needs two widths above 0, the lower one first")
         if not 0.0 <= self.longitudinal_deg < first <= last < 180.0 - self.longitudinal_deg:
@@ -133,8 +133,11 @@ def _of_kind(kind: str, name: str, value: object) -> Any:
 
 
 def _shown(value: object) -> str:
-    """A value as a message shows it; of a number with thousands of digits Python would refuse to."""
-    return "so great a number" if type(value) is int and not _is_number(value) else repr(value)[:60]
+    """A value as a message shows it; Python writes no number of thousands of digits."""
+    try:
+        return repr(value)[:60]
+    except ValueError:
+        return "so great a number"
 
 
 def _are_two_numbers(value: object) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.store.surveys import clean
@@ -58,12 +58,13 @@ def record_job(
     finished_at: datetime | None,
     after: TrainingJobRow | None = None,
     started: bool = False,
+    kept_message: str | None = None,
 ) -> TrainingJobRow:
     """Note what a cluster says of a job; return the job as it is stored then.
 
     `after` is what was known when the cluster was asked, None where nothing was. With `started` it was
     handed over just now, once more than that says. Else, where somebody has handed it over since, the
-    answer is out of date and dropped.
+    answer is out of date and dropped. Where the stored message is `kept_message` it stays.
     """
     new = insert(TrainingJob).values(
         id=id,
@@ -81,6 +82,9 @@ def record_job(
     }
     # Who lists the jobs at that moment notes a new one first, as handed over once.
     told["submissions"] = TrainingJob.submissions + int(started and after is not None)
+    if kept_message is not None:
+        stays = TrainingJob.message == kept_message
+        told["message"] = case((stays, kept_message), else_=new.excluded.message)
     current = None
     if not started and after is not None:
         current = TrainingJob.submissions == after.submissions

@@ -209,7 +209,8 @@ def install(app: FastAPI) -> None:
             detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
         elif exc.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's, of JSON that Python can't take
             detail = (
-                "the body can't be read as JSON: it is nested too deep, or a number is too long"
+                "the body can't be read as JSON: it is not in UTF-8, is nested too deep, or has a number "
+                "that is too long"
             )
         elif exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             detail = "the body is larger than this operation takes; send less at once"

@@ -255,11 +255,9 @@ def _environment_of_ray(settings: TrainConfig) -> Iterator[None]:
     """
     from pavemap.serving.ray_home import RayHome, ray_defaults
 
-    if settings.ray_address:
-        yield
-        return
-    os.environ.update(ray_defaults(os.environ))
-    if {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+    if not settings.ray_address:
+        os.environ.update(ray_defaults(os.environ))
+    if settings.ray_address or {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         yield
         return
     home = RayHome.at(settings.output)

@@ -215,11 +215,6 @@ class TrainingJobs:
         self, report: JobReport, *, after: TrainingJobRow | None = None, started: bool = False
     ) -> TrainingJobRow:
         with database(self.engine) as connection:
-            if report.state in AT_WORK and not started:
-                # The cluster doesn't say whether a job that is at work was told to stop.
-                stored = store.find_job(connection, report.id)
-                if stored is not None and stored.message == BEING_STOPPED:
-                    report = replace(report, message=BEING_STOPPED)
             return store.record_job(
                 connection,
                 id=report.id,
@@ -231,6 +226,8 @@ class TrainingJobs:
                 finished_at=report.finished_at,
                 after=after,
                 started=started,
+                # The cluster doesn't say whether a job that is at work was told to stop.
+                kept_message=BEING_STOPPED if report.state in AT_WORK and not started else None,
             )
 
     def _stopped(self, job: TrainingJobRow) -> TrainingJobRow:

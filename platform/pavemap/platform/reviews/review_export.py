@@ -94,28 +94,31 @@ def _add(file: Path, layer: str, features: Sequence[Feature], *, append: bool = 
 
 def _joined(
     cracks: Iterable[Sequence[Feature]], reviews: Sequence[Feature]
-) -> Iterator[list[Feature]]:
-    """Yield pages of cracks with their verdicts, last the reviewed lines that are no crack as it is now."""
+) -> Iterator[list[tuple[Feature, str]]]:
+    """Yield pages of cracks with their verdicts, last the reviewed lines that are no crack as it is now.
+
+    Each with the digest of its course.
+    """
     digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
     numbers = {each["properties"]["crack_id"] for each in reviews}
     courses = {each["properties"].get("crack_digest") for each in reviews}
     now: dict[str, int] = {}
     for page in cracks:
-        joined: list[Feature] = []
+        joined: list[tuple[Feature, str]] = []
         for crack, digest in zip(page, line_digests(_shapes(page)), strict=True):
             review = digests.pop(digest, None)
             if review is None and (crack["id"] in numbers or digest in courses):
                 now[digest] = crack["id"]
                 continue  # its line was changed, or cut: what it was changed to stands for it
-            joined.append(_with_verdict(crack, review))
+            joined.append((_with_verdict(crack, review), digest))
         yield joined
-    yield [_renumbered(review, now) for review in digests.values()]
+    yield [(_renumbered(review, now), digest) for digest, review in digests.items()]
 
 
-def _sealed(lines: Sequence[Feature], survey_id: str) -> list[Feature]:
+def _sealed(lines: Sequence[tuple[Feature, str]], survey_id: str) -> list[Feature]:
     """Return lines that tell what they say, so that one which was changed afterwards is known."""
     sealed = []
-    for line, course in zip(lines, line_digests(_shapes(lines)), strict=True):
+    for line, course in lines:
         properties = line["properties"]
         exported = said_by(properties, course, survey_id)
         sealed.append({**line, "properties": {**properties, "exported": exported}})

@@ -17,7 +17,7 @@ def has_lines(path: Path, *, layer: str | None = None) -> bool:
     elsewhere = layer not in (None, LINES) or layer_of(path, LINES) is None
     return (
         elsewhere
-        or bool(_other_verdicts(path))
+        or (layer is None and bool(_other_verdicts(path)))
         or bool(_asked(path, f"SELECT 1 FROM {LINES} LIMIT 1"))
     )
 
