@@ -115,21 +115,22 @@ def _held_up(connection: Connection, survey: SurveyRow, progress: Progress) -> s
     )
 
 
-def _there_and_back(crs: CRS, lon: float, lat: float) -> tuple[shapely.Point, bool]:
-    """Return a place, in degrees, in a CRS, and whether it comes back as it was; not from the Moon's."""
+def _place_in(crs: CRS, lon: float, lat: float) -> shapely.Point | None:
+    """Return a place, in degrees, in a CRS; None where it does not come back, as from one of the Moon."""
     try:
         place = reproject(shapely.Point(lon, lat), WGS84, crs)
         back = reproject(place, crs, WGS84)
     except ProjError:
-        return shapely.Point(), False
+        return None
     returns = abs(wrapped(back.x - lon)) < ROUND_TRIP_DEG and abs(back.y - lat) < ROUND_TRIP_DEG
-    return place, returns
+    return place if returns else None
 
 
 def _fitting_point(crs: CRS, lon: float, lat: float) -> tuple[float, float]:
     """Return a place, in degrees, in a CRS. Raises BadInput where the CRS does not serve there."""
-    place, returns = _there_and_back(crs, lon, lat)
-    if returns and degrees_off_area(crs, np.array(lon), np.array(lat)) <= AREA_MARGIN_DEG:
+    place = _place_in(crs, lon, lat)
+    off_deg = degrees_off_area(crs, np.array(lon), np.array(lat))
+    if place is not None and off_deg <= AREA_MARGIN_DEG:
         return place.x, place.y
     area = crs.area_of_use
     edges = "" if area is None else ", ".join(f"{edge:g}" for edge in area.bounds)

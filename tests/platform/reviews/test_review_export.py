@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import shapely
 
+from line_features import line_feature
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import line_digests
 from pavemap.platform.reviews.review_export import write_review_file
@@ -31,13 +32,8 @@ def course(number: int, *, north: float = 0.0) -> shapely.LineString:
     return shapely.LineString([(east, 50.0 + north), (east + 0.0001, 50.0001 + north)])
 
 
-def feature(number: int, shape: shapely.LineString, **properties: Any) -> Feature:
-    geometry = shapely.geometry.mapping(shape)
-    return Feature(type="Feature", id=number, geometry=geometry, properties=properties)
-
-
 def crack(number: int) -> Feature:
-    return feature(number, course(number), length_m=9.0, model="m", width_mean_mm=4.0)
+    return Feature(line_feature(number, course(number), length_m=9.0, model="m", width_mean_mm=4.0))
 
 
 def test_a_page_of_cracks_is_held_at_a_time(tmp_path: Path) -> None:
@@ -61,10 +57,10 @@ def test_pages_of_any_size_make_the_same_file(tmp_path: Path) -> None:
     (digest,) = line_digests(np.array([course(17)], dtype=object))
     cut = {"crack_id": 7, "crack_digest": digest}
     reviews = [
-        feature(10, course(3), verdict="confirmed", crack_id=3, **SAID),
-        feature(11, course(5, north=0.1), verdict="confirmed", crack_id=5, **SAID),
-        feature(12, course(17, north=0.1), verdict="rejected", **SAID, **cut),
-        feature(13, course(8, north=0.2), verdict="drawn", crack_id=None, **SAID),
+        line_feature(10, course(3), verdict="confirmed", crack_id=3, **SAID),
+        line_feature(11, course(5, north=0.1), verdict="confirmed", crack_id=5, **SAID),
+        line_feature(12, course(17, north=0.1), verdict="rejected", **SAID, **cut),
+        line_feature(13, course(8, north=0.2), verdict="drawn", crack_id=None, **SAID),
     ]
     found = []
     for size in (20, 6, 1):

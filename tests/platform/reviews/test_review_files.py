@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import shapely
 
+from line_features import line_feature
 from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.lines.line_digest import line_digests
 from pavemap.platform.reviews.review_export import write_review_file
@@ -114,11 +115,6 @@ def test_parts_of_a_crack_stand_for_it_under_its_number_of_now(tmp_path: Path, n
     found = gpd.read_file(path, layer="cracks")
     assert found["verdict"].tolist() == ["confirmed", "rejected"]
     assert found["crack_id"].tolist() == [number, number]
-
-
-def line_feature(number: int, shape: shapely.LineString, **properties: Any) -> dict[str, Any]:
-    geometry = shapely.geometry.mapping(shape)
-    return {"type": "Feature", "id": number, "geometry": geometry, "properties": properties}
 
 
 def crossing(number: int) -> shapely.LineString:

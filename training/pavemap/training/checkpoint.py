@@ -102,9 +102,8 @@ def is_whole(folder: Path, *, averaged: bool) -> bool:
                 pass  # to open it compares its length with what its header says
     except (OSError, ValueError, KeyError, SafetensorError):
         return False
-    return zipfile.is_zipfile(
-        folder / OPTIMIZER
-    )  # torch writes a ZIP, whose list of files comes last
+    # torch writes a ZIP, whose list of files comes last.
+    return zipfile.is_zipfile(folder / OPTIMIZER)
 
 
 def final_weights(folder: Path) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pavemap.training.augmentation import Augmentation
 from pavemap.training.data_source import DataSource, check_told_apart
 from pavemap.training.errors import BadTrainingConfig
+from pavemap.training.leaves import leaves
 from pavemap.training.strict_model import StrictModel
 
 Architecture = Literal["fan2018", "survey-unet"]
@@ -181,7 +181,8 @@ class TrainConfig(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if any(_UNSTORABLE.search(text) for text in _texts(self.model_dump())):
+        texts = (leaf for leaf in leaves(self.model_dump()) if isinstance(leaf, str | Path))
+        if any(_UNSTORABLE.search(str(text)) for text in texts):
             raise ValueError("a text holds a character of code 0 or half a character; take it out")
         check_told_apart("validation", self.validation)
         check_told_apart("tests", self.tests)
@@ -222,16 +223,6 @@ class TrainConfig(StrictModel):
         if not 0 < finest <= self.gsd_m <= coarsest:
             raise ValueError("gsd_m must lie inside gsd_range_m, and both be above 0")
         return self
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts in a value, keys and paths included."""
-    if isinstance(value, str | Path):
-        yield str(value)
-    elif isinstance(value, dict):
-        yield from (text for pair in value.items() for part in pair for text in _texts(part))
-    elif isinstance(value, list | tuple):
-        yield from (text for part in value for text in _texts(part))
 
 
 def parse_config(values: dict[str, Any]) -> TrainConfig:

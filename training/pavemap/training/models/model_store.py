@@ -32,6 +32,7 @@ from pavemap.geo.store.model_versions import (
 from pavemap.geo.store.storage_identity import check_identity
 from pavemap.training.config import Architecture
 from pavemap.training.errors import BadModel
+from pavemap.training.leaves import leaves
 from pavemap.training.models.card import (
     CARD_FILE,
     WEIGHTS_FILE,
@@ -219,7 +220,7 @@ def _checked(folder: Path) -> ModelCard:
 def _check_storable(card: ModelCard) -> None:
     """Raise BadModel for what the database's JSON, or those who read it, can't hold."""
     plain = _plain(card)
-    if any(abs(number) >= LARGEST for number in _integers(plain)):
+    if any(isinstance(leaf, int) and abs(leaf) >= LARGEST for leaf in leaves(plain)):
         raise BadModel("the model card holds an integer of more than 64 bits; take it out")
     try:
         text = json.dumps(plain, allow_nan=False)
@@ -227,16 +228,6 @@ def _check_storable(card: ModelCard) -> None:
         raise BadModel("the model card holds a number that is not finite; take it out") from exc
     if "\\u0000" in text:
         raise BadModel("the model card holds a character of code 0; take it out")
-
-
-def _integers(value: object) -> Iterator[int]:
-    """All integers in a value of JSON."""
-    if isinstance(value, int):
-        yield value
-    elif isinstance(value, dict):
-        yield from (number for part in value.values() for number in _integers(part))
-    elif isinstance(value, list):
-        yield from (number for part in value for number in _integers(part))
 
 
 def _are_weights(path: Path, card: ModelCard) -> bool:
