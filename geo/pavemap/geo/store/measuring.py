@@ -1,9 +1,9 @@
 """From the lines that cells found to cracks, their pieces by segment, and the condition of segments.
 
-Fragments are stitched over cell edges in the survey's CRS, measured in true ground metres, cut by
-pavement and written by COPY, block by block of the sweep over cells that joins them; then segments are
-measured block by block (`conditions`). It all replaces an earlier measuring in one transaction: readers
-see the old figures or the new.
+Fragments are stitched over cell edges in the survey's CRS, corrected where the survey heeds its reviews
+(`corrections`), measured in true ground metres, cut by pavement and written by COPY, block by block of
+the sweep over cells that joins them; then segments are measured block by block (`conditions`). It all
+replaces an earlier measuring in one transaction: readers see the old figures or the new.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pavemap.geo.stitching.stitch import Block, Cracks, stitch_blocks, sweep_by_
 from pavemap.geo.store import conditions, held_pieces
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.cell_inputs import in_blocks
+from pavemap.geo.store.corrections import Corrections, Standing
 from pavemap.geo.store.engine import lift_timeouts, lock_name
 from pavemap.geo.store.measuring_leases import finish_survey
 from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
@@ -73,9 +74,11 @@ def measure_survey(
         log.warning("survey %s has changed before it was measured", survey.id)
         return None
     _check_finished(cells, survey)
+    corrections = Corrections.read(connection, survey.id) if survey.heeds_reviews else None
+    heeded = None if corrections is None else corrections.heeded
     savepoint = connection.begin_nested()
-    report = _measure_unchanged(connection, survey, cells, on_progress=on_progress)
-    if report is None or not finish_survey(connection, survey):
+    report = _measure_unchanged(connection, survey, cells, corrections, on_progress=on_progress)
+    if report is None or not finish_survey(connection, survey, heeded=heeded):
         savepoint.rollback()
         log.warning("survey %s changed while it was measured; nothing was written", survey.id)
         return None
@@ -92,6 +95,7 @@ def _measure_unchanged(
     connection: Connection,
     survey: SurveyRow,
     cells: _Cells,
+    corrections: Corrections | None,
     *,
     on_progress: Callable[[], None],
 ) -> MeasureReport | None:
@@ -103,7 +107,7 @@ def _measure_unchanged(
             raise _Changed
 
     try:
-        return _measure(connection, survey, cells, on_progress=go_on)
+        return _measure(connection, survey, cells, corrections, on_progress=go_on)
     except _Changed:
         return None
 
@@ -112,6 +116,7 @@ def _measure(
     connection: Connection,
     survey: SurveyRow,
     cells: _Cells,
+    corrections: Corrections | None,
     *,
     on_progress: Callable[[], None],
 ) -> MeasureReport:
@@ -122,10 +127,10 @@ def _measure(
     for table in ("piece", "crack", "condition"):
         on_progress()
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
-    cracks, pieces = _write_stitched(
+    cracks, pieces = _write_found(
         connection,
         survey,
-        cells,
+        _found(connection, survey, cells, corrections, grid=grid),
         segment_ids=segment_ids,
         pavements=pavements,
         grid=grid,
@@ -145,10 +150,10 @@ def _measure(
     return MeasureReport(cracks=cracks, pieces=pieces, segments=len(segment_ids))
 
 
-def _write_stitched(
+def _write_found(
     connection: Connection,
     survey: SurveyRow,
-    cells: _Cells,
+    blocks: Iterator[Standing],
     *,
     segment_ids: NDArray[np.int64],
     pavements: NDArray[np.object_],
@@ -159,12 +164,12 @@ def _write_stitched(
     held_pieces.hold_pieces(connection)
     tree = shapely.STRtree(pavements)
     cracks = pieces = 0
-    for found in _stitched(connection, survey, cells, grid=grid):
+    for found in blocks:
         on_progress()
         if not len(found):
             continue
         cracks += len(found)
-        crack_ids = _write_cracks(connection, survey, found, grid=grid)
+        crack_ids = _write_cracks(connection, survey.id, found, grid=grid)
         crack, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
         pieces += held_pieces.add_pieces(
             connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
@@ -253,6 +258,22 @@ _SEEN_OF = text("""
 """)
 
 
+def _found(
+    connection: Connection,
+    survey: SurveyRow,
+    cells: _Cells,
+    corrections: Corrections | None,
+    *,
+    grid: Grid,
+) -> Iterator[Standing]:
+    """Yield a survey's cracks, block by block; as reviewers corrected them, last those that they drew."""
+    for stitched in _stitched(connection, survey, cells, grid=grid):
+        found = Standing.as_found(stitched, survey.model_id, crs=grid.crs)
+        yield found if corrections is None else corrections.corrected(found, crs=grid.crs)
+    if corrections is not None:
+        yield corrections.drawn_cracks(connection, survey.id, grid=grid)
+
+
 def _stitched(
     connection: Connection, survey: SurveyRow, cells: _Cells, *, grid: Grid
 ) -> Iterator[Cracks]:
@@ -290,7 +311,7 @@ def _fragments(
 
 
 def _write_cracks(
-    connection: Connection, survey: SurveyRow, found: Cracks, *, grid: Grid
+    connection: Connection, survey_id: uuid.UUID, found: Standing, *, grid: Grid
 ) -> NDArray[np.int64]:
     ids = reserve_ids(connection, Crack, len(found))
     copy_frame(
@@ -298,9 +319,9 @@ def _write_cracks(
         Crack,
         {
             "id": ids,
-            "survey_id": survey.id,
-            "model_id": survey.model_id,
-            "geom": reproject(found.lines, grid.crs, WGS84),
+            "survey_id": survey_id,
+            "model_id": found.model_id,
+            "geom": found.degrees,
             "confidence": found.confidence,
             **conditions.stats_columns(found.lines, grid=grid),
         },

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, text, update
 
+from pavemap.geo.store.reviews import Heeded
 from pavemap.geo.store.surveys import SurveyRow, clean
 from pavemap.geo.store.tables import Survey
 from pavemap.geo.store.workers import MAX_DEATHS
@@ -45,8 +46,13 @@ def finish_survey(
     *,
     state: Literal["done", "failed"] = "done",
     error: str = "",
+    heeded: Heeded | None = None,
 ) -> bool:
-    """End a measuring, unless the survey was planned or claimed anew since `survey` was read."""
+    """End a measuring, unless the survey was planned or claimed anew since `survey` was read.
+
+    `heeded` are the reviews that the figures heed which it wrote; None where they are as found.
+    """
+    wrote = {} if state == "failed" else _columns_of(heeded)
     ended = connection.execute(
         update(Survey)
         .where(Survey.id == survey.id, Survey.epoch == survey.epoch)
@@ -56,9 +62,15 @@ def finish_survey(
             lease_owner=None,
             lease_until=None,
             finished_at=text("clock_timestamp()"),
+            **wrote,
         )
     )
     return ended.rowcount == 1
+
+
+def _columns_of(heeded: Heeded | None) -> dict[str, Any]:
+    count, digest = (None, None) if heeded is None else (heeded.count, heeded.digest)
+    return {"heeded_reviews": count, "heeded_digest": digest}
 
 
 # From the last cell on: done ones, which come first, leave index entries behind that an older transaction

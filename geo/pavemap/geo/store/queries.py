@@ -39,7 +39,8 @@ class CrackRow:
     """A crack: its line in degrees, z the local width in millimetres, and its true measures."""
 
     id: int
-    model_id: str
+    model_id: str | None
+    """The version that found it; None of one that a reviewer drew."""
     line: shapely.LineString
     length_m: float
     width_mean_mm: float

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,11 +61,13 @@ def add_reviews(
     that is none, has no width or lies beside all imagery, and for a crack that is not there.
     """
     lock_survey(connection, survey_id)
+    reviews = _drawn_stay_drawn(connection, survey_id, reviews)
     lines, digests, courses = _about_cracks(connection, survey_id, reviews)
     refuse_contradiction(reviews, digests)
     known = _known_reviews(connection, survey_id, reviews, digests, courses)
     # What a crack was that is gone by now, earlier reviews of it know.
-    courses = {row.crack_id: row.crack_digest for row in known if row.crack_digest} | courses
+    gone = {row.crack_id: row.crack_digest for row in known if row.crack_digest}
+    courses = gone | _as_found(courses, known)
     sent = _Sent(reviews, lines, mean_widths(lines), digests, courses)
     last = {digest: number for number, digest in enumerate(digests)}
     same = _unchanged(known, sent, last)
@@ -150,11 +152,39 @@ def _known_reviews(
         {
             "survey_id": survey_id,
             "digests": [*digests, *of_cracks],
-            "cracks": sorted({each.crack_id for each in reviews if each.crack_id is not None}),
+            "cracks": _cracks_of(reviews),
             "of_cracks": of_cracks,
             "followed": [each.review_id for each in reviews if each.review_id is not None],
         },
     ).all()
+
+
+def _drawn_stay_drawn(
+    connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
+) -> list[NewReview]:
+    """Return reviews with those that confirm what a reviewer drew as drawings: no model found it."""
+    of_cracks = {"survey_id": survey_id, "ids": _cracks_of(reviews)}
+    drawn = set(connection.execute(_DRAWN, of_cracks).scalars())
+    return [
+        replace(each, verdict="drawn")
+        if each.verdict == "confirmed" and each.crack_id in drawn
+        else each
+        for each in reviews
+    ]
+
+
+def _cracks_of(reviews: Sequence[NewReview]) -> list[int]:
+    return sorted({each.crack_id for each in reviews if each.crack_id is not None})
+
+
+def _as_found(courses: Mapping[int, str], known: Sequence[Row[Any]]) -> dict[int, str]:
+    """Return the courses of cracks as a model found them: some are as an earlier review has them.
+
+    A crack that was moved, or cut, has its new course in figures that heed reviews; what is said of it then
+    is of the one that it was.
+    """
+    found = {row.digest: row.crack_digest for row in known if row.crack_digest}
+    return {number: found.get(course, course) for number, course in courses.items()}
 
 
 def _unchanged(known: Sequence[Row[Any]], sent: _Sent, last: Mapping[str, int]) -> dict[str, int]:
@@ -200,8 +230,8 @@ def _about_cracks(
 
     A crack may have been judged under another number, before it was measured again.
     """
-    wanted = sorted({each.crack_id for each in reviews if each.crack_id is not None})
-    rows = connection.execute(_CRACKS, {"survey_id": survey_id, "ids": wanted}).all()
+    of_cracks = {"survey_id": survey_id, "ids": _cracks_of(reviews)}
+    rows = connection.execute(_CRACKS, of_cracks).all()
     found = from_ewkb(np.array([row.line for row in rows], dtype=object))
     cracks = {
         row.id: (line, digest, row.width_mean_mm)
@@ -272,6 +302,10 @@ def _refuse_off_imagery(
 _CRACKS = text("""
     SELECT id, ST_AsBinary(geom) AS line, width_mean_mm FROM crack
     WHERE survey_id = :survey_id AND id = ANY(:ids)
+""")
+
+_DRAWN = text("""
+    SELECT id FROM crack WHERE survey_id = :survey_id AND id = ANY(:ids) AND model_id IS NULL
 """)
 
 _KNOWN = text("""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import shapely
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import NotFound
-from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.lines.line_digest import digest_of_all, line_digests
 from pavemap.geo.lines.line_rests import rests_of
 from pavemap.geo.store.bulk import from_ewkb, geometries, geometry_value
 from pavemap.geo.store.cursors import Cursor
@@ -44,6 +44,19 @@ class ReviewRow:
     reviewer: str
     note: str
     reviewed_at: datetime
+
+
+@dataclass(frozen=True)
+class Heeded:
+    """Which reviews figures heed: how many, and a digest that changes with what any of them says."""
+
+    count: int
+    digest: str
+
+    @classmethod
+    def of(cls, ids: Collection[int]) -> Self:
+        """Tell reviews by their ids: what says something else has another one."""
+        return cls(len(ids), digest_of_all([str(each) for each in ids]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +120,11 @@ def delete_area(connection: Connection, survey_id: uuid.UUID, area_id: int) -> N
 def all_reviews(connection: Connection, survey_id: uuid.UUID) -> list[ReviewRow]:
     """Return all reviews of a survey by id."""
     return _review_rows(connection.execute(_ALL_REVIEWS, {"survey_id": survey_id}).all())
+
+
+def reviews_now(connection: Connection, survey_id: uuid.UUID) -> Heeded:
+    """Return what figures would heed that were worked out now."""
+    return Heeded.of(connection.execute(_ALL_IDS, {"survey_id": survey_id}).scalars().all())
 
 
 def all_areas(connection: Connection, survey_id: uuid.UUID) -> list[AreaRow]:
@@ -214,6 +232,7 @@ _COLUMNS = {
 _ALL_REVIEWS = text(
     f"SELECT {_COLUMNS['review']} FROM review WHERE survey_id = :survey_id ORDER BY id"
 )
+_ALL_IDS = text("SELECT id FROM review WHERE survey_id = :survey_id")
 _ALL_AREAS = text(
     f"SELECT {_COLUMNS['reviewed_area']} FROM reviewed_area WHERE survey_id = :survey_id ORDER BY id"
 )

@@ -47,7 +47,9 @@ class SurveyRow:
     """A survey as it is stored; `error` says why it is failed, or why its measuring rests.
 
     `epoch` is raised whenever cells change or a measuring begins, so that what an older measuring
-    writes late is refused.
+    writes late is refused. `heeds_reviews` says whether its figures are to be as reviewed,
+    `heeded_reviews` how many reviews those that stand heed, None where they are as found, and
+    `heeded_digest` which.
     """
 
     id: uuid.UUID
@@ -64,6 +66,9 @@ class SurveyRow:
     position_rmse_m: float | None
     stretch: Sequence[float] | None
     planned_imagery: str | None
+    heeds_reviews: bool
+    heeded_reviews: int | None
+    heeded_digest: str | None
     state: SurveyState
     epoch: int
     measuring_attempts: int

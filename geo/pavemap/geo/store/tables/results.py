@@ -26,7 +26,8 @@ class Crack(Base):
 
     survey_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     id: Mapped[BigId]
-    model_id: Mapped[str]
+    model_id: Mapped[str | None]
+    """The version that found it; null of one that a reviewer drew."""
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRINGZ"))
     length_m: Mapped[float]
     width_mean_mm: Mapped[float]

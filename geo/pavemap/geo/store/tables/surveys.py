@@ -85,6 +85,12 @@ class Survey(Base):
     planned_imagery: Mapped[str | None]
     """Digest of the files that its cells were last planned from, in the order they are laid; empty where a
     cell was then done with others."""
+    heeds_reviews: Mapped[bool] = mapped_column(server_default="false")
+    """Whether its figures are to be as its reviews say, whenever it is measured."""
+    heeded_reviews: Mapped[int | None]
+    """How many reviews its figures heed; null where they are as found."""
+    heeded_digest: Mapped[str | None]
+    """Which reviews these are."""
     state: Mapped[str] = mapped_column(server_default="created")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Raised whenever cells change or a measuring begins: what an older measuring wrote is refused."""

@@ -1,0 +1,256 @@
+"""Figures as reviewed: what was rejected is gone, what was drawn counts, and all of it can be undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, text
+
+import store_scene as scene
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.errors import Conflict
+from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
+from pavemap.geo.store.corrections import heed_reviews
+from pavemap.geo.store.engine import database
+from pavemap.geo.store.planning import plan_cells
+from pavemap.geo.store.queries import CrackRow
+from pavemap.geo.store.review_checks import NewReview
+from pavemap.geo.store.review_intake import add_reviews
+from pavemap.geo.store.surveys import SurveyRow
+from pavemap.geo.verdict import Verdict
+
+Ids = NDArray[np.int64]
+
+
+@pytest.fixture
+def found(engine: Engine, survey: SurveyRow, segments: Ids) -> CrackRow:
+    """The one crack of the surveyed road, along all 500 m of it."""
+    with database(engine) as connection:
+        for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
+            result = scene.found_in(claimed.cell, segments)
+            assert cells.complete(connection, claimed=claimed, result=result, worker="w")
+        (crack,) = measured(connection, survey)
+    return crack
+
+
+def measured(connection: Connection, survey: SurveyRow) -> list[CrackRow]:
+    """Measure, and return the cracks, the longest first."""
+    assert measuring.measure_survey(connection, surveys.get_survey(connection, survey.id))
+    rows, _ = queries.cracks_page(connection, survey.id)
+    return sorted(rows, key=lambda row: -row.length_m)
+
+
+def corrected(connection: Connection, survey: SurveyRow, *, heed: bool = True) -> list[CrackRow]:
+    """Have the figures heed all reviews, or none, and return the cracks that they are of."""
+    assert heed_reviews(connection, survey.id, heed=heed).state == "running"
+    return measured(connection, survey)
+
+
+def said(
+    verdict: Verdict,
+    *points: tuple[float, float],
+    crack: CrackRow | None = None,
+    width_mm: float | None = scene.CRACK_MM,
+) -> NewReview:
+    """What one says of a crack, or of a line through points in metres from the road's corner."""
+    line = None
+    if points:
+        plane = shapely.LineString([(scene.X + x, scene.Y + y) for x, y in points])
+        line = reproject(plane, scene.UTM, WGS84)
+    number = None if crack is None else crack.id
+    return NewReview(verdict=verdict, crack_id=number, line=line, width_mm=width_mm)
+
+
+def say(connection: Connection, survey: SurveyRow, *reviews: NewReview) -> None:
+    add_reviews(connection, survey.id, reviews)
+
+
+def figures(connection: Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(text("SELECT * FROM condition ORDER BY segment_id")).mappings()
+    return [{name: row[name] for name in row if name != "created_at"} for row in rows]
+
+
+def lengths(rows: list[CrackRow]) -> list[float]:
+    """Metres of the plane."""
+    return [row.length_m * scene.SCALE for row in rows]
+
+
+def test_a_rejected_crack_is_in_no_figure_until_that_is_undone(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        before = figures(connection)
+        say(connection, survey, said("rejected", crack=found))
+        assert figures(connection) == before  # a verdict alone changes nothing
+        assert corrected(connection, survey) == []
+        for row, was in zip(figures(connection), before, strict=True):
+            assert (row["crack_length_m"], row["crack_count"]) == (0.0, 0)
+            assert row["density_m_per_m2"] == row["cracked_area_m2"] == 0.0
+            assert row["imaged_m2"] == was["imaged_m2"]
+        assert connection.scalar(text("SELECT count(*) FROM piece")) == 0
+        stored = surveys.get_survey(connection, survey.id)
+        assert (stored.heeds_reviews, stored.heeded_reviews) == (True, 1)
+
+        (again,) = corrected(connection, survey, heed=False)
+        assert shapely.equals_exact(again.line, found.line, 0.0)
+        assert figures(connection) == before
+        stored = surveys.get_survey(connection, survey.id)
+        assert (stored.heeds_reviews, stored.heeded_reviews) == (False, None)
+        assert stored.heeded_digest is None
+
+
+def test_a_confirmed_crack_changes_no_figure(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        before = figures(connection)
+        say(connection, survey, said("confirmed", crack=found))
+        (crack,) = corrected(connection, survey)
+        assert figures(connection) == before
+        assert (crack.confidence, crack.model_id) == (found.confidence, found.model_id)
+
+
+def test_what_was_drawn_moved_cut_or_widened_counts_as_reviewers_say(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(
+            connection,
+            survey,
+            said("rejected", (0, 5), (100, 5), crack=found),
+            said("confirmed", (100, 5), (200, 5), crack=found, width_mm=9.0),
+            said("confirmed", (300, 5), (350, 7), (400, 5), crack=found),
+            said("drawn", (20, 3), (50, 3), width_mm=6.0),
+        )
+        rows = corrected(connection, survey)
+        moved = 2 * np.hypot(50.0, 2.0)
+        rest = [500.0 - 400.0, 100.0]
+        assert lengths(rows) == pytest.approx(sorted([moved, 100.0, *rest, 30.0])[::-1], abs=0.02)
+        drawn = rows[-1]
+        assert (drawn.model_id, drawn.confidence) == (None, None)
+        assert drawn.width_mean_mm == pytest.approx(6.0)
+        assert {row.model_id for row in rows[:-1]} == {found.model_id}
+        assert max(row.width_mean_mm for row in rows) == pytest.approx(9.0)
+        first, second, third, fourth, fifth = (
+            row["crack_length_m"] * scene.SCALE for row in figures(connection)
+        )
+        assert first == pytest.approx(30.0, abs=0.02)
+        assert (second, third, fifth) == pytest.approx((100.0,) * 3, abs=0.02)
+        assert fourth == pytest.approx(moved, abs=0.02)
+
+        # Measured once more, for whatever reason, they are the same.
+        surveys.set_state(connection, survey.id, "running")
+        again = measured(connection, survey)
+        assert [row.line for row in again] == [row.line for row in rows]
+
+
+def test_cracks_as_reviewed_can_be_reviewed_again(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("confirmed", (0, 5), (150, 6), (300, 5), crack=found))
+        say(connection, survey, said("drawn", (20, 3), (50, 3)))
+        moved, rest, drawn = corrected(connection, survey)
+        assert lengths([moved, rest, drawn]) == pytest.approx([300.0, 200.0, 30.0], abs=0.02)
+
+        # Confirmed, they stay; moved once more, they are where they were moved to.
+        for crack in (moved, rest, drawn):
+            say(connection, survey, said("confirmed", crack=crack, width_mm=None))
+        verdicts = [each.verdict for each in reviews.all_reviews(connection, survey.id)]
+        assert sorted(verdicts) == ["confirmed", "confirmed", "drawn"]
+        assert [row.line for row in corrected(connection, survey)] == [
+            row.line for row in (moved, rest, drawn)
+        ]
+        moved, rest, drawn = queries.cracks_page(connection, survey.id)[0]
+        say(connection, survey, said("confirmed", (0, 5), (150, 9), (300, 5), crack=moved))
+        say(connection, survey, said("confirmed", (20, 3), (60, 3), crack=drawn))
+        rows = corrected(connection, survey)
+        bent = 2 * np.hypot(150.0, 4.0)
+        assert lengths(rows) == pytest.approx([bent, 200.0, 40.0], abs=0.02)
+
+        # Rejected, none of them comes back as what it once was.
+        for crack in rows:
+            say(connection, survey, said("rejected", crack=crack))
+        assert corrected(connection, survey) == []
+
+        # And without what was said all is as it was found.
+        for each in reviews.all_reviews(connection, survey.id):
+            reviews.delete_review(connection, survey.id, each.id)
+        (again,) = corrected(connection, survey, heed=False)
+        assert shapely.equals_exact(again.line, found.line, 0.0)
+
+
+def test_a_drawn_line_counts_where_the_ground_was_imaged(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("drawn", (480, 5), (520, 5)))
+        failed = {"id": survey.id, "col": scene.COL + 49}
+        connection.execute(
+            text("UPDATE cell SET state = 'failed' WHERE survey_id = :id AND col = :col"), failed
+        )
+        rows = corrected(connection, survey)
+        assert lengths(rows) == pytest.approx([490.0, 10.0], abs=0.02)
+        assert [row.model_id for row in rows] == [found.model_id, None]
+
+
+def test_a_crack_that_came_back_otherwise_counts_until_it_is_judged_again(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("confirmed", (0, 5), (250, 9), (500, 5), crack=found))
+        last = {"id": survey.id, "col": scene.COL + 49}
+        connection.execute(
+            text("UPDATE cell SET state = 'failed' WHERE survey_id = :id AND col = :col"), last
+        )
+        (shorter,) = corrected(connection, survey)
+        assert lengths([shorter]) == pytest.approx([490.0], abs=0.02)
+        say(connection, survey, said("rejected", crack=shorter))
+        assert corrected(connection, survey) == []
+
+
+def test_figures_that_are_as_they_should_be_are_left_alone(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        with pytest.raises(Conflict, match="has no reviews"):
+            heed_reviews(connection, survey.id, heed=True)
+        assert heed_reviews(connection, survey.id, heed=False).state == "done"
+        say(connection, survey, said("rejected", crack=found))
+        running = heed_reviews(connection, survey.id, heed=True)
+        assert heed_reviews(connection, survey.id, heed=True).epoch == running.epoch
+        measured(connection, survey)
+        done = surveys.get_survey(connection, survey.id)
+        assert heed_reviews(connection, survey.id, heed=True) == done
+
+        # What is said later is for the asking, and a measuring that is under way is begun anew for it.
+        say(connection, survey, said("drawn", (20, 3), (50, 3)))
+        assert surveys.get_survey(connection, survey.id) == done
+        assert heed_reviews(connection, survey.id, heed=True).state == "running"
+        surveys.set_state(connection, survey.id, "measuring")
+        assert heed_reviews(connection, survey.id, heed=True).state == "running"
+        assert len(measured(connection, survey)) == 1
+
+
+def test_new_imagery_leaves_the_figures_as_reviewed(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("rejected", crack=found))
+        assert corrected(connection, survey) == []
+        stored = surveys.get_survey(connection, survey.id)
+        assert not plan_cells(connection, stored).changed
+        surveys.set_state(connection, survey.id, "running")
+        assert measured(connection, survey) == []
+
+
+def test_a_survey_that_was_never_run_has_no_figures_to_correct(engine: Engine) -> None:
+    with database(engine) as connection:
+        survey = scene.add_survey(connection)
+        for heed in (True, False):
+            with pytest.raises(Conflict, match="run it first"):
+                heed_reviews(connection, survey.id, heed=heed)
