@@ -25,7 +25,7 @@ from pavemap.geo.crs import (
 )
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import halo_for
-from pavemap.geo.store import cell_inputs, networks, workers
+from pavemap.geo.store import cell_inputs, heeded_reviews, networks, workers
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.surveys import NewSurvey, Progress, SurveyRow
 from pavemap.platform.models import card_of, get_model_version
@@ -88,13 +88,19 @@ def create_survey(connection: Connection, wanted: SurveyWanted, *, models: Model
 
 
 def attention(connection: Connection, survey: SurveyRow, progress: Progress) -> str:
-    """Say what keeps a survey from going on, or that its files are others; '' where nothing does."""
+    """Say what keeps a survey from going on, or what has changed since; '' where nothing does or has."""
     held_up = _held_up(connection, survey, progress) if survey.state == "running" else ""
     if held_up or survey.planned_imagery is None:
         return held_up
-    if cell_inputs.stored_imagery_digest(connection, survey.id) == survey.planned_imagery:
+    if cell_inputs.stored_imagery_digest(connection, survey.id) != survey.planned_imagery:
+        return (
+            "its imagery is not what it was run with; run it again, and only what changed is done"
+        )
+    if survey.state != "done" or survey.heeded_digest is None:
         return ""
-    return "its imagery is not what it was run with; run it again, and only what changed is done"
+    if heeded_reviews.reviews_now(connection, survey.id).digest != survey.heeded_digest:
+        return "its reviews are not those that its figures heed; apply them again"
+    return ""
 
 
 def _held_up(connection: Connection, survey: SurveyRow, progress: Progress) -> str:

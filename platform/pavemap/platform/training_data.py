@@ -29,7 +29,7 @@ from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips, labelled_cel
 from pavemap.geo.limits import CHIP_PX
 from pavemap.geo.lines.line_digest import digest_of_all
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import orthophotos, reviews
+from pavemap.geo.store import judged_lines, orthophotos, reviews
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.places import search_area
@@ -168,7 +168,7 @@ def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:
             "--areas`, POST /api/v1/surveys/{id}/reviewed-areas)"
         )
     said = reviews.all_reviews(connection, survey_id)
-    unjudged = reviews.unjudged_cracks(connection, survey_id, said)
+    unjudged = judged_lines.unjudged_cracks(connection, survey_id, said)
     photos = orthophotos.list_orthophotos(connection, survey_id)
     return Reviewed(survey, areas, said, unjudged, photos)
 

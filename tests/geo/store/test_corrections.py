@@ -14,8 +14,8 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
-from pavemap.geo.store.corrections import heed_reviews
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.heeded_reviews import heed_reviews
 from pavemap.geo.store.planning import plan_cells
 from pavemap.geo.store.queries import CrackRow
 from pavemap.geo.store.review_checks import NewReview

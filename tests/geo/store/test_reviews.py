@@ -15,6 +15,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.judged_lines import unjudged_cracks
 from pavemap.geo.store.review_checks import NewArea, NewReview
 from pavemap.geo.store.review_intake import Added, add_areas, add_reviews
 from pavemap.geo.store.surveys import SurveyRow
@@ -78,16 +79,16 @@ def test_measuring_again_keeps_reviews_and_knows_the_crack_again(
     with database(engine) as connection:
         crack = measure(connection, survey, segments)
         add_areas(connection, survey.id, [NewArea(area=square(0, 0, 40, 10))])
-        assert len(reviews.unjudged_cracks(connection, survey.id, [])) == 1
+        assert len(unjudged_cracks(connection, survey.id, [])) == 1
         add_reviews(connection, survey.id, [NewReview(verdict="rejected", crack_id=crack.id)])
         before = stored(connection, survey)
-        assert len(reviews.unjudged_cracks(connection, survey.id, before)) == 0
+        assert len(unjudged_cracks(connection, survey.id, before)) == 0
 
         again = measure_again(connection, survey, segments)
 
         assert again.id != crack.id
         assert stored(connection, survey) == before
-        assert len(reviews.unjudged_cracks(connection, survey.id, before)) == 0
+        assert len(unjudged_cracks(connection, survey.id, before)) == 0
         added = add_reviews(
             connection, survey.id, [NewReview(verdict="confirmed", crack_id=again.id)]
         )
@@ -139,14 +140,14 @@ def test_of_a_crack_judged_in_part_the_rest_is_not_known(
         add_areas(connection, survey.id, [NewArea(area=square(0, 0, 40, 10))])
         said = [NewReview(verdict="confirmed", crack_id=crack.id, line=west, width_mm=4.0)]
         add_reviews(connection, survey.id, said)
-        (rest,) = reviews.unjudged_cracks(connection, survey.id, stored(connection, survey))
+        (rest,) = unjudged_cracks(connection, survey.id, stored(connection, survey))
         assert metres(rest) == pytest.approx(metres(crack.line) - 15.0, abs=0.01)
         assert shapely.get_coordinates(rest, include_z=True)[:, 2] == pytest.approx(4.0)
 
         said += [NewReview(verdict="confirmed", crack_id=crack.id, line=moved, width_mm=4.0)]
         add_reviews(connection, survey.id, said)
         for _ in range(2):
-            found = reviews.unjudged_cracks(connection, survey.id, stored(connection, survey))
+            found = unjudged_cracks(connection, survey.id, stored(connection, survey))
             lengths = sorted(metres(line) for line in found)
             assert lengths == pytest.approx([5.0, metres(crack.line) - 30.0], abs=0.01)
             measure_again(connection, survey, segments)
@@ -173,7 +174,7 @@ def test_a_crack_cut_in_two_has_a_verdict_for_each_part(
         assert [each.verdict for each in found] == ["confirmed", "rejected"]
         assert [each.width_mm for each in found] == pytest.approx([4.0, 4.0])  # the crack's mean
         add_areas(connection, survey.id, [NewArea(area=square(0, 0, 40, 10))])
-        assert len(reviews.unjudged_cracks(connection, survey.id, found)) == 0
+        assert len(unjudged_cracks(connection, survey.id, found)) == 0
 
 
 def test_parts_of_a_crack_judged_whole_before_it_was_measured_again_replace_that_verdict(
@@ -204,13 +205,13 @@ def test_parts_of_a_crack_are_known_when_it_is_measured_again(
         add_reviews(connection, survey.id, parts(first, "confirmed", "rejected"))
         measure_again(connection, survey, segments)
         found = stored(connection, survey)
-        assert len(reviews.unjudged_cracks(connection, survey.id, found)) == 0
+        assert len(unjudged_cracks(connection, survey.id, found)) == 0
 
         # A file from before, with the former number.
         added = add_reviews(connection, survey.id, parts(first, "rejected", "rejected"))
         assert (added.added, added.replaced, added.unchanged) == (1, 1, 1)
         found = stored(connection, survey)
-        assert len(reviews.unjudged_cracks(connection, survey.id, found)) == 0
+        assert len(unjudged_cracks(connection, survey.id, found)) == 0
 
         third = measure_again(connection, survey, segments).id
         said = NewReview(verdict="confirmed", crack_id=third)

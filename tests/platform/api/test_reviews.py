@@ -203,6 +203,35 @@ def test_areas_come_back_and_are_deleted(surveyed: World) -> None:
     assert surveyed.client.get(url).json()["features"] == []
 
 
+def test_a_survey_is_measured_as_reviewed_and_its_history_says_so(
+    surveyed: World, module_settings: Settings
+) -> None:
+    def measured(*, heed: bool) -> list[dict[str, Any]]:
+        answer = surveyed.client.post(url, json={"heed_reviews": heed})
+        assert (answer.status_code, answer.json()["state"]) == (202, "running")
+        survey_all(module_settings)
+        return cracks(surveyed)
+
+    url = f"{surveyed.survey_url}/measure"
+    assert surveyed.client.post(url, json={"heed_reviews": True}).status_code == 409
+    assert surveyed.client.post(url, json={}).status_code == 422
+    assert surveyed.client.post(url, json={"heed_reviews": False}).json()["state"] == "done"
+    found = cracks(surveyed)
+    judge(surveyed)
+    look_at_area(surveyed)
+    taught = archive(surveyed)
+    first, third, drawn = measured(heed=True)
+    assert [first["geometry"], third["geometry"]] == [found[0]["geometry"], found[2]["geometry"]]
+    assert drawn["properties"]["model"] is None
+    assert drawn["properties"]["width_mean_mm"] == pytest.approx(60.0)
+    segments = surveyed.client.get(f"{surveyed.survey_url}/segments").json()["features"]
+    (record,) = surveyed.client.get(f"{API}/segments/{segments[0]['id']}/conditions").json()
+    assert record["heeded_reviews"] == surveyed.survey()["heeded_reviews"] == 3
+    assert archive(surveyed) == taught
+    assert measured(heed=False)[1]["geometry"] == found[1]["geometry"]
+    assert surveyed.survey()["heeded_reviews"] is None
+
+
 def test_training_data_has_the_pixels_and_labels_of_what_was_reviewed(
     surveyed: World, tmp_path: Path
 ) -> None:

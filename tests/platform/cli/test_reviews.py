@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import shapely
 
@@ -140,6 +141,59 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
     lines.to_file(tmp_path / "plain.gpkg", layer="cracks", driver="GPKG")
     last = cli("review", "import", "Spring", tmp_path / "plain.gpkg", "--json").json
     assert (last["reviews_added"], last["reviews_replaced"]) == (found, 2)
+
+
+def test_figures_heed_reviews_once_they_are_applied_until_that_is_undone(
+    cli: Cli, surveyed: str, tmp_path: Path
+) -> None:
+    def cracks() -> pd.DataFrame:
+        return pd.DataFrame(
+            each["properties"] | {"id": each["id"]}
+            for each in cli("cracks", "Spring", "--limit", 1000, "--json").json["features"]
+        )
+
+    assert "has no reviews" in cli.fails("review", "apply", "Spring").err
+    as_found = cli("survey", "status", "Spring", "--json").json
+    assert as_found["heeded_reviews"] is None
+    cli("review", "export", "Spring", "-o", tmp_path / "review.gpkg")
+    cli("review", "import", "Spring", judged(tmp_path / "review.gpkg", tmp_path / "judged.gpkg"))
+    before = cracks()
+    rejected = before["length_m"].nlargest(2).iloc[1]
+
+    said = cli("review", "apply", "Spring", "--wait")
+    assert "heed 3 reviews" in said.out
+    after = cracks()
+    lost = set(before["length_m"].round(6)) - set(after["length_m"].round(6))
+    assert lost == {round(rejected, 6)}
+    (drawn,) = after[after["model"].isna()].itertuples()
+    assert (drawn.length_m, drawn.width_mean_mm) == pytest.approx((0.2, 8.0), rel=1e-3)
+    corrected = cli("survey", "status", "Spring", "--json").json
+    length = as_found["summary"]["crack_length_m"] - rejected + drawn.length_m
+    assert corrected["summary"]["crack_length_m"] == pytest.approx(length, rel=1e-6)
+    assert (corrected["heeded_reviews"], corrected["attention"]) == (3, "")
+    cli("export", "Spring", "-o", tmp_path / "corrected.gpkg")
+    told = pyogrio.read_info(tmp_path / "corrected.gpkg", layer="segments")["layer_metadata"]
+    assert "as corrected by 3 reviews" in str(told)
+    assert "drawn" in cli("cracks", "Spring", "--limit", 1000).out
+
+    # A file that goes out now still has each line once, and changes nothing when it comes back.
+    cli("review", "export", "Spring", "-o", tmp_path / "later.gpkg")
+    lines = gpd.read_file(tmp_path / "later.gpkg", layer="cracks")
+    assert len(lines) == len(before) + 1
+    verdicts = lines["verdict"].dropna().sort_values().tolist()
+    assert verdicts == ["confirmed", "drawn", "rejected"]
+    back = cli("review", "import", "Spring", tmp_path / "later.gpkg", "--json").json
+    assert back.get("reviews_added", 0) == back.get("reviews_replaced", 0) == 0
+    assert json.loads(cli("review", "apply", "Spring", "--json").out)["state"] == "done"
+
+    (line,) = cli("review", "list", "Spring", "--verdict", "drawn", "--json").json["features"]
+    cli("review", "delete", "Spring", line["id"])
+    assert "apply them again" in cli("survey", "status", "Spring").err
+    cli("review", "apply", "Spring", "--wait")
+    assert len(cracks()) == len(before) - 1
+    again = cli("review", "apply", "Spring", "--undo", "--wait", "--json").json
+    assert again["summary"] == as_found["summary"]
+    assert (again["heeded_reviews"], again["attention"]) == (None, "")
 
 
 def test_two_reviewers_do_not_undo_each_other(cli: Cli, surveyed: str, tmp_path: Path) -> None:

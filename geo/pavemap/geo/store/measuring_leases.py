@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text, update
 
-from pavemap.geo.store.reviews import Heeded
+from pavemap.geo.store.heeded_reviews import Heeded
 from pavemap.geo.store.surveys import SurveyRow, clean
 from pavemap.geo.store.tables import Survey
 from pavemap.geo.store.workers import MAX_DEATHS

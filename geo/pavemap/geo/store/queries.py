@@ -31,6 +31,7 @@ class ConditionRecord(Figures):
     survey_name: str
     captured_on: date | None
     model_id: str
+    heeded_reviews: int | None
     created_at: datetime
 
 
@@ -127,7 +128,7 @@ def summary(connection: Connection, survey_id: uuid.UUID) -> Summary:
 
 _HISTORY = text(f"""
     SELECT c.survey_id, survey.name AS survey_name, survey.captured_on, survey.model_id,
-        {COLUMNS}, c.created_at
+        survey.heeded_reviews, {COLUMNS}, c.created_at
     FROM condition c JOIN survey ON survey.id = c.survey_id
     WHERE c.segment_id IN (  -- the segment in all its networks: those whose history began with one
         WITH first AS (SELECT coalesce(lineage, id) AS id FROM segment WHERE id = :segment_id)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-import numpy as np
 import shapely
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, text
 
-from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import NotFound
-from pavemap.geo.lines.line_digest import digest_of_all, line_digests
-from pavemap.geo.lines.line_rests import rests_of
-from pavemap.geo.store.bulk import from_ewkb, geometries, geometry_value
+from pavemap.geo.store.bulk import geometries, geometry_value
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.places import Bbox, box_area
 from pavemap.geo.store.segment_pages import check_limit
 from pavemap.geo.store.surveys import get_survey
 from pavemap.geo.verdict import Verdict
-
-REACH_DEG = 2e-6
-"""Some 20 cm: how far from its line a crack may reach into an area."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +35,6 @@ class ReviewRow:
     reviewer: str
     note: str
     reviewed_at: datetime
-
-
-@dataclass(frozen=True)
-class Heeded:
-    """Which reviews figures heed: how many, and a digest that changes with what any of them says."""
-
-    count: int
-    digest: str
-
-    @classmethod
-    def of(cls, ids: Collection[int]) -> Self:
-        """Tell reviews by their ids: what says something else has another one."""
-        return cls(len(ids), digest_of_all([str(each) for each in ids]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,43 +100,9 @@ def all_reviews(connection: Connection, survey_id: uuid.UUID) -> list[ReviewRow]
     return _review_rows(connection.execute(_ALL_REVIEWS, {"survey_id": survey_id}).all())
 
 
-def reviews_now(connection: Connection, survey_id: uuid.UUID) -> Heeded:
-    """Return what figures would heed that were worked out now."""
-    return Heeded.of(connection.execute(_ALL_IDS, {"survey_id": survey_id}).scalars().all())
-
-
 def all_areas(connection: Connection, survey_id: uuid.UUID) -> list[AreaRow]:
     """Return all reviewed areas of a survey by id."""
     return _area_rows(connection.execute(_ALL_AREAS, {"survey_id": survey_id}).all())
-
-
-def unjudged_cracks(
-    connection: Connection, survey_id: uuid.UUID, reviews: Sequence[ReviewRow]
-) -> NDArray[np.object_]:
-    """Return the cracks in reviewed areas, or at their edge, of which nobody said anything.
-
-    LineString Z in degrees, z the width in millimetres. A crack that was found again, the same under
-    another number, is known by its course. Of one that was judged in part, the rest.
-    """
-    parameters = {"survey_id": survey_id, "reach_deg": REACH_DEG}
-    rows = connection.execute(_IN_AREAS, parameters).all()
-    lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
-    said = _by_crack(reviews)
-    found: list[shapely.LineString] = []
-    for row, line, digest in zip(rows, lines, line_digests(lines), strict=True):
-        about = {each.id: each.line for key in (row.id, digest) for each in said[key]}
-        found += rests_of(line, list(about.values())) if about else [line]
-    return object_array(found)
-
-
-def _by_crack(reviews: Sequence[ReviewRow]) -> defaultdict[int | str, list[ReviewRow]]:
-    """What was said of each crack, by its number and by its course."""
-    said: defaultdict[int | str, list[ReviewRow]] = defaultdict(list)
-    for each in reviews:
-        for key in {each.crack_id, each.crack_digest, each.digest}:
-            if key is not None:
-                said[key].append(each)
-    return said
 
 
 def delete_rows(
@@ -232,15 +176,6 @@ _COLUMNS = {
 _ALL_REVIEWS = text(
     f"SELECT {_COLUMNS['review']} FROM review WHERE survey_id = :survey_id ORDER BY id"
 )
-_ALL_IDS = text("SELECT id FROM review WHERE survey_id = :survey_id")
 _ALL_AREAS = text(
     f"SELECT {_COLUMNS['reviewed_area']} FROM reviewed_area WHERE survey_id = :survey_id ORDER BY id"
 )
-
-# From the few areas to their cracks: the other way round it looks at every crack of the survey.
-_IN_AREAS = text("""
-    SELECT DISTINCT ON (c.id) c.id, ST_AsBinary(c.geom) AS line
-    FROM reviewed_area a
-    JOIN crack c ON c.survey_id = a.survey_id AND ST_DWithin(a.geom, c.geom, :reach_deg)
-    WHERE a.survey_id = :survey_id ORDER BY c.id
-""")

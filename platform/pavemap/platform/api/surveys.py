@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pavemap.geo.store import cells, networks, orthophotos, planning, queries
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.heeded_reviews import heed_reviews
 from pavemap.platform import stored_imagery
 from pavemap.platform.api.bodies import DocumentRoute
 from pavemap.platform.api.headers import LOCATION, location
@@ -18,6 +19,7 @@ from pavemap.platform.api.problems import answers
 from pavemap.platform.api.schemas.cells import CellOut, CellPage, Cells
 from pavemap.platform.api.schemas.common import Label, Printable
 from pavemap.platform.api.schemas.surveys import (
+    MeasureIn,
     RunOut,
     SurveyCreate,
     SurveyOut,
@@ -105,6 +107,24 @@ def run_survey(survey_id: SurveyId, services: ServicesOf) -> RunOut:
         retried = cells.retry_failed(connection, survey.id)
         state = store.get_survey(connection, survey.id).state
     return RunOut.of(plan, state=state, retried=retried)
+
+
+@router.post(
+    "/{survey_id}/measure",
+    status_code=202,
+    responses=answers(400, 404, 408, 409, 413, 415),
+    summary="Work out figures as reviewed, or as found",
+)
+def measure_survey(wanted: MeasureIn, survey_id: SurveyId, services: ServicesOf) -> SurveyOut:
+    """Have a survey's cracks and figures heed its reviews, as they are now, or be as the model found them.
+
+    So they are whenever it is measured, from then on. Nothing is detected again; figures that are so
+    already are left alone. What is said later is not heeded until this is asked for once more, or new
+    imagery is run.
+    """
+    with database(services.engine) as connection:
+        row = heed_reviews(connection, survey_id_of(survey_id), heed=wanted.heed_reviews)
+        return _described(connection, row)
 
 
 @router.delete("/{survey_id}", status_code=204, responses=answers(404), summary="Delete a survey")

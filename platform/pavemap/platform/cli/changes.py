@@ -57,6 +57,7 @@ def change(
         later, earlier = client.find_survey(survey), client.find_survey(since)
         if not as_json:
             _note_order(later, earlier)
+            _note_reviews(later, earlier)
         asked = {"since": earlier["id"], "tolerance_m": tolerance}
         whole = client.change_summary(later["id"], **asked)
         files: list[str] = []
@@ -87,6 +88,15 @@ def _note_order(later: dict[str, Any], earlier: dict[str, Any]) -> None:
         note(
             f"'{later['name']}' was captured on {dates[0]}, before '{earlier['name']}' ({dates[1]}): what "
             "is called new here was gone later; --since takes the earlier survey"
+        )
+
+
+def _note_reviews(later: dict[str, Any], earlier: dict[str, Any]) -> None:
+    corrected = [each["name"] for each in (later, earlier) if each["heeded_reviews"] is not None]
+    if len(corrected) == 1:
+        note(
+            f"the figures of '{corrected[0]}' alone heed reviews: what was rejected or drawn there looks "
+            "like change; `pavemap review apply` works out the other's so, or these without (--undo)"
         )
 
 

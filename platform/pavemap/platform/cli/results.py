@@ -97,7 +97,7 @@ def cracks(
             number(feature["properties"]["width_p95_mm"], 1),
             number(feature["properties"]["width_max_mm"], 1),
             number(feature["properties"]["confidence"], 2),
-            feature["properties"]["model"],
+            feature["properties"]["model"] or "drawn",
         ]
         for feature in found
     ]

@@ -23,9 +23,11 @@ from pavemap.platform.cli.console import (
     say,
 )
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
+from pavemap.platform.cli.survey_progress import cell_bar, going_on, report
 
 app = typer.Typer(
-    help="What people say of cracks: a survey's, for a model to learn from.", no_args_is_help=True
+    help="What people say of cracks: for a survey's figures, and for a model to learn from.",
+    no_args_is_help=True,
 )
 
 Feature = dict[str, Any]
@@ -148,6 +150,33 @@ def import_reviews(
     for what in ("reviews", "areas"):
         if any(counts[f"{what}_{kind}"] for kind in KINDS):
             say(f"{what}: " + ", ".join(f"{counts[f'{what}_{kind}']:,} {kind}" for kind in KINDS))
+
+
+@app.command("apply")
+def apply_reviews(
+    survey: SurveyName,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Have them as the model found them again.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until they are done.")] = False,
+    server: Server = HERE,
+    as_json: Json = False,
+) -> None:
+    """Work out a survey's figures as its reviews say: without what was rejected, with what was drawn.
+
+    Nothing is detected again. What is said later is heeded when this is run once more, or new imagery is.
+    """
+    with connect(server) as client:
+        found = client.measure(client.find_survey(survey)["id"], heed_reviews=not undo)
+        if wait:
+            with going_on(), cell_bar(quiet=as_json) as show:
+                found = client.wait(found["id"], on_progress=show)
+        if wait or found["state"] == "done":
+            report(found, client.summary(found["id"]), as_json=as_json)
+        elif as_json:
+            print_json(found)
+        else:
+            note(f"{found['name']} is measured anew; pavemap survey status tells when that is done")
 
 
 @app.command("list")

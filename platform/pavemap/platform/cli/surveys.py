@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pavemap.geo.errors import BadInput, Conflict, PavemapError
+from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.limits import MAX_POSITION_RMSE_M
 from pavemap.platform.cli import imagery
 from pavemap.platform.cli.console import (
@@ -20,14 +18,12 @@ from pavemap.platform.cli.console import (
     confirmed,
     counted,
     note,
-    number,
     print_facts,
     print_json,
     print_table,
-    progress_bars,
-    too_coarse,
 )
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
+from pavemap.platform.cli.survey_progress import cell_bar, going_on, report
 
 app = typer.Typer(help="Surveys: imagery in, cracks out.", no_args_is_help=True)
 
@@ -148,9 +144,9 @@ def run(
         if not as_json:
             note(f"{counted(plan['total'], 'cell')}: {_planned(plan)}")
         if wait:
-            with _going_on(), _cell_bar(quiet=as_json) as show:
+            with going_on(), cell_bar(quiet=as_json) as show:
                 finished = client.wait(survey_id, on_progress=show)
-            _report(finished, client.summary(survey_id), as_json=as_json)
+            report(finished, client.summary(survey_id), as_json=as_json)
         elif as_json:
             print_json(plan)
 
@@ -173,19 +169,9 @@ def status(
             _print_cells([cell for page in pages for cell in page], as_json=as_json)
             return
         if watch:
-            with _cell_bar(quiet=as_json) as show:
+            with cell_bar(quiet=as_json) as show:
                 found = client.wait(found["id"], on_progress=show)
-        _report(found, client.summary(found["id"]), as_json=as_json)
-
-
-@contextmanager
-def _going_on() -> Iterator[None]:
-    """Say, when the user stops waiting, that the survey doesn't stop."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        note("the survey goes on at the server; pavemap survey status tells how far it is")
-        raise
+        report(found, client.summary(found["id"]), as_json=as_json)
 
 
 def _check_date(given: str | None) -> None:
@@ -225,50 +211,3 @@ def _planned(plan: dict[str, Any]) -> str:
     parts = [f"{plan[kind]:,} {kind}" for kind in ("added", "redone", "dropped", "retried")]
     changed = [part for part in parts if not part.startswith("0 ")]
     return ", ".join(changed) or "nothing has changed"
-
-
-@contextmanager
-def _cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
-    with progress_bars(quiet=quiet) as bars:
-        task = bars.add_task("Cells", total=None)
-        told = ""
-
-        def show(survey: Survey) -> None:
-            nonlocal told
-            if not quiet and survey["attention"] and survey["attention"] != told:
-                note(f"Attention: {survey['attention']}.")
-            told = survey["attention"]
-            cells = survey["cells"]
-            said = f"Cells ({survey['state']})"
-            over = cells["done"] + cells["failed"]
-            bars.update(task, total=cells["total"], completed=over, description=said)
-
-        yield show
-
-
-def _report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
-    """Print a survey; a failed one ends the command with exit code 1."""
-    if as_json:
-        print_json({**survey, "summary": summary})
-    else:
-        cells = survey["cells"]
-        print_facts(
-            {
-                "survey": f"{survey['name']} ({survey['id']})",
-                "state": survey["state"],
-                "tiles": f"{survey['orthophotos']:,}",
-                "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
-                "narrowest": f"{survey['smallest_width_mm']:.3g} mm wide cracks are told from wider ones",
-                "imaged": number(summary["imaged_m2"], 1, unit="m²"),
-                **too_coarse(summary["too_coarse_m2"]),
-                "cracks": number(summary["crack_count"], 0),
-                "crack length": number(summary["crack_length_m"], 1, unit="m"),
-                "density": number(summary["density_m_per_m2"], 3, unit="m/m²"),
-            }
-        )
-        for error, count in cells["errors"].items():
-            note(f"{counted(count, 'cell')} failed: {error}")
-        if survey["attention"]:
-            note(f"Attention: {survey['attention']}.")
-    if survey["state"] == "failed":
-        raise PavemapError(survey["error"] or "the survey failed; see the log of the server")

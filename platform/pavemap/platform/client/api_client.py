@@ -193,6 +193,13 @@ class Client:
         """Plan a survey's cells and set them to work."""
         return self._to.document("POST", f"/surveys/{survey_id}/run", timeout=PATIENT)
 
+    def measure(self, survey_id: str, *, heed_reviews: bool) -> Json:
+        """Have a survey's figures worked out as its reviews say, or as they were found."""
+        wanted = {"heed_reviews": heed_reviews}
+        return self._to.document(
+            "POST", f"/surveys/{survey_id}/measure", json=wanted, timeout=PATIENT
+        )
+
     def wait(
         self, survey_id: str, *, poll_s: float = 1.0, on_progress: Callable[[Json], None]
     ) -> Json:

@@ -120,7 +120,7 @@ def layer_descriptions(survey: dict[str, Any]) -> dict[LayerName, str]:
     smallest = (
         f"cracks narrower than {survey['smallest_width_mm']:.3g} mm are not told from that width"
     )
-    common = f"Survey '{survey['name']}', model {survey['model']}, {pixel}: {smallest}."
+    common = f"Survey '{survey['name']}', {_found_by(survey)}, {pixel}: {smallest}."
     return {
         "segments": f"{common} Figures of segments that are not confident rest on too little coverage.",
         "cracks": common,
@@ -144,11 +144,16 @@ def _copy(
         on_count(count)
 
 
+def _found_by(survey: Json) -> str:
+    """Say who found a survey's cracks: a model, which reviewers may have corrected."""
+    heeded = survey["heeded_reviews"]
+    corrected = "" if heeded is None else f" as corrected by {heeded:,} reviews"
+    return f"model {survey['model']}{corrected}"
+
+
 def _comparison(later: Json, earlier: Json, summary: Json) -> str:
     """Say, for the file's metadata, what was compared, and by which assumptions."""
-    surveys = " with ".join(
-        f"'{each['name']}' (model {each['model']})" for each in (later, earlier)
-    )
+    surveys = " with ".join(f"'{each['name']}' ({_found_by(each)})" for each in (later, earlier))
     accuracy = " and ".join(
         f"{summary[f'precision_{when}']:.2f} and {summary[f'recall_{when}']:.2f} {when}"
         for when in ("before", "after")

@@ -110,6 +110,7 @@ EXAMPLE_CONDITION: JsonDict = {
     "survey_name": "Old town, spring 2026",
     "captured_on": "2026-04-28",
     "model_id": "fan2018-1a2b3c4d",
+    "heeded_reviews": None,
     **FIGURES,
     "created_at": "2026-05-04T12:00:00Z",
 }
@@ -210,7 +211,9 @@ class CrackProperties(BaseModel):
     confidence: float | None = Field(
         description="mean probability along it, 0 to 1; null where that is not known"
     )
-    model: str = Field(description="id of the model version that found it")
+    model: str | None = Field(
+        description="id of the model version that found it; null of one that a reviewer drew"
+    )
 
 
 class SegmentFeature(Feature[int, SegmentProperties]):
@@ -242,6 +245,9 @@ class ConditionOut(FiguresOut):
     survey_name: str
     captured_on: date | None
     model_id: str
+    heeded_reviews: int | None = Field(
+        description="how many reviews its figures heed; null where they are as the model found them"
+    )
     created_at: datetime
 
 

@@ -31,6 +31,7 @@ EXAMPLE_SUMMARY: JsonDict = {
     "smallest_width_mm": 2.0,
     "measures": {"min_coverage": 0.9},
     "position_rmse_m": None,
+    "heeded_reviews": None,
     "created_at": "2026-05-04T10:00:00Z",
     "started_at": "2026-05-04T11:00:00Z",
     "finished_at": None,
@@ -126,6 +127,9 @@ class SurveySummary(BaseModel):
     )
     measures: dict[str, Any] = Field(description="parameters of its measures")
     position_rmse_m: float | None
+    heeded_reviews: int | None = Field(
+        description="how many reviews its figures heed; null where they are as the model found them"
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -155,7 +159,7 @@ class SurveyOut(SurveySummary):
     )
     attention: str = Field(
         description="what keeps it from going on, such as no Surveyor that serves its model, or that its "
-        "files are others than when it was run; empty where nothing is"
+        "files or reviews are others than those its figures rest on; empty where nothing is"
     )
     orthophotos: int = Field(
         description="number of its files, each once however many names stand for it; "
@@ -163,6 +167,19 @@ class SurveyOut(SurveySummary):
     )
     finest_gsd_m: float | None = Field(
         description="ground metres per pixel of its finest imagery; null before there is any"
+    )
+
+
+class MeasureIn(BaseModel):
+    """Which figures a survey is to have."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"heed_reviews": True}]}
+    )
+
+    heed_reviews: bool = Field(
+        description="true: without the cracks that reviewers rejected and with those that they drew, "
+        "moved or widened; false: as the model found them"
     )
 
 

@@ -1,0 +1,69 @@
+"""Which reviews the figures of a survey heed, and how they come to heed others, or none."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import Connection, text
+
+from pavemap.geo.errors import Conflict
+from pavemap.geo.lines.line_digest import digest_of_all
+from pavemap.geo.store.planning import set_running
+from pavemap.geo.store.surveys import SurveyRow, get_survey, lock_survey
+
+
+@dataclass(frozen=True)
+class Heeded:
+    """Which reviews figures heed: how many, and a digest that changes with what any of them says."""
+
+    count: int
+    digest: str
+
+    @classmethod
+    def of(cls, ids: Collection[int]) -> Self:
+        """Tell reviews by their ids: what says something else has another one."""
+        return cls(len(ids), digest_of_all([str(each) for each in ids]))
+
+
+def reviews_now(connection: Connection, survey_id: uuid.UUID) -> Heeded:
+    """Return what figures would heed that were worked out now."""
+    return Heeded.of(connection.execute(_ALL_IDS, {"survey_id": survey_id}).scalars().all())
+
+
+def heed_reviews(connection: Connection, survey_id: uuid.UUID, *, heed: bool) -> SurveyRow:
+    """Have a survey's figures worked out as its reviews say, or again as they were found.
+
+    So they are whenever it is measured, from now on. Figures that are so already are left alone.
+
+    Raises NotFound, and Conflict for a survey that was never run, or of which nobody said anything.
+    """
+    survey = lock_survey(connection, survey_id)
+    said = reviews_now(connection, survey_id)
+    if survey.state == "created":
+        raise Conflict(f"survey '{survey.name}' has no figures yet; run it first")
+    if heed and not said.count:
+        raise Conflict(
+            f"survey '{survey.name}' has no reviews; send some (`pavemap review import`), or take its "
+            "figures as they were found"
+        )
+    if survey.heeds_reviews == heed and not _is_outdated(survey, said if heed else None):
+        return survey
+    connection.execute(
+        text("UPDATE survey SET heeds_reviews = :heed WHERE id = :id"),
+        {"id": survey_id, "heed": heed},
+    )
+    set_running(connection, survey_id)
+    return get_survey(connection, survey_id)
+
+
+def _is_outdated(survey: SurveyRow, wanted: Heeded | None) -> bool:
+    """Tell whether a survey, left alone, keeps or gets figures that heed other reviews than wanted."""
+    if survey.state == "running":
+        return False  # its figures will heed what is said when it is measured
+    return survey.state != "done" or survey.heeded_digest != (wanted and wanted.digest)
+
+
+_ALL_IDS = text("SELECT id FROM review WHERE survey_id = :survey_id")

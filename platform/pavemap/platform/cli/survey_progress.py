@@ -1,0 +1,83 @@
+"""A survey at work and when it is done, as the terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pavemap.geo.errors import PavemapError
+from pavemap.platform.cli.console import (
+    counted,
+    note,
+    number,
+    print_facts,
+    print_json,
+    progress_bars,
+    too_coarse,
+)
+
+Survey = dict[str, Any]
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """Say, when the user stops waiting, that the survey doesn't stop."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("the survey goes on at the server; pavemap survey status tells how far it is")
+        raise
+
+
+@contextmanager
+def cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
+    with progress_bars(quiet=quiet) as bars:
+        task = bars.add_task("Cells", total=None)
+        told = ""
+
+        def show(survey: Survey) -> None:
+            nonlocal told
+            if not quiet and survey["attention"] and survey["attention"] != told:
+                note(f"Attention: {survey['attention']}.")
+            told = survey["attention"]
+            cells = survey["cells"]
+            said = f"Cells ({survey['state']})"
+            over = cells["done"] + cells["failed"]
+            bars.update(task, total=cells["total"], completed=over, description=said)
+
+        yield show
+
+
+def report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
+    """Print a survey; a failed one ends the command with exit code 1."""
+    if as_json:
+        print_json({**survey, "summary": summary})
+    else:
+        cells = survey["cells"]
+        print_facts(
+            {
+                "survey": f"{survey['name']} ({survey['id']})",
+                "state": survey["state"],
+                "tiles": f"{survey['orthophotos']:,}",
+                "cells": f"{cells['done']:,} of {cells['total']:,} done, {cells['failed']:,} failed",
+                "narrowest": f"{survey['smallest_width_mm']:.3g} mm wide cracks are told from wider ones",
+                "imaged": number(summary["imaged_m2"], 1, unit="m²"),
+                **too_coarse(summary["too_coarse_m2"]),
+                "cracks": number(summary["crack_count"], 0),
+                "crack length": number(summary["crack_length_m"], 1, unit="m"),
+                "density": number(summary["density_m_per_m2"], 3, unit="m/m²"),
+                **_as_reviewed(survey),
+            }
+        )
+        for error, count in cells["errors"].items():
+            note(f"{counted(count, 'cell')} failed: {error}")
+        if survey["attention"]:
+            note(f"Attention: {survey['attention']}.")
+    if survey["state"] == "failed":
+        raise PavemapError(survey["error"] or "the survey failed; see the log of the server")
+
+
+def _as_reviewed(survey: Survey) -> dict[str, str]:
+    heeded = survey["heeded_reviews"]
+    return {} if heeded is None else {"figures": f"heed {counted(heeded, 'review')}"}
