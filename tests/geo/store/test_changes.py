@@ -252,6 +252,33 @@ def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine:
     assert (whole.worse, whole.better) == (0, 5)
 
 
+def test_beside_the_pavement_of_the_earlier_network_nothing_is_new(engine: Engine) -> None:
+    """The former network had 4 m of the 8 m; the same crack is there, 3 m from the centre-line."""
+    with database(engine) as connection:
+        earlier = add_survey(connection, name="Old", network="Town, narrow")
+        connection.execute(
+            text(
+                "UPDATE segment SET pavement = ST_Multi(ST_Intersection(pavement, "
+                "ST_Buffer(geom::geography, 2, 'endcap=flat')::geometry))"
+            )
+        )
+        before = run(connection, earlier, north_m=3.0)
+        after = run(connection, add_survey(connection, name="New"), north_m=3.0)
+        connection.execute(
+            text(
+                "UPDATE segment s SET lineage = t.id FROM segment t WHERE t.network_id = :old "
+                "AND s.network_id = :new AND s.segment_key = t.segment_key"
+            ),
+            {"old": before.network_id, "new": after.network_id},
+        )
+        comparison = compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
+        found = changes.changes_page(connection, comparison).segments
+    assert [(row.new_m, row.grown_m) for row in found] == [(0.0, 0.0)] * 5
+    assert [row.common_m2 for row in found] == pytest.approx(
+        [scene.SEGMENT_PAVEMENT_M2 / 2.0] * 5, rel=2e-3
+    )
+
+
 def test_what_can_not_be_compared_is_refused(engine: Engine) -> None:
     with database(engine) as connection:
         one = run(connection, add_survey(connection, name="One"))

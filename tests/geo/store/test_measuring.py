@@ -39,6 +39,7 @@ from pavemap.geo.store.engine import database
 from pavemap.geo.store.measuring import MeasureReport
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
+from pavemap.geo.vectorizing.trust import Trust
 from segment_rows import SegmentRow, read_rows
 
 Ids = NDArray[np.int64]
@@ -141,6 +142,32 @@ def test_a_crack_is_kept_for_the_length_of_it_that_is_sure(
     found = measure(engine, survey.id)
     assert found is not None
     assert found.cracks == cracks
+
+
+def test_a_crack_beside_the_pavement_is_none_of_the_surveys(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    with database(engine) as connection:
+        for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
+            result = scene.found_in(claimed.cell, segments)
+            beside = shapely.transform(
+                result.lines, lambda points: points + [0.0, 4.2, 0.0], include_z=True
+            )
+            both = replace(
+                result,
+                lines=np.concatenate([result.lines, beside]),
+                trust=Trust.unknown(2 * len(result.lines)),
+            )
+            assert cells.complete(connection, claimed=claimed, result=both, worker="w")
+    report = measure(engine, survey.id)
+    assert report is not None
+    assert (report.cracks, report.pieces) == (1, 5)
+    with database(engine) as connection:
+        (crack,), _ = queries.cracks_page(connection, survey.id)
+        assert queries.summary(connection, survey.id).crack_count == 1
+        assert connection.scalar(text("SELECT sum(length_m) FROM piece")) == pytest.approx(
+            crack.length_m, rel=1e-6
+        )
 
 
 def test_fragments_kept_before_there_was_trust_count_whole(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from sqlalchemy import Connection
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.change_lines import LineChanges, compare_lines
 from pavemap.geo.crs import WGS84, ground_scales, reproject
 from pavemap.geo.grid import Grid
@@ -17,6 +18,7 @@ from pavemap.geo.imagery.imaged import imaged_by_both
 from pavemap.geo.store.bulk import fetch_columns, from_ewkb
 from pavemap.geo.store.comparison import Comparison
 from pavemap.geo.store.imaged_pavement import imaged_pavement
+from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
 from pavemap.geo.store.surveys import SurveyRow
 
@@ -28,12 +30,18 @@ def common_ground(
     *,
     grid: Grid,
 ) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
-    """Return the part of pavements (degrees) that both surveys imaged, in the grid's CRS, and its scale."""
+    """Return the part of pavements (degrees) that both surveys imaged, in the grid's CRS, and its scale.
+
+    Pavements are those of the later survey; where the earlier one's network had none, it kept no crack.
+    """
     before, after = (
         _imaged(connection, survey, pavements, crs=grid.crs)
         for survey in (comparison.before, comparison.after)
     )
     ground = imaged_by_both(before, after)
+    if comparison.before.network_id != comparison.after.network_id:
+        former = _pavement_near(connection, comparison.before.network_id, ground, crs=grid.crs)
+        ground = imaged_by_both(ground, former)
     middle = shapely.get_coordinates(shapely.centroid(reproject(pavements, WGS84, grid.crs)))
     return ground, ground_scales(grid.crs, middle[:, 0], middle[:, 1])
 
@@ -45,6 +53,19 @@ def _imaged(
     moved = reproject(pavements, WGS84, grid.crs)
     seen = imaged_pavement(connection, survey.id, moved, grid=grid)
     return reproject(seen, grid.crs, crs)
+
+
+def _pavement_near(
+    connection: Connection, network_id: uuid.UUID, ground: NDArray[np.object_], *, crs: CRS
+) -> NDArray[np.object_]:
+    """Return a network's pavement, in a CRS, that meets each of (N,) pieces of ground of that CRS."""
+    boxes = search_boxes(ground[~shapely.is_empty(ground)], crs)
+    _, pavements = pavements_in(connection, network_id, boxes)
+    pavements = reproject(pavements, WGS84, crs)
+    at, near = shapely.STRtree(pavements).query(ground, predicate="intersects")
+    return object_array(
+        [shapely.union_all(pavements[near[at == each]]) for each in range(len(ground))]
+    )
 
 
 def compared_lines(

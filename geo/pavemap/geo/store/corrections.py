@@ -49,6 +49,12 @@ class Standing:
     def __len__(self) -> int:
         return len(self.lines)
 
+    def at(self, index: NDArray[np.intp]) -> Standing:
+        """Return those of an index."""
+        return Standing(
+            self.lines[index], self.degrees[index], self.confidence[index], self.model_id
+        )
+
     @classmethod
     def as_found(cls, cracks: Cracks, model_id: str, *, crs: CRS) -> Standing:
         """Take cracks as a model found them."""

@@ -160,17 +160,18 @@ def _write_found(
     grid: Grid,
     on_progress: Callable[[], None],
 ) -> tuple[int, int]:
-    """Write cracks and put aside their pieces, block by block; return how many of each."""
+    """Write the cracks on pavement and put aside their pieces, block by block; return how many of each."""
     held_pieces.hold_pieces(connection)
     tree = shapely.STRtree(pavements)
     cracks = pieces = 0
     for found in blocks:
         on_progress()
-        if not len(found):
+        of, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
+        if not len(parts):
             continue
-        cracks += len(found)
-        crack_ids = _write_cracks(connection, survey.id, found, grid=grid)
-        crack, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
+        on_pavement, crack = np.unique(of, return_inverse=True)
+        cracks += len(on_pavement)
+        crack_ids = _write_cracks(connection, survey.id, found.at(on_pavement), grid=grid)
         pieces += held_pieces.add_pieces(
             connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
         )
