@@ -181,3 +181,26 @@ def test_what_lies_beside_reaches_as_far_as_a_patterns_cells_in_true_metres() ->
         )
         places = Neighbours.of(np.arange(2), pavements, reach_m=reach_m, grid=scene.GRID)
         assert places.beside(np.array([0])).tolist() == beside
+
+
+def test_figures_are_the_same_to_the_bit_however_the_rows_of_cells_lie(
+    engine: Engine, survey: SurveyRow, segments: Ids
+) -> None:
+    """As when cells were surveyed in another order, or a dump was restored."""
+    measured(engine, survey, segments, SCENES["blocks"])
+    with database(engine) as connection:
+        uneven = "imaged_m2 / (1 + (col * 7) % 10), coarse_m2 = imaged_m2 / (3 + (col * 3) % 10)"
+        connection.execute(text(f"UPDATE cell_segment SET imaged_m2 = {uneven}"))
+    found = set()
+    for order in ("col", "col DESC", "(col * 3) % 10"):
+        with database(engine) as connection:
+            connection.execute(text("CREATE TABLE kept AS TABLE cell_segment"))
+            connection.execute(text("DELETE FROM cell_segment"))
+            connection.execute(
+                text(f"INSERT INTO cell_segment SELECT * FROM kept ORDER BY {order}")
+            )
+            connection.execute(text("DROP TABLE kept"))
+        measure_again(engine, survey)
+        rows, _ = figures(engine)
+        found.add(repr([(row["imaged_m2"], row["coverage"], row["too_coarse"]) for row in rows]))
+    assert len(found) == 1

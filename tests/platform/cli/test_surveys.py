@@ -188,9 +188,10 @@ def test_unknown_and_ambiguous_surveys_are_told(cli: Cli, survey: str) -> None:
     assert "Spring" in cli("survey", "list").out
 
 
-def test_a_date_is_written_as_iso_8601_has_it(cli: Cli) -> None:
-    said = cli.fails("survey", "create", "May", "--network", "town", "--date", "12.05.2026").err
-    assert "--date '12.05.2026' is no date; write it as YYYY-MM-DD" in said
+@pytest.mark.parametrize("given", ["12.05.2026", "20260512", "2026-02-30"])
+def test_a_date_is_written_as_rfc_3339_has_it(cli: Cli, given: str) -> None:
+    said = cli.fails("survey", "create", "May", "--network", "town", "--date", given).err
+    assert f"--date '{given}' is no date; write it as YYYY-MM-DD" in said
 
 
 def test_a_file_is_removed_and_its_ground_is_not_surveyed_any_more(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -175,10 +174,14 @@ def status(
 
 
 def _check_date(given: str | None) -> None:
+    from pavemap.platform.api.schemas.common import written_day
+
+    if given is None:
+        return
     try:
-        date.fromisoformat(given or "2026-01-01")
+        written_day(given)
     except ValueError as exc:
-        raise BadInput(f"--date '{given}' is no date; write it as YYYY-MM-DD") from exc
+        raise BadInput(f"--date '{given}' is no date; {exc}") from exc
 
 
 def _read_object(path: Path) -> dict[str, Any]:

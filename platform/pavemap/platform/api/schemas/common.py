@@ -46,7 +46,7 @@ def written_day(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
         with suppress(ValueError):
             return date.fromisoformat(value)
-    raise ValueError("write the day as YYYY-MM-DD")
+    raise ValueError("write it as YYYY-MM-DD")
 
 
 Day = Annotated[date, BeforeValidator(written_day)]
