@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from cli_world import Cli
@@ -53,6 +57,27 @@ def test_an_error_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
         f"Error: there is no GeoTIFF at {tmp_path}/missing.tif; name files, folders or a pattern\n"
     )
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_a_signal_ends_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((600, 600), np.uint8))
+    for kind in ("images", "masks"):
+        (tmp_path / "pairs" / kind).mkdir(parents=True)
+        for name in range(400):
+            (tmp_path / "pairs" / kind / f"{name}.png").hardlink_to(tmp_path / "one.png")
+    target = tmp_path / "out"
+    target.mkdir()
+    command = [PAVEMAP, "training-data", "import-pairs", tmp_path / "pairs", "-o", target / "set"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:
+        while not list(target.glob(".*/images/*")):
+            assert made.poll() is None
+            time.sleep(0.01)
+        made.send_signal(number)
+    assert made.returncode == (130 if number == signal.SIGINT else 128 + number)
+    assert list(target.iterdir()) == []
 
 
 def test_debug_shows_where_wherever_it_stands(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -112,6 +114,18 @@ app.add_typer(jobs.app, name="job")
 app.command()(models.evaluate)
 app.command()(experiment)
 app.add_typer(models.models, name="model")
+
+
+def main() -> None:
+    """Run the command line; what a signal ends leaves no more behind than what an error does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _end)
+    app()
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _sentence(error: Exception) -> str:
