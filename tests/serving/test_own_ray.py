@@ -1,4 +1,4 @@
-"""The Ray that serving starts takes jobs for itself, whatever else runs on the machine."""
+"""The Ray that serving starts: it takes jobs for itself, and serving ends with it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from drawn_surveys import wait_until
+from pavemap.serving.local import EXIT_FAILED
 from ray_cluster import ray_cluster
 from serving_process import ServingProcess
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serving() -> Iterator[ServingProcess]:
     """A Ray that detects and takes jobs, with another one beside it."""
     folder = Path(tempfile.mkdtemp(prefix="own-", dir="/tmp"))  # Ray's sockets need a short path
@@ -52,3 +54,14 @@ def test_a_job_joins_the_ray_that_it_was_handed_to(serving: ServingProcess) -> N
 
     wait_until(lambda: "joined" in written(), within_s=120, what="the job has run")
     assert f"joined {own}" in written()
+
+
+def test_serving_ends_with_its_raylet_so_that_it_is_started_again(serving: ServingProcess) -> None:
+    """The last of this module: nothing is left of its serving."""
+    family = serving.family()
+    (raylet,) = [process for process in family if process.name() == "raylet"]
+    raylet.kill()
+    assert serving.process.wait(timeout=60) == EXIT_FAILED
+    assert "Ray has ended" in serving.log.read_text().splitlines()[-1]
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert not left

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 from pydantic import SecretStr, ValidationError
@@ -106,16 +106,24 @@ def _run(args: ServingArgs, options: argparse.Namespace, home: RayHome, signals:
                 "pid": os.getpid(),
             }
         )
-        signals.wait(with_parent=options.with_parent)
+        own_ray_lives = (lambda: True) if address else _raylet_lives
+        if not signals.wait(with_parent=options.with_parent, going_on=own_ray_lives):
+            log.error("Ray has ended (was its raylet killed, as for memory?); start serving again")
+            _leave(EXIT_FAILED, home)
         log.info("stopping")
         if address:
             serve.delete(APPLICATION)
         elif not _ends(serve.shutdown):
             log.warning("Ray ended first; cells in work are free again when their leases run out")
-            home.remove()
-            os._exit(0)  # there is nothing left to talk to; what is left of Ray dies with this
+            _leave(0, home)
     finally:
         ray.shutdown()
+
+
+def _leave(status: int, home: RayHome) -> NoReturn:
+    """End without Ray: there is nothing left to talk to, and what is left of it dies with this."""
+    home.remove()
+    os._exit(status)
 
 
 class _Signals:
@@ -136,12 +144,18 @@ class _Signals:
         """From now on a signal ends the wait."""
         self._ready = True
 
-    def wait(self, *, with_parent: bool) -> None:
-        """Return at a signal, or when the process that started this one is gone."""
+    def wait(self, *, with_parent: bool, going_on: Callable[[], bool]) -> bool:
+        """Return at a signal, or when the process that started this one is gone.
+
+        False when it is not `going_on` any more, though nobody asked to stop.
+        """
         while not self._stop.wait(timeout=1.0):
             if with_parent and os.getppid() != self._parent:
                 log.warning("the process that started this one is gone")
-                return
+                return True
+            if not going_on():
+                return self._stop.is_set()  # a signal may have hit both
+        return True
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._stop.is_set():
@@ -162,10 +176,14 @@ def _ends(shut_down: Callable[[], None]) -> bool:
 
 
 def _raylet_lives() -> bool:
-    return any(
-        child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE
-        for child in psutil.Process().children()
-    )
+    return any(map(_is_raylet, psutil.Process().children()))
+
+
+def _is_raylet(child: psutil.Process) -> bool:
+    try:
+        return bool(child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended just now
+        return False
 
 
 def _own_ray(args: ServingArgs, options: argparse.Namespace, home: RayHome) -> dict[str, Any]:

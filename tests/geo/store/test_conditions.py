@@ -200,7 +200,7 @@ def test_figures_are_the_same_to_the_bit_however_the_rows_of_cells_lie(
                 text(f"INSERT INTO cell_segment SELECT * FROM kept ORDER BY {order}")
             )
             connection.execute(text("DROP TABLE kept"))
+            connection.execute(text("ANALYZE cell_segment"))  # so few rows are read as they lie
         measure_again(engine, survey)
-        rows, _ = figures(engine)
-        found.add(repr([(row["imaged_m2"], row["coverage"], row["too_coarse"]) for row in rows]))
+        found.add(repr(figures(engine)))
     assert len(found) == 1

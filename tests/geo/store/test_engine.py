@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, OperationalError
 
 from pavemap.geo.errors import BadInput, NotFound, StorageFull, Unavailable
-from pavemap.geo.store.engine import database, lift_timeouts, make_engine
+from pavemap.geo.store.engine import database, lift_timeouts, make_engine, translate
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
@@ -99,6 +103,41 @@ def test_a_busy_pool_is_unavailable(database_url: str, monkeypatch: pytest.Monke
     with database(engine), pytest.raises(Unavailable, match="in use"), database(engine):
         pass
     engine.dispose()
+
+
+@pytest.fixture
+def one_connection_url(database_url: str) -> Iterator[str]:
+    """The URL of the test's database for a role that may have one connection."""
+    role, url = f"few_{uuid.uuid4().hex[:8]}", make_url(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hush' CONNECTION LIMIT 1")
+        yield url.set(username=role, password="hush").render_as_string(hide_password=False)
+        connection.execute(f"DROP ROLE {role}")
+
+
+def test_too_few_connections_are_told_as_such(one_connection_url: str) -> None:
+    engine = make_engine(one_connection_url)
+    told = pytest.raises(Unavailable, match=r"connections are taken .* raise its max_connections")
+    with database(engine), told, database(engine):
+        pass
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sorry, too many clients already",
+        "remaining connection slots are reserved for non-replication superuser connections",
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        'too many connections for database "pavemap"',
+    ],
+)
+def test_a_server_has_several_words_for_it(said: str) -> None:
+    """Of a connection that was refused psycopg has no SQLSTATE, only what the server said."""
+    refused = psycopg.OperationalError(f"connection failed: 127.0.0.1, port 5432: FATAL:  {said}")
+    told = translate(refused)
+    assert isinstance(told, Unavailable)
+    assert "connections are taken" in str(told)
 
 
 def test_a_full_disk_is_told_as_such(engine: Engine) -> None:

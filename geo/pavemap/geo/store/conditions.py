@@ -261,12 +261,13 @@ _SEGMENTS = text("""
     FROM segment WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id
 """)
 
+# Sums of floats differ in their last bit with the order in which rows lie, hence one order.
 _SEEN = text("""
     SELECT s.id AS segment_id, s.pavement_m2, coalesce(i.imaged_m2, 0) AS imaged_m2,
         coalesce(i.coarse_m2, 0) AS coarse_m2
     FROM segment s LEFT JOIN (
-        SELECT cs.segment_id, sum(cs.imaged_m2) AS imaged_m2,
-            sum(coalesce(cs.coarse_m2, 'NaN')) AS coarse_m2
+        SELECT cs.segment_id, sum(cs.imaged_m2 ORDER BY cs.col, cs."row") AS imaged_m2,
+            sum(coalesce(cs.coarse_m2, 'NaN') ORDER BY cs.col, cs."row") AS coarse_m2
         FROM cell_segment cs JOIN cell USING (survey_id, col, "row")
         WHERE cs.survey_id = :survey_id AND cell.state = 'done'
             AND cs.segment_id = ANY(CAST(:ids AS bigint[]))

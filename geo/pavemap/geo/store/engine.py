@@ -34,6 +34,13 @@ OWN_FAULTS = frozenset({"54", "55"})
 """Classes of SQLSTATE that psycopg counts among outages, though the same statement will fail again: beyond
 the server's limits (a row too long for its index), or of something that is in no state for it."""
 
+ALL_TAKEN = (
+    "too many clients already",
+    "connection slots are reserved",
+    "too many connections for",
+)
+"""What PostgreSQL says when it takes no more connections: of one refused, psycopg knows no SQLSTATE."""
+
 
 def make_engine(
     url: str,
@@ -172,6 +179,12 @@ def translate(error: Exception) -> PavemapError | None:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, pg.DiskFull):
         return StorageFull("the database has no room left on its disk; make room, then try again")
+    if isinstance(cause, pg.OperationalError) and _is_for_want_of_connections(cause):
+        return Unavailable(
+            f"all of the database's connections are taken ({_first_line(cause)}); raise its "
+            "max_connections or run fewer processes ('Sizing' in docs/operations.md says how many each "
+            "takes), then try again"
+        )
     if isinstance(cause, pg.QueryCanceled | pg.LockNotAvailable):
         return Unavailable("the database took too long to answer; try again, or ask for less")
     if isinstance(cause, pg.DeadlockDetected | pg.SerializationFailure):
@@ -231,6 +244,10 @@ def _psycopg_url(url: str) -> URL:
             "give a URL like postgresql://user:password@host:5432/name"
         )
     return parsed.set(drivername="postgresql+psycopg")
+
+
+def _is_for_want_of_connections(error: pg.OperationalError) -> bool:
+    return isinstance(error, pg.TooManyConnections) or any(said in str(error) for said in ALL_TAKEN)
 
 
 def _first_line(error: BaseException | None) -> str:
