@@ -98,9 +98,11 @@ def attention(connection: Connection, survey: SurveyRow, progress: Progress) -> 
         )
     if survey.state != "done" or survey.heeded_digest is None:
         return ""
-    if heeded_reviews.reviews_now(connection, survey.id).digest != survey.heeded_digest:
-        return "its reviews are not those that its figures heed; apply them again"
-    return ""
+    now = heeded_reviews.reviews_now(connection, survey.id)
+    if now.digest == survey.heeded_digest:
+        return ""
+    how = "apply them again" if now.count else "none is left, so undo that (`review apply --undo`)"
+    return f"its reviews are not those that its figures heed; {how}"
 
 
 def _held_up(connection: Connection, survey: SurveyRow, progress: Progress) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import cast
+
 import pytest
 import shapely
+from shapely.ops import substring
 
 from pavemap.geo.lines.line_rests import M_PER_DEG, rests_of
 
@@ -51,3 +55,38 @@ def test_a_moved_part_speaks_of_the_stretch_whose_place_it_takes() -> None:
 def test_a_cut_that_is_a_little_aside_leaves_no_rest() -> None:
     west, east = line((0, 0), (4.98, 0.01)), line((5.01, -0.01), (10, 0.02))
     assert rests_of(line((0, 0), (10, 0)), [west, east]) == []
+
+
+RING = line((0, 0, 1), (10, 0, 2), (10, 10, 3), (0, 10, 4), (0, 0, 1))
+SIX = line((0, 30, 1), (0, 0, 1), (10, 0, 1), (10, 10, 1), (0, 10, 1))
+"""Its end lies on its stem."""
+
+
+@pytest.mark.parametrize("whole", [RING, SIX, line(*reversed([(0, 30), (0, 0), (9, 9), (0, 9)]))])
+def test_of_a_line_that_meets_itself_nothing_is_left_of_the_whole(
+    whole: shapely.LineString,
+) -> None:
+    assert rests_of(whole, [whole]) == []
+    assert rests_of(whole, [whole.reverse()]) == []
+    cuts = [0.0, 0.3 * whole.length, 0.65 * whole.length, whole.length]
+    parts = [cast(shapely.LineString, substring(whole, *ends)) for ends in pairwise(cuts)]
+    assert rests_of(whole, parts) == []
+    for number, part in enumerate(parts):
+        others = [each for each in parts if each is not part]
+        rests = rests_of(whole, others)
+        assert sum(each.length for each in rests) == pytest.approx(part.length, rel=1e-6), number
+        assert all(each.hausdorff_distance(part) < 1e-9 for each in rests)
+
+
+def test_a_ring_that_was_moved_is_moved_whole() -> None:
+    assert rests_of(RING, [shapely.affinity.translate(RING, 0.3 / M_PER_DEG)]) == []
+
+
+def test_a_line_that_was_moved_along_itself_leaves_no_stub() -> None:
+    straight = line((0, 0), (10, 0))
+    assert rests_of(straight, [line((0.5, 0), (10.5, 0))]) == []
+    # Cut, it is not moved: what was cut off is left.
+    assert metres(rests_of(straight, [line((0.5, 0), (10, 0))])) == [[(0, 0), (0.5, 0)]]
+    # And of several parts none speaks of it all.
+    parts = [line((0.5, 1), (8, 1)), line((8, 1), (9, 1))]
+    assert metres(rests_of(straight, parts)) == [[(0, 0), (0.5, 0)], [(9, 0), (10, 0)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
+from pavemap.geo.lines.line_digest import line_digests
 from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.heeded_reviews import heed_reviews
@@ -184,18 +186,119 @@ def test_cracks_as_reviewed_can_be_reviewed_again(
         assert shapely.equals_exact(again.line, found.line, 0.0)
 
 
-def test_a_drawn_line_counts_where_the_ground_was_imaged(
+def test_what_reviewers_drew_or_moved_counts_where_the_ground_was_imaged(
     engine: Engine, survey: SurveyRow, found: CrackRow
 ) -> None:
     with database(engine) as connection:
-        say(connection, survey, said("drawn", (480, 5), (520, 5)))
-        failed = {"id": survey.id, "col": scene.COL + 49}
-        connection.execute(
-            text("UPDATE cell SET state = 'failed' WHERE survey_id = :id AND col = :col"), failed
+        fail_cell(connection, survey, 49)
+        surveys.set_state(connection, survey.id, "running")
+        (crack,) = measured(connection, survey)
+        say(
+            connection,
+            survey,
+            said("confirmed", (0, 5), (495, 5), crack=crack),
+            said("drawn", (480, 3), (520, 3)),
+            said("drawn", (485, 2), (485, 4)),
         )
         rows = corrected(connection, survey)
-        assert lengths(rows) == pytest.approx([490.0, 10.0], abs=0.02)
-        assert [row.model_id for row in rows] == [found.model_id, None]
+        assert lengths(rows) == pytest.approx([495.0, 40.0, 2.0], abs=0.02)  # as they were drawn
+        *_, last = figures(connection)
+        assert last["crack_count"] == 3
+        assert last["crack_length_m"] * scene.SCALE == pytest.approx(90 + 10 + 2, abs=0.05)
+        for row in rows:
+            say(connection, survey, said("rejected", crack=row))
+        assert corrected(connection, survey) == []
+
+
+def fail_cell(connection: Connection, survey: SurveyRow, number: int) -> None:
+    connection.execute(
+        text("UPDATE cell SET state = 'failed' WHERE survey_id = :id AND col = :col"),
+        {"id": survey.id, "col": scene.COL + number},
+    )
+
+
+def test_what_was_rejected_stays_so_whatever_becomes_of_the_rest(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        (first,) = add_reviews(
+            connection, survey.id, [said("confirmed", (0, 5), (100, 5), crack=found)]
+        ).ids
+        rest, kept = corrected(connection, survey)
+        assert lengths([rest, kept]) == pytest.approx([400.0, 100.0], abs=0.02)
+        say(connection, survey, said("rejected", crack=rest))
+        (kept,) = corrected(connection, survey)
+        say(connection, survey, said("confirmed", (0, 5), (101, 5), crack=kept))
+        (kept,) = corrected(connection, survey)
+        assert lengths([kept]) == pytest.approx([101.0], abs=0.02)
+        (now, _) = sorted(reviews.all_reviews(connection, survey.id), key=lambda r: r.verdict)
+        assert first != now.id
+        reviews.delete_review(connection, survey.id, now.id)
+        assert lengths(corrected(connection, survey)) == pytest.approx([100.0], abs=0.02)
+
+
+def test_a_verdict_on_one_part_leaves_the_other(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        parts = [
+            said("rejected", (0, 5), (200, 5), crack=found),
+            said("confirmed", (200, 5), (500, 5), crack=found, width_mm=12.0),
+        ]
+        ids = add_reviews(connection, survey.id, parts).ids
+        (kept,) = corrected(connection, survey)
+        assert kept.width_mean_mm == pytest.approx(12.0)
+        noted = replace(parts[0], note="a joint", review_id=ids[0])
+        added = add_reviews(connection, survey.id, [noted])
+        assert (added.added, added.replaced, added.overtaken) == (1, 1, 0)
+        say(connection, survey, said("confirmed", crack=kept, width_mm=None))
+        (again,) = corrected(connection, survey)
+        assert again.width_mean_mm == pytest.approx(12.0)
+        assert again.line == kept.line
+
+
+def test_a_line_judged_by_an_older_file_counts_once(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("confirmed", (0, 5), (250, 7), (500, 5), crack=found))
+        (moved,) = corrected(connection, survey)
+        say(connection, survey, said("confirmed", (0, 5), (250, 8), (500, 5), crack=moved))
+        # Exported before: the crack has its old number, and runs as it was found.
+        old = NewReview(verdict="confirmed", crack_id=found.id, line=found.line, width_mm=4.0)
+        added = add_reviews(connection, survey.id, [old])
+        assert (added.added, added.replaced, added.overtaken) == (1, 1, 1)
+        (crack,) = corrected(connection, survey)
+        assert lengths([crack]) == pytest.approx([500.0], abs=0.02)
+
+        # Cut in that file, its parts are known by the digest that was exported along.
+        halves = [
+            said("rejected", (0, 5), (200, 5), crack=found),
+            said("confirmed", (200, 5), (500, 5), crack=found),
+        ]
+        (digest,) = line_digests(np.array([found.line], dtype=object))
+        add_reviews(connection, survey.id, [replace(each, crack_digest=digest) for each in halves])
+        (crack,) = corrected(connection, survey)
+        assert lengths([crack]) == pytest.approx([300.0], abs=0.02)
+
+
+def test_a_drawn_line_is_what_was_said_of_it_last(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("rejected", crack=found), said("drawn", (20, 3), (50, 3)))
+        (drawn,) = corrected(connection, survey)
+        surveys.set_state(connection, survey.id, "running")
+        measured(connection, survey)
+        # By a number that is gone, with its line.
+        say(connection, survey, said("confirmed", (20, 3), (50, 3), crack=drawn))
+        (again,) = corrected(connection, survey)
+        assert lengths([again]) == pytest.approx([30.0], abs=0.02)
+        assert again.model_id is None
+        say(connection, survey, said("confirmed", (20, 3), (40, 3), crack=again))
+        (shorter,) = corrected(connection, survey)
+        assert lengths([shorter]) == pytest.approx([20.0], abs=0.02)
+        assert shorter.model_id is None
 
 
 def test_a_crack_that_came_back_otherwise_counts_until_it_is_judged_again(
@@ -203,10 +306,7 @@ def test_a_crack_that_came_back_otherwise_counts_until_it_is_judged_again(
 ) -> None:
     with database(engine) as connection:
         say(connection, survey, said("confirmed", (0, 5), (250, 9), (500, 5), crack=found))
-        last = {"id": survey.id, "col": scene.COL + 49}
-        connection.execute(
-            text("UPDATE cell SET state = 'failed' WHERE survey_id = :id AND col = :col"), last
-        )
+        fail_cell(connection, survey, 49)
         (shorter,) = corrected(connection, survey)
         assert lengths([shorter]) == pytest.approx([490.0], abs=0.02)
         say(connection, survey, said("rejected", crack=shorter))

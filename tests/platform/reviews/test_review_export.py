@@ -7,12 +7,14 @@ import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
+from shapely.ops import substring
 
 from line_features import line_feature
 from pavemap.geo.errors import BadInput
@@ -108,3 +110,28 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
         write_review_file(path, cracks=pages(), reviews=[], areas=[])
     assert path.read_text() == "somebody's"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_rest_of_a_crack_that_was_judged_in_part_is_there_to_be_judged(tmp_path: Path) -> None:
+    whole = course(4)
+    (digest,) = line_digests(np.array([whole], dtype=object))
+    half = cast(shapely.LineString, substring(whole, 0.0, 0.4, normalized=True))
+    said = {"crack_id": 2, "crack_digest": digest}
+    reviews = [line_feature(10, half, verdict="rejected", **SAID, **said)]
+    path = tmp_path / "a.gpkg"
+    assert write_review_file(path, cracks=[[crack(4)]], reviews=reviews, areas=[]) == 2
+    rest, judged = gpd.read_file(path, layer="cracks").itertuples()
+    assert (judged.verdict, judged.crack_id, judged.review_id) == ("rejected", 4, 10)
+    assert pd.isna(rest.verdict)
+    assert (rest.crack_id, rest.crack_digest) == (4, digest)
+    assert rest.geometry.length == pytest.approx(0.6 * whole.length)
+    assert rest.length_m == pytest.approx(0.6 * 9.0)
+
+
+def test_a_crack_is_told_by_the_course_it_was_found_with(tmp_path: Path) -> None:
+    moved = crack(1)
+    moved["properties"]["found_digest"] = "ab" * 32
+    path = tmp_path / "a.gpkg"
+    write_review_file(path, cracks=[[crack(0), moved]], reviews=[], areas=[])
+    (own,) = line_digests(np.array([course(0)], dtype=object))
+    assert gpd.read_file(path, layer="cracks")["crack_digest"].tolist() == [own, "ab" * 32]

@@ -14,6 +14,8 @@ import shapely
 from numpy.typing import NDArray
 
 STEPS_PER_DEG = 1e9
+DIGEST = "[0-9a-f]{64}"
+"""What a digest looks like, as a regular expression."""
 
 
 def line_digests(lines: NDArray[np.object_]) -> list[str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import product
 from typing import cast
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.ops import substring
 
 LEAST_M = 0.05
 """A shorter rest is a cut that was not quite at the end of the other part."""
 
 M_PER_DEG = 111_320.0
+NEAR_DEG = 1e-7
+"""A centimetre: a line that comes this near to a point again has two places there."""
+
+ABOUT_AS_LONG = 0.8
 
 
 def rests_of(
@@ -20,8 +27,13 @@ def rests_of(
     """Return the stretches of a line (degrees, z is kept) that no part speaks of, however it runs.
 
     A part speaks of what lies between the places of the line that are nearest to its two ends: of its own
-    stretch where the line was split, and of the one that it takes the place of where it was moved.
+    stretch where the line was split, and of the one that it takes the place of where it was moved. Where a
+    line meets itself, as a ring does, an end has several places; those count that are as far apart as the
+    part is long, with its middle between them. A part that is alone, somewhere else and about as long as
+    the line takes the place of all of it.
     """
+    if len(parts) == 1 and _stands_for(line, parts[0]):
+        return []
     least = LEAST_M / M_PER_DEG
     said = sorted(_stretch(line, part) for part in parts)
     found, end = [], 0.0
@@ -32,9 +44,44 @@ def rests_of(
     return found
 
 
+def _stands_for(line: shapely.LineString, part: shapely.LineString) -> bool:
+    """Tell whether a line was moved to a part, rather than cut to it."""
+    alike = ABOUT_AS_LONG * line.length < part.length < line.length / ABOUT_AS_LONG
+    return alike and not line.buffer(NEAR_DEG).covers(part)
+
+
 def _stretch(line: shapely.LineString, part: shapely.LineString) -> tuple[float, float]:
-    ends: Iterable[float] = (
-        line.project(shapely.Point(part.coords[index][:2])) for index in (0, -1)
-    )
-    first, last = sorted(ends)
+    points = shapely.get_coordinates(part)
+    ways = [tuple(sorted(way)) for way in product(*(_places(line, points[at]) for at in (0, -1)))]
+    if len(ways) > 1:
+        middle = part.interpolate(0.5, normalized=True)
+        ways.sort(key=lambda way: _misfit(line, way, part, middle))
+    first, last = ways[0]
     return first, last
+
+
+def _places(line: shapely.LineString, point: NDArray[np.float64]) -> list[float]:
+    """Return how far along a line it is nearest to a point: once, or wherever it comes as near."""
+    points = shapely.get_coordinates(line)
+    steps = np.diff(points, axis=0)
+    square = (steps**2).sum(axis=1)
+    along = ((point - points[:-1]) * steps).sum(axis=1) / np.where(square > 0.0, square, 1.0)
+    along = np.clip(along, 0.0, 1.0)
+    away = np.hypot(*(points[:-1] + along[:, None] * steps - point).T)
+    near = np.flatnonzero(away <= away.min() + NEAR_DEG)
+    runs = np.split(near, np.flatnonzero(np.diff(near) > 1) + 1)
+    best = np.array([run[np.argmin(away[run])] for run in runs])
+    sizes = np.sqrt(square)
+    before = np.cumsum(sizes) - sizes
+    return [float(place) for place in before[best] + along[best] * sizes[best]]
+
+
+def _misfit(
+    line: shapely.LineString,
+    way: Sequence[float],
+    part: shapely.LineString,
+    middle: shapely.Point,
+) -> float:
+    first, last = way
+    between = line.interpolate((first + last) / 2.0)
+    return abs(last - first - part.length) + float(between.distance(middle))

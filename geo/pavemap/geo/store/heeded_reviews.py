@@ -10,7 +10,6 @@ from typing import Self
 from sqlalchemy import Connection, text
 
 from pavemap.geo.errors import Conflict
-from pavemap.geo.lines.line_digest import digest_of_all
 from pavemap.geo.store.planning import set_running
 from pavemap.geo.store.surveys import SurveyRow, get_survey, lock_survey
 
@@ -25,12 +24,17 @@ class Heeded:
     @classmethod
     def of(cls, ids: Collection[int]) -> Self:
         """Tell reviews by their ids: what says something else has another one."""
-        return cls(len(ids), digest_of_all([str(each) for each in ids]))
+        return cls.told_by(len(ids), max(ids, default=0))
+
+    @classmethod
+    def told_by(cls, count: int, last: int) -> Self:
+        """Tell reviews by how many there are and the last id: ids only grow, and none comes back."""
+        return cls(count, f"{count}-{last}")
 
 
 def reviews_now(connection: Connection, survey_id: uuid.UUID) -> Heeded:
     """Return what figures would heed that were worked out now."""
-    return Heeded.of(connection.execute(_ALL_IDS, {"survey_id": survey_id}).scalars().all())
+    return Heeded.told_by(*connection.execute(_COUNT, {"survey_id": survey_id}).one())
 
 
 def heed_reviews(connection: Connection, survey_id: uuid.UUID, *, heed: bool) -> SurveyRow:
@@ -47,7 +51,7 @@ def heed_reviews(connection: Connection, survey_id: uuid.UUID, *, heed: bool) ->
     if heed and not said.count:
         raise Conflict(
             f"survey '{survey.name}' has no reviews; send some (`pavemap review import`), or take its "
-            "figures as they were found"
+            "figures as they were found (`pavemap review apply --undo`)"
         )
     if survey.heeds_reviews == heed and not _is_outdated(survey, said if heed else None):
         return survey
@@ -66,4 +70,4 @@ def _is_outdated(survey: SurveyRow, wanted: Heeded | None) -> bool:
     return survey.state != "done" or survey.heeded_digest != (wanted and wanted.digest)
 
 
-_ALL_IDS = text("SELECT id FROM review WHERE survey_id = :survey_id")
+_COUNT = text("SELECT count(*), coalesce(max(id), 0) FROM review WHERE survey_id = :survey_id")

@@ -1,8 +1,4 @@
-"""What reviewers leave of a line that was found: the lines they confirmed, and what nobody spoke of.
-
-A crack is known by its course. What nobody spoke of is a crack of its own in figures that heed reviews, and
-may have been judged as one since; so may a line that was moved.
-"""
+"""What reviewers leave of a line that was found: the lines they confirmed, and what nobody spoke of."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ REACH_DEG = 2e-6
 """Some 20 cm: how far from its line a crack may reach into an area."""
 
 Said = Mapping[str, Sequence[ReviewRow]]
-"""Reviews by the course of the crack that they are about, and by that of their own line."""
+"""Reviews by the course of their line, and by that of the crack which they are about, as it was found."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +42,18 @@ def by_course(reviews: Iterable[ReviewRow]) -> Said:
     return dict(said)
 
 
-def parts_left(
-    part: Part, course: str, said: Said, met: frozenset[str] = frozenset()
-) -> list[Part]:
-    """Return what is left of a line with a course; `met` are the courses that led to it.
+def parts_left(line: shapely.LineString, course: str, about: Sequence[ReviewRow]) -> list[Part]:
+    """Return what is left of a line with a course, of which something was said.
 
-    Drawn lines are not among it: no model found them.
+    A verdict on the whole of it and those on parts exclude each other; the last one tells which of them
+    hold. Drawn lines are not among what is left: no model found them.
     """
-    about = [] if course in met else said.get(course, [])
-    if not about:
-        return [part]
-    confirmed = [Part(each.line, judged=True) for each in about if each.verdict == "confirmed"]
-    rests = [Part(line) for line in rests_of(part.line, [each.line for each in about])]
-    parts = [*confirmed, *rests]
-    courses = line_digests(object_array([each.line for each in parts]))
-    return [
-        left
-        for each, own in zip(parts, courses, strict=True)
-        for left in parts_left(each, own, said, met | {course})
-    ]
+    last = max(about, key=lambda each: each.id)
+    if last.digest == course:
+        return [Part(last.line, judged=True)] if last.verdict == "confirmed" else []
+    parts = [each for each in about if each.digest != course]
+    confirmed = [Part(each.line, judged=True) for each in parts if each.verdict == "confirmed"]
+    return confirmed + [Part(rest) for rest in rests_of(line, [each.line for each in parts])]
 
 
 def unjudged_cracks(
@@ -78,13 +67,21 @@ def unjudged_cracks(
     parameters = {"survey_id": survey_id, "reach_deg": REACH_DEG}
     rows = connection.execute(_IN_AREAS, parameters).all()
     lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
-    said = by_course(reviews)
-    left = (
-        part
-        for line, course in zip(lines, line_digests(lines), strict=True)
-        for part in parts_left(Part(line), course, said)
-    )
-    return object_array([part.line for part in left if not part.judged])
+    said, of_number = by_course(reviews), _by_number(reviews)
+    left: list[shapely.LineString] = []
+    for row, line, course in zip(rows, lines, line_digests(lines), strict=True):
+        about = {each.id: each for each in (*said.get(course, ()), *of_number.get(row.id, ()))}
+        parts = parts_left(line, course, list(about.values())) if about else [Part(line)]
+        left += [part.line for part in parts if not part.judged]
+    return object_array(left)
+
+
+def _by_number(reviews: Iterable[ReviewRow]) -> Mapping[int, Sequence[ReviewRow]]:
+    said: defaultdict[int, list[ReviewRow]] = defaultdict(list)
+    for each in reviews:
+        if each.crack_id is not None:
+            said[each.crack_id].append(each)
+    return said
 
 
 # From the few areas to their cracks: the other way round it looks at every crack of the survey.

@@ -27,7 +27,7 @@ from pavemap.geo.stitching.stitch import Block, Cracks, stitch_blocks, sweep_by_
 from pavemap.geo.store import conditions, held_pieces
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
 from pavemap.geo.store.cell_inputs import in_blocks
-from pavemap.geo.store.corrections import Corrections, Standing
+from pavemap.geo.store.corrections import Corrections, Standing, on_imaged_ground
 from pavemap.geo.store.engine import lift_timeouts, lock_name
 from pavemap.geo.store.measuring_leases import finish_survey
 from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
@@ -166,7 +166,7 @@ def _write_found(
     cracks = pieces = 0
     for found in blocks:
         on_progress()
-        of, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
+        of, segment, parts = _pieces(connection, survey.id, found, pavements, tree=tree, grid=grid)
         if not len(parts):
             continue
         on_pavement, crack = np.unique(of, return_inverse=True)
@@ -176,6 +176,26 @@ def _write_found(
             connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
         )
     return cracks, pieces
+
+
+def _pieces(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    found: Standing,
+    pavements: NDArray[np.object_],
+    *,
+    tree: shapely.STRtree,
+    grid: Grid,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.object_]]:
+    """Cut cracks by pavement as `cut_by_segments` does; what is a reviewer's, by imaged ground too."""
+    of, segment, parts = cut_by_segments(found.lines, pavements, tree=tree)
+    judged = found.judged[of]
+    if not judged.any():
+        return of, segment, parts
+    which = np.flatnonzero(judged)
+    at, seen = on_imaged_ground(connection, survey_id, parts[which], grid=grid)
+    order = np.concatenate([np.flatnonzero(~judged), which[at]])
+    return of[order], segment[order], np.concatenate([parts[~judged], seen])
 
 
 @dataclass(frozen=True)
@@ -272,7 +292,7 @@ def _found(
         found = Standing.as_found(stitched, survey.model_id, crs=grid.crs)
         yield found if corrections is None else corrections.corrected(found, crs=grid.crs)
     if corrections is not None:
-        yield corrections.drawn_cracks(connection, survey.id, grid=grid)
+        yield corrections.drawn_cracks(crs=grid.crs)
 
 
 def _stitched(
@@ -324,6 +344,7 @@ def _write_cracks(
             "model_id": found.model_id,
             "geom": found.degrees,
             "confidence": found.confidence,
+            "found_digest": found.found_digest,
             **conditions.stats_columns(found.lines, grid=grid),
         },
     )

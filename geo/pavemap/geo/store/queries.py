@@ -42,6 +42,8 @@ class CrackRow:
     id: int
     model_id: str | None
     """The version that found it; None of one that a reviewer drew."""
+    found_digest: str | None
+    """Of the course that it was found with, where it has another one now."""
     line: shapely.LineString
     length_m: float
     width_mean_mm: float
@@ -105,8 +107,8 @@ def cracks_page(
         parameters["area"] = geometry_value(box_area(bbox))
     rows = connection.execute(
         text(f"""
-            SELECT id, model_id, ST_AsBinary(geom) AS line, length_m, width_mean_mm, width_p95_mm,
-                width_max_mm, area_m2, confidence
+            SELECT id, model_id, found_digest, ST_AsBinary(geom) AS line, length_m, width_mean_mm,
+                width_p95_mm, width_max_mm, area_m2, confidence
             FROM crack WHERE {" AND ".join(conditions)} ORDER BY id LIMIT :limit
         """),
         parameters,

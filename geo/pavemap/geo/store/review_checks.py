@@ -24,11 +24,13 @@ class NewReview:
 
     With `crack_id` it is about that crack; `line` and `width_mm` may then be left out. A line (degrees)
     that is not the crack's own says how it should run; one without its z has `width_mm` all along.
-    `review_id` is the review that this one follows, which may be gone by now.
+    `crack_digest` is that of the crack's course as it was found, for when its number is gone. `review_id`
+    is the review that this one follows, which may be gone by now.
     """
 
     verdict: Verdict
     crack_id: int | None = None
+    crack_digest: str | None = None
     line: shapely.LineString | None = None
     width_mm: float | None = None
     reviewer: str = ""

@@ -31,7 +31,7 @@ class ReviewRow:
     width_mm: float
     digest: str
     crack_digest: str | None
-    """Of the course of the crack as it was then, of which the line may be a part."""
+    """Of the course of the crack as it was found, of which the line may be a part."""
     reviewer: str
     note: str
     reviewed_at: datetime

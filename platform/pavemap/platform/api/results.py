@@ -127,6 +127,7 @@ def list_cracks(
                 "area_m2": row.area_m2,
                 "confidence": row.confidence,
                 "model": row.model_id,
+                "found_digest": row.found_digest,
             }
             for row in rows
         ],

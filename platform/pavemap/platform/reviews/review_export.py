@@ -6,6 +6,7 @@ Cracks may be millions and go page by page; what people said of them is held in 
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pavemap.geo.arrays import object_array
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.lines.line_rests import rests_of
 from pavemap.platform.exports.geopackage import add_styles
 from pavemap.platform.exports.output_files import check_output, writing
 from pavemap.platform.exports.styling import area_style, review_style
@@ -35,6 +37,7 @@ LINE_COLUMNS = {
     "confidence": "Float64",
     "model": "string",
     "review_id": "Int64",
+    "crack_digest": "string",
     "exported": "string",
 }
 AREA_COLUMNS = {"reviewer": "string", "note": "string"}
@@ -100,19 +103,51 @@ def _joined(
     Each with the digest of its course.
     """
     digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
-    numbers = {each["properties"]["crack_id"] for each in reviews}
-    courses = {each["properties"].get("crack_digest") for each in reviews}
+    about = _by_crack(reviews)
     now: dict[str, int] = {}
     for page in cracks:
         joined: list[tuple[Feature, str]] = []
         for crack, digest in zip(page, line_digests(_shapes(page)), strict=True):
             review = digests.pop(digest, None)
-            if review is None and (crack["id"] in numbers or digest in courses):
+            said = about.get(crack["id"], []) + about.get(digest, [])
+            if review is None and said:
                 now[digest] = crack["id"]
-                continue  # its line was changed, or cut: what it was changed to stands for it
-            joined.append((_with_verdict(crack, review), digest))
+                joined += _unjudged(crack, said, digest)  # the rest stands for itself
+            else:
+                joined.append((_with_verdict(crack, review, digest), digest))
         yield joined
     yield [(_renumbered(review, now), digest) for digest, review in digests.items()]
+
+
+def _by_crack(reviews: Sequence[Feature]) -> Mapping[int | str, list[Feature]]:
+    """Return reviews by the number of their crack, and by the digest of its course."""
+    about: defaultdict[int | str, list[Feature]] = defaultdict(list)
+    for each in reviews:
+        said = each["properties"]
+        for key in (said["crack_id"], said.get("crack_digest")):
+            if key is not None:
+                about[key].append(each)
+    return about
+
+
+def _unjudged(crack: Feature, said: Sequence[Feature], digest: str) -> list[tuple[Feature, str]]:
+    """Return what nobody spoke of in a crack that was judged in part, each with its digest."""
+    (line,) = _shapes([crack])
+    rests = object_array(rests_of(line, list(_shapes(said))))
+    return [
+        (_with_verdict(_part(crack, rest, rest.length / line.length), None, digest), course)
+        for rest, course in zip(rests, line_digests(rests), strict=True)
+    ]
+
+
+def _part(crack: Feature, line: shapely.LineString, share: float) -> Feature:
+    length_m = crack["properties"]["length_m"] * share
+    geometry = shapely.geometry.mapping(line)
+    return {
+        **crack,
+        "geometry": geometry,
+        "properties": {**crack["properties"], "length_m": length_m},
+    }
 
 
 def _sealed(lines: Sequence[tuple[Feature, str]], survey_id: str) -> list[Feature]:
@@ -132,7 +167,8 @@ def _renumbered(review: Feature, now: Mapping[str, int]) -> Feature:
     return {**review, "properties": {**said, "crack_id": number, "review_id": review["id"]}}
 
 
-def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
+def _with_verdict(crack: Feature, review: Feature | None, digest: str) -> Feature:
+    """Return a crack, whose course has a digest, with what was said of it."""
     found = crack["properties"]
     said = {} if review is None else review["properties"]
     properties = {
@@ -141,6 +177,7 @@ def _with_verdict(crack: Feature, review: Feature | None) -> Feature:
         "length_m": found["length_m"],
         "confidence": found.get("confidence"),
         "model": found["model"],
+        "crack_digest": found.get("found_digest") or digest,
         "review_id": None if review is None else review["id"],
         **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
     }

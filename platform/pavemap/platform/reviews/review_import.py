@@ -26,7 +26,7 @@ from pavemap.geo.labels.label_files import (
     verdict_of,
     width_of,
 )
-from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.lines.line_digest import DIGEST, line_digests
 from pavemap.platform.reviews.review_file import AREAS, Feature, of_survey, said_by
 from pavemap.platform.reviews.review_layers import layer_of, layer_of_lines
 
@@ -74,7 +74,12 @@ def read_reviews(
     `width_mean_mm`). Raises BadInput, naming the number of the feature from 1, and where the layer must
     be chosen.
     """
-    optional = ("crack_id", *WIDTH_FIELDS, "reviewer", "note", "review_id", "exported")
+    optional = (
+        "crack_id",
+        "crack_digest",
+        *WIDTH_FIELDS,
+        *("reviewer", "note", "review_id", "exported"),
+    )
     file = read_labels(
         path,
         layer=layer or layer_of_lines(path),
@@ -95,11 +100,12 @@ def read_reviews(
         file.column("reviewer"),
         file.column("note"),
         file.column("review_id"),
+        file.column("crack_digest"),
         exported,
         strict=True,
     )
     features, changed = [], []
-    for line, course, number, verdict, crack, width, by, why, review, before in columns:
+    for line, course, number, verdict, crack, width, by, why, review, found, before in columns:
         if verdict is None:
             continue
         properties = {
@@ -113,6 +119,8 @@ def read_reviews(
         follows = _number(review, number, "review_id")
         if before is not None and follows is not None:
             properties["review_id"] = follows
+        if before is not None and re.fullmatch(DIGEST, str(found)):
+            properties["crack_digest"] = str(found)
         complete = _completed(properties, number, reviewer=reviewer, width_mm=width_mm)
         features.append(_feature(line, complete, number))
     together = _together(features)

@@ -28,6 +28,8 @@ class Crack(Base):
     id: Mapped[BigId]
     model_id: Mapped[str | None]
     """The version that found it; null of one that a reviewer drew."""
+    found_digest: Mapped[str | None]
+    """Of the course of the crack as it was found, where reviewers moved or cut it or judged it in part."""
     geom: Mapped[WKBElement] = mapped_column(geometry("LINESTRINGZ"))
     length_m: Mapped[float]
     width_mean_mm: Mapped[float]

@@ -40,7 +40,7 @@ class Review(Base):
     digest: Mapped[str]
     """Of the line's course, without widths: `pavemap.geo.lines.line_digest`."""
     crack_digest: Mapped[str | None]
-    """Of the course of the crack as it was then; the line may be moved from it, or a part of it."""
+    """Of the course of the crack as it was found; the line may be moved from it, or a part of it."""
     reviewer: Mapped[str] = mapped_column(server_default="")
     note: Mapped[str] = mapped_column(server_default="")
     reviewed_at: Mapped[Created]

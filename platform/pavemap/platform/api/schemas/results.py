@@ -100,6 +100,7 @@ EXAMPLE_CRACKS: JsonDict = {
                 "area_m2": 0.011,
                 "confidence": 0.83,
                 "model": "fan2018-1a2b3c4d",
+                "found_digest": None,
             },
         }
     ],
@@ -213,6 +214,10 @@ class CrackProperties(BaseModel):
     )
     model: str | None = Field(
         description="id of the model version that found it; null of one that a reviewer drew"
+    )
+    found_digest: str | None = Field(
+        description="SHA-256 of the course that it was found with, where reviewers have moved or cut it or "
+        "judged it in part; null elsewhere"
     )
 
 

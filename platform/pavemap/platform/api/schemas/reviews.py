@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.config import JsonDict
 
 from pavemap.geo.limits import MAX_WIDTH_MM
+from pavemap.geo.lines.line_digest import DIGEST
 from pavemap.geo.store.cursors import LARGEST_ID
 from pavemap.geo.store.review_checks import NewArea, NewReview
 from pavemap.geo.store.review_intake import Added
@@ -147,6 +148,12 @@ class ReviewIn(BaseModel):
         le=LARGEST_ID,
         description="the crack that is judged; its line and width need not be sent. A drawn one has none",
     )
+    crack_digest: str | None = Field(
+        default=None,
+        pattern=f"^{DIGEST}$",
+        description="SHA-256 of that crack's course as it was found (`found_digest` of cracks and "
+        "`crack_digest` of reviews have it), for when measuring has numbered it anew",
+    )
     width_mm: float | None = Field(
         default=None,
         gt=0,
@@ -178,6 +185,7 @@ class ReviewFeatureIn(BaseModel):
         return NewReview(
             verdict=said.verdict,
             crack_id=None if said.verdict == "drawn" else said.crack_id,
+            crack_digest=said.crack_digest,
             line=None if self.geometry is None else self.geometry.line(),
             width_mm=said.width_mm,
             reviewer=said.reviewer,
@@ -271,7 +279,8 @@ class ReviewProperties(BaseModel):
         description="the crack as it was numbered then; measuring the survey again numbers them anew"
     )
     crack_digest: str | None = Field(
-        description="SHA-256 of that crack's course; the line may be moved from it, or a part of it"
+        description="SHA-256 of that crack's course as it was found; the line may be moved from it, or a "
+        "part of it"
     )
     width_mm: float = Field(description="mean along the line")
     reviewer: str

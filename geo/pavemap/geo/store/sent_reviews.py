@@ -1,0 +1,165 @@
+"""Reviews as they were sent: which lines and cracks they are about, and which earlier ones they replace."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, text
+
+from pavemap.geo.errors import BadInput
+from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.store.bulk import from_ewkb
+from pavemap.geo.store.review_checks import (
+    NewReview,
+    as_wide,
+    checked_line,
+    mean_widths,
+    nothing_said_of,
+    with_width,
+)
+
+Place = set[int | str | None]
+"""What a review is about: digests of courses, and the number of a crack."""
+
+
+@dataclass(frozen=True)
+class SentCrack:
+    """A crack as it is now: its line (degrees), the digest of its course, its mean width.
+
+    `found` is the digest of the course that it was found with; `drawn` says that no model found it.
+    """
+
+    line: shapely.LineString
+    digest: str
+    width_mm: float
+    found: str
+    drawn: bool
+
+
+@dataclass(frozen=True)
+class SentReviews:
+    """Reviews with what is known of each: its line with widths, their mean, the digest of its course.
+
+    `cracks` are those that they name and that are there, by number. `links` are the digests of the cracks
+    that they are about, as these were found; None without one, or where nobody knows of it any more.
+    """
+
+    reviews: Sequence[NewReview]
+    lines: NDArray[np.object_]
+    widths: NDArray[np.float64]
+    digests: Sequence[str]
+    cracks: Mapping[int, SentCrack]
+    links: Sequence[str | None]
+
+    @classmethod
+    def read(
+        cls, connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
+    ) -> Self:
+        """Find the cracks that reviews name. Raises BadInput for a line that can't be used."""
+        cracks = _cracks(connection, survey_id, reviews)
+        lines = np.empty(len(reviews), dtype=object)
+        links: list[str | None] = []
+        for number, review in enumerate(reviews, 1):
+            crack = None if review.crack_id is None else cracks.get(review.crack_id)
+            lines[number - 1] = _line_of(review, crack, number)
+            links.append(review.crack_digest if crack is None else crack.found)
+        return cls(reviews, lines, mean_widths(lines), line_digests(lines), cracks, links)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of cracks that are named."""
+        return sorted({each.crack_id for each in self.reviews if each.crack_id is not None})
+
+    def beside(self, known: Sequence[Row[Any]]) -> SentReviews:
+        """Return them with what stored reviews of the same lines and cracks tell.
+
+        Those know what a crack was whose number is gone. And a drawn line that is confirmed stays drawn:
+        no model found it.
+        """
+        of_number = {row.crack_id: row.crack_digest for row in known if row.crack_digest}
+        of_review = {row.id: row.crack_digest for row in known}
+        drawn = {key for row in known if row.verdict == "drawn" for key in (row.id, row.digest)}
+        reviews, links = [], []
+        for review, digest, link in zip(self.reviews, self.digests, self.links, strict=True):
+            links.append(link or of_number.get(review.crack_id) or of_review.get(review.review_id))
+            crack = self.cracks.get(review.crack_id or 0)
+            is_drawn = (crack and crack.drawn) or not drawn.isdisjoint({digest, review.review_id})
+            confirmed = review.verdict == "confirmed"
+            reviews.append(replace(review, verdict="drawn") if confirmed and is_drawn else review)
+        return replace(self, reviews=reviews, links=links)
+
+    def replaced(self, known: Sequence[Row[Any]]) -> list[Row[Any]]:
+        """Return the stored reviews whose place these take."""
+        there = {row.id for row in known}
+        followed = {each.review_id for each in self.reviews}
+        # Who knows what was said before speaks of that alone; who does not, of the whole crack.
+        unaware = (n for n, each in enumerate(self.reviews) if each.review_id not in there)
+        cracks = {at for number in unaware for at in self._place(number)} - {None}
+        return [
+            row
+            for row in known
+            if row.id in followed
+            or row.digest in self.digests
+            or not cracks.isdisjoint({row.digest, row.crack_id, row.crack_digest})
+        ]
+
+    def overtaken(
+        self, fresh: Sequence[int], known: Sequence[Row[Any]], outdated: Sequence[Row[Any]]
+    ) -> int:
+        """Count those that follow what is gone by now, or are about what somebody else has judged."""
+        there = {None, *(row.id for row in known)}
+        named = {each.review_id for each in self.reviews}
+        unnamed = {
+            at
+            for row in outdated
+            if row.id not in named
+            for at in (row.digest, row.crack_id, row.crack_digest)
+        } - {None}
+        return sum(
+            self.reviews[number].review_id not in there
+            or not unnamed.isdisjoint({*self._place(number), self.links[number]})
+            for number in fresh
+        )
+
+    def _place(self, number: int) -> Place:
+        """Return what a review is about: its line, the crack it names and the course that this has now."""
+        crack_id = self.reviews[number].crack_id
+        crack = self.cracks.get(crack_id or 0)
+        return {self.digests[number], crack_id, None if crack is None else crack.digest}
+
+
+def _cracks(
+    connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
+) -> dict[int, SentCrack]:
+    named = sorted({each.crack_id for each in reviews if each.crack_id is not None})
+    rows = connection.execute(_CRACKS, {"survey_id": survey_id, "ids": named}).all()
+    lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
+    return {
+        row.id: SentCrack(line, digest, row.width_mean_mm, row.found_digest or digest, row.drawn)
+        for row, line, digest in zip(rows, lines, line_digests(lines), strict=True)
+    }
+
+
+def _line_of(review: NewReview, crack: SentCrack | None, number: int) -> shapely.LineString:
+    """Return the line of a review with its widths; of the very same course it is the crack's own."""
+    if review.line is None:
+        if crack is None:
+            raise BadInput(nothing_said_of(review, number))
+        return as_wide(crack.line, crack.width_mm, review.width_mm, number)
+    line = checked_line(review.line, number)
+    if crack is not None and line_digests(np.array([line], dtype=object)) == [crack.digest]:
+        return as_wide(crack.line, crack.width_mm, review.width_mm, number)
+    width_mm = review.width_mm or (None if crack is None else crack.width_mm)
+    return with_width(line, width_mm, number)
+
+
+_CRACKS = text("""
+    SELECT id, ST_AsBinary(geom) AS line, width_mean_mm, found_digest, model_id IS NULL AS drawn
+    FROM crack WHERE survey_id = :survey_id AND id = ANY(:ids)
+""")
