@@ -15,7 +15,7 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.lines.line_digest import line_digests
-from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
+from pavemap.geo.store import cells, leases, measuring, queries, reviews, schema, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.heeded_reviews import heed_reviews
 from pavemap.geo.store.planning import plan_cells
@@ -354,3 +354,15 @@ def test_a_survey_that_was_never_run_has_no_figures_to_correct(engine: Engine) -
         for heed in (True, False):
             with pytest.raises(Conflict, match="run it first"):
                 heed_reviews(connection, survey.id, heed=heed)
+
+
+def test_reviews_from_before_cracks_were_known_by_their_course_are_heeded(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("rejected", (0, 5), (100, 5), crack=found))
+        connection.execute(text("UPDATE review SET crack_digest = NULL"))
+    schema.downgrade(engine, revision="0015")
+    schema.upgrade(engine)
+    with database(engine) as connection:
+        assert lengths(corrected(connection, survey)) == pytest.approx([400.0], abs=0.02)
