@@ -366,3 +366,15 @@ def test_reviews_from_before_cracks_were_known_by_their_course_are_heeded(
     schema.upgrade(engine)
     with database(engine) as connection:
         assert lengths(corrected(connection, survey)) == pytest.approx([400.0], abs=0.02)
+
+
+def test_a_line_that_names_no_crack_is_about_none(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    """Though a drawing that was once a crack's names none either."""
+    with database(engine) as connection:
+        drawn = said("drawn", (20, 3), (50, 3))
+        say(connection, survey, replace(drawn, crack_digest="ab" * 32))
+        say(connection, survey, said("drawn", (20, 3), (50, 3)), said("drawn", (60, 3), (90, 3)))
+        links = {each.crack_digest for each in reviews.all_reviews(connection, survey.id)}
+        assert links == {"ab" * 32, None}

@@ -82,12 +82,13 @@ class SentReviews:
         Those know what a crack was whose number is gone. And a drawn line that is confirmed stays drawn:
         no model found it.
         """
-        of_number = {row.crack_id: row.crack_digest for row in known if row.crack_digest}
+        of_number = {row.crack_id: row.crack_digest for row in known if row.crack_id is not None}
         of_review = {row.id: row.crack_digest for row in known}
         drawn = {key for row in known if row.verdict == "drawn" for key in (row.id, row.digest)}
         reviews, links = [], []
         for review, digest, link in zip(self.reviews, self.digests, self.links, strict=True):
-            links.append(link or of_number.get(review.crack_id) or of_review.get(review.review_id))
+            former = of_number.get(review.crack_id) or of_review.get(review.review_id)
+            links.append(link or former)
             crack = self.cracks.get(review.crack_id or 0)
             is_drawn = (crack and crack.drawn) or not drawn.isdisjoint({digest, review.review_id})
             confirmed = review.verdict == "confirmed"
@@ -96,7 +97,7 @@ class SentReviews:
 
     def replaced(self, known: Sequence[Row[Any]]) -> list[Row[Any]]:
         """Return the stored reviews whose place these take."""
-        there = {row.id for row in known}
+        there, lines = {row.id for row in known}, set(self.digests)
         followed = {each.review_id for each in self.reviews}
         # Who knows what was said before speaks of that alone; who does not, of the whole crack.
         unaware = (n for n, each in enumerate(self.reviews) if each.review_id not in there)
@@ -105,7 +106,7 @@ class SentReviews:
             row
             for row in known
             if row.id in followed
-            or row.digest in self.digests
+            or row.digest in lines
             or not cracks.isdisjoint({row.digest, row.crack_id, row.crack_digest})
         ]
 
