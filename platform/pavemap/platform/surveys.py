@@ -99,7 +99,7 @@ def attention(connection: Connection, survey: SurveyRow, progress: Progress) -> 
     if survey.state != "done" or survey.heeded_digest is None:
         return ""
     now = heeded_reviews.reviews_now(connection, survey.id)
-    if now.digest == survey.heeded_digest:
+    if not heeded_reviews.is_outdated(survey, now):
         return ""
     how = "apply them again" if now.count else "none is left, so undo that (`review apply --undo`)"
     return f"its reviews are not those that its figures heed; {how}"

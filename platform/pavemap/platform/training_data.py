@@ -29,8 +29,9 @@ from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips, labelled_cel
 from pavemap.geo.limits import CHIP_PX
 from pavemap.geo.lines.line_digest import digest_of_all
 from pavemap.geo.storage import Storage
-from pavemap.geo.store import judged_lines, orthophotos, reviews
+from pavemap.geo.store import heeded_reviews, judged_lines, orthophotos, reviews
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.heeded_reviews import Heeded
 from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.places import search_area
 from pavemap.geo.store.reviews import AreaRow, ReviewRow
@@ -168,6 +169,11 @@ def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:
             "--areas`, POST /api/v1/surveys/{id}/reviewed-areas)"
         )
     said = reviews.all_reviews(connection, survey_id)
+    if heeded_reviews.is_outdated(survey, Heeded.of([each.id for each in said])):
+        raise Conflict(
+            f"the reviews of survey '{survey.name}' are not those that its cracks heed; apply them again "
+            "(`pavemap review apply`), or take its cracks as they were found (`--undo`)"
+        )
     unjudged = judged_lines.unjudged_cracks(connection, survey_id, said)
     photos = orthophotos.list_orthophotos(connection, survey_id)
     return Reviewed(survey, areas, said, unjudged, photos)

@@ -9,7 +9,7 @@ import pytest
 import shapely
 from shapely.ops import substring
 
-from pavemap.geo.lines.line_rests import M_PER_DEG, rests_of
+from pavemap.geo.lines.line_rests import M_PER_DEG, rests_of, share_ground
 
 Points = list[tuple[float, ...]]
 
@@ -87,6 +87,19 @@ def test_a_line_that_was_moved_along_itself_leaves_no_stub() -> None:
     assert rests_of(straight, [line((0.5, 0), (10.5, 0))]) == []
     # Cut, it is not moved: what was cut off is left.
     assert metres(rests_of(straight, [line((0.5, 0), (10, 0))])) == [[(0, 0), (0.5, 0)]]
-    # And of several parts none speaks of it all.
-    parts = [line((0.5, 1), (8, 1)), line((8, 1), (9, 1))]
-    assert metres(rests_of(straight, parts)) == [[(0, 0), (0.5, 0)], [(9, 0), (10, 0)]]
+    # Moved, then cut: all of it is spoken of, unless it was made much shorter too.
+    assert rests_of(straight, [line((0.5, 1), (8, 1)), line((8, 1), (10.5, 1))]) == []
+    parts = [line((0.5, 1), (6, 1)), line((6, 1), (8, 1))]
+    assert metres(rests_of(straight, parts)) == [[(0, 0), (0.5, 0)], [(8, 0), (10, 0)]]
+
+
+def test_lines_share_ground_where_they_run_side_by_side() -> None:
+    west, east = line((0, 0), (6, 0)), line((6, 0), (10, 0))
+    whole = line((0, 0.2), (10, 0.2))
+    assert not share_ground(west, east)
+    assert not share_ground(east, west)
+    for one in (west, east):
+        assert share_ground(one, whole)
+        assert share_ground(whole, one.reverse())
+    assert not share_ground(line((0, 0), (0, 5)), line((1, 0), (1, 5)))  # the legs of a U
+    assert share_ground(RING, RING)

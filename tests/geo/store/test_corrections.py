@@ -371,10 +371,69 @@ def test_reviews_from_before_cracks_were_known_by_their_course_are_heeded(
 def test_a_line_that_names_no_crack_is_about_none(
     engine: Engine, survey: SurveyRow, found: CrackRow
 ) -> None:
-    """Though a drawing that was once a crack's names none either."""
+    """Though another that names none is known to be of one."""
     with database(engine) as connection:
-        drawn = said("drawn", (20, 3), (50, 3))
-        say(connection, survey, replace(drawn, crack_digest="ab" * 32))
-        say(connection, survey, said("drawn", (20, 3), (50, 3)), said("drawn", (60, 3), (90, 3)))
+        known = said("rejected", (20, 3), (50, 3))
+        say(connection, survey, replace(known, crack_digest="ab" * 32))
+        say(connection, survey, replace(known, note="again"), said("rejected", (60, 3), (90, 3)))
         links = {each.crack_digest for each in reviews.all_reviews(connection, survey.id)}
         assert links == {"ab" * 32, None}
+
+
+def test_what_one_file_says_twice_or_two_files_say_of_a_part_leaves_the_others(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        west = said("rejected", (0, 5), (200, 5), crack=found)
+        east = said("confirmed", (200, 5), (500, 5), crack=found, width_mm=12.0)
+        ids = add_reviews(connection, survey.id, [west]).ids
+        assert add_reviews(connection, survey.id, [east]).replaced == 0
+        noted = replace(west, note="a joint", review_id=ids[0])
+        for replaced in (1, 0):  # the second time what it follows is gone
+            assert add_reviews(connection, survey.id, [noted]).replaced == replaced
+        # One who judges what is left says nothing of the rest, nor one who moves it.
+        rest = said("confirmed", (0, 5), (200, 5.2), crack=found)
+        added = add_reviews(connection, survey.id, [rest])
+        assert (added.replaced, added.overtaken) == (1, 1)
+        rows = corrected(connection, survey)
+        assert lengths(rows) == pytest.approx([300.0, 200.0], abs=0.05)
+        assert [row.width_mean_mm for row in rows] == pytest.approx([12.0, 4.0])
+
+
+def test_two_who_moved_one_crack_between_two_numberings_say_it_once(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        (digest,) = line_digests(np.array([found.line], dtype=object))
+        bob = said("confirmed", (0, 5), (250, 7), (500, 5), crack=found)
+        surveys.set_state(connection, survey.id, "running")
+        (now,) = measured(connection, survey)
+        say(connection, survey, said("confirmed", (0, 5), (250, 3), (500, 5), crack=now))
+        added = add_reviews(connection, survey.id, [replace(bob, crack_digest=digest)])
+        assert (added.replaced, added.overtaken) == (1, 1)
+        assert lengths(corrected(connection, survey)) == pytest.approx([500.0], abs=0.05)
+
+
+def test_a_line_drawn_beside_a_crack_leaves_the_crack(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        (digest,) = line_digests(np.array([found.line], dtype=object))
+        copied = replace(said("drawn", (0, 5.2), (500, 5.2)), crack_digest=digest)
+        say(connection, survey, copied)
+        rows = corrected(connection, survey)
+        assert lengths(rows) == pytest.approx([500.0, 500.0], abs=0.02)
+        assert {row.model_id for row in rows} == {found.model_id, None}
+
+
+def test_a_drawn_line_that_was_rejected_may_be_confirmed_again(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("rejected", crack=found), said("drawn", (20, 3), (50, 3)))
+        (drawn,) = corrected(connection, survey)
+        say(connection, survey, said("rejected", crack=drawn))
+        assert corrected(connection, survey) == []
+        say(connection, survey, said("confirmed", (20, 3), (50, 3), crack=drawn))
+        (again,) = corrected(connection, survey)
+        assert (again.model_id, again.line) == (None, drawn.line)

@@ -228,6 +228,10 @@ def test_a_survey_is_measured_as_reviewed_and_its_history_says_so(
     (record,) = surveyed.client.get(f"{API}/segments/{segments[0]['id']}/conditions").json()
     assert record["heeded_reviews"] == surveyed.survey()["heeded_reviews"] == 3
     assert archive(surveyed) == taught
+    reviews = surveyed.client.get(f"{surveyed.survey_url}/reviews").json()["features"]
+    surveyed.client.delete(f"{surveyed.survey_url}/reviews/{reviews[0]['id']}")
+    outdated = surveyed.client.get(f"{surveyed.survey_url}/training-data")
+    assert (outdated.status_code, "apply them again" in outdated.text) == (409, True)
     assert measured(heed=False)[1]["geometry"] == found[1]["geometry"]
     assert surveyed.survey()["heeded_reviews"] is None
 

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 from shapely.ops import substring
 
 LEAST_M = 0.05
@@ -18,7 +19,10 @@ M_PER_DEG = 111_320.0
 NEAR_DEG = 1e-7
 """A centimetre: a line that comes this near to a point again has two places there."""
 
-ABOUT_AS_LONG = 0.8
+ABOUT_AS_LONG, SHARED = 0.8, 0.1
+MOVED_M, MOVED = 0.3, 0.05
+"""How far from its crack a line may be moved, in metres or as a share of its length: no farther than to the
+next crack, mostly."""
 
 
 def rests_of(
@@ -29,10 +33,10 @@ def rests_of(
     A part speaks of what lies between the places of the line that are nearest to its two ends: of its own
     stretch where the line was split, and of the one that it takes the place of where it was moved. Where a
     line meets itself, as a ring does, an end has several places; those count that are as far apart as the
-    part is long, with its middle between them. A part that is alone, somewhere else and about as long as
-    the line takes the place of all of it.
+    part is long, with its middle between them. Parts of one line that is somewhere else and about as long
+    take the place of all of it.
     """
-    if len(parts) == 1 and _stands_for(line, parts[0]):
+    if parts and _stands_for(line, shapely.line_merge(shapely.MultiLineString([*parts]))):
         return []
     least = LEAST_M / M_PER_DEG
     said = sorted(_stretch(line, part) for part in parts)
@@ -44,10 +48,20 @@ def rests_of(
     return found
 
 
-def _stands_for(line: shapely.LineString, part: shapely.LineString) -> bool:
-    """Tell whether a line was moved to a part, rather than cut to it."""
-    alike = ABOUT_AS_LONG * line.length < part.length < line.length / ABOUT_AS_LONG
-    return alike and not line.buffer(NEAR_DEG).covers(part)
+def share_ground(one: shapely.LineString, other: shapely.LineString) -> bool:
+    """Tell whether two lines (degrees) of a crack speak of the same stretch of it, as they run there."""
+    first, last = _stretch(one, other)
+    least = max(LEAST_M / M_PER_DEG, SHARED * min(one.length, other.length))
+    middle = one.interpolate((first + last) / 2.0)
+    far = max(MOVED_M / M_PER_DEG, MOVED * min(one.length, other.length))
+    return last - first > least and bool(middle.distance(other) < far)
+
+
+def _stands_for(line: shapely.LineString, whole: BaseGeometry) -> bool:
+    """Tell whether a line was moved to another, rather than cut to it."""
+    alike = ABOUT_AS_LONG * line.length < whole.length < line.length / ABOUT_AS_LONG
+    one = isinstance(whole, shapely.LineString)
+    return one and alike and not line.buffer(NEAR_DEG).covers(whole)
 
 
 def _stretch(line: shapely.LineString, part: shapely.LineString) -> tuple[float, float]:

@@ -37,6 +37,11 @@ def reviews_now(connection: Connection, survey_id: uuid.UUID) -> Heeded:
     return Heeded.told_by(*connection.execute(_COUNT, {"survey_id": survey_id}).one())
 
 
+def is_outdated(survey: SurveyRow, now: Heeded) -> bool:
+    """Tell whether a survey's figures heed other reviews than there are now."""
+    return survey.heeded_digest is not None and survey.heeded_digest != now.digest
+
+
 def heed_reviews(connection: Connection, survey_id: uuid.UUID, *, heed: bool) -> SurveyRow:
     """Have a survey's figures worked out as its reviews say, or again as they were found.
 
@@ -53,7 +58,7 @@ def heed_reviews(connection: Connection, survey_id: uuid.UUID, *, heed: bool) ->
             f"survey '{survey.name}' has no reviews; send some (`pavemap review import`), or take its "
             "figures as they were found (`pavemap review apply --undo`)"
         )
-    if survey.heeds_reviews == heed and not _is_outdated(survey, said if heed else None):
+    if survey.heeds_reviews == heed and not _is_due(survey, said if heed else None):
         return survey
     connection.execute(
         text("UPDATE survey SET heeds_reviews = :heed WHERE id = :id"),
@@ -63,7 +68,7 @@ def heed_reviews(connection: Connection, survey_id: uuid.UUID, *, heed: bool) ->
     return get_survey(connection, survey_id)
 
 
-def _is_outdated(survey: SurveyRow, wanted: Heeded | None) -> bool:
+def _is_due(survey: SurveyRow, wanted: Heeded | None) -> bool:
     """Tell whether a survey, left alone, keeps or gets figures that heed other reviews than wanted."""
     if survey.state == "running":
         return False  # its figures will heed what is said when it is measured

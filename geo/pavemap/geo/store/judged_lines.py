@@ -46,10 +46,11 @@ def parts_left(line: shapely.LineString, course: str, about: Sequence[ReviewRow]
     """Return what is left of a line with a course, of which something was said.
 
     A verdict on the whole of it and those on parts exclude each other; the last one tells which of them
-    hold. Drawn lines are not among what is left: no model found them.
+    hold. Drawn lines speak of none but their own course, and are not among what is left.
     """
-    last = max(about, key=lambda each: each.id)
-    if last.digest == course:
+    about = [each for each in about if each.verdict != "drawn" or each.digest == course]
+    last = max(about, key=lambda each: each.id, default=None)
+    if last is not None and last.digest == course:
         return [Part(last.line, judged=True)] if last.verdict == "confirmed" else []
     parts = [each for each in about if each.digest != course]
     confirmed = [Part(each.line, judged=True) for each in parts if each.verdict == "confirmed"]

@@ -50,8 +50,8 @@ def add_reviews(
 ) -> Added:
     """Store reviews, all or none.
 
-    One that names the review which it follows replaces that one; any other replaces all that was said of
-    its crack. Either replaces what was said of the very same line.
+    One that names the review which it follows takes its place; any other that of all that was said of the
+    same stretch of its crack. Either takes the place of what was said of the very same line.
 
     Raises NotFound for an unknown survey, BadInput, naming the number of the review from 1, for a line
     that is none, has no width or lies beside all imagery, and for a crack that is not there.
@@ -63,9 +63,10 @@ def add_reviews(
     sent = sent.beside(known)
     last = {digest: number for number, digest in enumerate(sent.digests)}
     same = _unchanged(known, sent, last)
-    outdated = [row for row in sent.replaced(known) if row.digest not in same]
-    delete_rows(connection, "review", survey_id, [row.id for row in outdated])
     fresh = [number for digest, number in last.items() if digest not in same]
+    replacing = sent.replacing(known, fresh)
+    outdated = {row.id for rows in replacing.values() for row in rows if row.digest not in same}
+    delete_rows(connection, "review", survey_id, sorted(outdated))
     ids = _insert_reviews(connection, survey_id, sent, fresh)
     by_digest = same | {sent.digests[number]: own for own, number in ids.items()}
     return Added(
@@ -73,7 +74,7 @@ def add_reviews(
         added=len(fresh),
         replaced=len(outdated),
         unchanged=len(same),
-        overtaken=sent.overtaken(fresh, known, outdated),
+        overtaken=sent.overtaken(known, replacing),
     )
 
 
@@ -113,12 +114,11 @@ def _known_reviews(
     connection: Connection, survey_id: uuid.UUID, sent: SentReviews
 ) -> Sequence[Row[Any]]:
     """Return the stored reviews that sent ones may replace, or have to know of."""
-    cracks = sent.cracks.values()
     return connection.execute(
         _KNOWN,
         {
             "survey_id": survey_id,
-            "digests": [*sent.digests, *(crack.digest for crack in cracks)],
+            "digests": sent.courses,
             "numbers": sent.numbers,
             "followed": [each.review_id for each in sent.reviews if each.review_id is not None],
         },
@@ -186,7 +186,9 @@ def _refuse_off_imagery(
 
 
 _KNOWN = text("""
-    SELECT id, digest, verdict, crack_id, crack_digest, width_mm, reviewer, note FROM review
+    SELECT id, digest, verdict, crack_id, crack_digest, ST_AsBinary(geom) AS line, width_mm, reviewer,
+        note
+    FROM review
     WHERE survey_id = :survey_id AND (digest = ANY(:digests) OR crack_id = ANY(:numbers)
                                       OR crack_digest = ANY(:digests) OR id = ANY(:followed))
 """)

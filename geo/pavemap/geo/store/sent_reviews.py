@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import line_digests
+from pavemap.geo.lines.line_rests import share_ground
 from pavemap.geo.store.bulk import from_ewkb
 from pavemap.geo.store.review_checks import (
     NewReview,
@@ -24,7 +26,7 @@ from pavemap.geo.store.review_checks import (
     with_width,
 )
 
-Place = set[int | str | None]
+Place = set[int | str]
 """What a review is about: digests of courses, and the number of a crack."""
 
 
@@ -68,7 +70,8 @@ class SentReviews:
         for number, review in enumerate(reviews, 1):
             crack = None if review.crack_id is None else cracks.get(review.crack_id)
             lines[number - 1] = _line_of(review, crack, number)
-            links.append(review.crack_digest if crack is None else crack.found)
+            link = review.crack_digest if crack is None else crack.found
+            links.append(None if review.verdict == "drawn" else link)
         return cls(reviews, lines, mean_widths(lines), line_digests(lines), cracks, links)
 
     @property
@@ -76,63 +79,81 @@ class SentReviews:
         """The numbers of cracks that are named."""
         return sorted({each.crack_id for each in self.reviews if each.crack_id is not None})
 
+    @property
+    def courses(self) -> list[str]:
+        """The digests of all courses that they are about."""
+        cracks = (crack.digest for crack in self.cracks.values())
+        return [*self.digests, *cracks, *(link for link in self.links if link is not None)]
+
     def beside(self, known: Sequence[Row[Any]]) -> SentReviews:
         """Return them with what stored reviews of the same lines and cracks tell.
 
-        Those know what a crack was whose number is gone. And a drawn line that is confirmed stays drawn:
-        no model found it.
+        Those know what a crack was whose number is gone. And a drawn line that is confirmed stays drawn, as
+        no model found it: its reviews are of no crack that was found.
         """
         of_number = {row.crack_id: row.crack_digest for row in known if row.crack_id is not None}
-        of_review = {row.id: row.crack_digest for row in known}
-        drawn = {key for row in known if row.verdict == "drawn" for key in (row.id, row.digest)}
-        reviews, links = [], []
-        for review, digest, link in zip(self.reviews, self.digests, self.links, strict=True):
-            former = of_number.get(review.crack_id) or of_review.get(review.review_id)
-            links.append(link or former)
+        of_review = {key: row.crack_digest for row in known for key in (row.id, row.digest)}
+        drawn = {key for row in known if not row.crack_digest for key in (row.id, row.digest)}
+        reviews: list[NewReview] = []
+        links: list[str | None] = []
+        for number, review in enumerate(self.reviews):
             crack = self.cracks.get(review.crack_id or 0)
-            is_drawn = (crack and crack.drawn) or not drawn.isdisjoint({digest, review.review_id})
-            confirmed = review.verdict == "confirmed"
-            reviews.append(replace(review, verdict="drawn") if confirmed and is_drawn else review)
+            is_drawn = not drawn.isdisjoint({self.digests[number], review.review_id})
+            if is_drawn or (crack is not None and crack.drawn):
+                links.append(None)
+                if review.verdict == "confirmed":
+                    review = replace(review, verdict="drawn")
+            else:
+                former = of_number.get(review.crack_id) or of_review.get(review.review_id)
+                links.append(self.links[number] or former or of_review.get(self.digests[number]))
+            reviews.append(review)
         return replace(self, reviews=reviews, links=links)
 
-    def replaced(self, known: Sequence[Row[Any]]) -> list[Row[Any]]:
-        """Return the stored reviews whose place these take."""
-        there, lines = {row.id for row in known}, set(self.digests)
-        followed = {each.review_id for each in self.reviews}
-        # Who knows what was said before speaks of that alone; who does not, of the whole crack.
-        unaware = (n for n, each in enumerate(self.reviews) if each.review_id not in there)
-        cracks = {at for number in unaware for at in self._place(number)} - {None}
-        return [
-            row
-            for row in known
-            if row.id in followed
-            or row.digest in lines
-            or not cracks.isdisjoint({row.digest, row.crack_id, row.crack_digest})
-        ]
+    def replacing(
+        self, known: Sequence[Row[Any]], numbers: Sequence[int]
+    ) -> dict[int, list[Row[Any]]]:
+        """Return, for those of given numbers, the stored reviews whose place each takes.
+
+        These are the one that it names and those of its very line; where it names none that is there, also
+        those of the same stretch of its crack.
+        """
+        by_id = {row.id: row for row in known}
+        about: defaultdict[int | str, list[Row[Any]]] = defaultdict(list)
+        for row in known:
+            for key in {row.digest, row.crack_id, row.crack_digest} - {None}:
+                about[key].append(row)
+        found = {}
+        for number in numbers:
+            digest, named = self.digests[number], by_id.get(self.reviews[number].review_id)
+            taken = {row.id: row for row in about.get(digest, ()) if row.digest == digest}
+            if named is not None:
+                taken[named.id] = named
+            else:
+                line = self.lines[number]
+                for row in (row for key in self._place(number) for row in about.get(key, ())):
+                    if row.id not in taken and share_ground(shapely.from_wkb(row.line), line):
+                        taken[row.id] = row
+            found[number] = list(taken.values())
+        return found
 
     def overtaken(
-        self, fresh: Sequence[int], known: Sequence[Row[Any]], outdated: Sequence[Row[Any]]
+        self, known: Sequence[Row[Any]], replacing: Mapping[int, Sequence[Row[Any]]]
     ) -> int:
-        """Count those that follow what is gone by now, or are about what somebody else has judged."""
+        """Count those that follow what is gone by now, or take the place of what somebody else has said."""
         there = {None, *(row.id for row in known)}
         named = {each.review_id for each in self.reviews}
-        unnamed = {
-            at
-            for row in outdated
-            if row.id not in named
-            for at in (row.digest, row.crack_id, row.crack_digest)
-        } - {None}
         return sum(
-            self.reviews[number].review_id not in there
-            or not unnamed.isdisjoint({*self._place(number), self.links[number]})
-            for number in fresh
+            self.reviews[number].review_id not in there or any(row.id not in named for row in rows)
+            for number, rows in replacing.items()
         )
 
     def _place(self, number: int) -> Place:
-        """Return what a review is about: its line, the crack it names and the course that this has now."""
+        """Return what a review is about: its line, and the crack it names or is known to be of."""
         crack_id = self.reviews[number].crack_id
         crack = self.cracks.get(crack_id or 0)
-        return {self.digests[number], crack_id, None if crack is None else crack.digest}
+        course = None if crack is None else crack.digest
+        keys = (self.digests[number], crack_id, course, self.links[number])
+        return {key for key in keys if key is not None}
 
 
 def _cracks(

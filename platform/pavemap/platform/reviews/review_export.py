@@ -103,18 +103,23 @@ def _joined(
     Each with the digest of its course.
     """
     digests = dict(zip(line_digests(_shapes(reviews)), reviews, strict=True))
-    about = _by_crack(reviews)
+    about, courses = _by_crack(reviews), set(digests)
     now: dict[str, int] = {}
     for page in cracks:
         joined: list[tuple[Feature, str]] = []
         for crack, digest in zip(page, line_digests(_shapes(page)), strict=True):
             review = digests.pop(digest, None)
             said = about.get(crack["id"], []) + about.get(digest, [])
-            if review is None and said:
-                now[digest] = crack["id"]
-                joined += _unjudged(crack, said, digest)  # the rest stands for itself
-            else:
-                joined.append((_with_verdict(crack, review, digest), digest))
+            if review is not None or not said:
+                whole = crack["properties"].get("found_digest") in courses
+                if (
+                    review is not None or not whole
+                ):  # judged since as one crack, it is listed as such
+                    joined.append((_with_verdict(crack, review, digest), digest))
+                continue
+            now[digest] = crack["id"]
+            if crack["properties"]["model"] is not None:  # of a drawn line there is no rest
+                joined += _unjudged(crack, said, digest)
         yield joined
     yield [(_renumbered(review, now), digest) for digest, review in digests.items()]
 

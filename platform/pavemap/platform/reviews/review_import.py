@@ -46,7 +46,7 @@ class ReviewFile:
 
     def batches(self) -> Iterator[list[Feature]]:
         """Yield them in batches; what replaces the same reviews together, as they go at once."""
-        together = _together(self.features)
+        together = _together(self.features, "crack_id", "review_id")
         order = np.argsort(together, kind="stable").tolist()
         batch: list[Feature] = []
         for _, numbers in groupby(order, key=together.__getitem__):
@@ -69,7 +69,7 @@ def read_reviews(
 ) -> ReviewFile:
     """Read lines with a field `verdict`; those where it is empty are left out, and those as exported.
 
-    Of lines of one crack or review (one may have been copied, or split) all are read if one has changed.
+    Of lines of one review (its line may have been copied, or split) all are read if one has changed.
     `reviewer` and `width_mm` hold where the file says nothing (its fields `reviewer`, and `width_mm` or
     `width_mean_mm`). Raises BadInput, naming the number of the feature from 1, and where the layer must
     be chosen.
@@ -119,11 +119,12 @@ def read_reviews(
         follows = _number(review, number, "review_id")
         if before is not None and follows is not None:
             properties["review_id"] = follows
-        if before is not None and re.fullmatch(DIGEST, str(found)):
+        exported_crack = before is not None and properties["verdict"] != "drawn"
+        if exported_crack and re.fullmatch(DIGEST, str(found)):
             properties["crack_digest"] = str(found)
         complete = _completed(properties, number, reviewer=reviewer, width_mm=width_mm)
         features.append(_feature(line, complete, number))
-    together = _together(features)
+    together = _together(features, "review_id")
     sent = np.isin(together, together[np.array(changed, dtype=bool)])
     return ReviewFile(
         sorted((each for each, so in zip(features, sent, strict=True) if so), key=_crack_of),
@@ -223,13 +224,13 @@ def _number(value: Any, number: int, what: str) -> int | None:
     return read if read > 0 else None
 
 
-def _together(features: Sequence[Feature]) -> NDArray[np.int32]:
-    """Number features (N,) alike that are of one crack or one review: those sent replace all the others."""
+def _together(features: Sequence[Feature], *names: str) -> NDArray[np.int32]:
+    """Number features (N,) alike that are of one crack or of one review."""
     first: dict[tuple[str, int], int] = {}
     links = [
         (number, first.setdefault((name, one), number))
         for number, feature in enumerate(features)
-        for name in ("crack_id", "review_id")
+        for name in names
         if (one := feature["properties"].get(name))
     ]
     ends = np.array(links, dtype=np.int32).reshape(-1, 2).T
