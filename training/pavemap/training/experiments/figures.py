@@ -12,6 +12,11 @@ from pavemap.training.experiments.ledger import Record
 Series = Mapping[str, Sequence[tuple[float, float]]]
 Draw = Callable[[Path], None]
 
+COLOURS = 10
+"""Curves that the usual colours tell apart."""
+ROWS = 22
+"""Entries of a legend that are as high as a plot."""
+
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
@@ -72,23 +77,33 @@ def lines(
     across: str,
     up: str = "mean over images, 2 px",
     logarithmic: bool = False,
+    logarithmic_up: bool = False,
     ticks: Sequence[tuple[float, str]] = (),
 ) -> Draw:
     """A plot of curves, written as PNG."""
 
     def draw(path: Path) -> None:
         plot, axes = _axes()
+        if len(series) > COLOURS:
+            axes.set_prop_cycle(color=_shades(len(series)))
         for name, points in series.items():
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3.5, label=name)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
         if logarithmic:
             axes.set_xscale("log")
+        if logarithmic_up:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
+            low, high = axes.get_ylim()
+            if high < 10.0 * low:  # no power of ten to read by, or one
+                axes.yaxis.set_minor_formatter("{x:g}")
         if ticks:
             axes.set_xticks([at for at, _ in ticks], [text for _, text in ticks])
             axes.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        _legend_beside(axes, columns=1 + len(series) // ROWS)
         plot.savefig(path, dpi=110, bbox_inches="tight")
 
     return draw
@@ -109,10 +124,23 @@ def precision_recall(scores_by_name: Mapping[str, Record]) -> Draw:
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.01)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+        _legend_beside(axes)
         plot.savefig(path, dpi=110, bbox_inches="tight")
 
     return draw
+
+
+def _legend_beside(axes: Any, *, columns: int = 1) -> None:
+    axes.legend(
+        fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, ncols=columns
+    )
+
+
+def _shades(count: int) -> list[tuple[float, ...]]:
+    """As many colours as there are curves, neighbours alike."""
+    from matplotlib import colormaps
+
+    return [colormaps["turbo"](number / (count - 1)) for number in range(count)]
 
 
 def _axes() -> tuple[Any, Any]:

@@ -202,8 +202,10 @@ def _cfd_table(records: Records, named: Callable[[str], str]) -> str:
 
 
 def _losses(records: Records) -> Mapping[str, Any]:
+    if not records:
+        return {}
     series = {key: [(at, loss) for at, loss in r["losses"]] for key, r in records.items()}
-    return {"losses.png": lines(series, across="iteration", up="mean loss")} if series else {}
+    return {"losses.png": lines(series, across="iteration", up="mean loss", logarithmic_up=True)}
 
 
 def _swept(records: Records, position: Callable[[str], float]) -> Mapping[str, list[Any]]:
