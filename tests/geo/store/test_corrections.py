@@ -282,7 +282,7 @@ def test_a_line_judged_by_an_older_file_counts_once(
         assert lengths([crack]) == pytest.approx([300.0], abs=0.02)
 
 
-def test_a_drawn_line_is_what_was_said_of_it_last(
+def test_a_drawn_line_can_be_judged_in_part(
     engine: Engine, survey: SurveyRow, found: CrackRow
 ) -> None:
     with database(engine) as connection:
@@ -296,9 +296,11 @@ def test_a_drawn_line_is_what_was_said_of_it_last(
         assert lengths([again]) == pytest.approx([30.0], abs=0.02)
         assert again.model_id is None
         say(connection, survey, said("confirmed", (20, 3), (40, 3), crack=again))
-        (shorter,) = corrected(connection, survey)
-        assert lengths([shorter]) == pytest.approx([20.0], abs=0.02)
-        assert shorter.model_id is None
+        rows = corrected(connection, survey)  # the rest of it is drawn as before
+        assert lengths(rows) == pytest.approx([20.0, 10.0], abs=0.02)
+        assert [row.model_id for row in rows] == [None, None]
+        say(connection, survey, said("rejected", (20, 3), (40, 3), crack=rows[0]))
+        assert lengths(corrected(connection, survey)) == pytest.approx([10.0], abs=0.02)
 
 
 def test_a_crack_that_came_back_otherwise_counts_until_it_is_judged_again(
@@ -437,3 +439,43 @@ def test_a_drawn_line_that_was_rejected_may_be_confirmed_again(
         say(connection, survey, said("confirmed", (20, 3), (50, 3), crack=drawn))
         (again,) = corrected(connection, survey)
         assert (again.model_id, again.line) == (None, drawn.line)
+
+
+def test_the_last_word_holds_where_lines_overlap_and_the_former_elsewhere(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        (ada,) = add_reviews(
+            connection, survey.id, [said("rejected", (0, 5), (350, 5), crack=found)]
+        ).ids
+        bob = add_reviews(
+            connection, survey.id, [said("rejected", (250, 5), (500, 5), crack=found)]
+        )
+        assert (bob.added, bob.replaced, bob.overtaken) == (1, 1, 1)
+        assert corrected(connection, survey) == []
+        # Confirmed later, the middle counts, and what was rejected beside it stays so.
+        middle = said("confirmed", (200, 5), (300, 5), crack=found, width_mm=7.0)
+        digest = line_digests(np.array([found.line], dtype=object))[0]
+        say(connection, survey, replace(middle, crack_digest=digest))
+        (crack,) = corrected(connection, survey)
+        assert lengths([crack]) == pytest.approx([100.0], abs=0.02)
+        verdicts = sorted(each.verdict for each in reviews.all_reviews(connection, survey.id))
+        assert verdicts == ["confirmed", "rejected", "rejected"]
+        # And one whose line is drawn out takes what it covers from the others.
+        named = reviews.all_reviews(connection, survey.id)[-1]
+        out = said("confirmed", (0, 5), (300, 5), crack=crack, width_mm=7.0)
+        say(connection, survey, replace(out, review_id=named.id))
+        assert lengths(corrected(connection, survey)) == pytest.approx([300.0], abs=0.02)
+        assert ada not in {each.id for each in reviews.all_reviews(connection, survey.id)}
+
+
+def test_a_copy_that_is_drawn_says_nothing_of_what_it_was_copied_from(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        (first,) = add_reviews(connection, survey.id, [said("confirmed", crack=found)]).ids
+        original = said("confirmed", crack=found)
+        copied = replace(said("drawn", (0, 5.2), (500, 5.2)), review_id=first)
+        (_, drawn) = add_reviews(connection, survey.id, [original, copied]).ids
+        say(connection, survey, replace(copied, verdict="rejected", review_id=drawn))
+        assert lengths(corrected(connection, survey)) == pytest.approx([500.0], abs=0.02)

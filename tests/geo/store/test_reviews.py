@@ -177,7 +177,7 @@ def test_a_crack_cut_in_two_has_a_verdict_for_each_part(
         assert len(unjudged_cracks(connection, survey.id, found)) == 0
 
 
-def test_parts_of_a_crack_judged_whole_before_it_was_measured_again_replace_that_verdict(
+def test_a_part_of_a_crack_judged_whole_before_takes_its_part_of_that_verdict(
     engine: Engine, survey: SurveyRow, segments: Ids
 ) -> None:
     with database(engine) as connection:
@@ -187,7 +187,8 @@ def test_parts_of_a_crack_judged_whole_before_it_was_measured_again_replace_that
         part = NewReview(verdict="rejected", crack_id=again.id, line=ground((200, 5), (500, 5)))
         added = add_reviews(connection, survey.id, [part])
         assert (added.added, added.replaced) == (1, 1)
-        assert [each.verdict for each in stored(connection, survey)] == ["rejected"]
+        lengths = {each.verdict: metres(each.line) for each in stored(connection, survey)}
+        assert lengths == pytest.approx({"confirmed": 200.0, "rejected": 300.0}, abs=0.01)
 
 
 def test_parts_of_a_crack_are_known_when_it_is_measured_again(

@@ -20,7 +20,7 @@ NEAR_DEG = 1e-7
 """A centimetre: a line that comes this near to a point again has two places there."""
 
 ABOUT_AS_LONG, SHARED = 0.8, 0.1
-MOVED_M, MOVED = 0.3, 0.05
+MOVED_M, MOVED = 0.25, 0.05
 """How far from its crack a line may be moved, in metres or as a share of its length: no farther than to the
 next crack, mostly."""
 
@@ -53,7 +53,7 @@ def share_ground(one: shapely.LineString, other: shapely.LineString) -> bool:
     first, last = _stretch(one, other)
     least = max(LEAST_M / M_PER_DEG, SHARED * min(one.length, other.length))
     middle = one.interpolate((first + last) / 2.0)
-    far = max(MOVED_M / M_PER_DEG, MOVED * min(one.length, other.length))
+    far = 2.0 * max(MOVED_M / M_PER_DEG, MOVED * min(one.length, other.length))  # both were moved
     return last - first > least and bool(middle.distance(other) < far)
 
 

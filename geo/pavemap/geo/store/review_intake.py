@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from sqlalchemy import Connection, Row, text
 
+from pavemap.geo.arrays import object_array
 from pavemap.geo.errors import BadInput
-from pavemap.geo.lines.line_digest import area_digests
+from pavemap.geo.lines.line_digest import area_digests, line_digests
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
 from pavemap.geo.store.review_checks import (
     NewArea,
     NewReview,
     checked_areas,
+    mean_widths,
     refuse_contradiction,
 )
 from pavemap.geo.store.reviews import delete_rows
@@ -50,8 +53,8 @@ def add_reviews(
 ) -> Added:
     """Store reviews, all or none.
 
-    One that names the review which it follows takes its place; any other that of all that was said of the
-    same stretch of its crack. Either takes the place of what was said of the very same line.
+    One takes the place of the review that it names, of what was said of the very same line, and of what
+    was said of the same stretch of its crack; what was said of others stays.
 
     Raises NotFound for an unknown survey, BadInput, naming the number of the review from 1, for a line
     that is none, has no width or lies beside all imagery, and for a crack that is not there.
@@ -65,8 +68,11 @@ def add_reviews(
     same = _unchanged(known, sent, last)
     fresh = [number for digest, number in last.items() if digest not in same]
     replacing = sent.replacing(known, fresh)
-    outdated = {row.id for rows in replacing.values() for row in rows if row.digest not in same}
+    outdated = {
+        row.id: row for rows in replacing.values() for row in rows if row.digest not in same
+    }
     delete_rows(connection, "review", survey_id, sorted(outdated))
+    _keep_rests(connection, survey_id, sent.rests(outdated, replacing))
     ids = _insert_reviews(connection, survey_id, sent, fresh)
     by_digest = same | {sent.digests[number]: own for own, number in ids.items()}
     return Added(
@@ -161,6 +167,30 @@ def _insert_reviews(
     numbers = dict(zip(ids.tolist(), fresh, strict=True))
     _refuse_off_imagery(connection, Review, survey_id, numbers)
     return numbers
+
+
+def _keep_rests(
+    connection: Connection,
+    survey_id: uuid.UUID,
+    rests: Sequence[tuple[Row[Any], shapely.LineString]],
+) -> None:
+    """Store what reviews still say of the rest of their lines."""
+    if not rests:
+        return
+    rows = [row for row, _ in rests]
+    lines = object_array([line for _, line in rests])
+    columns = {
+        "survey_id": survey_id,
+        "id": reserve_ids(connection, Review, len(rests)),
+        "geom": lines,
+        "digest": line_digests(lines),
+        "width_mm": mean_widths(lines),
+        **{
+            name: [getattr(row, name) for row in rows]
+            for name in ("verdict", "crack_id", "crack_digest", "reviewer", "note")
+        },
+    }
+    copy_frame(connection, Review, columns)
 
 
 def _says_the_same(row: Row[Any], review: NewReview, width_mm: float) -> bool:

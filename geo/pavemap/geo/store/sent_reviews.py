@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import line_digests
-from pavemap.geo.lines.line_rests import share_ground
+from pavemap.geo.lines.line_rests import rests_of, share_ground
 from pavemap.geo.store.bulk import from_ewkb
 from pavemap.geo.store.review_checks import (
     NewReview,
@@ -93,13 +93,18 @@ class SentReviews:
         """
         of_number = {row.crack_id: row.crack_digest for row in known if row.crack_id is not None}
         of_review = {key: row.crack_digest for row in known for key in (row.id, row.digest)}
-        drawn = {key for row in known if not row.crack_digest for key in (row.id, row.digest)}
+        drawn = {
+            key
+            for row in known
+            if row.verdict == "drawn" or not row.crack_digest
+            for key in (row.id, row.digest)
+        }
         reviews: list[NewReview] = []
         links: list[str | None] = []
         for number, review in enumerate(self.reviews):
             crack = self.cracks.get(review.crack_id or 0)
             is_drawn = not drawn.isdisjoint({self.digests[number], review.review_id})
-            if is_drawn or (crack is not None and crack.drawn):
+            if review.verdict == "drawn" or is_drawn or (crack is not None and crack.drawn):
                 links.append(None)
                 if review.verdict == "confirmed":
                     review = replace(review, verdict="drawn")
@@ -112,10 +117,10 @@ class SentReviews:
     def replacing(
         self, known: Sequence[Row[Any]], numbers: Sequence[int]
     ) -> dict[int, list[Row[Any]]]:
-        """Return, for those of given numbers, the stored reviews whose place each takes.
+        """Return, for those of given numbers, the stored reviews whose place each takes, or part of it.
 
-        These are the one that it names and those of its very line; where it names none that is there, also
-        those of the same stretch of its crack.
+        These are the one that it names, those of its very line, and those of its crack that speak of the
+        same stretch.
         """
         by_id = {row.id: row for row in known}
         about: defaultdict[int | str, list[Row[Any]]] = defaultdict(list)
@@ -128,13 +133,29 @@ class SentReviews:
             taken = {row.id: row for row in about.get(digest, ()) if row.digest == digest}
             if named is not None:
                 taken[named.id] = named
-            else:
-                line = self.lines[number]
-                for row in (row for key in self._place(number) for row in about.get(key, ())):
-                    if row.id not in taken and share_ground(shapely.from_wkb(row.line), line):
-                        taken[row.id] = row
+            for row in (row for key in self._place(number) for row in about.get(key, ())):
+                if row.id not in taken and share_ground(
+                    shapely.from_wkb(row.line), self.lines[number]
+                ):
+                    taken[row.id] = row
             found[number] = list(taken.values())
         return found
+
+    def rests(
+        self, outdated: Mapping[int, Row[Any]], replacing: Mapping[int, Sequence[Row[Any]]]
+    ) -> list[tuple[Row[Any], shapely.LineString]]:
+        """Return what is left of outdated reviews where these speak of a part of their line alone."""
+        named, lines = {each.review_id for each in self.reviews}, set(self.digests)
+        by: defaultdict[int, list[shapely.LineString]] = defaultdict(list)
+        for number, rows in replacing.items():
+            for row in rows:
+                by[row.id].append(self.lines[number])
+        return [
+            (row, rest)
+            for row in outdated.values()
+            if row.id not in named and row.digest not in lines
+            for rest in rests_of(shapely.from_wkb(row.line), by[row.id])
+        ]
 
     def overtaken(
         self, known: Sequence[Row[Any]], replacing: Mapping[int, Sequence[Row[Any]]]

@@ -65,8 +65,9 @@ async def add_reviews(request: Request, survey_id: SurveyId, services: ServicesO
 
     A review keeps its own line: measuring the survey again replaces its cracks, not what was said of
     them. A crack that was cut in two may come as two lines with its number, each with its own verdict.
-    `review_id` names the review that one follows and takes the place of; one without takes the place of
-    all that was said of its crack. Figures heed reviews once they are asked to: `POST .../measure`.
+    `review_id` names the review that one follows and takes the place of, wherever its line ran. One takes
+    the place of what was said of the same stretch of its crack, too. Figures heed reviews once they are
+    asked to: `POST .../measure`.
     """
     sent = await _read(request, ReviewCollection, services)
 
