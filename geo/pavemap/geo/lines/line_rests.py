@@ -19,7 +19,9 @@ M_PER_DEG = 111_320.0
 NEAR_DEG = 1e-7
 """A centimetre: a line that comes this near to a point again has two places there."""
 
-ABOUT_AS_LONG, SHARED = 0.8, 0.1
+ABOUT_AS_LONG = 0.8
+SHARED = 0.1
+"""Less of the shorter line than this is no stretch of both, but where one was moved a little."""
 MOVED_M, MOVED = 0.25, 0.05
 """How far from its crack a line may be moved, in metres or as a share of its length: no farther than to the
 next crack, mostly."""

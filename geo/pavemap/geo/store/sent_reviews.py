@@ -103,8 +103,8 @@ class SentReviews:
         links: list[str | None] = []
         for number, review in enumerate(self.reviews):
             crack = self.cracks.get(review.crack_id or 0)
-            is_drawn = not drawn.isdisjoint({self.digests[number], review.review_id})
-            if review.verdict == "drawn" or is_drawn or (crack is not None and crack.drawn):
+            was_drawn = not drawn.isdisjoint({self.digests[number], review.review_id})
+            if review.verdict == "drawn" or (was_drawn if crack is None else crack.drawn):
                 links.append(None)
                 if review.verdict == "confirmed":
                     review = replace(review, verdict="drawn")

@@ -110,16 +110,12 @@ def _joined(
         for crack, digest in zip(page, line_digests(_shapes(page)), strict=True):
             review = digests.pop(digest, None)
             said = about.get(crack["id"], []) + about.get(digest, [])
-            if review is not None or not said:
-                whole = crack["properties"].get("found_digest") in courses
-                if (
-                    review is not None or not whole
-                ):  # judged since as one crack, it is listed as such
-                    joined.append((_with_verdict(crack, review, digest), digest))
-                continue
-            now[digest] = crack["id"]
-            if crack["properties"]["model"] is not None:  # of a drawn line there is no rest
+            if review is None and said:
+                now[digest] = crack["id"]
                 joined += _unjudged(crack, said, digest)
+            elif review is not None or crack["properties"].get("found_digest") not in courses:
+                joined.append((_with_verdict(crack, review, digest), digest))
+            # else the crack that it is a part of was judged since: that is listed
         yield joined
     yield [(_renumbered(review, now), digest) for digest, review in digests.items()]
 
@@ -137,6 +133,8 @@ def _by_crack(reviews: Sequence[Feature]) -> Mapping[int | str, list[Feature]]:
 
 def _unjudged(crack: Feature, said: Sequence[Feature], digest: str) -> list[tuple[Feature, str]]:
     """Return what nobody spoke of in a crack that was judged in part, each with its digest."""
+    if crack["properties"]["model"] is None:
+        return []  # drawn lines are what their reviews say
     (line,) = _shapes([crack])
     rests = object_array(rests_of(line, list(_shapes(said))))
     return [
