@@ -70,15 +70,10 @@ def test_a_command_that_a_signal_ends_leaves_nothing_behind(
             (tmp_path / "pairs" / kind / f"{name}.png").hardlink_to(tmp_path / "one.png")
     target = tmp_path / "out"
     target.mkdir()
-    pairs = tmp_path / "pairs"
-    command: list[str | Path] = [
-        PAVEMAP,
-        "training-data",
-        "import-pairs",
-        pairs,
-        "-o",
-        target / "set",
-    ]
+    # Under nohup, or in the background of a script, signals are ignored.
+    heard = ["env", "--default-signal=HUP,INT,TERM"]
+    command = [*heard, str(PAVEMAP), "training-data", "import-pairs", str(tmp_path / "pairs")]
+    command += ["-o", str(target / "set")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:
         while not list(target.glob(".*/images/*")):
             assert made.poll() is None

@@ -24,6 +24,7 @@ def test_a_file_of_changes_holds_one_state_of_either_survey(
     accuracy = {
         f"{of}_{when}": 0.9 for of in ("precision", "recall") for when in ("before", "after")
     }
+    survey = {"model": "survey-unet-fffb1082", "heeded_reviews": None}
     read: list[str] = []
 
     def change(_: str, *, layer: str = "segments", **__: Any) -> Iterator[list[dict[str, Any]]]:
@@ -36,7 +37,7 @@ def test_a_file_of_changes_holds_one_state_of_either_survey(
 
     client = Mock(
         change=change,
-        find_survey=lambda name: {"id": name, "name": name, "model": "survey-unet-fffb1082"},
+        find_survey=lambda name: {"id": name, "name": name, **survey},
         survey=lambda name: {"finished_at": finished[name]},
         change_summary=lambda *_, **__: accuracy | {"tolerance_m": 0.1, "accuracy_stated": True},
     )
