@@ -228,6 +228,17 @@ def test_a_survey_measured_anew_while_it_is_compared_gives_no_page_of_both(
         page(engine, comparison)
 
 
+def follow(connection: Connection, before: SurveyRow, after: SurveyRow) -> None:
+    """Have the segments of the later survey's network be those of the earlier one's, by their keys."""
+    connection.execute(
+        text(
+            "UPDATE segment s SET lineage = t.id FROM segment t WHERE t.network_id = :old "
+            "AND s.network_id = :new AND s.segment_key = t.segment_key"
+        ),
+        {"old": before.network_id, "new": after.network_id},
+    )
+
+
 def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine: Engine) -> None:
     with database(engine) as connection:
         before = run(connection, add_survey(connection, name="Old", network="Town"))
@@ -236,13 +247,7 @@ def test_a_network_imported_again_goes_on_by_the_lineage_of_its_segments(engine:
         assert before.network_id != after.network_id
         apart = compare_surveys(connection, after.id, since=before.id)
         assert change_summary(connection, apart).segments == 0
-        connection.execute(
-            text(
-                "UPDATE segment s SET lineage = t.id FROM segment t WHERE t.network_id = :old "
-                "AND s.network_id = :new AND s.segment_key = t.segment_key"
-            ),
-            {"old": before.network_id, "new": after.network_id},
-        )
+        follow(connection, before, after)
         comparison = compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
         found = changes.changes_page(connection, comparison).segments
         whole = change_summary(connection, comparison)
@@ -264,13 +269,7 @@ def test_beside_the_pavement_of_the_earlier_network_nothing_is_new(engine: Engin
         )
         before = run(connection, earlier, north_m=3.0)
         after = run(connection, add_survey(connection, name="New"), north_m=3.0)
-        connection.execute(
-            text(
-                "UPDATE segment s SET lineage = t.id FROM segment t WHERE t.network_id = :old "
-                "AND s.network_id = :new AND s.segment_key = t.segment_key"
-            ),
-            {"old": before.network_id, "new": after.network_id},
-        )
+        follow(connection, before, after)
         comparison = compare_surveys(connection, after.id, since=before.id, tolerance_m=0.3)
         found = changes.changes_page(connection, comparison).segments
     assert [(row.new_m, row.grown_m) for row in found] == [(0.0, 0.0)] * 5

@@ -21,7 +21,7 @@ from pavemap.geo.store.heeded_reviews import heed_reviews
 from pavemap.geo.store.planning import plan_cells
 from pavemap.geo.store.queries import CrackRow
 from pavemap.geo.store.review_checks import NewReview
-from pavemap.geo.store.review_intake import add_reviews
+from pavemap.geo.store.review_intake import Added, add_reviews
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.verdict import Verdict
 
@@ -67,8 +67,8 @@ def said(
     return NewReview(verdict=verdict, crack_id=number, line=line, width_mm=width_mm)
 
 
-def say(connection: Connection, survey: SurveyRow, *reviews: NewReview) -> None:
-    add_reviews(connection, survey.id, reviews)
+def say(connection: Connection, survey: SurveyRow, *reviews: NewReview) -> Added:
+    return add_reviews(connection, survey.id, reviews)
 
 
 def figures(connection: Connection) -> list[dict[str, Any]]:
@@ -221,9 +221,7 @@ def test_what_was_rejected_stays_so_whatever_becomes_of_the_rest(
     engine: Engine, survey: SurveyRow, found: CrackRow
 ) -> None:
     with database(engine) as connection:
-        (first,) = add_reviews(
-            connection, survey.id, [said("confirmed", (0, 5), (100, 5), crack=found)]
-        ).ids
+        (first,) = say(connection, survey, said("confirmed", (0, 5), (100, 5), crack=found)).ids
         rest, kept = corrected(connection, survey)
         assert lengths([rest, kept]) == pytest.approx([400.0, 100.0], abs=0.02)
         say(connection, survey, said("rejected", crack=rest))
@@ -245,11 +243,11 @@ def test_a_verdict_on_one_part_leaves_the_other(
             said("rejected", (0, 5), (200, 5), crack=found),
             said("confirmed", (200, 5), (500, 5), crack=found, width_mm=12.0),
         ]
-        ids = add_reviews(connection, survey.id, parts).ids
+        ids = say(connection, survey, *parts).ids
         (kept,) = corrected(connection, survey)
         assert kept.width_mean_mm == pytest.approx(12.0)
         noted = replace(parts[0], note="a joint", review_id=ids[0])
-        added = add_reviews(connection, survey.id, [noted])
+        added = say(connection, survey, noted)
         assert (added.added, added.replaced, added.overtaken) == (1, 1, 0)
         say(connection, survey, said("confirmed", crack=kept, width_mm=None))
         (again,) = corrected(connection, survey)
@@ -266,7 +264,7 @@ def test_a_line_judged_by_an_older_file_counts_once(
         say(connection, survey, said("confirmed", (0, 5), (250, 8), (500, 5), crack=moved))
         # Exported before: the crack has its old number, and runs as it was found.
         old = NewReview(verdict="confirmed", crack_id=found.id, line=found.line, width_mm=4.0)
-        added = add_reviews(connection, survey.id, [old])
+        added = say(connection, survey, old)
         assert (added.added, added.replaced, added.overtaken) == (1, 1, 1)
         (crack,) = corrected(connection, survey)
         assert lengths([crack]) == pytest.approx([500.0], abs=0.02)
@@ -277,7 +275,7 @@ def test_a_line_judged_by_an_older_file_counts_once(
             said("confirmed", (200, 5), (500, 5), crack=found),
         ]
         (digest,) = line_digests(np.array([found.line], dtype=object))
-        add_reviews(connection, survey.id, [replace(each, crack_digest=digest) for each in halves])
+        say(connection, survey, *(replace(each, crack_digest=digest) for each in halves))
         (crack,) = corrected(connection, survey)
         assert lengths([crack]) == pytest.approx([300.0], abs=0.02)
 
@@ -388,14 +386,14 @@ def test_what_one_file_says_twice_or_two_files_say_of_a_part_leaves_the_others(
     with database(engine) as connection:
         west = said("rejected", (0, 5), (200, 5), crack=found)
         east = said("confirmed", (200, 5), (500, 5), crack=found, width_mm=12.0)
-        ids = add_reviews(connection, survey.id, [west]).ids
-        assert add_reviews(connection, survey.id, [east]).replaced == 0
+        ids = say(connection, survey, west).ids
+        assert say(connection, survey, east).replaced == 0
         noted = replace(west, note="a joint", review_id=ids[0])
         for replaced in (1, 0):  # the second time what it follows is gone
-            assert add_reviews(connection, survey.id, [noted]).replaced == replaced
+            assert say(connection, survey, noted).replaced == replaced
         # One who judges what is left says nothing of the rest, nor one who moves it.
         rest = said("confirmed", (0, 5), (200, 5.2), crack=found)
-        added = add_reviews(connection, survey.id, [rest])
+        added = say(connection, survey, rest)
         assert (added.replaced, added.overtaken) == (1, 1)
         rows = corrected(connection, survey)
         assert lengths(rows) == pytest.approx([300.0, 200.0], abs=0.05)
@@ -411,7 +409,7 @@ def test_two_who_moved_one_crack_between_two_numberings_say_it_once(
         surveys.set_state(connection, survey.id, "running")
         (now,) = measured(connection, survey)
         say(connection, survey, said("confirmed", (0, 5), (250, 3), (500, 5), crack=now))
-        added = add_reviews(connection, survey.id, [replace(bob, crack_digest=digest)])
+        added = say(connection, survey, replace(bob, crack_digest=digest))
         assert (added.replaced, added.overtaken) == (1, 1)
         assert lengths(corrected(connection, survey)) == pytest.approx([500.0], abs=0.05)
 
@@ -445,12 +443,8 @@ def test_the_last_word_holds_where_lines_overlap_and_the_former_elsewhere(
     engine: Engine, survey: SurveyRow, found: CrackRow
 ) -> None:
     with database(engine) as connection:
-        (ada,) = add_reviews(
-            connection, survey.id, [said("rejected", (0, 5), (350, 5), crack=found)]
-        ).ids
-        bob = add_reviews(
-            connection, survey.id, [said("rejected", (250, 5), (500, 5), crack=found)]
-        )
+        (ada,) = say(connection, survey, said("rejected", (0, 5), (350, 5), crack=found)).ids
+        bob = say(connection, survey, said("rejected", (250, 5), (500, 5), crack=found))
         assert (bob.added, bob.replaced, bob.overtaken) == (1, 1, 1)
         assert corrected(connection, survey) == []
         # Confirmed later, the middle counts, and what was rejected beside it stays so.
@@ -473,9 +467,9 @@ def test_a_copy_that_is_drawn_says_nothing_of_what_it_was_copied_from(
     engine: Engine, survey: SurveyRow, found: CrackRow
 ) -> None:
     with database(engine) as connection:
-        (first,) = add_reviews(connection, survey.id, [said("confirmed", crack=found)]).ids
+        (first,) = say(connection, survey, said("confirmed", crack=found)).ids
         original = said("confirmed", crack=found)
         copied = replace(said("drawn", (0, 5.2), (500, 5.2)), review_id=first)
-        (_, drawn) = add_reviews(connection, survey.id, [original, copied]).ids
+        (_, drawn) = say(connection, survey, original, copied).ids
         say(connection, survey, replace(copied, verdict="rejected", review_id=drawn))
         assert lengths(corrected(connection, survey)) == pytest.approx([500.0], abs=0.02)

@@ -135,3 +135,13 @@ def test_a_crack_is_told_by_the_course_it_was_found_with(tmp_path: Path) -> None
     write_review_file(path, cracks=[[crack(0), moved]], reviews=[], areas=[])
     (own,) = line_digests(np.array([course(0)], dtype=object))
     assert gpd.read_file(path, layer="cracks")["crack_digest"].tolist() == [own, "ab" * 32]
+
+
+def test_of_a_crack_that_was_moved_along_itself_no_stub_is_listed(tmp_path: Path) -> None:
+    """Its review is known by the number and by the course; it is one all the same."""
+    (digest,) = line_digests(np.array([course(4)], dtype=object))
+    moved = shapely.affinity.translate(course(4), 0.00001, 0.00001)
+    said = {"crack_id": 4, "crack_digest": digest}
+    reviews = [line_feature(10, moved, verdict="confirmed", **SAID, **said)]
+    path = tmp_path / "a.gpkg"
+    assert write_review_file(path, cracks=[[crack(4)]], reviews=reviews, areas=[]) == 1

@@ -77,7 +77,7 @@ class SentReviews:
     @property
     def numbers(self) -> list[int]:
         """The numbers of cracks that are named."""
-        return sorted({each.crack_id for each in self.reviews if each.crack_id is not None})
+        return _numbers(self.reviews)
 
     @property
     def courses(self) -> list[str]:
@@ -180,13 +180,17 @@ class SentReviews:
 def _cracks(
     connection: Connection, survey_id: uuid.UUID, reviews: Sequence[NewReview]
 ) -> dict[int, SentCrack]:
-    named = sorted({each.crack_id for each in reviews if each.crack_id is not None})
-    rows = connection.execute(_CRACKS, {"survey_id": survey_id, "ids": named}).all()
+    asked = {"survey_id": survey_id, "ids": _numbers(reviews)}
+    rows = connection.execute(_CRACKS, asked).all()
     lines = from_ewkb(np.array([row.line for row in rows], dtype=object))
     return {
         row.id: SentCrack(line, digest, row.width_mean_mm, row.found_digest or digest, row.drawn)
         for row, line, digest in zip(rows, lines, line_digests(lines), strict=True)
     }
+
+
+def _numbers(reviews: Sequence[NewReview]) -> list[int]:
+    return sorted({each.crack_id for each in reviews if each.crack_id is not None})
 
 
 def _line_of(review: NewReview, crack: SentCrack | None, number: int) -> shapely.LineString:

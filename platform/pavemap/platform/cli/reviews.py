@@ -23,7 +23,7 @@ from pavemap.platform.cli.console import (
     say,
 )
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
-from pavemap.platform.cli.survey_progress import cell_bar, going_on, report
+from pavemap.platform.cli.survey_progress import finished, report
 
 app = typer.Typer(
     help="What people say of cracks: for a survey's figures, and for a model to learn from.",
@@ -169,8 +169,7 @@ def apply_reviews(
     with connect(server) as client:
         found = client.measure(client.find_survey(survey)["id"], heed_reviews=not undo)
         if wait:
-            with going_on(), cell_bar(quiet=as_json) as show:
-                found = client.wait(found["id"], on_progress=show)
+            found = finished(client, found["id"], quiet=as_json)
         if wait or found["state"] == "done":
             report(found, client.summary(found["id"]), as_json=as_json)
         elif as_json:

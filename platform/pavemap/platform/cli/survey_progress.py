@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pavemap.geo.errors import PavemapError
 from pavemap.platform.cli.console import (
@@ -17,14 +17,17 @@ from pavemap.platform.cli.console import (
     too_coarse,
 )
 
+if TYPE_CHECKING:
+    from pavemap.platform.client.api_client import Client
+
 Survey = dict[str, Any]
 
 
-@contextmanager
-def going_on() -> Iterator[None]:
-    """Say, when the user stops waiting, that the survey doesn't stop."""
+def finished(client: Client, survey_id: str, *, quiet: bool) -> Survey:
+    """Wait for a survey; say, when the user stops waiting, that it doesn't stop."""
     try:
-        yield
+        with cell_bar(quiet=quiet) as show:
+            return client.wait(survey_id, on_progress=show)
     except KeyboardInterrupt:
         note("the survey goes on at the server; pavemap survey status tells how far it is")
         raise
@@ -32,6 +35,7 @@ def going_on() -> Iterator[None]:
 
 @contextmanager
 def cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
+    """Show how many cells are over, and what keeps the survey from going on."""
     with progress_bars(quiet=quiet) as bars:
         task = bars.add_task("Cells", total=None)
         told = ""

@@ -22,7 +22,7 @@ from pavemap.platform.cli.console import (
     print_table,
 )
 from pavemap.platform.cli.remote import HERE, Server, SurveyName, connect
-from pavemap.platform.cli.survey_progress import cell_bar, going_on, report
+from pavemap.platform.cli.survey_progress import cell_bar, finished, report
 
 app = typer.Typer(help="Surveys: imagery in, cracks out.", no_args_is_help=True)
 
@@ -143,9 +143,8 @@ def run(
         if not as_json:
             note(f"{counted(plan['total'], 'cell')}: {_planned(plan)}")
         if wait:
-            with going_on(), cell_bar(quiet=as_json) as show:
-                finished = client.wait(survey_id, on_progress=show)
-            report(finished, client.summary(survey_id), as_json=as_json)
+            done = finished(client, survey_id, quiet=as_json)
+            report(done, client.summary(survey_id), as_json=as_json)
         elif as_json:
             print_json(plan)
 

@@ -109,7 +109,7 @@ def _joined(
         joined: list[tuple[Feature, str]] = []
         for crack, digest in zip(page, line_digests(_shapes(page)), strict=True):
             review = digests.pop(digest, None)
-            said = about.get(crack["id"], []) + about.get(digest, [])
+            said = [*about.get(crack["id"], ()), *about.get(digest, ())]
             if review is None and said:
                 now[digest] = crack["id"]
                 joined += _unjudged(crack, said, digest)
@@ -136,7 +136,8 @@ def _unjudged(crack: Feature, said: Sequence[Feature], digest: str) -> list[tupl
     if crack["properties"]["model"] is None:
         return []  # drawn lines are what their reviews say
     (line,) = _shapes([crack])
-    rests = object_array(rests_of(line, list(_shapes(said))))
+    once = {id(each): each for each in said}  # some are known by number and by course
+    rests = object_array(rests_of(line, list(_shapes(list(once.values())))))
     return [
         (_with_verdict(_part(crack, rest, rest.length / line.length), None, digest), course)
         for rest, course in zip(rests, line_digests(rests), strict=True)
