@@ -473,3 +473,21 @@ def test_a_copy_that_is_drawn_says_nothing_of_what_it_was_copied_from(
         (_, drawn) = say(connection, survey, original, copied).ids
         say(connection, survey, replace(copied, verdict="rejected", review_id=drawn))
         assert lengths(corrected(connection, survey)) == pytest.approx([500.0], abs=0.02)
+
+
+def test_the_rest_of_a_verdict_that_was_given_by_itself_is_there_once(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        west = said("rejected", (0, 5), (200, 5), crack=found)
+        (number,) = say(connection, survey, west).ids
+        (rest,) = corrected(connection, survey)
+        reviews.delete_review(connection, survey.id, number)
+        # Of a number that is gone, and of no crack that anybody knows of.
+        alone = NewReview(verdict="confirmed", crack_id=10**6, line=rest.line, width_mm=4.0)
+        (whole,) = corrected(connection, survey, heed=False)
+        say(connection, survey, alone)
+        say(connection, survey, said("confirmed", crack=whole))
+        say(connection, survey, replace(west, crack_id=whole.id))
+        verdicts = sorted(each.verdict for each in reviews.all_reviews(connection, survey.id))
+        assert verdicts == ["confirmed", "rejected"]

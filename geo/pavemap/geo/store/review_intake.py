@@ -72,8 +72,8 @@ def add_reviews(
         row.id: row for rows in replacing.values() for row in rows if row.digest not in same
     }
     delete_rows(connection, "review", survey_id, sorted(outdated))
-    _keep_rests(connection, survey_id, sent.rests(outdated, replacing))
     ids = _insert_reviews(connection, survey_id, sent, fresh)
+    _keep_rests(connection, survey_id, sent.rests(outdated, replacing))
     by_digest = same | {sent.digests[number]: own for own, number in ids.items()}
     return Added(
         [by_digest[digest] for digest in sent.digests],
@@ -174,17 +174,22 @@ def _keep_rests(
     survey_id: uuid.UUID,
     rests: Sequence[tuple[Row[Any], shapely.LineString]],
 ) -> None:
-    """Store what reviews still say of the rest of their lines."""
+    """Store what reviews still say of the rest of their lines, unless that line was judged by itself."""
     if not rests:
         return
-    rows = [row for row, _ in rests]
     lines = object_array([line for _, line in rests])
+    digests = line_digests(lines)
+    asked = {"survey_id": survey_id, "digests": digests}
+    there = set(connection.execute(_THERE, asked).scalars())
+    new = {digest: n for n, digest in enumerate(digests) if digest not in there}
+    chosen = list(new.values())
+    rows = [rests[n][0] for n in chosen]
     columns = {
         "survey_id": survey_id,
-        "id": reserve_ids(connection, Review, len(rests)),
-        "geom": lines,
-        "digest": line_digests(lines),
-        "width_mm": mean_widths(lines),
+        "id": reserve_ids(connection, Review, len(new)),
+        "geom": lines[chosen],
+        "digest": list(new),
+        "width_mm": mean_widths(lines)[chosen],
         **{
             name: [getattr(row, name) for row in rows]
             for name in ("verdict", "crack_id", "crack_digest", "reviewer", "note")
@@ -222,6 +227,8 @@ _KNOWN = text("""
     WHERE survey_id = :survey_id AND (digest = ANY(:digests) OR crack_id = ANY(:numbers)
                                       OR crack_digest = ANY(:digests) OR id = ANY(:followed))
 """)
+
+_THERE = text("SELECT digest FROM review WHERE survey_id = :survey_id AND digest = ANY(:digests)")
 
 # Imagery across the 180th meridian is stored as 179, 181 or -179.
 _BESIDE = """
