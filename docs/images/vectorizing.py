@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from pavemap.geo.vectorizing.graph import CrackGraph, clean, trace
+from pavemap.geo.vectorizing.crack_graph import CrackGraph
+from pavemap.geo.vectorizing.pruning import clean
 from pavemap.geo.vectorizing.skeleton import thin
+from pavemap.geo.vectorizing.tracing import trace
 from pavemap.geo.vectorizing.vectorize import VectorizeParams, trace_lines
 
 SHAPE = (64, 100)

@@ -10,8 +10,10 @@ import shapely
 
 from drawn_cracks import painted, picture, unpacked
 from pavemap.geo.vectorizing.chains import walk_chains
-from pavemap.geo.vectorizing.graph import CrackGraph, clean, trace
+from pavemap.geo.vectorizing.crack_graph import CrackGraph
+from pavemap.geo.vectorizing.pruning import clean
 from pavemap.geo.vectorizing.skeleton import thin
+from pavemap.geo.vectorizing.tracing import trace
 
 
 def graph_of(text: str) -> CrackGraph:

@@ -16,14 +16,17 @@ Every step has a fixed reach of a few local widths, so neighbouring windows draw
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
+from pavemap.geo.lines.flat_lines import Polylines
 from pavemap.geo.vectorizing.bitmap import WORD
+from pavemap.geo.vectorizing.coverage import Coverage
+from pavemap.geo.vectorizing.crack_graph import CrackGraph, node_degrees
 from pavemap.geo.vectorizing.ends import line_ends, place_junctions, trusted_parts
-from pavemap.geo.vectorizing.graph import CrackGraph
 from pavemap.geo.vectorizing.skeleton import Skeleton
 from pavemap.geo.vectorizing.widths import Disc, across, disc, inscribed
 
@@ -35,6 +38,17 @@ TANGENT_REACH = 3
 
 SNAP = 256.0
 """Coordinates are rounded to 1/256 pixel: equal in all windows, and exact where cells are cut."""
+
+
+Columns = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""The (n,) x and y of an edge's points."""
+
+
+class Smoothing(NamedTuple):
+    """The two kernels: one to learn directions by, one for the moved points."""
+
+    rough: NDArray[np.float64]
+    fine: NDArray[np.float64]
 
 
 @lru_cache(maxsize=16)
@@ -56,81 +70,71 @@ def arc_keeping(sigma: float) -> NDArray[np.float64]:
 
 
 def refine(
-    graph: CrackGraph,
-    skeleton: Skeleton,
-    *,
-    probability: NDArray[np.uint8],
-    coverage: NDArray[np.float64],
-    smooth_px: float,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Turn the chains of a graph into lines (x, y, width) in pixel coordinates (centres at .5).
+    graph: CrackGraph, skeleton: Skeleton, coverage: Coverage, *, smooth_px: float
+) -> Polylines:
+    """Turn the chains of a graph into lines with widths in pixel coordinates (centres at .5).
 
-    probability is the picture that was thinned, its filled holes set; coverage is its
-    `coverage_table`. Returns points (Q, 3) and offsets (E + 1,). Edges that share a node end in the
+    coverage: of the picture that was thinned, its filled holes set. Edges that share a node end in the
     same point.
     """
-    points, offsets = _refined(
-        graph.chain,
-        graph.offsets,
-        graph.nodes,
-        graph.radii,
-        graph.node_count,
-        skeleton.mask.words,
-        graph.stride,
-        disc(graph.stride),
-        probability.reshape(-1),
-        probability.shape,
-        coverage,
-        gaussian(DIRECTION_SIGMA_PX),
-        arc_keeping(smooth_px),
-    )
-    return points, offsets
+    smoothing = Smoothing(gaussian(DIRECTION_SIGMA_PX), arc_keeping(smooth_px))
+    points, offsets = _refined(graph, skeleton.mask.words, disc(graph.stride), coverage, smoothing)
+    return Polylines(points, offsets)
 
 
 @kernel
 def _refined(
-    chain: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    nodes: NDArray[np.int64],
-    radii: NDArray[np.float64],
-    node_count: int,
+    graph: CrackGraph,
     words: NDArray[np.uint64],
-    stride: int,
     around: Disc,
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
-    rough: NDArray[np.float64],
-    fine: NDArray[np.float64],
+    coverage: Coverage,
+    smoothing: Smoothing,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    closed = nodes[:, 0] < 0
-    lines = np.empty((len(chain), 3))
-    longest = np.max(np.diff(offsets)) + 2 * max(len(rough), len(fine))
+    lines = _centred(graph, words, around, coverage, smoothing)
+    degrees = node_degrees(graph)
+    cuts = trusted_parts(lines, graph, degrees, words, around)
+    places = place_junctions(lines, graph, cuts)
+    ends = line_ends(lines, graph, cuts, degrees, places, coverage)
+    return _assemble(lines, graph.nodes[:, 0] < 0, cuts, ends)
+
+
+@kernel
+def _centred(
+    graph: CrackGraph,
+    words: NDArray[np.uint64],
+    around: Disc,
+    coverage: Coverage,
+    smoothing: Smoothing,
+) -> NDArray[np.float64]:
+    """Return (P, 3) the centred and smoothed points, with widths, of the chains' pixels."""
+    lines = np.empty((len(graph.chain), 3))
+    longest = np.max(np.diff(graph.offsets)) + 2 * max(len(smoothing.rough), len(smoothing.fine))
     work = np.empty((6, longest))
-    for e in range(len(closed)):
-        edge = slice(offsets[e], offsets[e + 1])
-        _centre(
-            chain[edge],
-            closed[e],
-            words,
-            stride,
-            around,
-            pixels,
-            shape,
-            coverage,
-            rough,
-            fine,
-            work,
-            lines[edge],
-        )
-    degrees = np.zeros(node_count, np.int64)
-    for node in nodes.reshape(-1):
-        if node >= 0:
-            degrees[node] += 1
-    cuts = trusted_parts(lines, chain, offsets, nodes, radii, degrees, words, around)
-    places = place_junctions(lines, offsets, nodes, radii, cuts, node_count)
-    ends = line_ends(lines, offsets, nodes, cuts, degrees, places, pixels, shape, coverage)
-    return _assemble(lines, closed, cuts, ends)
+    for e in range(len(graph.nodes)):
+        edge = slice(graph.offsets[e], graph.offsets[e + 1])
+        chain, closed = graph.chain[edge], graph.nodes[e, 0] < 0
+        padded, n = work[0], len(chain)
+        rough, moved = (work[1, :n], work[2, :n]), (work[3, :n], work[4, :n])
+        width = work[5, :n]
+        _pixel_centres(chain, graph.stride, moved)
+        for axis in range(2):
+            _smooth(moved[axis], smoothing.rough, closed, True, padded, rough[axis])
+        _measure(chain, closed, rough, words, around, coverage, moved, width)
+        for axis in range(2):
+            _smooth(moved[axis], smoothing.fine, closed, True, padded, rough[axis])
+            lines[edge, axis] = rough[axis]
+        _smooth(width, smoothing.rough, closed, False, padded, rough[0])
+        lines[edge, 2] = rough[0]
+    return lines
+
+
+@kernel
+def _pixel_centres(chain: NDArray[np.int64], stride: int, centres: Columns) -> None:
+    """Write into `centres` the x and y of n pixels."""
+    inverse = 1.0 / stride  # an index is far enough from a row's start for the product to be exact
+    for i in range(len(chain)):
+        row = int(chain[i] * inverse)
+        centres[0][i], centres[1][i] = chain[i] - row * stride - WORD + 0.5, row - 0.5
 
 
 @kernel
@@ -169,46 +173,27 @@ def _beyond(values: NDArray[np.float64], k: int, last: int, closed: bool, odd: b
 
 
 @kernel
-def _centre(
+def _measure(
     chain: NDArray[np.int64],
     closed: bool,
+    rough: Columns,
     words: NDArray[np.uint64],
-    stride: int,
     around: Disc,
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
-    rough: NDArray[np.float64],
-    fine: NDArray[np.float64],
-    work: NDArray[np.float64],
-    line: NDArray[np.float64],
+    coverage: Coverage,
+    moved: Columns,
+    width: NDArray[np.float64],
 ) -> None:
-    """Write into `line` (n, 3) the centred and smoothed points, with widths, of an edge's n pixels."""
-    n, last = len(chain), len(chain) - 1
-    x, y, across_x, across_y, width = (
-        work[1, :n],
-        work[2, :n],
-        work[3, :n],
-        work[4, :n],
-        work[5, :n],
-    )
-    inverse = 1.0 / stride  # an index is far enough from a row's start for the product to be exact
-    for i in range(n):
-        row = int(chain[i] * inverse)
-        across_x[i], across_y[i] = chain[i] - row * stride - WORD + 0.5, row - 0.5
-    _smooth(across_x, rough, closed, True, work[0], x)
-    _smooth(across_y, rough, closed, True, work[0], y)
+    """Measure the crack across an edge; `moved`, the pixels' centres, become the crack's.
+
+    rough: the smoothed pixels. width: (n,), is written.
+    """
+    x, y = rough
+    across_x, across_y = moved
+    last = len(chain) - 1
     measured = at_col = at_row = 0
     radius = shift = 0.0
-    for i in range(n):
-        before, after = i - TANGENT_REACH, i + TANGENT_REACH
-        if closed:
-            before, after = before % last, after % last
-        else:
-            before, after = max(before, 0), min(after, last)
-        dx, dy = x[after] - x[before], y[after] - y[before]
-        norm = max(np.sqrt(dx * dx + dy * dy), 1e-9)
-        dx, dy = dx / norm, dy / norm
+    for i in range(len(chain)):
+        dx, dy = _tangent(x, y, i, closed)
         col, row = int(across_x[i]), int(across_y[i])
         across_x[i], across_y[i] = -dy, dx
         # Two of four pixels on any straight way are measured, chosen by their place on the world's
@@ -221,17 +206,8 @@ def _centre(
             along = along if dx + 0.35 * dy > 0.0 else -along
             way = np.sqrt((col - at_col) ** 2 + (row - at_row) ** 2)
             radius = inscribed(words, chain[i], around, radius - way)
-            middle, width[i] = across(
-                pixels,
-                shape,
-                coverage,
-                x[i] + along * dx,
-                y[i] + along * dy,
-                dx,
-                dy,
-                radius,
-                0.5 * (turn & 1),
-            )
+            px, py = x[i] + along * dx, y[i] + along * dy
+            middle, width[i] = across(coverage, px, py, dx, dy, radius, 0.5 * (turn & 1))
             for k in range(measured + 1, i):
                 part = (k - measured) / (i - measured)
                 width[k] = width[measured] + (width[i] - width[measured]) * part
@@ -240,14 +216,25 @@ def _centre(
             across_x[i] *= middle
             across_y[i] *= middle
             measured, shift, at_col, at_row = i, middle, col, row
-    for i in range(n):
+    for i in range(len(chain)):
         across_x[i] += x[i]
         across_y[i] += y[i]
-    _smooth(across_x, fine, closed, True, work[0], x)
-    _smooth(across_y, fine, closed, True, work[0], y)
-    line[:, 0], line[:, 1] = x, y
-    _smooth(width, rough, closed, False, work[0], x)
-    line[:, 2] = x
+
+
+@kernel
+def _tangent(
+    x: NDArray[np.float64], y: NDArray[np.float64], i: int, closed: bool
+) -> tuple[float, float]:
+    """Return the unit vector along a smoothed edge at one of its points."""
+    last = len(x) - 1
+    before, after = i - TANGENT_REACH, i + TANGENT_REACH
+    if closed:
+        before, after = before % last, after % last
+    else:
+        before, after = max(before, 0), min(after, last)
+    dx, dy = x[after] - x[before], y[after] - y[before]
+    norm = max(np.sqrt(dx * dx + dy * dy), 1e-9)
+    return dx / norm, dy / norm
 
 
 @kernel

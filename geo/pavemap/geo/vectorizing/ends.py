@@ -1,7 +1,6 @@
 """The two ends of each crack line: at a junction, or where the crack itself ends.
 
-`lines` below are (P, 3) centred points with widths, one for each point of the graph's chains; the other
-arrays are those of `graph.CrackGraph`.
+`lines` below are (P, 3) centred points with widths, one for each pixel of the graph's chains.
 """
 
 from __future__ import annotations
@@ -10,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
-from pavemap.geo.vectorizing.widths import Disc, across, coverage_at, inscribed
+from pavemap.geo.vectorizing.coverage import Coverage, coverage_at
+from pavemap.geo.vectorizing.crack_graph import CrackGraph
+from pavemap.geo.vectorizing.widths import Disc, across, inscribed
 
 JUNCTION_MARGIN_PX = 2.0
 """How far past a junction's disc a branch is taken to be undisturbed."""
@@ -25,15 +26,13 @@ END_RAYS = (-0.8, -0.72, -0.64, -0.56, -0.3, -0.15, 0.0, 0.15, 0.3, 0.56, 0.64, 
 @kernel
 def trusted_parts(
     lines: NDArray[np.float64],
-    chain: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    nodes: NDArray[np.int64],
-    radii: NDArray[np.float64],
+    graph: CrackGraph,
     degrees: NDArray[np.int64],
     words: NDArray[np.uint64],
     around: Disc,
 ) -> NDArray[np.int64]:
     """Return (E, 2) the first and last point of each edge that are trusted."""
+    offsets, nodes = graph.offsets, graph.nodes
     cuts = np.empty((len(nodes), 2), np.int64)
     for e in range(len(nodes)):
         low, last = offsets[e], offsets[e + 1] - 1
@@ -44,10 +43,10 @@ def trusted_parts(
         for side in range(2):
             start, step = (last, -1) if side else (low, 1)
             if degrees[nodes[e, side]] > 1:
-                reach = radii[e, side] + JUNCTION_MARGIN_PX
+                reach = graph.radii[e, side] + JUNCTION_MARGIN_PX
             else:
                 tip = (start, low + last - start)
-                reach = 1.5 * _end_radius(lines, chain, tip, words, around) + 1.0
+                reach = 1.5 * _end_radius(lines, graph.chain, tip, words, around) + 1.0
             reach = min(reach, longest)
             k = start
             covered = 0.0
@@ -111,29 +110,25 @@ def _outward(
 
 @kernel
 def place_junctions(
-    lines: NDArray[np.float64],
-    offsets: NDArray[np.int64],
-    nodes: NDArray[np.int64],
-    radii: NDArray[np.float64],
-    cuts: NDArray[np.int64],
-    node_count: int,
+    lines: NDArray[np.float64], graph: CrackGraph, cuts: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Put each junction where the lines of its branches come closest (least squares).
 
     The middle of the skeleton's own junction pixels has a small weight, which settles the place along
     branches that are all parallel, and is taken instead if the lines meet outside the junction.
     """
-    middle = np.zeros((node_count, 4))  # x, y, number of ends, radius
+    nodes, radii = graph.nodes, graph.radii
+    middle = np.zeros((graph.node_count, 4))  # x, y, number of ends, radius
     for e in range(len(nodes)):
         for side in range(2):
             node = nodes[e, side]
             if node >= 0:
-                k = offsets[e + 1] - 1 if side else offsets[e]
+                k = graph.offsets[e + 1] - 1 if side else graph.offsets[e]
                 middle[node, 0] += lines[k, 0]
                 middle[node, 1] += lines[k, 1]
                 middle[node, 2] += 1.0
                 middle[node, 3] = max(middle[node, 3], radii[e, side])
-    normal = np.zeros((node_count, 5))  # a11, a12, a22, b1, b2
+    normal = np.zeros((graph.node_count, 5))  # a11, a12, a22, b1, b2
     for e in range(len(nodes)):
         for side in range(2):
             node = nodes[e, side]
@@ -146,8 +141,8 @@ def place_junctions(
                 normal[node, 2] += ux * ux
                 normal[node, 3] += uy * across
                 normal[node, 4] -= ux * across
-    placed = np.empty((node_count, 2))
-    for n in range(node_count):
+    placed = np.empty((graph.node_count, 2))
+    for n in range(graph.node_count):
         ends = middle[n, 2]
         cx, cy = middle[n, 0] / ends, middle[n, 1] / ends
         pull = 0.02 * ends
@@ -164,16 +159,14 @@ def place_junctions(
 @kernel
 def line_ends(
     lines: NDArray[np.float64],
-    offsets: NDArray[np.int64],
-    nodes: NDArray[np.int64],
+    graph: CrackGraph,
     cuts: NDArray[np.int64],
     degrees: NDArray[np.int64],
     placed: NDArray[np.float64],
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
+    coverage: Coverage,
 ) -> NDArray[np.float64]:
     """Return (E, 2, 2) the first and last point of each edge; a bad cut at a dead end is undone."""
+    nodes = graph.nodes
     ends = np.zeros((len(nodes), 2, 2))
     for e in range(len(nodes)):
         for side in range(2):
@@ -183,11 +176,11 @@ def line_ends(
             if degrees[node] > 1:
                 ends[e, side, 0], ends[e, side, 1] = placed[node, 0], placed[node, 1]
                 continue
-            tip = offsets[e + 1] - 1 if side else offsets[e]
+            tip = graph.offsets[e + 1] - 1 if side else graph.offsets[e]
             cut = cuts[e, side]
             length = _length(lines, min(tip, cut), max(tip, cut))
             ux, uy = _outward(lines, cuts, e, side, 4.0 + lines[cut, 2])
-            way = _way_to_end(pixels, shape, coverage, lines[cut], ux, uy, length)
+            way = _way_to_end(coverage, lines[cut], ux, uy, length)
             if way < 0.0:
                 cuts[e, side] = tip
                 ends[e, side, 0], ends[e, side, 1] = lines[tip, 0], lines[tip, 1]
@@ -199,9 +192,7 @@ def line_ends(
 
 @kernel
 def _way_to_end(
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
+    coverage: Coverage,
     start: NDArray[np.float64],
     ux: float,
     uy: float,
@@ -212,7 +203,7 @@ def _way_to_end(
     length is what the skeleton itself still ran from there.
     """
     x, y, width = start[0], start[1], start[2]
-    border, cut = _way_to_border(pixels, shape, coverage, x, y, ux, uy, length + width + 3.0)
+    border, cut = _way_to_border(coverage, x, y, ux, uy, length + width + 3.0)
     if border < 0.0 or border < 0.9 * length - 1.0:
         return -1.0
     if cut:
@@ -222,7 +213,7 @@ def _way_to_end(
         at = max(border - half, 0.0)
         half = min(
             half,
-            0.5 * across(pixels, shape, coverage, x + at * ux, y + at * uy, ux, uy, half, 0.0)[1],
+            0.5 * across(coverage, x + at * ux, y + at * uy, ux, uy, half, 0.0)[1],
         )
     if half < 0.5:
         return border
@@ -231,9 +222,9 @@ def _way_to_end(
     for part in END_RAYS:
         t = max(min(part * half, half - 0.5), -(half - 0.5))
         px, py = x + base * ux - t * uy, y + base * uy + t * ux
-        if coverage_at(pixels, shape, coverage, px, py) < 0.5:
+        if coverage_at(coverage, px, py) < 0.5:
             continue
-        s, _ = _way_to_border(pixels, shape, coverage, px, py, ux, uy, 3.0 * half + 2.0)
+        s, _ = _way_to_border(coverage, px, py, ux, uy, 3.0 * half + 2.0)
         if s >= 0.0:
             e = np.sqrt(1.0 - (t / half) ** 2)
             count += 1.0
@@ -252,9 +243,7 @@ def _way_to_end(
 
 @kernel
 def _way_to_border(
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
+    coverage: Coverage,
     x: float,
     y: float,
     ux: float,
@@ -262,8 +251,8 @@ def _way_to_border(
     limit: float,
 ) -> tuple[float, bool]:
     """Return how far a ray stays in the crack (-1: past limit), and whether the picture ends there."""
-    rows, cols = shape
-    before = coverage_at(pixels, shape, coverage, x, y)
+    rows, cols = coverage.shape
+    before = coverage_at(coverage, x, y)
     s = 0.0
     while s < limit:
         s += 0.5
@@ -272,7 +261,7 @@ def _way_to_border(
             out_x = max(-px, px - cols, 0.0) / max(abs(ux), 1e-12)
             out_y = max(-py, py - rows, 0.0) / max(abs(uy), 1e-12)
             return max(s - max(out_x, out_y), 0.0), True
-        after = coverage_at(pixels, shape, coverage, px, py)
+        after = coverage_at(coverage, px, py)
         if after < 0.5:
             fallen = before - after
             part = (before - 0.5) / fallen if fallen > 0.0 and before > 0.5 else 0.0

@@ -4,8 +4,7 @@
 2. Two junctions closer than the crack is wide are one crossing, drawn apart by thinning: one node.
 3. Where a node keeps just two edges they are one crack again: one edge.
 
-Each step looks no farther than a few local widths, so that neighbouring windows agree. A graph is
-passed as arrays: chain, offsets, nodes, radii and node count, as `graph.CrackGraph` describes them.
+Each step looks no farther than a few local widths, so that neighbouring windows agree.
 """
 
 from __future__ import annotations
@@ -15,10 +14,12 @@ from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
 from pavemap.geo.vectorizing.chains import walk
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
-Graph = tuple[Indices, Indices, Indices, Floats, int]
+from pavemap.geo.vectorizing.crack_graph import (
+    CrackGraph,
+    edge_lengths,
+    node_degrees,
+    pixel_offset,
+)
 
 SPUR_SLACK_PX = 1.0
 """Added to the local width: the border of a mask is only known to half a pixel on either side."""
@@ -37,115 +38,60 @@ MAX_ROUNDS = 8
 """Each round of pruning can bare new spurs; real masks are clean after two or three."""
 
 
+def clean(graph: CrackGraph, *, spur_widths: float = 1.0) -> CrackGraph:
+    """Take out spurs shorter than `spur_widths` local widths and join what thinning drew apart."""
+    return _cleaned(graph, spur_widths)
+
+
 @kernel
-def cleaned(
-    chain: Indices,
-    offsets: Indices,
-    nodes: Indices,
-    radii: Floats,
-    node_count: int,
-    stride: int,
-    spur_widths: float,
-) -> Graph:
+def _cleaned(graph: CrackGraph, spur_widths: float) -> CrackGraph:
     """Return the graph without spurs, with crossings made whole, and without nodes of degree 2."""
-    graph = _pruned(chain, offsets, nodes, radii, node_count, stride, spur_widths)
-    chain, offsets, nodes, radii, node_count = graph
-    lengths, degrees = chain_lengths(chain, offsets, stride), _degrees(nodes, node_count)
-    bonds = _bonds(chain, offsets, nodes, radii, lengths, degrees, stride)
+    graph = _pruned(graph, spur_widths)
+    lengths = edge_lengths(graph)
+    bonds = _bonds(graph, lengths, node_degrees(graph))
     if not bonds.any():
         return graph
-    nodes = _united(nodes, node_count, bonds)
+    nodes = _united(graph, bonds)
     for e in range(len(nodes)):
         bonds[e] |= nodes[e, 0] == nodes[e, 1] >= 0 and lengths[e] < SMALLEST_LOOP_PX
-    chain, offsets, nodes, radii, node_count = _without(
-        chain, offsets, nodes, radii, node_count, bonds
-    )
-    return _pruned(chain, offsets, nodes, radii, node_count, stride, spur_widths)
+    return _pruned(_without(graph, nodes, bonds), spur_widths)
 
 
 @kernel
-def _pruned(
-    chain: Indices,
-    offsets: Indices,
-    nodes: Indices,
-    radii: Floats,
-    node_count: int,
-    stride: int,
-    spur_widths: float,
-) -> Graph:
+def _pruned(graph: CrackGraph, spur_widths: float) -> CrackGraph:
     for _ in range(MAX_ROUNDS):
-        degrees, lengths = _degrees(nodes, node_count), chain_lengths(chain, offsets, stride)
-        spurs = _spurs(nodes, radii, lengths, degrees, spur_widths)
+        spurs = _spurs(graph, edge_lengths(graph), node_degrees(graph), spur_widths)
         if not spurs.any():
             break
-        chain, offsets, nodes, radii, node_count = _without(
-            chain, offsets, nodes, radii, node_count, spurs
-        )
-    return chain, offsets, nodes, radii, node_count
+        graph = _without(graph, graph.nodes, spurs)
+    return graph
 
 
 @kernel
-def chain_lengths(chain: Indices, offsets: Indices, stride: int) -> Floats:
-    """Return (E,) the length of each edge."""
-    lengths = np.zeros(len(offsets) - 1)
-    for e in range(len(lengths)):
-        for k in range(offsets[e], offsets[e + 1] - 1):
-            step = abs(chain[k + 1] - chain[k])
-            if step in (1, stride):
-                lengths[e] += 1.0
-            elif step in (stride - 1, stride + 1):
-                lengths[e] += np.sqrt(2.0)
-            else:
-                dx, dy = _offset(chain[k], chain[k + 1], stride)
-                lengths[e] += np.sqrt(dx * dx + dy * dy)
-    return lengths
-
-
-@kernel
-def _offset(start: int, stop: int, stride: int) -> tuple[float, float]:
-    """Return the columns and rows from one pixel to another."""
-    return float(stop % stride - start % stride), float(stop // stride - start // stride)
-
-
-@kernel
-def _degrees(nodes: Indices, node_count: int) -> Indices:
-    degrees = np.zeros(node_count, np.int64)
-    for end in nodes.reshape(-1):
-        if end >= 0:
-            degrees[end] += 1
-    return degrees
-
-
-@kernel
-def _without(
-    chain: Indices,
-    offsets: Indices,
-    nodes: Indices,
-    radii: Floats,
-    node_count: int,
-    drop: NDArray[np.bool_],
-) -> Graph:
+def _without(graph: CrackGraph, nodes: NDArray[np.int64], drop: NDArray[np.bool_]) -> CrackGraph:
     """Drop edges, then join the two edges at each node that keeps just two.
 
-    An edge that so meets itself becomes a loop without node.
+    nodes: (E, 2), the graph's own or others in their place. An edge that so meets itself becomes a
+    loop without node.
     """
     kept = np.flatnonzero(~drop)
-    nodes, radii = nodes[kept], radii[kept]
-    entries, starts, closed = walk(_partners(nodes, node_count))
-    joined, ends = _concatenated(chain, offsets, kept, entries, starts)
+    nodes, radii = nodes[kept], graph.radii[kept]
+    entries, starts, closed = walk(_partners(nodes, graph.node_count))
+    joined, ends = _concatenated(graph, kept, entries, starts)
     at, discs = np.empty((len(closed), 2), np.int64), np.empty((len(closed), 2))
     for c in range(len(closed)):
         tips = (entries[starts[c]], entries[starts[c + 1] - 1] ^ 1)
         for side in range(2):
             at[c, side] = -1 if closed[c] else nodes[tips[side] // 2, tips[side] % 2]
             discs[c, side] = radii[tips[side] // 2, tips[side] % 2]
-    return joined, ends, at, discs, node_count
+    return CrackGraph(joined, ends, at, discs, graph.node_count, graph.stride)
 
 
 @kernel
-def _united(nodes: Indices, node_count: int, bonds: NDArray[np.bool_]) -> Indices:
-    """Renumber nodes so that both ends of each bond have the lowest number of their group."""
-    root = np.arange(node_count)
+def _united(graph: CrackGraph, bonds: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the nodes, numbered so that both ends of each bond have the lowest number of their group."""
+    nodes = graph.nodes
+    root = np.arange(graph.node_count)
     for e in range(len(nodes)):
         if bonds[e]:
             a, b = _root(root, nodes[e, 0]), _root(root, nodes[e, 1])
@@ -159,14 +105,14 @@ def _united(nodes: Indices, node_count: int, bonds: NDArray[np.bool_]) -> Indice
 
 
 @kernel
-def _root(root: Indices, node: int) -> int:
+def _root(root: NDArray[np.int64], node: int) -> int:
     while root[node] != node:
         node = int(root[node])
     return node
 
 
 @kernel
-def _partners(nodes: Indices, node_count: int) -> Indices:
+def _partners(nodes: NDArray[np.int64], node_count: int) -> NDArray[np.int64]:
     """Pair the two edge ends at each node of degree 2; all other ends stay free (-1)."""
     degree = np.zeros(node_count, np.int64)
     last = np.full(node_count, -1, np.int64)
@@ -187,9 +133,13 @@ def _partners(nodes: Indices, node_count: int) -> Indices:
 
 @kernel
 def _concatenated(
-    chain: Indices, offsets: Indices, kept: Indices, entries: Indices, starts: Indices
-) -> tuple[Indices, Indices]:
+    graph: CrackGraph,
+    kept: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Copy the edges (numbers within `kept`) in order and direction, a shared end only once."""
+    chain, offsets = graph.chain, graph.offsets
     joined = np.empty_like(chain)
     ends = np.zeros(len(starts), np.int64)
     size = 0
@@ -210,19 +160,19 @@ def _concatenated(
 
 @kernel
 def _spurs(
-    nodes: Indices,
-    radii: Floats,
-    lengths: Floats,
-    degrees: Indices,
+    graph: CrackGraph,
+    lengths: NDArray[np.float64],
+    degrees: NDArray[np.int64],
     spur_widths: float,
 ) -> NDArray[np.bool_]:
     """Mark dead ends shorter than the local width; of a node with nothing else, all but two."""
+    nodes = graph.nodes
     spurs = np.zeros(len(nodes), np.bool_)
     left = degrees.copy()
     for e in range(len(nodes)):
         side = _hanging_side(nodes, degrees, e)
         if side >= 0:
-            width = 2.0 * radii[e, side]
+            width = 2.0 * graph.radii[e, side]
             spurs[e] = lengths[e] < spur_widths * width + SPUR_SLACK_PX
             left[nodes[e, side]] -= spurs[e]
     spared = np.full((len(degrees), 2), -1, np.int64)
@@ -238,7 +188,7 @@ def _spurs(
 
 
 @kernel
-def _hanging_side(nodes: Indices, degrees: Indices, edge: int) -> int:
+def _hanging_side(nodes: NDArray[np.int64], degrees: NDArray[np.int64], edge: int) -> int:
     """Return the side (0, 1) at which a dead end hangs on a junction, or -1 if it is none."""
     first, last = nodes[edge, 0], nodes[edge, 1]
     if first < 0:
@@ -251,7 +201,7 @@ def _hanging_side(nodes: Indices, degrees: Indices, edge: int) -> int:
 
 
 @kernel
-def _keep_longest(best: Indices, edge: int, lengths: Floats) -> None:
+def _keep_longest(best: NDArray[np.int64], edge: int, lengths: NDArray[np.float64]) -> None:
     if best[0] < 0 or lengths[edge] > lengths[best[0]]:
         best[1] = best[0]
         best[0] = edge
@@ -261,62 +211,72 @@ def _keep_longest(best: Indices, edge: int, lengths: Floats) -> None:
 
 @kernel
 def _bonds(
-    chain: Indices,
-    offsets: Indices,
-    nodes: Indices,
-    radii: Floats,
-    lengths: Floats,
-    degrees: Indices,
-    stride: int,
+    graph: CrackGraph, lengths: NDArray[np.float64], degrees: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Mark edges between junctions that are one place: very short, or the middle of a flat X."""
-    bonds = np.zeros(len(nodes), np.bool_)
+    bonds, middle = _short_edges(graph, lengths, degrees)
+    spread = _spread(graph, middle)
+    for e in range(len(bonds)):
+        a, b = graph.nodes[e, 0], graph.nodes[e, 1]
+        if a >= 0 and middle[a] == e and middle[b] == e:
+            cosine = max(spread[a], spread[b])
+            bonds[e] = cosine < CROSSING_COSINE and lengths[e] < _crossing_reach(graph, e, cosine)
+    return bonds
+
+
+@kernel
+def _crossing_reach(graph: CrackGraph, edge: int, cosine: float) -> float:
+    """Return how long the middle of an X may be, the cosine between it and a branch being the greatest."""
+    width = graph.radii[edge, 0] + graph.radii[edge, 1]
+    return float(CROSSING_REACH * cosine**2 * width + CROSSING_SLACK_PX)
+
+
+@kernel
+def _short_edges(
+    graph: CrackGraph, lengths: NDArray[np.float64], degrees: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Mark very short edges between junctions; return for each node the shortest edge, or -1, that is
+    longer than these and may be the middle of an X.
+    """
+    short = np.zeros(len(lengths), np.bool_)
     middle = np.full(len(degrees), -1, np.int64)
-    for e in range(len(nodes)):
-        a, b = nodes[e, 0], nodes[e, 1]
+    for e in range(len(lengths)):
+        a, b = graph.nodes[e, 0], graph.nodes[e, 1]
         if a < 0 or a == b or degrees[a] < 3 or degrees[b] < 3:
             continue
-        widest = max(radii[e, 0], radii[e, 1])
+        widest = max(graph.radii[e, 0], graph.radii[e, 1])
         if lengths[e] < max(SHORTEST_BOND_PX, BOND_RADII * widest):
-            bonds[e] = True
-        elif lengths[e] < CROSSING_REACH * (radii[e, 0] + radii[e, 1]) + CROSSING_SLACK_PX:
+            short[e] = True
+        elif lengths[e] < _crossing_reach(graph, e, 1.0):
             for node in (a, b):
                 if middle[node] < 0 or lengths[e] < lengths[middle[node]]:
                     middle[node] = e
-    spread = np.full(len(degrees), -1.0)
+    return short, middle
+
+
+@kernel
+def _spread(graph: CrackGraph, middle: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each node the greatest cosine between its middle edge and another of its edges."""
+    nodes = graph.nodes
+    spread = np.full(len(middle), -1.0)
     for e in range(len(nodes)):
         for side in range(2):
             node = nodes[e, side]
             if node >= 0 and middle[node] >= 0 and middle[node] != e:
                 m = middle[node]
-                mx, my = _direction(
-                    chain, offsets, radii, m, 0 if nodes[m, 0] == node else 1, stride
-                )
-                dx, dy = _direction(chain, offsets, radii, e, side, stride)
+                mx, my = _direction(graph, m, 0 if nodes[m, 0] == node else 1)
+                dx, dy = _direction(graph, e, side)
                 spread[node] = max(spread[node], mx * dx + my * dy)
-    for e in range(len(nodes)):
-        a, b = nodes[e, 0], nodes[e, 1]
-        if a >= 0 and middle[a] == e and middle[b] == e:
-            cosine = max(spread[a], spread[b])
-            reach = CROSSING_REACH * cosine**2 * (radii[e, 0] + radii[e, 1]) + CROSSING_SLACK_PX
-            bonds[e] = cosine < CROSSING_COSINE and lengths[e] < reach
-    return bonds
+    return spread
 
 
 @kernel
-def _direction(
-    chain: Indices,
-    offsets: Indices,
-    radii: Floats,
-    edge: int,
-    side: int,
-    stride: int,
-) -> tuple[float, float]:
+def _direction(graph: CrackGraph, edge: int, side: int) -> tuple[float, float]:
     """Return the unit vector in which an edge leaves its node, seen past the node's disc."""
-    low, high = offsets[edge], offsets[edge + 1] - 1
-    reach = min(int(2.0 * radii[edge, side]) + 6, high - low)
+    low, high = graph.offsets[edge], graph.offsets[edge + 1] - 1
+    reach = min(int(2.0 * graph.radii[edge, side]) + 6, high - low)
     start = high if side else low
     stop = high - reach if side else low + reach
-    dx, dy = _offset(chain[start], chain[stop], stride)
+    dx, dy = pixel_offset(graph.chain[start], graph.chain[stop], graph.stride)
     norm = np.sqrt(dx * dx + dy * dy)
     return (dx / norm, dy / norm) if norm > 0.0 else (0.0, 0.0)

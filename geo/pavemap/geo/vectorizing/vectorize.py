@@ -1,6 +1,6 @@
 """Crack probability to lines with width: threshold, skeleton, graph, true centre lines.
 
-    probability -> skeleton.thin -> graph.trace, graph.clean -> centerline.refine -> lines
+    probability -> skeleton.thin -> tracing.trace -> pruning.clean -> centerline.refine -> lines
 
 Every step is local: nothing farther away than a few crack widths changes a line. A cell that is read
 with a halo therefore has, within its own bounds, the lines that a picture of the whole survey has.
@@ -17,19 +17,20 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.errors import BadInput
+from pavemap.geo.groups import groups
 from pavemap.geo.lines.flat_lines import Polylines
 from pavemap.geo.vectorizing.centerline import refine
+from pavemap.geo.vectorizing.coverage import coverage_of
+from pavemap.geo.vectorizing.crack_graph import CrackGraph
 from pavemap.geo.vectorizing.gaps import MAX_GAP_PX, bridged, facing_ends
-from pavemap.geo.vectorizing.graph import CrackGraph, clean, trace
 from pavemap.geo.vectorizing.hysteresis import crack_level, crack_mask
+from pavemap.geo.vectorizing.pruning import clean
 from pavemap.geo.vectorizing.skeleton import thin
+from pavemap.geo.vectorizing.tracing import trace
 from pavemap.geo.vectorizing.trust import sure_lengths
-from pavemap.geo.vectorizing.widths import coverage_table
 
 BORDER_REACH_PX = 1.0
 """A line that comes this close to where it is not seen whole, and its width more, may go on there."""
@@ -157,14 +158,8 @@ def trace_lines(
     if len(skeleton.filled):
         filled = probability.copy()
         filled[skeleton.mask.places(skeleton.filled)] = 255
-    points, offsets = refine(
-        graph,
-        skeleton,
-        probability=filled,
-        coverage=coverage_table(params.threshold),
-        smooth_px=params.smooth_px,
-    )
-    lines = Polylines(points, offsets)
+    coverage = coverage_of(filled, threshold=params.threshold)
+    lines = refine(graph, skeleton, coverage, smooth_px=params.smooth_px)
     partner = None
     if params.gap_px > 0.0:
         dead = np.append(graph.degrees, 0)[graph.nodes] == 1
@@ -211,8 +206,7 @@ def _long_enough(
         ends = graph.nodes.reshape(-1)
         first = np.concatenate([first, ends[joined]])
         last = np.concatenate([last, ends[partner[joined]]])
-    links = coo_array((np.ones(len(first), np.int8), (first, last)), shape=(size, size))
-    network = connected_components(links, directed=False)[1][first[:count]]
+    network = groups(np.column_stack([first, last]), size)[first[:count]]
     length = np.bincount(network, lengths)[network]
     open_network = np.bincount(network, at_border)[network] > 0
     return np.asarray((length >= min_length_px) | open_network)

@@ -1,24 +1,21 @@
 """Crack widths below the pixel: inscribed radii of the mask, and profiles across a line.
 
-A thresholded mask knows a width only to the pixel. Across a line, the coverage of a point is how much
-of it is crack: 0.5 where the probability equals the threshold, 0 and 1 as far below and above it as
-the scale from 0 to 1 allows (so at a threshold of 0.5 coverage is the probability itself). The
-integral of coverage along the normal is the width, its centroid the true centre: for a mask without
-grey levels their means along a line are exact at any angle, and blur, which spreads the border evenly
-to both sides, doesn't change them.
+A thresholded mask knows a width only to the pixel. The integral of `coverage` along a line's normal is
+the width, its centroid the true centre: for a mask without grey levels their means along a line are exact
+at any angle, and blur, which spreads the border evenly to both sides, doesn't change them.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
 from pavemap.geo.vectorizing.bitmap import WORD, Bitmap, is_set
-
-Disc = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+from pavemap.geo.vectorizing.coverage import Coverage, coverage_at, coverage_within
 
 MAX_RADIUS_PX = 64
 """Discs are searched up to this radius: wider than any crack, and the halo of a cell."""
@@ -30,12 +27,16 @@ FAINT = 0.01
 """Coverage below this ends a profile. (At exactly 0, rounding would decide whether it goes on.)"""
 
 
-@lru_cache(maxsize=16)
-def coverage_table(threshold: float) -> NDArray[np.float64]:
-    """Return (256,) the coverage of each 8-bit probability at a threshold within (0, 1)."""
-    ramp = 2.0 * min(threshold, 1.0 - threshold)
-    covered = 0.5 + (np.arange(256) / 255.0 - threshold) / ramp
-    return np.asarray(np.clip(covered, 0.0, 1.0), np.float64)
+class Disc(NamedTuple):
+    """The pixels of a disc, nearest first: where `inscribed` looks for the background.
+
+    steps: from the middle pixel's index to each one's; distances: how far they are, in pixels; starts:
+    the number of the first that is as far as each whole distance.
+    """
+
+    steps: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    starts: NDArray[np.int64]
 
 
 def inscribed_radii(mask: Bitmap, pixels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -49,16 +50,14 @@ def inscribed_radii(mask: Bitmap, pixels: NDArray[np.int64]) -> NDArray[np.float
 
 @lru_cache(maxsize=16)
 def disc(stride: int) -> Disc:
-    """Return what `inscribed` needs: steps to the pixels of a disc, nearest first; how far they are;
-    and where each whole distance starts.
-    """
+    """Return the disc of all radii that are looked for, in pictures of a stride."""
     axis = np.arange(-MAX_RADIUS_PX, MAX_RADIUS_PX + 1)
     rows, cols = (grid.ravel() for grid in np.meshgrid(axis, axis, indexing="ij"))
     squared = rows**2 + cols**2
     order = np.argsort(squared, kind="stable")
     order = order[squared[order] <= MAX_RADIUS_PX**2][1:]
     starts = np.searchsorted(squared[order], np.arange(MAX_RADIUS_PX + 1) ** 2)
-    return (rows * stride + cols)[order], np.sqrt(squared[order]), starts
+    return Disc((rows * stride + cols)[order], np.sqrt(squared[order]), starts)
 
 
 @kernel
@@ -84,66 +83,18 @@ def inscribed(
 
     (From one pixel to another a radius changes by no more than the distance between them.)
     """
-    steps, distances, starts = around
+    steps = around.steps
     size = WORD * len(words)
-    for j in range(starts[min(max(int(least + 0.5), 0), MAX_RADIUS_PX)], len(steps)):
+    for j in range(around.starts[min(max(int(least + 0.5), 0), MAX_RADIUS_PX)], len(steps)):
         other = pixel + steps[j]
         if other < 0 or other >= size or not is_set(words, other):
-            return float(distances[j] - 0.5)
+            return float(around.distances[j] - 0.5)
     return float(MAX_RADIUS_PX)
 
 
 @kernel
-def coverage_at(
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
-    x: float,
-    y: float,
-) -> float:
-    """Interpolate coverage at a point (pixel coordinates, centres at .5); the border is held.
-
-    pixels: the probabilities, flat; shape: their (rows, columns); coverage: their `coverage_table`.
-    """
-    rows, cols = shape
-    u, v = min(max(x - 0.5, 0.0), cols - 1.0), min(max(y - 0.5, 0.0), rows - 1.0)
-    col, row = int(u), int(v)
-    u -= col
-    v -= row
-    right, lower = min(col + 1, cols - 1), min(row + 1, rows - 1) * cols
-    upper = row * cols
-    top = _between(coverage[pixels[upper + col]], coverage[pixels[upper + right]], u)
-    bottom = _between(coverage[pixels[lower + col]], coverage[pixels[lower + right]], u)
-    return _between(top, bottom, v)
-
-
-@kernel
-def _between(start: float, stop: float, part: float) -> float:
-    return start + (stop - start) * part
-
-
-@kernel
-def _coverage_within(
-    pixels: NDArray[np.uint8], cols: int, coverage: NDArray[np.float64], u: float, v: float
-) -> float:
-    """Do as `coverage_at` for u = x - 0.5, v = y - 0.5 and a point that is surely inside.
-
-    Most of all time goes here; unsigned indices into a flat array save the tests for negative ones.
-    """
-    col, row = int(u), int(v)
-    upper, lower = np.uint64(row * cols + col), np.uint64((row + 1) * cols + col)
-    one = np.uint64(1)
-    u -= col
-    top = _between(coverage[pixels[upper]], coverage[pixels[upper + one]], u)
-    bottom = _between(coverage[pixels[lower]], coverage[pixels[lower + one]], u)
-    return _between(top, bottom, v - row)
-
-
-@kernel
 def _half_profile(
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
+    coverage: Coverage,
     x: float,
     y: float,
     dx: float,
@@ -164,10 +115,7 @@ def _half_profile(
     x += first * dx
     y += first * dy
     while s < limit:
-        if inside:
-            here = _coverage_within(pixels, shape[1], coverage, x - 0.5, y - 0.5)
-        else:
-            here = coverage_at(pixels, shape, coverage, x, y)
+        here = coverage_within(coverage, x, y) if inside else coverage_at(coverage, x, y)
         if crossed and here > before + 0.1:  # it rises again: the next crack begins
             break
         area += here
@@ -186,9 +134,7 @@ def _half_profile(
 
 @kernel
 def across(
-    pixels: NDArray[np.uint8],
-    shape: tuple[int, int],
-    coverage: NDArray[np.float64],
+    coverage: Coverage,
     x: float,
     y: float,
     dx: float,
@@ -204,13 +150,11 @@ def across(
     radius where the crack opens into another and has no border.
     """
     reach = 1.5 * radius + 2.5
-    rows, cols = shape
+    rows, cols = coverage.shape
     margin = reach + SKIRT_PX + 1.0
     inside = margin <= x < cols - margin and margin <= y < rows - margin
-    area, moment, met = _half_profile(pixels, shape, coverage, x, y, -dy, dx, phase, reach, inside)
-    area_2, moment_2, met_2 = _half_profile(
-        pixels, shape, coverage, x, y, dy, -dx, 1.0 - phase, reach, inside
-    )
+    area, moment, met = _half_profile(coverage, x, y, -dy, dx, phase, reach, inside)
+    area_2, moment_2, met_2 = _half_profile(coverage, x, y, dy, -dx, 1.0 - phase, reach, inside)
     width = area + area_2
     if not (met and met_2) or width <= 0.0:
         return 0.0, 2.0 * radius

@@ -1,4 +1,4 @@
-"""The graph of a skeleton: nodes at ends and junctions, chains of pixels between them.
+"""From a skeleton to its graph: its pixels are followed from node to node.
 
 Pixels are linked by m-adjacency: side neighbours always, corner neighbours only where no shared side
 neighbour links them already. So a staircase is a chain and not a row of tiny triangles. A pixel with
@@ -7,48 +7,14 @@ two links is inside a chain; one with another number of links is a node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pavemap.geo.compiled import kernel
 from pavemap.geo.vectorizing.bitmap import clear, is_set, neighbours, put
-from pavemap.geo.vectorizing.pruning import chain_lengths, cleaned
+from pavemap.geo.vectorizing.crack_graph import CrackGraph
 from pavemap.geo.vectorizing.skeleton import Skeleton
 from pavemap.geo.vectorizing.widths import inscribed_radii
-
-
-@dataclass(frozen=True)
-class CrackGraph:
-    """A skeleton as nodes and chains of pixels.
-
-    chain: (P,) int64 pixel indices (see `bitmap`), the edges one after the other, each with the pixels
-    of both its nodes; successive pixels are neighbours but for where a crossing was made whole.
-    offsets: (E + 1,) int64, where each edge starts in `chain`.
-    nodes: (E, 2) int64, the nodes at an edge's first and last pixel; -1, -1 for a loop without node.
-    radii: (E, 2) float64, the mask's inscribed radius at those two pixels.
-    node_count: how many node numbers are in use (not every one need have an edge).
-    stride: from a pixel's index to that of the one below.
-    """
-
-    chain: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    nodes: NDArray[np.int64]
-    radii: NDArray[np.float64]
-    node_count: int
-    stride: int
-
-    @property
-    def lengths(self) -> NDArray[np.float64]:
-        """(E,) lengths of the edges in pixels: 1 for a side step, sqrt(2) for a corner step."""
-        return chain_lengths(self.chain, self.offsets, self.stride)
-
-    @property
-    def degrees(self) -> NDArray[np.int64]:
-        """(node_count,) number of edge ends at each node."""
-        ends = self.nodes[self.nodes >= 0]
-        return np.bincount(ends, minlength=self.node_count)
 
 
 def trace(skeleton: Skeleton) -> CrackGraph:
@@ -62,23 +28,6 @@ def trace(skeleton: Skeleton) -> CrackGraph:
         at_nodes = inscribed_radii(skeleton.mask, node_pixels)
         np.copyto(radii, at_nodes[nodes], where=nodes >= 0)
     return CrackGraph(chain, offsets, nodes, radii, len(node_pixels), lines.stride)
-
-
-def clean(graph: CrackGraph, *, spur_widths: float = 1.0) -> CrackGraph:
-    """Take out spurs shorter than `spur_widths` local widths and join what thinning drew apart.
-
-    What is done, and why, is told in `pruning`.
-    """
-    chain, offsets, nodes, radii, node_count = cleaned(
-        graph.chain,
-        graph.offsets,
-        graph.nodes,
-        graph.radii,
-        graph.node_count,
-        graph.stride,
-        spur_widths,
-    )
-    return CrackGraph(chain, offsets, nodes, radii, node_count, graph.stride)
 
 
 def _links() -> NDArray[np.uint8]:
