@@ -12,10 +12,11 @@ import shapely
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from pavemap.geo.measures import MeasureParams, segment_measures
+from pavemap.geo.measures import segment_measures
+from pavemap.geo.measures.classified_cracks import ClassifiedCracks
 from pavemap.geo.measures.cracking_percent import cracked_length_m
 from pavemap.geo.measures.pci import CORRECTION_CURVES, corrected_deduct, deduct_value
-from pavemap.geo.measures.segment_measures import Measured, measure
+from pavemap.geo.measures.segment_measures import Measured
 from pavemap.geo.roads.lanes import lanes_of, zones_of
 
 RED, BLUE, AMBER, INK, GREY = "#d62828", "#1d4ed8", "#f59e0b", "#111827", "#9ca3af"
@@ -53,7 +54,7 @@ def draw_road(axes: Axes, seen: Measured) -> None:
     for y in (-3.5, 3.5):
         axes.axhline(y, color=INK, lw=1.2)
     axes.axhline(0, color=INK, lw=1, ls=(0, (12, 8)))
-    for line in seen.pieces.lines:
+    for line in seen.cracks.pieces.lines:
         points = shapely.get_coordinates(line, include_z=True)
         axes.plot(
             points[:, 0], points[:, 1], color=RED, lw=0.6 + points[0, 2] / 8, solid_capstyle="butt"
@@ -78,7 +79,8 @@ def draw_zones(axes: Axes, seen: Measured) -> None:
                 color=BLUE,
             )
     wheel = seen.zone >= 0
-    cracked = cracked_length_m(seen.bits, zone=seen.zone, zones=seen.zones, frames=seen.frames)
+    frames = seen.cracks.frames
+    cracked = cracked_length_m(seen.bits, zone=seen.zone, zones=seen.zones, frames=frames)
     for strip in np.flatnonzero(cracked):
         inside = wheel & (seen.zone == strip)
         low, high = seen.bits.station[inside].min(axis=1), seen.bits.station[inside].max(axis=1)
@@ -155,7 +157,7 @@ def draw_corrections(axes: Axes) -> None:
 def main() -> None:
     """Draw the road twice, and the PCI's curves."""
     pieces, segments = scene()
-    seen = measure(pieces, segments, params=MeasureParams())
+    seen = Measured.of(ClassifiedCracks.of(pieces, segments))
     figure = plt.figure(figsize=(11, 9.6), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=(1, 1, 1.15))
     zones, cells = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, :])

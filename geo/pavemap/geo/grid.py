@@ -33,6 +33,7 @@ CORNER_GRID = 1024.0
 """Corners are rounded to this part of a pixel of the world's grid: alike in every window."""
 
 Bounds = tuple[float, float, float, float]
+"""West, south, east, north, in the units of some CRS."""
 
 
 @dataclass(frozen=True, order=True)
@@ -131,9 +132,17 @@ class Grid:
         """Return a cell without its halo as a polygon."""
         return shapely.box(*self.bounds(cell))
 
-    def boxes(self, cells: NDArray[np.int64], *, margin_m: float = 0.0) -> NDArray[np.object_]:
-        """Return the squares of (N, 2) columns and rows, wider by a margin on every side."""
-        low, high = cells * self.cell_m - margin_m, (cells + 1) * self.cell_m + margin_m
+    def boxes(
+        self,
+        cells: NDArray[np.int64],
+        *,
+        to: NDArray[np.int64] | None = None,
+        margin_m: float = 0.0,
+    ) -> NDArray[np.object_]:
+        """Return the squares of (N, 2) columns and rows, or the rectangles that reach from these to others,
+        wider by a margin on every side."""
+        last = cells if to is None else to
+        low, high = cells * self.cell_m - margin_m, (last + 1) * self.cell_m + margin_m
         boxes: NDArray[np.object_] = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
         return boxes
 

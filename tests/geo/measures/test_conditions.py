@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 
-from pavemap.geo.measures.conditions import condition_figures, on_imaged_ground, within_pavement
+from pavemap.geo.measures.conditions import (
+    CountedGround,
+    condition_figures,
+    ground_figures,
+    within_pavement,
+)
 from pavemap.geo.measures.shortfall import SurveyedGround
 
 
@@ -21,17 +27,27 @@ def test_figures_of_segments_by_hand() -> None:
     """
     pavements = np.array([shapely.box(0, low, 10, low + 10) for low in (0, 10, 20, 30, 40)])
     found = condition_figures(
-        pavements=pavements,
-        pavement_m2=np.full(5, 100.0),
-        counted_m2=np.array([100.2, 50.0, 0.0, 85.0, 85.0]),
-        coarse_m2=np.array([0.0, 0.0, 0.0, 5.0, 5.1]),
-        gsd_m=0.01,
-        crack_length_m=np.array([20.0, 0.0, 0.0, 8.5, 0.0]),
-        crack_count=np.array([2, 0, 0, 1, 0]),
-        cracked_area_m2=np.array([0.05, 0.0, 0.0, 0.0, 0.0]),
+        CountedGround(
+            segment_id=np.arange(5),
+            pavement=pavements,
+            pavement_m2=np.full(5, 100.0),
+            imaged_m2=np.array([100.2, 50.0, 0.0, 85.0, 85.0]),
+            coarse_m2=np.array([0.0, 0.0, 0.0, 5.0, 5.1]),
+        ),
+        pieces=pd.DataFrame(
+            {
+                "segment_id": [0, 0, 0, 3],
+                "crack_id": [7, 9, 7, 8],
+                "length_m": [12.0, 5.0, 3.0, 8.5],
+            }
+        ),
+        measured=pd.DataFrame(
+            {"cracked_area_m2": [0.0, 0.05], "zeb_share": [3.0, 25.0]}, index=[3, 0]
+        ),
         ground=SurveyedGround(
             footprints=np.delete(pavements, 2), failed_cells=np.array([shapely.box(0, 10, 5, 20)])
         ),
+        gsd_m=0.01,
         min_coverage=0.8,
     )
     nothing = [False, False, True, False, False]
@@ -44,6 +60,7 @@ def test_figures_of_segments_by_hand() -> None:
     assert found["density_m_per_m2"][:2].tolist() == [0.2, 0.0]
     assert found["density_m_per_m2"][3] == pytest.approx(0.1)
     assert found["cracked_area_share"][0] == pytest.approx(0.05)
+    assert np.array_equal(found["zeb_share"], [25.0, np.nan, np.nan, 3.0, np.nan], equal_nan=True)
     for name in ("crack_length_m", "cracked_area_m2", "density_m_per_m2", "cracked_area_share"):
         assert np.isnan(found[name]).tolist() == nothing
 
@@ -52,17 +69,12 @@ def test_figures_of_segments_by_hand() -> None:
     ("coverage", "coarse"), [(0.85, 0.05), (0.95, 0.15), (0.9, 0.1), (1.0, 0.2)]
 )
 def test_rounding_of_shares_takes_no_confidence(coverage: float, coarse: float) -> None:
-    pavement = shapely.box(0, 0, 10, 10)
-    found = condition_figures(
-        pavements=np.array([pavement]),
-        pavement_m2=np.array([1.0]),
-        counted_m2=np.array([coverage]),
-        coarse_m2=np.array([coarse]),
-        gsd_m=0.01,
+    found = ground_figures(
+        np.array([coverage]),
+        pavement_m2=np.ones(1),
+        coarse_share=np.array([coarse / coverage]),
         crack_length_m=np.zeros(1),
-        crack_count=np.zeros(1, np.int64),
         cracked_area_m2=np.zeros(1),
-        ground=SurveyedGround(np.array([pavement]), failed_cells=np.empty(0, object)),
         min_coverage=0.8,
     )
     assert found["confident"].tolist() == [True]
@@ -70,25 +82,34 @@ def test_rounding_of_shares_takes_no_confidence(coverage: float, coarse: float) 
 
 def test_imaged_ground_is_within_the_pavement_but_for_faults() -> None:
     """A pavement of 100 m2 with a border of 40 m: pixels of 1 cm may add 0.4 m2, and its scale 0.5 m2."""
-    found = within_pavement(
-        np.array([0.0, 60.0, 100.0, 100.4, 102.0]),
+    counted = CountedGround(
+        segment_id=np.arange(5),
+        pavement=np.array([shapely.box(0, 0, 10, 10)] * 5),
         pavement_m2=np.full(5, 100.0),
-        pavements=np.array([shapely.box(0, 0, 10, 10)] * 5),
-        gsd_m=0.01,
+        imaged_m2=np.array([0.0, 60.0, 100.0, 100.4, 102.0]),
+        coarse_m2=np.zeros(5),
     )
+    found = within_pavement(counted, gsd_m=0.01)
     assert found.tolist() == [0.0, 60.0, 100.0, 100.0, 102.0]
 
 
 def test_figures_on_imaged_ground_by_hand() -> None:
-    figures = on_imaged_ground(
-        np.array([50.0, 0.0]), length_m=np.array([10.0, 0.0]), area_m2=np.array([0.05, 0.0])
+    figures = ground_figures(
+        np.array([50.0, 0.0]),
+        pavement_m2=np.array([100.0, 100.0]),
+        coarse_share=np.array([0.2, 0.0]),
+        crack_length_m=np.array([10.0, 0.0]),
+        cracked_area_m2=np.array([0.05, 0.0]),
+        min_coverage=0.4,
     )
-    assert {name: values[0] for name, values in figures.items()} == pytest.approx(
-        {
-            "crack_length_m": 10.0,
-            "density_m_per_m2": 0.2,
-            "cracked_area_m2": 0.05,
-            "cracked_area_share": 0.1,
-        }
-    )
-    assert all(np.isnan(values[1]) for values in figures.values())
+    assert figures["coverage"].tolist() == [0.5, 0.0]
+    assert figures["too_coarse"].tolist() == pytest.approx([0.1, 0.0])
+    assert figures["confident"].tolist() == [True, False]
+    of_cracks = {
+        "crack_length_m": 10.0,
+        "density_m_per_m2": 0.2,
+        "cracked_area_m2": 0.05,
+        "cracked_area_share": 0.1,
+    }
+    assert {name: figures[name][0] for name in of_cracks} == pytest.approx(of_cracks)
+    assert all(np.isnan(figures[name][1]) for name in of_cracks)

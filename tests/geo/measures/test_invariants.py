@@ -16,9 +16,10 @@ from shapely.affinity import translate
 from measured_road import crack, cut, figures, grid, pieces, road
 from pavemap.geo.arrays import Floats
 from pavemap.geo.measures import SEVERITIES, TYPES, MeasureParams, segment_measures
+from pavemap.geo.measures.classified_cracks import ClassifiedCracks
 from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK
 from pavemap.geo.measures.sample_units import unit_distresses
-from pavemap.geo.measures.segment_measures import measure
+from pavemap.geo.measures.segment_measures import Measured
 
 SUMS = (
     "crack_length_m",
@@ -184,12 +185,11 @@ def test_sample_units_have_all_that_their_segment_has(
         for grounds in (segments["pavement"], imaged.values())
     )
     params = MeasureParams(sample_unit_m2=40.0)
-    found = measure(
-        cut(lines, segments), segments, dict(zip(imaged, seen, strict=True)), params=params
-    )
+    cracks = ClassifiedCracks.of(cut(lines, segments), segments, params=params)
+    found = Measured.of(cracks, dict(zip(imaged, seen, strict=True)))
     units, bits, parts = found.units, found.bits, found.parts
-    amount = unit_distresses(units, bits, types=found.types, parts=parts, params=params)
-    single = ~np.isin(found.types.code[bits.piece], (ALLIGATOR, BLOCK))
+    amount = unit_distresses(units, bits, types=cracks.types, parts=parts, params=params)
+    single = ~np.isin(cracks.types.code[bits.piece], (ALLIGATOR, BLOCK))
     length = np.bincount(bits.segment[single], bits.length_m[single], minlength=2)
     had = np.column_stack([parts.area_of(0, 2), parts.area_of(1, 2), length])
     rated = (amount.sum(axis=2) * (units.area_m2[:, None] > 0.0)).cumsum(axis=0)

@@ -28,7 +28,8 @@ from measured_road import (
     road,
 )
 from pavemap.geo.measures import MeasureParams, classify_cracks, segment_measures
-from pavemap.geo.measures.segment_measures import extents_of, measure
+from pavemap.geo.measures.classified_cracks import ClassifiedCracks
+from pavemap.geo.measures.segment_measures import Measured
 
 C_LENGTH = np.sqrt(3.0**2 + 1.5**2)
 
@@ -43,6 +44,7 @@ def test_length_density_and_cracked_area(worked: dict[str, Any]) -> None:
     area = 7 * 0.005 + 3.5 * 0.012 + C_LENGTH * 0.020 + 6.2 * 0.004
     assert worked["pavement_m2"] == worked["imaged_m2"] == pytest.approx(210)
     assert worked["coverage"] == 1.0
+    assert worked["confident"]
     assert worked["crack_length_m"] == pytest.approx(length)
     assert worked["density_m_per_m2"] == pytest.approx(length / 210)
     assert worked["cracked_area_m2"] == pytest.approx(area)
@@ -118,8 +120,7 @@ def test_r85_extents(worked: dict[str, Any]) -> None:
 
 
 def test_r85_extents_of_each_lane_add_up() -> None:
-    params = MeasureParams()
-    table = extents_of(measure(pieces(CRACKS), road(), params=params), params)
+    table = Measured.of(ClassifiedCracks.of(pieces(CRACKS), road())).extents()
     assert set(table["lane"]) == {0, 1, -1}
     assert table["length_m"].sum() == pytest.approx(7 + 3.5 + C_LENGTH + 6.2)
     first = table[(table["lane"] == 0) & (table["kind"] == "transverse")]
@@ -140,7 +141,7 @@ def test_half_imaged_half_known() -> None:
     seen = cut([LONGITUDINAL, TRANSVERSE], road().assign(pavement=pd.Series([right], dtype=object)))
     half = figures(segment_measures(seen, road(), {"a": right}))
     assert half["coverage"] == pytest.approx(0.5)
-    assert half["low_coverage"]
+    assert not half["confident"]
     assert half["zeb_evaluated"] == 90
     assert half["zeb_share"] == pytest.approx(100 * (7 + 3) / 90)
     assert half["cracking_percent"] == pytest.approx(100 * 7 / 105)
@@ -183,12 +184,12 @@ def test_nothing_found_is_0_and_nothing_imaged_is_null() -> None:
         "good",
     )
     assert clean["r85"]["pattern"]["between"] == {"length_m": 0.0, "width_mm": None}
-    known = {"pavement_m2", "imaged_m2", "coverage", "low_coverage"}
+    known = {"pavement_m2", "imaged_m2", "coverage", "confident"}
     assert all(pd.isna(value) for name, value in unseen.items() if name not in known)
     assert unseen["r85"] is None
     assert unseen["pci_rating"] is None
     assert (unseen["imaged_m2"], unseen["coverage"]) == (0.0, 0.0)
-    assert unseen["low_coverage"]
+    assert not unseen["confident"]
 
 
 def test_zones_that_were_not_imaged_are_null() -> None:

@@ -13,9 +13,9 @@ from sqlalchemy import Engine, text
 
 import store_scene as scene
 from pavemap.geo.crs import ground_scales
-from pavemap.geo.measures import MeasureParams
+from pavemap.geo.measures import MeasureParams, neighbours
 from pavemap.geo.measures.neighbours import Neighbours, pattern_reach_m
-from pavemap.geo.store import cells, conditions, leases, measuring, surveys
+from pavemap.geo.store import cells, leases, measuring, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult
@@ -128,7 +128,7 @@ def test_patterns_over_borders_are_found_from_both_sides(
 ) -> None:
     measured(engine, survey, segments, SCENES[name])
     together, kinds = figures(engine)
-    monkeypatch.setattr(conditions, "SEGMENTS_AT_A_TIME", 1)
+    monkeypatch.setattr(neighbours, "SEGMENTS_AT_A_TIME", 1)
     measure_again(engine, survey)
     apart, kinds_apart = figures(engine)
     assert_alike(together, apart)
@@ -141,7 +141,7 @@ def test_a_block_on_a_border_is_shared_by_the_segments_it_lies_on(
     engine: Engine, survey: SurveyRow, segments: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three blocks of 4 m2 one and a half lie on the first segment, the others on the second."""
-    monkeypatch.setattr(conditions, "SEGMENTS_AT_A_TIME", 1)
+    monkeypatch.setattr(neighbours, "SEGMENTS_AT_A_TIME", 1)
     measured(engine, survey, segments, SCENES["blocks"])
     rows, _ = figures(engine)
     expected = [6.0 / scene.SCALE**2, 6.0 / scene.SCALE**2, 0.0, 0.0, 0.0]

@@ -22,16 +22,18 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.lines.pieces import cut_by_segments
+from pavemap.geo.measures import neighbours
 from pavemap.geo.store import (
     bulk,
     cells,
+    crack_pages,
     held_pieces,
     leases,
     measuring,
     measuring_leases,
     planning,
-    queries,
     segment_pages,
+    survey_summary,
     surveys,
 )
 from pavemap.geo.store import conditions as block_by_block
@@ -109,8 +111,8 @@ def test_one_crack_through_fifty_cells_is_one_crack_of_its_true_length(
     survey_cells(engine, segments)
     assert measure(engine, survey.id) == MeasureReport(cracks=1, pieces=5, segments=5)
     with database(engine) as connection:
-        (crack,), _ = queries.cracks_page(connection, survey.id)
-        sums = queries.summary(connection, survey.id)
+        (crack,), _ = crack_pages.cracks_page(connection, survey.id)
+        sums = survey_summary.summary(connection, survey.id)
         assert surveys.get_survey(connection, survey.id).state == "done"
     assert crack.length_m == pytest.approx(500.0 / scene.SCALE, rel=1e-6)
     widths = (crack.width_mean_mm, crack.width_p95_mm, crack.width_max_mm)
@@ -163,8 +165,8 @@ def test_a_crack_beside_the_pavement_is_none_of_the_surveys(
     assert report is not None
     assert (report.cracks, report.pieces) == (1, 5)
     with database(engine) as connection:
-        (crack,), _ = queries.cracks_page(connection, survey.id)
-        assert queries.summary(connection, survey.id).crack_count == 1
+        (crack,), _ = crack_pages.cracks_page(connection, survey.id)
+        assert survey_summary.summary(connection, survey.id).crack_count == 1
         assert connection.scalar(text("SELECT sum(length_m) FROM piece")) == pytest.approx(
             crack.length_m, rel=1e-6
         )
@@ -178,7 +180,7 @@ def test_fragments_kept_before_there_was_trust_count_whole(
         connection.execute(text("UPDATE fragment SET confidence = NULL, sure_share = DEFAULT"))
     measure(engine, survey.id)
     with database(engine) as connection:
-        (crack,), _ = queries.cracks_page(connection, survey.id)
+        (crack,), _ = crack_pages.cracks_page(connection, survey.id)
     assert crack.confidence is None
 
 
@@ -237,7 +239,7 @@ def test_a_survey_in_which_every_cell_failed_has_no_density(
         (None, "failed", 0.0)
     ] * 5
     with database(engine) as connection:
-        sums = queries.summary(connection, survey.id)
+        sums = survey_summary.summary(connection, survey.id)
     assert (sums.segments, sums.segments_imaged, sums.density_m_per_m2) == (5, 0, None)
 
 
@@ -340,7 +342,7 @@ def test_short_networks_are_dropped_by_their_length_over_all_cells(
     survey_cells(engine, np.array(ids), imaged={0: 0.0, 4: 0.0, 6: 0.0, 7: 0.0, 8: 0.0, 9: 0.0})
     measure(engine, survey.id)
     with database(engine) as connection:
-        cracks, _ = queries.cracks_page(connection, survey.id)
+        cracks, _ = crack_pages.cracks_page(connection, survey.id)
     assert [crack.length_m * scene.SCALE for crack in cracks] == pytest.approx([30.0])
 
 
@@ -359,7 +361,7 @@ def test_measurings_at_once_end_as_one(engine: Engine, survey: SurveyRow, segmen
         reports = list(pool.map(lambda _: measure(engine, survey.id), range(3)))
     assert any(reports)
     with database(engine) as connection:
-        assert queries.summary(connection, survey.id).crack_count == 1
+        assert survey_summary.summary(connection, survey.id).crack_count == 1
         assert connection.scalar(text("SELECT count(*) FROM piece")) == 5
 
 
@@ -374,7 +376,7 @@ def test_readers_see_the_old_figures_or_the_new_never_a_part(
     def read() -> None:
         while not stop.is_set():
             with database(engine) as connection:
-                sums = queries.summary(connection, survey.id)
+                sums = survey_summary.summary(connection, survey.id)
                 assert sums.crack_count is not None
                 assert sums.crack_length_m is not None
                 seen.add((sums.segments, sums.crack_count, round(sums.crack_length_m, 3)))
@@ -391,7 +393,7 @@ def test_readers_see_the_old_figures_or_the_new_never_a_part(
                     now = surveys.get_survey(connection, survey.id)
                     measuring.measure_survey(connection, now)
                     with database(engine) as other:
-                        before = queries.summary(other, survey.id)
+                        before = survey_summary.summary(other, survey.id)
                     assert before.segments == 5
         finally:
             stop.set()
@@ -632,7 +634,7 @@ def test_ground_seen_in_too_coarse_imagery_counts_as_cells_counted_it(
     assert [row.confident for row in rows] == [False, True, False, True, True]
     assert [row.reason for row in rows] == ["too coarse", "too coarse", "failed", "", ""]
     with database(engine) as connection:
-        sums = queries.summary(connection, survey.id)
+        sums = survey_summary.summary(connection, survey.id)
     assert sums.too_coarse_m2 == pytest.approx(6 * scene.CELL_PAVEMENT_M2, rel=1e-3)
 
 
@@ -657,7 +659,7 @@ def test_cells_from_before_coarse_ground_was_counted_go_by_the_frames_of_imagery
         assert row.density_m_per_m2 is not None
         assert (row.reason, row.confident) == ("too coarse", False)
     with database(engine) as connection:
-        sums = queries.summary(connection, survey.id)
+        sums = survey_summary.summary(connection, survey.id)
     assert sums.too_coarse_m2 == pytest.approx(sums.pavement_m2)
 
 
@@ -669,7 +671,7 @@ def test_blocks_of_segments_make_no_difference(
     figures = "SELECT c.*, NULL AS created_at FROM condition c ORDER BY segment_id"
     kinds = "SELECT segment_id, type, severity, length_m FROM piece ORDER BY 1, 4"
     first, first_kinds = stored(engine, figures), stored(engine, kinds)
-    monkeypatch.setattr(block_by_block, "SEGMENTS_AT_A_TIME", 2)
+    monkeypatch.setattr(neighbours, "SEGMENTS_AT_A_TIME", 2)
     measure(engine, survey.id)
     assert stored(engine, figures) == first
     assert stored(engine, kinds) == first_kinds
@@ -708,7 +710,7 @@ def test_progress_is_told_at_each_block_of_cracks_and_of_segments(
     """Fifty fragments ten at a time, then five segments one by one."""
     survey_cells(engine, segments)
     monkeypatch.setattr(bulk, "BLOCK_ROWS", 10)
-    monkeypatch.setattr(block_by_block, "SEGMENTS_AT_A_TIME", 1)
+    monkeypatch.setattr(neighbours, "SEGMENTS_AT_A_TIME", 1)
     steps: list[str] = []
 
     def noted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -790,7 +792,7 @@ def test_a_block_knows_where_its_cracks_run_on_to_and_has_each_piece_once(engine
 
 def test_a_block_reads_its_own_pieces_however_many_are_held(engine: Engine) -> None:
     """Twenty pieces on each of 5,000 segments; a crack in ten runs on to the next piece."""
-    block = list(range(1000, 1000 + block_by_block.SEGMENTS_AT_A_TIME))
+    block = list(range(1000, 1000 + neighbours.SEGMENTS_AT_A_TIME))
     with database(engine) as connection:
         held(
             connection,

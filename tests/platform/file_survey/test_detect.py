@@ -16,12 +16,8 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.field_map import FieldMap
 from pavemap.geo.roads.road_network import read_network
 from pavemap.geo.roads.segments import segment_network
-from pavemap.platform.file_survey.detect import (
-    DetectOptions,
-    FileSurvey,
-    read_orthophotos,
-    survey_files,
-)
+from pavemap.platform.file_survey.detect import DetectOptions, read_orthophotos, survey_files
+from pavemap.platform.file_survey.survey import FileSurvey
 from pavemap.training.models.card import ModelCard
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, cut, draw_crack, write_tile
 
@@ -101,6 +97,21 @@ def test_roads_give_density_by_segment(
     assert table["cracked_area_m2"].tolist()[:2] == pytest.approx([0.006, 0.006], rel=0.1)
     assert table["pci_cracking"].between(0, 100).tolist() == [True, True, False, False]
     assert table["confident"].tolist() == [True, True, False, False]
+
+
+def test_cracks_beside_the_pavement_are_none_of_the_survey(
+    segments: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    image = asphalt(1000, 600)
+    draw_crack(image, [(200, 25), (800, 25)], width_px=4)  # the pavement begins 50 pixels down
+    draw_crack(image, [(200, 300), (800, 300)], width_px=4)
+
+    found = survey(cut(Scene(image, gsd_m=0.002), tmp_path, columns=1, rows=1), segments)
+
+    assert found.pieces is not None
+    assert found.cracks["crack_id"].tolist() == found.pieces["crack_id"].unique().tolist()
+    assert len(found.cracks) == 1
+    assert found.cracks["length_m"].sum() == pytest.approx(found.crack_length_m)
 
 
 def test_figures_of_a_segment_agree_with_each_other(scene: Scene, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +13,11 @@ from pyproj import CRS
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.grid import Grid
-from pavemap.platform.file_survey import file_measures
-from pavemap.platform.file_survey.file_measures import SeenGround, _Rows, measures_of
+from pavemap.geo.measures import MeasureParams, neighbours
+from pavemap.platform.file_survey.file_cells import Totals
+from pavemap.platform.file_survey.file_measures import _Rows, measures_of
+from pavemap.platform.file_survey.file_tables import by_segment
+from pavemap.platform.file_survey.seen_ground import SeenGround
 
 UTM = CRS.from_epsg(32633)
 X, Y = 500_000.0, 5_540_000.0
@@ -55,10 +59,43 @@ def test_a_pattern_over_a_border_counts_on_both_sides_of_blocks(
 
     def measured() -> pd.DataFrame:
         imaged = shapely.area(pavements)
-        return measures_of(pieces, segments, pavements, imaged_m2=imaged, ground=ground)
+        return measures_of(
+            pieces,
+            segments,
+            pavements,
+            imaged_m2=imaged,
+            ground=ground,
+            params=MeasureParams(),
+        )
 
     together = measured()
     patterns = together.filter(regex="length_(alligator|block)_m").sum(axis=1)
     assert (patterns > 5.0).all()
-    monkeypatch.setattr(file_measures, "SEGMENTS_AT_A_TIME", 1)
+    monkeypatch.setattr(neighbours, "SEGMENTS_AT_A_TIME", 1)
     pd.testing.assert_frame_equal(measured(), together)
+
+
+def test_a_survey_that_saw_nothing_of_its_roads_has_no_figures() -> None:
+    line = shapely.LineString([(X, Y), (X + 10.0, Y)])
+    pavements = np.array([shapely.box(X, Y - 3.0, X + 10.0, Y + 3.0)], object)
+    known = {
+        "segment_key": ["a"],
+        "pavement_m2": [60.0],
+        "width_m": 6.0,
+        "lanes": 2,
+        "oneway": False,
+    }
+    segments = gpd.GeoDataFrame(known, geometry=reproject(pavements, UTM, WGS84), crs=WGS84)
+    segments["line"] = reproject(np.array([line], object), UTM, WGS84)
+    pieces, figures = by_segment(
+        np.array([shapely.LineString([(X + 1.0, Y, 4.0), (X + 2.0, Y, 4.0)])], object),
+        segments,
+        pavements,
+        Totals(GRID, [], min_length_m=0.1),
+        pavements,
+        seen=SeenGround(grid=GRID, parts={}),
+    )
+    assert (len(pieces), len(figures)) == (1, 1)
+    found = figures.iloc[0]
+    assert (found["coverage"], found["reason"], found["confident"]) == (0.0, "no data", False)
+    assert found[["density_m_per_m2", "crack_count", "zeb_share", "pci_rating"]].isna().all()

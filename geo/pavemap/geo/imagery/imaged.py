@@ -18,7 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
-from pavemap.geo.arrays import Objects
+from pavemap.geo.arrays import POLYGON_TYPES, Objects
 from pavemap.geo.grid import Grid
 
 MAX_VERTICES = 2_000
@@ -30,12 +30,8 @@ MAX_BORDER_PX = 40_000
 STRAY_PX = 1.0
 """How far the outline may stray from the pixels' sides: the staircase of a slanted edge becomes a line."""
 
-POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
-
-def imaged_part(
-    believed: NDArray[np.bool_], *, transform: Affine, max_vertices: int = MAX_VERTICES
-) -> shapely.MultiPolygon | None:
+def imaged_part(believed: NDArray[np.bool_], *, transform: Affine) -> shapely.MultiPolygon | None:
     """Outline the imaged pixels (H, W) of a cell; None when that is the whole cell.
 
     transform maps (column, row) to the coordinates wanted. Empty when nothing was imaged.
@@ -49,7 +45,7 @@ def imaged_part(
         mask, step = _in_blocks(believed, block_px)
         if _border_px(mask) <= MAX_BORDER_PX:
             part = _outlined(mask)
-            if shapely.get_num_coordinates(part) <= max_vertices:
+            if shapely.get_num_coordinates(part) <= MAX_VERTICES:
                 break
         block_px *= 2
     matrix = transform @ step
@@ -90,7 +86,7 @@ def imaged_by_both(one: Objects, other: Objects) -> Objects:
     Polygons only: where the two parts merely touch there is no ground.
     """
     both: Objects = shapely.intersection(one, other)
-    for mixed in np.flatnonzero(~np.isin(shapely.get_type_id(both), POLYGONS)):
+    for mixed in np.flatnonzero(~np.isin(shapely.get_type_id(both), POLYGON_TYPES)):
         both[mixed] = _polygonal(both[mixed])
     return both
 
@@ -121,7 +117,7 @@ def _outlined(mask: NDArray[np.bool_]) -> shapely.MultiPolygon:
 def _unseen(places: NDArray[np.int64], parts: Objects, *, grid: Grid) -> Objects:
     """Return what was not imaged: whole cells, joined along their rows, and the rest of others."""
     nothing = np.array([part is None for part in parts], dtype=bool)
-    rest = shapely.difference(_boxes(places[~nothing], grid), parts[~nothing])
+    rest = shapely.difference(grid.boxes(places[~nothing]), parts[~nothing])
     return np.concatenate([_rows_of(places[nothing], grid), rest[~shapely.is_empty(rest)]])
 
 
@@ -134,18 +130,11 @@ def _rows_of(places: NDArray[np.int64], grid: Grid) -> Objects:
     breaks = np.flatnonzero((step[:, 0] != 1) | (step[:, 1] != 0)) + 1
     first = ordered[np.concatenate([[0], breaks])]
     last = ordered[np.concatenate([breaks - 1, [len(ordered) - 1]])]
-    return _boxes(first, grid, to=last)
-
-
-def _boxes(
-    places: NDArray[np.int64], grid: Grid, *, to: NDArray[np.int64] | None = None
-) -> Objects:
-    low = places * grid.cell_m
-    high = ((places if to is None else to) + 1) * grid.cell_m
-    boxes: Objects = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
-    return boxes
+    return grid.boxes(first, to=last)
 
 
 def _polygonal(geometry: shapely.Geometry) -> shapely.MultiPolygon:
     parts = shapely.get_parts(geometry)
-    return shapely.MultiPolygon(list(parts[shapely.get_type_id(parts) == 3]))
+    return shapely.MultiPolygon(
+        list(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
+    )

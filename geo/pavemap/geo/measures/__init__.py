@@ -1,6 +1,7 @@
 """Pavement measures as pure functions: geometry and widths in, the figures of published definitions out."""
 
-from pavemap.geo.measures.crack_types import TYPES, classify_cracks
+from pavemap.geo.measures.classified_cracks import classify_cracks
+from pavemap.geo.measures.crack_types import TYPES
 from pavemap.geo.measures.cracking_percent import cracking_rating
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.pci import Distress, pci_rating, section_pci, unit_pci

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Floats, Integers
+from pavemap.geo.arrays import Floats, Integers, counted, ranges
 from pavemap.geo.measures.road_frame import SHARPEST_TURN, RoadFrames
 from pavemap.geo.measures.scene import Pieces
 
@@ -175,8 +175,7 @@ def _halved(piece: Integers, xy: Floats, width: Floats) -> tuple[Integers, Float
     """Divide steps longer than MAX_STEP_M into equal parts."""
     length = np.hypot(*(xy[:, 1] - xy[:, 0]).T)
     parts = np.maximum(np.ceil(length / MAX_STEP_M), 1.0).astype(np.int64)
-    step = np.repeat(np.arange(len(piece)), parts)
-    place = np.arange(len(step)) - np.repeat(np.cumsum(parts) - parts, parts)
+    step, place = counted(parts)
     t = np.stack([place, place + 1], axis=1) / parts[step, None]
     along = xy[step, 1] - xy[step, 0]
     xy_parts = xy[step, 0][:, None] + t[:, :, None] * along[:, None]
@@ -223,14 +222,6 @@ def _rounds_corner(
     follows = along >= np.hypot(x, y) * least
     rounds: NDArray[np.bool_] = ~sharp & follows & (skipped <= legs + ROUNDING)
     return rounds
-
-
-def ranges(first: Integers, last: Integers) -> tuple[Integers, Integers]:
-    """Return (i, k) for every whole k with first[i] <= k < last[i]."""
-    count = np.maximum(last - first, 0)
-    which = np.repeat(np.arange(len(count)), count)
-    place = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
-    return which, first[which] + place
 
 
 def _part(pairs: Floats, value: Floats) -> Floats:

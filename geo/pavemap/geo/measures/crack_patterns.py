@@ -23,11 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from pavemap.geo.arrays import Floats, Geometries, Integers
-from pavemap.geo.measures.bits import ranges
+from pavemap.geo.arrays import Floats, Geometries, Integers, ranges
+from pavemap.geo.groups import groups
 from pavemap.geo.measures.noding import end_nodes, node_lines
 from pavemap.geo.measures.params import MeasureParams
 from pavemap.geo.measures.scene import Pieces
@@ -139,10 +137,7 @@ def _in_company(faces: Geometries, wanted: NDArray[np.bool_], fewest: int) -> ND
     points, owner = shapely.get_coordinates(faces[some], return_index=True)
     _, vertex = np.unique(points[:, 0] + 1j * points[:, 1], return_inverse=True)
     cells, vertices = len(some), int(vertex.max()) + 1
-    links = coo_array(
-        (np.ones(len(owner), np.int8), (owner, cells + vertex)), shape=(cells + vertices,) * 2
-    )
-    _, group = connected_components(links, directed=False)
+    group = groups(np.column_stack([owner, cells + vertex]), cells + vertices)
     enough = np.bincount(group[:cells])[group[:cells]] >= fewest
     return _among(len(faces), some[enough])
 
@@ -165,9 +160,7 @@ def _hulls(
     some = np.flatnonzero(link)
     if not len(some):
         return np.empty(0, object)
-    count = int(nodes.max()) + 1
-    links = coo_array((np.ones(len(some)), tuple(nodes[some].T)), shape=(count, count))
-    _, group = connected_components(links, directed=False)
+    group = groups(nodes[some], int(nodes.max()) + 1)
     linked = np.unique(nodes[some])
     size = np.bincount(group[linked], minlength=group.max() + 1)
     some = some[size[group[nodes[some, 0]]] >= params.alligator_min_junctions]

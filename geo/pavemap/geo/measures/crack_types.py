@@ -16,15 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from pavemap.geo.arrays import Floats, Integers
 from pavemap.geo.measures.bits import Bits, sums_by
-from pavemap.geo.measures.crack_patterns import Pattern, find_pattern
+from pavemap.geo.measures.crack_patterns import Pattern
 from pavemap.geo.measures.params import MeasureParams
-from pavemap.geo.measures.road_frame import RoadFrames
-from pavemap.geo.measures.scene import Pieces, SegmentGeometry
-from pavemap.geo.measures.severity import SEVERITIES, severity_of
+from pavemap.geo.measures.scene import Pieces
 from pavemap.geo.measures.unrolled import axis_deg, unroll
 
 TYPES = ("longitudinal", "transverse", "diagonal", "alligator", "block")
@@ -43,47 +40,6 @@ class CrackTypes:
     code: Integers
     angle_deg: Floats
     crack_length_m: Floats
-
-
-def classify_cracks(
-    pieces: pd.DataFrame,
-    segments: pd.DataFrame | SegmentGeometry,
-    *,
-    params: MeasureParams | None = None,
-    scale: float | Floats = 1.0,
-) -> pd.DataFrame:
-    """Return type and severity of each piece, in their order and with their index.
-
-    pieces: columns segment_id, crack_id, geometry (LineString Z in a metric CRS, z the width in mm);
-    give all pieces of a crack and of its neighbours at once. segments: see `SegmentGeometry`.
-    scale: CRS units per true metre, one or one for each segment.
-    Columns: type (of `TYPES`), severity ('low', 'medium', 'high' by mean width; None where unknown),
-    angle_deg (of the crack to the centre-line), width_mm (mean; nan where unknown), length_m.
-    """
-    params = params or MeasureParams()
-    scene = (
-        segments if isinstance(segments, SegmentGeometry) else SegmentGeometry.from_frame(segments)
-    )
-    cracks = Pieces.from_frame(pieces, scene)
-    frames = RoadFrames.from_lines(
-        scene.line, scale=np.broadcast_to(np.asarray(scale, np.float64), (len(scene),))
-    )
-    bits = Bits.from_pieces(cracks, frames)
-    pattern = find_pattern(cracks, scale=frames.scale[cracks.segment], params=params)
-    types = crack_types(cracks, bits, pattern=pattern, params=params)
-    length = bits.sum_by(bits.piece, len(cracks))
-    width = mean_width_mm(bits, len(cracks))
-    names = np.array([*SEVERITIES, None], object)
-    return pd.DataFrame(
-        {
-            "type": np.array(TYPES, object)[types.code],
-            "severity": pd.Series(names[severity_of(width, params)], pieces.index, object),
-            "angle_deg": types.angle_deg,
-            "width_mm": width,
-            "length_m": length,
-        },
-        index=pieces.index,
-    )
 
 
 def crack_types(

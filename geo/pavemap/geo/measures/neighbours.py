@@ -7,6 +7,7 @@ read with what is on those beside.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.grid import Grid, in_bands
-from pavemap.geo.measures import MeasureParams
+from pavemap.geo.measures.params import MeasureParams
 
 BAND_M = 2_000.0
 """Blocks run along bands of this height, from west to east."""
+
+SEGMENTS_AT_A_TIME = 500
+"""Some 50 km of road: tens of megabytes of pieces, of cells of the grid measures, and of pavement."""
 
 
 def pattern_reach_m(params: MeasureParams) -> float:
@@ -48,6 +52,11 @@ class Neighbours:
         order = in_bands(x, y, height=BAND_M)
         reach = reach_m * ground_scales(grid.crs, x, y)
         return cls(ids, pavements, shapely.STRtree(pavements), reach, order)
+
+    def blocks(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the indices of the segments, block by block of some that are near each other."""
+        for start in range(0, len(self.order), SEGMENTS_AT_A_TIME):
+            yield self.order[start : start + SEGMENTS_AT_A_TIME]
 
     def beside(self, segment_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of some of the segments and of those within reach of them."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from pavemap.geo.arrays import Floats, Geometries, Integers
+from pavemap.geo.groups import groups
 from pavemap.geo.lines.flat_lines import Polylines
 
 ROUNDING = 1e-6
@@ -74,8 +73,7 @@ def _ends_joined(lines: Geometries, tolerance: float) -> Geometries:
     pairs = pairs[(count[pairs] == 1).any(axis=1) | (apart < ROUNDING)]
     if not len(pairs):
         return lines
-    links = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(places), len(places)))
-    _, group = connected_components(links, directed=False)
+    group = groups(pairs, len(places))
     ends_in = np.bincount(group, count)
     middle = [np.bincount(group, count * places[:, axis]) / ends_in for axis in (0, 1)]
     several = np.bincount(group)[group] > 1

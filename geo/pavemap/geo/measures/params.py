@@ -82,7 +82,7 @@ class MeasureParams:
     sample_unit_m2: float = 225.0
     """Area of a PCI sample unit (ASTM D6433: 225 +- 90 m2)."""
     min_coverage: float = 0.8
-    """Imaged share of the pavement below which a segment's figures are flagged (pavemap's choice)."""
+    """Coverage, less what is too coarse, from which figures are `confident` (pavemap's choice)."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

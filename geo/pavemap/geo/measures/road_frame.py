@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Floats, Geometries, Integers
+from pavemap.geo.arrays import Floats, Geometries, Integers, counted, ranges
 from pavemap.geo.compiled import kernel
 from pavemap.geo.errors import BadInput
 
@@ -107,9 +107,7 @@ class RoadFrames:
     def strips(self, segment: Integers, right: Floats, left: Floats) -> Geometries:
         """Draw (P,) polygons in the CRS, each between two offsets (right < left) along its segment."""
         counts = 2 * np.diff(self.offsets)[segment]
-        strip = np.repeat(np.arange(len(segment)), 2 * counts)
-        first = np.repeat((2 * (np.cumsum(counts) - counts)), 2 * counts)
-        step = np.arange(len(strip)) - first
+        strip, step = counted(2 * counts)
         count = counts[strip]
         back = step >= count
         vertex, side = np.divmod(np.where(back, 2 * count - 1 - step, step), 2)
@@ -126,8 +124,7 @@ class RoadFrames:
     ) -> Geometries:
         """Draw (P,) polygons in the CRS, each from one station to another, `aside_m` to either side."""
         first, last = self._edge(segment, start) + 1, self._edge(segment, stop) + 1
-        between = np.repeat(np.arange(len(segment)), last - first)
-        vertex = np.arange(len(between)) + (last - np.cumsum(last - first))[between]
+        between, vertex = ranges(first, last)
         ends = np.arange(len(segment))
         owner = np.tile(np.concatenate([ends, between, ends]), 2)
         station = np.tile(np.concatenate([start, self.stations[vertex], stop]), 2)

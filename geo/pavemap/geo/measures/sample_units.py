@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
-from pavemap.geo.arrays import Floats, Geometries, Integers
-from pavemap.geo.measures.bits import Bits, ranges, sums_by
+from pavemap.geo.arrays import Floats, Geometries, Integers, ranges
+from pavemap.geo.measures.bits import Bits, sums_by
 from pavemap.geo.measures.crack_patterns import Pattern
 from pavemap.geo.measures.crack_types import ALLIGATOR, BLOCK, CrackTypes
 from pavemap.geo.measures.params import MeasureParams

@@ -21,7 +21,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Floats, Geometries, Integers
+from pavemap.geo.arrays import Floats, Geometries, Integers, counted
 from pavemap.geo.measures.bits import Bits
 from pavemap.geo.measures.layout import Layout
 from pavemap.geo.measures.params import MeasureParams
@@ -113,8 +113,7 @@ def _covered_rows(
     frames: RoadFrames, strips: Layout, ground: Geometries, rows: Integers, cell_m: float
 ) -> NDArray[np.bool_]:
     """Return whether all cells of a row are imaged, for every row of every segment: most are."""
-    segment = np.repeat(np.arange(len(rows)), rows)
-    row = np.arange(len(segment)) - np.repeat(np.cumsum(rows) - rows, rows)
+    segment, row = counted(rows)
     right, left = strips.right, strips.left
     first, last = strips.first[:-1][segment], strips.first[1:][segment] - 1
     low = right[first] + MARGIN * (left - right)[first]

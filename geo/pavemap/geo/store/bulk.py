@@ -31,6 +31,9 @@ BLOCK_ROWS = 20_000
 ENCODED_ROWS = 2_000
 """Rows turned into bytes at a time: while they are, the server still works on those before them."""
 
+SHAPES_AT_A_TIME = 50_000
+"""Cells turned into shapes at a time, which bounds memory."""
+
 _COLUMN = (np.ndarray, list, tuple)
 """What holds a value for each row; anything else is one value for all of them."""
 
@@ -94,6 +97,12 @@ def fetch_columns(
         cursor.execute(query, parameters, binary=True)
         while block := cursor.fetchmany(BLOCK_ROWS):
             yield tuple(_as_array(column) for column in zip(*block, strict=True))
+
+
+def in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield as many values at a time as there may be cells in memory as shapes."""
+    for start in range(0, len(values), SHAPES_AT_A_TIME):
+        yield values[start : start + SHAPES_AT_A_TIME]
 
 
 def ewkb(geometries: NDArray[Any]) -> list[bytes]:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import shapely
@@ -17,11 +16,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from pavemap.geo.grid import Cell, Grid
+from pavemap.geo.store.bulk import in_blocks
 from pavemap.geo.store.orthophotos import OrthophotoRow, contents_as_laid, footprints_in
 from pavemap.geo.store.surveys import SurveyRow
-
-BLOCK_CELLS = 50_000
-"""Cells turned into shapes at a time, which bounds memory."""
 
 
 def imagery_of(
@@ -83,12 +80,6 @@ def _reaching(
         cell, tile = tree.query(windows, predicate="intersects")
         order = np.lexsort((tile, cell))
         yield from np.split(tile[order], np.searchsorted(cell[order], np.arange(1, len(some))))
-
-
-def in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield as many values at a time as there may be cells in memory as shapes."""
-    for start in range(0, len(values), BLOCK_CELLS):
-        yield values[start : start + BLOCK_CELLS]
 
 
 def _settings(survey: SurveyRow, stretch: tuple[float, float] | None) -> str:

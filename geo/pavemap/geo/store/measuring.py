@@ -20,29 +20,21 @@ from pyproj import CRS
 from sqlalchemy import Connection, text
 
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.lines.pieces import cut_by_segments
 from pavemap.geo.stitching.stitch import Block, Cracks, stitch_blocks, sweep_by_rows
 from pavemap.geo.store import conditions, held_pieces
 from pavemap.geo.store.bulk import copy_frame, fetch_columns, from_ewkb, reserve_ids
-from pavemap.geo.store.cell_inputs import in_blocks
 from pavemap.geo.store.corrections import Corrections, Standing, on_imaged_ground
 from pavemap.geo.store.engine import lift_timeouts, lock_name
 from pavemap.geo.store.measuring_leases import finish_survey
-from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
-from pavemap.geo.store.pavements import pavements_in
-from pavemap.geo.store.places import search_boxes
+from pavemap.geo.store.surveyed import Surveyed, SurveyedCells
 from pavemap.geo.store.surveys import SurveyRow, get_survey, is_unchanged
 from pavemap.geo.store.tables import Crack
-from pavemap.geo.survey_cell import EDGE_PX
 from pavemap.geo.vectorizing.trust import Trust
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
 log = logging.getLogger(__name__)
-
-CELLS_IN_A_BOX = 16
-"""Cells across the boxes by which pavement is looked up; fewer boxes than cells, little overreach."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +61,11 @@ def measure_survey(
     lift_timeouts(connection)
     # Two at once (a lease ran out at a worker that lives) would both write: one after the other.
     lock_name(connection, f"pavemap measure {survey.id}")
-    cells = _cells(connection, survey.id)
+    cells = SurveyedCells.read(connection, survey.id)
     if get_survey(connection, survey.id).epoch != survey.epoch:
         log.warning("survey %s has changed before it was measured", survey.id)
         return None
-    _check_finished(cells, survey)
+    cells.check_finished(survey)
     corrections = Corrections.read(connection, survey.id) if survey.heeds_reviews else None
     heeded = None if corrections is None else corrections.heeded
     savepoint = connection.begin_nested()
@@ -94,7 +86,7 @@ class _Changed(Exception):
 def _measure_unchanged(
     connection: Connection,
     survey: SurveyRow,
-    cells: _Cells,
+    cells: SurveyedCells,
     corrections: Corrections | None,
     *,
     on_progress: Callable[[], None],
@@ -115,15 +107,13 @@ def _measure_unchanged(
 def _measure(
     connection: Connection,
     survey: SurveyRow,
-    cells: _Cells,
+    cells: SurveyedCells,
     corrections: Corrections | None,
     *,
     on_progress: Callable[[], None],
 ) -> MeasureReport:
     grid = survey.grid()
-    segment_ids, pavements = _surveyed_segments(connection, survey, cells, grid=grid)
-    reached = _reached(connection, survey.id, segment_ids, pavements, grid=grid)
-    segment_ids, pavements = segment_ids[reached], pavements[reached]
+    surveyed = Surveyed.read(connection, survey, cells, grid=grid)
     for table in ("piece", "crack", "condition"):
         on_progress()
         connection.execute(text(f"DELETE FROM {table} WHERE survey_id = :id"), {"id": survey.id})
@@ -131,49 +121,51 @@ def _measure(
         connection,
         survey,
         _found(connection, survey, cells, corrections, grid=grid),
-        segment_ids=segment_ids,
-        pavements=pavements,
+        surveyed,
         grid=grid,
         on_progress=on_progress,
     )
     conditions.write_conditions(
         connection,
         survey,
-        segment_ids=segment_ids,
-        pavements=pavements,
+        surveyed,
         failed=cells.places[cells.failed],
         grid=grid,
         on_progress=on_progress,
     )
     on_progress()
     connection.execute(text("ANALYZE crack, piece, condition"))
-    return MeasureReport(cracks=cracks, pieces=pieces, segments=len(segment_ids))
+    return MeasureReport(cracks=cracks, pieces=pieces, segments=len(surveyed))
 
 
 def _write_found(
     connection: Connection,
     survey: SurveyRow,
     blocks: Iterator[Standing],
+    surveyed: Surveyed,
     *,
-    segment_ids: NDArray[np.int64],
-    pavements: NDArray[np.object_],
     grid: Grid,
     on_progress: Callable[[], None],
 ) -> tuple[int, int]:
     """Write the cracks on pavement and put aside their pieces, block by block; return how many of each."""
     held_pieces.hold_pieces(connection)
-    tree = shapely.STRtree(pavements)
+    tree = shapely.STRtree(surveyed.pavements)
     cracks = pieces = 0
     for found in blocks:
         on_progress()
-        of, segment, parts = _pieces(connection, survey.id, found, pavements, tree=tree, grid=grid)
+        of, segment, parts = _pieces(
+            connection, survey.id, found, surveyed.pavements, tree=tree, grid=grid
+        )
         if not len(parts):
             continue
         on_pavement, crack = np.unique(of, return_inverse=True)
         cracks += len(on_pavement)
         crack_ids = _write_cracks(connection, survey.id, found.at(on_pavement), grid=grid)
         pieces += held_pieces.add_pieces(
-            connection, segment_ids=segment_ids[segment], crack_ids=crack_ids[crack], lines=parts
+            connection,
+            segment_ids=surveyed.segment_ids[segment],
+            crack_ids=crack_ids[crack],
+            lines=parts,
         )
     return cracks, pieces
 
@@ -198,91 +190,10 @@ def _pieces(
     return of[order], segment[order], np.concatenate([parts[~judged], seen])
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """All cells of a survey: places (N, 2) of column and row, in the order of the grid, and states (N,)."""
-
-    places: NDArray[np.int64]
-    failed: NDArray[np.bool_]
-    left: int
-    """Cells that are still to be surveyed."""
-
-
-def _cells(connection: Connection, survey_id: uuid.UUID) -> _Cells:
-    """Read them as numbers: a country has tens of millions."""
-    blocks = [
-        np.column_stack(block).astype(np.int64)
-        for block in fetch_columns(connection, _ALL_CELLS, {"id": survey_id})
-    ]
-    found = np.concatenate([np.empty((0, 4), np.int64), *blocks])
-    return _Cells(found[:, :2], found[:, 2].astype(np.bool_), int(found[:, 3].sum()))
-
-
-_ALL_CELLS = """
-    SELECT col, "row", (state = 'failed')::int, (state NOT IN ('done', 'failed'))::int
-    FROM cell WHERE survey_id = %(id)s ORDER BY col, "row"
-"""
-
-
-def _check_finished(cells: _Cells, survey: SurveyRow) -> None:
-    if cells.left or not len(cells.places):
-        left = f"{cells.left} cells are still to be surveyed"
-        what = left if cells.left else "it has no cells; run it first"
-        raise Conflict(f"survey '{survey.name}' can't be measured yet: {what}")
-
-
-def _surveyed_segments(
-    connection: Connection, survey: SurveyRow, cells: _Cells, *, grid: Grid
-) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
-    """Return ids and pavements (survey CRS) of the segments that meet a planned cell."""
-    places = cells.places
-    blocks = np.unique(places // CELLS_IN_A_BOX, axis=0) * CELLS_IN_A_BOX
-    low, high = blocks * grid.cell_m, (blocks + CELLS_IN_A_BOX) * grid.cell_m
-    areas = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
-    ids, pavements = pavements_in(connection, survey.network_id, search_boxes(areas, grid.crs))
-    pavements = reproject(pavements, WGS84, grid.crs)
-    tree, surveyed = shapely.STRtree(pavements), np.zeros(len(ids), np.bool_)
-    for some in in_blocks(places):
-        within = grid.boxes(some, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
-        surveyed[tree.query(within, predicate="intersects")[1]] = True
-    return ids[surveyed], pavements[surveyed]
-
-
-def _reached(
-    connection: Connection,
-    survey_id: uuid.UUID,
-    ids: NDArray[np.int64],
-    pavements: NDArray[np.object_],
-    *,
-    grid: Grid,
-) -> NDArray[np.bool_]:
-    """Tell which segments (N,) the imagery reaches; a cell may be much larger than what it shows.
-
-    Those that cells have seen are reached too, whatever became of the imagery since.
-    """
-    frames = footprints_in(list_orthophotos(connection, survey_id), grid.crs)
-    # No pixel of a narrower strip could be believed; edges that touch are not exact.
-    frames = shapely.buffer(frames, -EDGE_PX * grid.gsd_m, join_style="mitre")
-    shapely.prepare(frames)
-    reached = np.zeros(len(ids), np.bool_)
-    reached[shapely.STRtree(pavements).query(frames, predicate="intersects")[1]] = True
-    others = {"survey_id": survey_id, "ids": ids[~reached].tolist()}
-    seen = connection.execute(_SEEN_OF, others).scalars().all()
-    return reached | np.isin(ids, np.array(seen, np.int64))
-
-
-_SEEN_OF = text("""
-    SELECT DISTINCT cs.segment_id
-    FROM cell_segment cs JOIN cell USING (survey_id, col, "row")
-    WHERE cs.survey_id = :survey_id AND cell.state = 'done' AND cs.imaged_m2 > 0
-        AND cs.segment_id = ANY(CAST(:ids AS bigint[]))
-""")
-
-
 def _found(
     connection: Connection,
     survey: SurveyRow,
-    cells: _Cells,
+    cells: SurveyedCells,
     corrections: Corrections | None,
     *,
     grid: Grid,
@@ -296,7 +207,7 @@ def _found(
 
 
 def _stitched(
-    connection: Connection, survey: SurveyRow, cells: _Cells, *, grid: Grid
+    connection: Connection, survey: SurveyRow, cells: SurveyedCells, *, grid: Grid
 ) -> Iterator[Cracks]:
     """Yield a survey's cracks (survey CRS), block by block of a sweep over its cells.
 

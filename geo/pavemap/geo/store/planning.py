@@ -24,8 +24,8 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.orthophoto import common_stretch
-from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns
-from pavemap.geo.store.cell_inputs import imagery_digest, in_blocks, input_digests
+from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns, in_blocks
+from pavemap.geo.store.cell_inputs import imagery_digest, input_digests
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.orthophotos import OrthophotoRow, footprints_in, list_orthophotos

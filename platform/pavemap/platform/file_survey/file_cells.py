@@ -12,16 +12,61 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import Objects
 from pavemap.geo.grid import Cell, Grid
 from pavemap.geo.stitching.stitch import Cracks, Stitcher, sweep_by_rows
-from pavemap.geo.survey_cell import CellResult, Detect
+from pavemap.geo.survey_cell import CellResult, Detect, Pavements, Reader, survey_cell
 from pavemap.geo.vectorizing.trust import Trust
+from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
 LINES_AT_A_TIME = 5_000
 """Lines of finished cells that are stitched together."""
 
 CELLS_AT_ONCE = 2
 """Cells in work: one is read and vectorised while the other is detected. About 300 MB each."""
+
+
+def survey_cells(
+    cells: Sequence[Cell],
+    mosaic: Reader,
+    *,
+    grid: Grid,
+    pavements: Objects | None,
+    detect: Detect,
+    params: VectorizeParams,
+    edge_px: int,
+    on_cell: Callable[[int, int], None] | None = None,
+) -> Totals:
+    """Survey cells, on pavement (N,) in the grid's CRS or, with None, wherever there is imagery.
+
+    `on_cell` hears the number of cells done and of all.
+    """
+    near = None if pavements is None else shapely.STRtree(pavements)
+    totals = Totals(grid, cells, min_length_m=params.min_length_m)
+    with TimedDetector(detect) as detector:
+
+        def survey(cell: Cell) -> CellResult:
+            wanted: Pavements | None = None
+            if near is not None and pavements is not None:
+                met = np.sort(near.query(grid.window(cell).box()))
+                wanted = [(int(index), pavements[index]) for index in met]
+            return survey_cell(
+                cell,
+                grid=grid,
+                mosaic=mosaic,
+                pavements=wanted,
+                detect=detector,
+                params=params,
+                edge_px=edge_px,
+            )
+
+        for cell, result in in_parallel(survey, totals.in_order):
+            totals.add(cell, result)
+            if on_cell is not None:
+                on_cell(totals.cells, len(cells))
+    totals.seconds["detect"] = detector.seconds  # a cell's own clock counts its wait, too
+    totals.mpx = detector.chips * (grid.cell_px + 2 * grid.halo_px) ** 2 / 1e6
+    return totals
 
 
 class TimedDetector:
@@ -61,6 +106,7 @@ class Totals:
         by_rows = sweep_by_rows(places)
         self.in_order = sorted(cells, key=lambda cell: (cell.row, cell.col)) if by_rows else cells
         self.cells = 0
+        self.mpx = 0.0  # that went through the network, halos included
         self.imaged: dict[int, float] = {}
         self.coarse: dict[int, float] = {}
         self.parts: dict[tuple[int, int], shapely.MultiPolygon | None] = {}

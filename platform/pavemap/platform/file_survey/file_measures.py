@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from pavemap.geo.arrays import Objects, object_array
-from pavemap.geo.crs import WGS84, ground_scales, reproject
-from pavemap.geo.grid import Grid
-from pavemap.geo.imagery.imaged import imaged_ground
-from pavemap.geo.measures import MeasureParams, segment_measures
+from pavemap.geo.arrays import Objects
+from pavemap.geo.crs import WGS84, reproject
+from pavemap.geo.measures import MeasureParams
+from pavemap.geo.measures.blocks import Block
 from pavemap.geo.measures.neighbours import Neighbours, pattern_reach_m
-
-Place = tuple[int, int]
-
-SEGMENTS_AT_A_TIME = 500
-"""Bounds the memory of measuring; cracks that run on to other segments, and what is beside, come along."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeenGround:
-    """What was imaged of the cells (column, row) that were surveyed: a polygon, or None for all of it."""
-
-    grid: Grid
-    parts: Mapping[Place, shapely.MultiPolygon | None]
-
-    def of(self, pavements: Objects) -> Objects:
-        """Return the imaged part of each pavement (N,), in the grid's CRS."""
-        places = [(int(col), int(row)) for col, row in self.grid.indices_meeting(pavements)]
-        short = [at for at in places if self.parts.get(at, _NOTHING) is not None]
-        parts = object_array([self.parts.get(at) for at in short])  # None: not surveyed
-        return imaged_ground(
-            pavements,
-            places=np.array(short, np.int64).reshape(-1, 2),
-            parts=parts,
-            grid=self.grid,
-        )
-
-
-_NOTHING = shapely.MultiPolygon()
+from pavemap.geo.measures.segment_measures import MEASURES
+from pavemap.platform.file_survey.seen_ground import SeenGround
 
 
 def measures_of(
@@ -54,36 +25,59 @@ def measures_of(
     *,
     imaged_m2: NDArray[np.float64],
     ground: SeenGround,
+    params: MeasureParams,
 ) -> pd.DataFrame:
-    """Return the measures of segments (N,) by their place; null where nothing was imaged.
+    """Return `Measured.table` of those of the segments (N,) that were imaged, by their place.
 
     pieces: columns segment_id (a place in `segments`), crack_id, geometry (LineString Z in the grid's
-    CRS). segments: columns line (in degrees), width_m, lanes, oneway. Columns are those of
-    `pavemap.geo.measures.segment_measures`.
+    CRS). segments: columns line (in degrees), width_m, lanes, oneway.
     """
+    crs = ground.grid.crs
     seen = np.flatnonzero(imaged_m2 > 0.0)
-    reach_m = pattern_reach_m(MeasureParams())
+    reach_m = pattern_reach_m(params)
     places = Neighbours.of(seen, pavements[seen], reach_m=reach_m, grid=ground.grid)
-    pieces = pieces[pieces["segment_id"].isin(seen)]
-    segment = pieces["segment_id"].to_numpy(np.int64)
-    crack = pieces["crack_id"].to_numpy(np.int64)
-    of_segment, of_crack = _Rows.of(segment), _Rows.of(crack)
+    source = _Tables.of(pieces[pieces["segment_id"].isin(seen)], segments, pavements, crs=crs)
     found = []
-    for start in range(0, len(seen), SEGMENTS_AT_A_TIME):
-        own = seen[places.order[start : start + SEGMENTS_AT_A_TIME]]
-        runs_on = segment[of_crack.at(crack[of_segment.at(own)])]
-        near = pieces.iloc[of_segment.at(places.beside(np.union1d(own, runs_on)))]
-        together = np.union1d(own, near["segment_id"].to_numpy(np.int64))
-        some = _in_metres(segments.iloc[together], pavements[together], ground.grid.crs)
-        table = segment_measures(
-            near,
-            some.assign(segment_id=together),
-            dict(zip(own.tolist(), ground.of(pavements[own]), strict=True)),
-            scale=_scales(some["line"].to_numpy(object), ground.grid.crs),
+    for some in places.blocks():
+        block = Block.read(source, some, places, crs=crs, params=params)
+        found.append(block.measured(ground.of(block.pavements)))
+    return pd.concat(found) if found else pd.DataFrame(columns=list(MEASURES), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Segments, and the pieces on them by segment and by crack, in a CRS of metres."""
+
+    pieces: pd.DataFrame
+    of_segment: _Rows
+    of_crack: _Rows
+    known: pd.DataFrame
+    pavements: Objects
+    crs: CRS
+
+    @classmethod
+    def of(
+        cls, pieces: pd.DataFrame, segments: pd.DataFrame, pavements: Objects, *, crs: CRS
+    ) -> _Tables:
+        of_segment, of_crack = (
+            _Rows.of(pieces[name].to_numpy(np.int64)) for name in ("segment_id", "crack_id")
         )
-        found.append(table.loc[own])
-    measured = pd.concat(found) if found else pd.DataFrame()
-    return measured.reindex(np.arange(len(segments)))
+        return cls(pieces, of_segment, of_crack, segments, pavements, crs)
+
+    def runs_on_to(self, segment_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        cracks = self.pieces["crack_id"].to_numpy(np.int64)[self.of_segment.at(segment_ids)]
+        found: NDArray[np.int64] = self.pieces["segment_id"].to_numpy(np.int64)
+        return found[self.of_crack.at(cracks)]
+
+    def pieces_on(self, segment_ids: NDArray[np.int64]) -> pd.DataFrame:
+        return self.pieces.iloc[self.of_segment.at(segment_ids)]
+
+    def segments(self, segment_ids: NDArray[np.int64]) -> pd.DataFrame:
+        some = self.known.iloc[segment_ids]
+        lines = reproject(some["line"].to_numpy(object), WGS84, self.crs)
+        return pd.DataFrame(some[["width_m", "lanes", "oneway"]]).assign(
+            segment_id=segment_ids, line=list(lines), pavement=list(self.pavements[segment_ids])
+        )
 
 
 @dataclass(frozen=True)
@@ -104,16 +98,3 @@ class _Rows:
         start, stop = (np.searchsorted(self.keys, wanted, side) for side in ("left", "right"))
         found = [self.rows[low:high] for low, high in zip(start, stop, strict=True)]
         return np.sort(np.concatenate([*found, np.empty(0, np.int64)]))
-
-
-def _in_metres(segments: pd.DataFrame, pavements: Objects, crs: CRS) -> pd.DataFrame:
-    lines: Objects = reproject(segments["line"].to_numpy(object), WGS84, crs)
-    known = segments[["width_m", "lanes", "oneway"]].reset_index(drop=True)
-    return pd.DataFrame(known).assign(
-        line=pd.Series(list(lines), dtype=object), pavement=pd.Series(list(pavements), dtype=object)
-    )
-
-
-def _scales(lines: Objects, crs: CRS) -> NDArray[np.float64]:
-    middle = shapely.get_coordinates(shapely.line_interpolate_point(lines, 0.5, normalized=True))
-    return ground_scales(crs, middle[:, 0], middle[:, 1])

@@ -15,20 +15,13 @@ from pyproj import CRS
 
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Grid, Window
-from pavemap.geo.imagery.mask_raster import (
-    PICTURE_PLANE,
-    MaskMosaic,
-    Picture,
-    inspect_mask,
-    is_placed,
-    read_picture,
-    snapped,
-)
+from pavemap.geo.imagery.mask_raster import MaskMosaic, inspect_mask, snapped
 from pavemap.geo.imagery.mask_values import Values
 from pavemap.geo.imagery.mosaic import Chip
 from pavemap.geo.imagery.orthophoto import Orthophoto, mapped, metric_crs, transformer
+from pavemap.geo.imagery.picture import PICTURE_PLANE, Picture, is_placed, read_picture
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
-from pavemap.platform.file_survey.detect import FileSurvey, survey_mosaic
+from pavemap.platform.file_survey.survey import FileSurvey, survey_mosaic
 
 FINER = 2.0
 """What must be resampled is read in pixels so many times smaller than the shorter side of its own: a
