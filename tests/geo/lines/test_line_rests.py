@@ -93,6 +93,36 @@ def test_a_line_that_was_moved_along_itself_leaves_no_stub() -> None:
     assert metres(rests_of(straight, parts)) == [[(0, 0), (0.5, 0)], [(8, 0), (10, 0)]]
 
 
+@pytest.mark.parametrize("whole", [RING, SIX, line((0, 0), (3, 0), (3, 0.4), (0, 0.4))])
+@pytest.mark.parametrize("north", [-0.15, 0.0, 0.15])
+@pytest.mark.parametrize("east", [-0.15, 0.15])
+def test_a_line_that_meets_itself_is_moved_whole(
+    whole: shapely.LineString, east: float, north: float
+) -> None:
+    """Though its ends may come nearer to other places of it than to where they were."""
+    moved = shapely.affinity.translate(whole, east / M_PER_DEG, north / M_PER_DEG)
+    assert rests_of(whole, [moved]) == []
+    assert rests_of(whole, [moved], is_part=True) == []
+
+
+def test_of_a_line_that_was_moved_aside_and_cut_the_end_is_left() -> None:
+    eight = line((0, 0), (8, 0))
+    assert metres(rests_of(eight, [line((1, 0.15), (8, 0.15))])) == [[(0, 0), (1, 0)]]
+    halves = [line((4, 0.15), (7, 0.15)), line((0, 0.15), (4, 0.15))]
+    assert metres(rests_of(eight, halves)) == [[(7, 0), (8, 0)]]
+    # What a hand's breadth misses was not cut off.
+    assert rests_of(eight, [line((0.2, 0.15), (7.9, 0.15))]) == []
+
+
+@pytest.mark.parametrize("first", [0.5, 1.0, 1.5, 2.0])
+def test_of_a_part_that_another_as_long_overlaps_the_rest_is_left(first: float) -> None:
+    """Both are of one crack: that the other runs on does not say that it was moved."""
+    part, later = line((0, 0), (4, 0)), line((first, 0), (first + 4, 0))
+    assert metres(rests_of(part, [later], is_part=True)) == [[(0, 0), (first, 0)]]
+    moved = shapely.affinity.translate(later, 0.0, 0.15 / M_PER_DEG)
+    assert metres(rests_of(part, [moved], is_part=True)) == [[(0, 0), (first, 0)]]
+
+
 def test_lines_share_ground_where_they_run_side_by_side() -> None:
     west, east = line((0, 0), (6, 0)), line((6, 0), (10, 0))
     whole = line((0, 0.2), (10, 0.2))

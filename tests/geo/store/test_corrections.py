@@ -15,11 +15,11 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.lines.line_digest import line_digests
-from pavemap.geo.store import cells, leases, measuring, queries, reviews, schema, surveys
+from pavemap.geo.store import cells, crack_pages, leases, measuring, reviews, schema, surveys
+from pavemap.geo.store.crack_pages import CrackRow
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.heeded_reviews import heed_reviews
 from pavemap.geo.store.planning import plan_cells
-from pavemap.geo.store.queries import CrackRow
 from pavemap.geo.store.review_checks import NewReview
 from pavemap.geo.store.review_intake import Added, add_reviews
 from pavemap.geo.store.surveys import SurveyRow
@@ -42,7 +42,7 @@ def found(engine: Engine, survey: SurveyRow, segments: Ids) -> CrackRow:
 def measured(connection: Connection, survey: SurveyRow) -> list[CrackRow]:
     """Measure, and return the cracks, the longest first."""
     assert measuring.measure_survey(connection, surveys.get_survey(connection, survey.id))
-    rows, _ = queries.cracks_page(connection, survey.id)
+    rows, _ = crack_pages.cracks_page(connection, survey.id)
     return sorted(rows, key=lambda row: -row.length_m)
 
 
@@ -167,7 +167,7 @@ def test_cracks_as_reviewed_can_be_reviewed_again(
         assert [row.line for row in corrected(connection, survey)] == [
             row.line for row in (moved, rest, drawn)
         ]
-        moved, rest, drawn = queries.cracks_page(connection, survey.id)[0]
+        moved, rest, drawn = crack_pages.cracks_page(connection, survey.id)[0]
         say(connection, survey, said("confirmed", (0, 5), (150, 9), (300, 5), crack=moved))
         say(connection, survey, said("confirmed", (20, 3), (60, 3), crack=drawn))
         rows = corrected(connection, survey)
@@ -491,3 +491,30 @@ def test_the_rest_of_a_verdict_that_was_given_by_itself_is_there_once(
         say(connection, survey, replace(west, crack_id=whole.id))
         verdicts = sorted(each.verdict for each in reviews.all_reviews(connection, survey.id))
         assert verdicts == ["confirmed", "rejected"]
+
+
+@pytest.mark.parametrize("first", [20.0, 100.0, 190.0])
+@pytest.mark.parametrize("aside", [0.0, 0.15])
+def test_of_two_parts_as_long_that_overlap_the_former_holds_beside_the_later(
+    engine: Engine, survey: SurveyRow, found: CrackRow, first: float, aside: float
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("rejected", (0, 5), (200, 5), crack=found))
+        later = [(first, 5.0 + aside), (first + 200, 5.0 + aside)]
+        say(connection, survey, said("confirmed", *later, crack=found, width_mm=7.0))
+        rows = corrected(connection, survey)
+        assert lengths(rows) == pytest.approx(sorted([200, 300 - first])[::-1], abs=0.02)
+        stored = reviews.all_reviews(connection, survey.id)
+        assert sorted(each.verdict for each in stored) == ["confirmed", "rejected"]
+
+
+def test_the_end_of_a_moved_crack_that_nobody_judged_counts_as_found(
+    engine: Engine, survey: SurveyRow, found: CrackRow
+) -> None:
+    with database(engine) as connection:
+        say(connection, survey, said("confirmed", (0, 5.15), (500, 5.15), crack=found))
+        (moved,) = corrected(connection, survey)
+        (review,) = reviews.all_reviews(connection, survey.id)
+        shorter = said("confirmed", (60, 5.15), (500, 5.15), crack=moved)
+        say(connection, survey, replace(shorter, review_id=review.id))
+        assert lengths(corrected(connection, survey)) == pytest.approx([440.0, 60.0], abs=0.02)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store import cells, leases, measuring, queries, reviews, surveys
+from pavemap.geo.store import cells, crack_pages, leases, measuring, reviews, surveys
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.judged_lines import unjudged_cracks
 from pavemap.geo.store.review_checks import NewArea, NewReview
@@ -24,17 +24,17 @@ from pavemap.geo.verdict import Verdict
 Ids = NDArray[np.int64]
 
 
-def measure(connection: Connection, survey: SurveyRow, segments: Ids) -> queries.CrackRow:
+def measure(connection: Connection, survey: SurveyRow, segments: Ids) -> crack_pages.CrackRow:
     """Survey all cells and measure; the road has one crack, along its centre-line."""
     for claimed in leases.claim(connection, worker="w", lease_s=60.0, limit=1000):
         result = scene.found_in(claimed.cell, segments)
         assert cells.complete(connection, claimed=claimed, result=result, worker="w")
     assert measuring.measure_survey(connection, surveys.get_survey(connection, survey.id))
-    (crack,), _ = queries.cracks_page(connection, survey.id)
+    (crack,), _ = crack_pages.cracks_page(connection, survey.id)
     return crack
 
 
-def measure_again(connection: Connection, survey: SurveyRow, segments: Ids) -> queries.CrackRow:
+def measure_again(connection: Connection, survey: SurveyRow, segments: Ids) -> crack_pages.CrackRow:
     """Have all cells surveyed anew, with the same result: the same line under another number."""
     connection.execute(text("UPDATE cell SET state = 'waiting', attempts = 0"))
     surveys.set_state(connection, survey.id, "running")

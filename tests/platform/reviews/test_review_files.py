@@ -177,6 +177,38 @@ def test_of_an_exported_file_only_what_was_changed_is_sent(
     assert "exported" not in sent
 
 
+def test_a_line_that_was_drawn_and_is_confirmed_stays_drawn(tmp_path: Path, back: Path) -> None:
+    """Split too; its review, and the number under which it was applied, may be gone by now."""
+    about = {"length_m": 9.0, "width_mean_mm": 4.0}
+    said = {"reviewer": "Ada", "note": "", "width_mm": 5.0}
+    write_review_file(
+        tmp_path / "exported.gpkg",
+        survey_id=SURVEY,
+        cracks=[
+            [
+                line_feature(1, crossing(1), model="m", **about),
+                line_feature(2, crossing(2), model=None, **about),
+            ]
+        ],
+        reviews=[line_feature(10, crossing(2), verdict="drawn", crack_id=None, **said)],
+        areas=[],
+    )
+    frame: gpd.GeoDataFrame = gpd.read_file(tmp_path / "exported.gpkg", layer="cracks")
+    assert frame["crack_digest"].isna().tolist() == [False, True]
+    frame["verdict"] = "confirmed"
+    parts = frame.iloc[[1]].set_geometry([crossing(3)], crs=4326)
+    read = read_back(pd.concat([frame, parts], ignore_index=True), back)
+    sent = [each["properties"] for each in read.features]
+    assert [(each["verdict"], each["crack_id"]) for each in sent] == [
+        ("drawn", None),
+        ("drawn", None),
+        ("confirmed", 1),
+    ]
+    # Where the field is lost nobody knows: the server then goes by the review and the number.
+    lost = read_back(frame.drop(columns="crack_digest"), back)
+    assert {each["properties"]["verdict"] for each in lost.features} == {"confirmed"}
+
+
 def test_to_another_survey_a_file_is_sent_whole(judged: gpd.GeoDataFrame, back: Path) -> None:
     """Its numbers of reviews are not that survey's."""
     read = read_back(judged, back, survey_id="6c5f1a8e-4b7c-4b55-9d4e-2f1f0c6a7b10")

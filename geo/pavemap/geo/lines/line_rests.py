@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 from shapely.ops import substring
 
 LEAST_M = 0.05
@@ -28,17 +27,19 @@ next crack, mostly."""
 
 
 def rests_of(
-    line: shapely.LineString, parts: Sequence[shapely.LineString]
+    line: shapely.LineString, parts: Sequence[shapely.LineString], *, is_part: bool = False
 ) -> list[shapely.LineString]:
     """Return the stretches of a line (degrees, z is kept) that no part speaks of, however it runs.
 
     A part speaks of what lies between the places of the line that are nearest to its two ends: of its own
     stretch where the line was split, and of the one that it takes the place of where it was moved. Where a
     line meets itself, as a ring does, an end has several places; those count that are as far apart as the
-    part is long, with its middle between them. Parts of one line that is somewhere else and about as long
-    take the place of all of it.
+    part is long, with its middle between them. Parts of one line that is somewhere else, and was not cut
+    there, take the place of all of it. `is_part` says that the line may be itself a part, of a crack that
+    the others run on along.
     """
-    if parts and _stands_for(line, shapely.line_merge(shapely.MultiLineString([*parts]))):
+    one = shapely.line_merge(shapely.MultiLineString([*parts]))
+    if isinstance(one, shapely.LineString) and _stands_for(line, one, is_part=is_part):
         return []
     least = LEAST_M / M_PER_DEG
     said = sorted(_stretch(line, part) for part in parts)
@@ -59,11 +60,29 @@ def share_ground(one: shapely.LineString, other: shapely.LineString) -> bool:
     return last - first > least and bool(middle.distance(other) < far)
 
 
-def _stands_for(line: shapely.LineString, whole: BaseGeometry) -> bool:
+def _stands_for(line: shapely.LineString, other: shapely.LineString, *, is_part: bool) -> bool:
     """Tell whether a line was moved to another, rather than cut to it."""
-    alike = ABOUT_AS_LONG * line.length < whole.length < line.length / ABOUT_AS_LONG
-    one = isinstance(whole, shapely.LineString)
-    return one and alike and not line.buffer(NEAR_DEG).covers(whole)
+    alike = ABOUT_AS_LONG * line.length < other.length < line.length / ABOUT_AS_LONG
+    if not alike or line.buffer(NEAR_DEG).covers(other):
+        return False
+    least = MOVED_M / M_PER_DEG
+    # What is as long as a whole crack, and runs elsewhere, is no part of it.
+    uncut = not is_part and other.length > line.length - least
+    return uncut or _gap(line, other) < least
+
+
+def _gap(line: shapely.LineString, other: shapely.LineString) -> float:
+    """Return how far the ends of another line are from a line's, along it or straight; 0 for rings."""
+    if line.is_closed and other.is_closed:
+        return 0.0
+    first, last = _stretch(line, other)
+    (start, end), ends = _ends(line), _ends(other)
+    straight = min(max(start.distance(one), end.distance(two)) for one, two in (ends, ends[::-1]))
+    return min(max(first, line.length - last), straight)
+
+
+def _ends(line: shapely.LineString) -> tuple[shapely.Point, shapely.Point]:
+    return shapely.Point(line.coords[0]), shapely.Point(line.coords[-1])
 
 
 def _stretch(line: shapely.LineString, part: shapely.LineString) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Bools, Floats, Geometries, Integers
+from pavemap.geo.arrays import Bools, Floats, Geometries, Integers, counted
 from pavemap.geo.lines.flat_lines import Polylines
 
 GAP_TOLERANCES = 2.0
@@ -64,8 +64,7 @@ class Steps:
         line = np.repeat(np.arange(len(lines)), lines.sizes - 1)
         length = np.hypot(*(stop - start)[:, :2].T)
         count = np.maximum(np.ceil(length / longest), 1.0).astype(np.int64)
-        edge = np.repeat(np.arange(len(count)), count)
-        place = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+        edge, place = counted(count)
         along = (stop - start)[edge]
         low, high = (place / count[edge])[:, None], ((place + 1) / count[edge])[:, None]
         return cls(

@@ -154,7 +154,7 @@ class SentReviews:
             (row, rest)
             for row in outdated.values()
             if row.id not in named and row.digest not in lines
-            for rest in rests_of(shapely.from_wkb(row.line), by[row.id])
+            for rest in rests_of(shapely.from_wkb(row.line), by[row.id], is_part=True)
         ]
 
     def overtaken(

@@ -181,7 +181,7 @@ def _with_verdict(crack: Feature, review: Feature | None, digest: str) -> Featur
         "length_m": found["length_m"],
         "confidence": found.get("confidence"),
         "model": found["model"],
-        "crack_digest": found.get("found_digest") or digest,
+        "crack_digest": None if found["model"] is None else found.get("found_digest") or digest,
         "review_id": None if review is None else review["id"],
         **{name: said.get(name) for name in ("verdict", "reviewer", "note")},
     }

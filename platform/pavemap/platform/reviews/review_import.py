@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from pavemap.geo.arrays import Integers
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput, PavemapError
+from pavemap.geo.groups import groups
 from pavemap.geo.labels.label_files import (
     WIDTH_FIELDS,
     LabelFile,
@@ -78,7 +77,7 @@ def read_reviews(
         "crack_id",
         "crack_digest",
         *WIDTH_FIELDS,
-        *("reviewer", "note", "review_id", "exported"),
+        *("reviewer", "note", "model", "review_id", "exported"),
     )
     file = read_labels(
         path,
@@ -88,8 +87,51 @@ def read_reviews(
         what="reviewed cracks",
     )
     _refuse_without_line(file)
+    rows = _rows(file, survey_id)
+    judged = [row for row in rows if row.verdict is not None]
+    said = [_said(row) for row in judged]
+    features = []
+    for row, properties in zip(judged, said, strict=True):
+        sent_as = {**properties, **_about(row, properties)}
+        complete = _completed(sent_as, row.number, reviewer=reviewer, width_mm=width_mm)
+        features.append(_feature(row.line, complete, row.number))
+    changed = [
+        row.exported != said_by(properties, row.course, survey_id)
+        for row, properties in zip(judged, said, strict=True)
+    ]
+    together = _together(features, "review_id")
+    sent = np.isin(together, together[np.array(changed, dtype=bool)])
+    return ReviewFile(
+        sorted((each for each, so in zip(features, sent, strict=True) if so), key=_crack_of),
+        without_verdict=len(file.shapes) + len(file.without_shape) - len(features),
+        as_exported=int((~sent).sum()),
+        tells_exported=any(row.exported is not None for row in rows),
+    )
+
+
+class _Row(NamedTuple):
+    """A line of a file, and what its fields say.
+
+    course: the digest of the line. exported: what this survey's export said, None where it didn't.
+    of_no_crack: whether the file says that no crack was found there.
+    """
+
+    line: shapely.Geometry
+    course: str
+    number: int
+    verdict: Any
+    crack_id: Any
+    width: Any
+    reviewer: Any
+    note: Any
+    review_id: Any
+    crack_digest: Any
+    of_no_crack: bool
+    exported: str | None
+
+
+def _rows(file: LabelFile, survey_id: str) -> list[_Row]:
     lines = file.to(WGS84)
-    exported = [of_survey(each, survey_id) for each in file.column("exported")]
     columns = zip(
         lines,
         line_digests(lines),
@@ -101,37 +143,36 @@ def read_reviews(
         file.column("note"),
         file.column("review_id"),
         file.column("crack_digest"),
-        exported,
+        _of_no_crack(file),
+        [of_survey(each, survey_id) for each in file.column("exported")],
         strict=True,
     )
-    features, changed = [], []
-    for line, course, number, verdict, crack, width, by, why, review, found, before in columns:
-        if verdict is None:
-            continue
-        properties = {
-            "verdict": verdict_of(verdict, feature=number),
-            "crack_id": _number(crack, number, "crack_id"),
-            "width_mm": width_of(width, feature=number),
-            "reviewer": str(by or ""),
-            "note": str(why or ""),
-        }
-        changed.append(before != said_by(properties, course, survey_id))
-        follows = _number(review, number, "review_id")
-        if before is not None and follows is not None:
-            properties["review_id"] = follows
-        exported_crack = before is not None and properties["verdict"] != "drawn"
-        if exported_crack and re.fullmatch(DIGEST, str(found)):
-            properties["crack_digest"] = str(found)
-        complete = _completed(properties, number, reviewer=reviewer, width_mm=width_mm)
-        features.append(_feature(line, complete, number))
-    together = _together(features, "review_id")
-    sent = np.isin(together, together[np.array(changed, dtype=bool)])
-    return ReviewFile(
-        sorted((each for each, so in zip(features, sent, strict=True) if so), key=_crack_of),
-        without_verdict=len(file.shapes) + len(file.without_shape) - len(features),
-        as_exported=int((~sent).sum()),
-        tells_exported=any(each is not None for each in exported),
-    )
+    return [_Row(*each) for each in columns]
+
+
+def _said(row: _Row) -> dict[str, Any]:
+    """Read what a line's fields say of it. Raises BadInput, naming its number."""
+    return {
+        "verdict": verdict_of(row.verdict, feature=row.number),
+        "crack_id": _number(row.crack_id, row.number, "crack_id"),
+        "width_mm": width_of(row.width, feature=row.number),
+        "reviewer": str(row.reviewer or ""),
+        "note": str(row.note or ""),
+    }
+
+
+def _about(row: _Row, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an exported line is about: the review that it follows, and the crack as found."""
+    follows = _number(row.review_id, row.number, "review_id")
+    if row.exported is None:
+        return {}
+    about: dict[str, Any] = {} if follows is None else {"review_id": follows}
+    if said["verdict"] != "drawn":
+        if re.fullmatch(DIGEST, str(row.crack_digest)):
+            about["crack_digest"] = str(row.crack_digest)
+        elif row.of_no_crack and said["verdict"] == "confirmed":
+            about["verdict"] = "drawn"  # as it was, whatever became of its review since
+    return about
 
 
 def read_areas(path: Path, *, layer: str | None = None, reviewer: str = "") -> list[Feature]:
@@ -189,6 +230,14 @@ def _refuse_without_line(file: LabelFile) -> None:
         )
 
 
+def _of_no_crack(file: LabelFile) -> list[bool]:
+    """Tell of each line whether it says that no crack was found there: it has neither digest nor model."""
+    if "crack_digest" not in {str(name).lower() for name in file.columns}:
+        return [False] * len(file.shapes)  # its name may have been too long for the format
+    of_crack = file.column("crack_digest", "model")
+    return [each is None for each in of_crack]
+
+
 def _feature(shape: shapely.Geometry, properties: dict[str, Any], number: int) -> Feature:
     """Make a GeoJSON feature whose id is its number in the file."""
     geometry = json.loads(shapely.to_geojson(shape))
@@ -224,7 +273,7 @@ def _number(value: Any, number: int, what: str) -> int | None:
     return read if read > 0 else None
 
 
-def _together(features: Sequence[Feature], *names: str) -> NDArray[np.int32]:
+def _together(features: Sequence[Feature], *names: str) -> Integers:
     """Number features (N,) alike that are of one crack or of one review."""
     first: dict[tuple[str, int], int] = {}
     links = [
@@ -233,10 +282,7 @@ def _together(features: Sequence[Feature], *names: str) -> NDArray[np.int32]:
         for name in names
         if (one := feature["properties"].get(name))
     ]
-    ends = np.array(links, dtype=np.int32).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(links)), ends), shape=(len(features), len(features)))
-    number: NDArray[np.int32] = connected_components(graph, directed=False)[1]
-    return number
+    return groups(np.array(links, dtype=np.int64).reshape(-1, 2), len(features))
 
 
 def _crack_of(feature: Feature) -> int:
