@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -85,6 +86,51 @@ def test_a_surface_over_many_squares_loses_nothing() -> None:
     _, areas = shared([road], drawn)
 
     assert areas == pytest.approx([road.area], rel=1e-4)
+
+
+@pytest.mark.parametrize("moved_m", np.arange(8) * 37.1)
+def test_streets_at_right_angles_share_their_pavement(moved_m: float) -> None:
+    """Points along them lie on circles by fours, which many ways to make Voronoi cells don't survive."""
+    block = [[(0, 0), (80, 0)], [(80, 0), (80, 80)], [(80, 80), (0, 80)], [(0, 80), (0, 0)]]
+    cross = [
+        [(200, 0), (280, 0)],
+        [(280, 0), (360, 0)],
+        [(280, 0), (280, 80)],
+        [(280, -80), (280, 0)],
+    ]
+    lines = [[(x + moved_m, y + 0.3 * moved_m) for x, y in line] for line in [*block, *cross]]
+    town = shapely.union_all(shapely.buffer(shapely.linestrings(np.array(lines)), 3.0))
+
+    polygons, areas = shared([town], *lines)
+
+    assert sum(areas) == pytest.approx(town.area, rel=1e-4)
+    assert areas[:4] == pytest.approx([areas[0]] * 4, rel=1e-3)
+    assert areas[4:] == pytest.approx([areas[4]] * 4, rel=1e-3)
+    assert shapely.area(shapely.union_all(polygons)) == pytest.approx(town.area, rel=1e-4)
+
+
+def test_a_polygon_of_a_whole_town_costs_no_more_than_one_for_each_road(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = [[(0, 300 * k), (1200, 300 * k)] for k in range(5)]
+    streets: list[shapely.Geometry] = [
+        shapely.LineString(line).buffer(5.0, quad_segs=64) for line in lines
+    ]
+    seen: list[int] = []
+    united = shapely.union_all
+
+    def counting(shapes: NDArray[np.object_]) -> Any:
+        seen.append(int(shapely.get_num_coordinates(shapes).sum()))
+        return united(shapes)
+
+    monkeypatch.setattr(shapely, "union_all", counting)
+    shared(streets, *lines)
+    apart = sum(seen)
+    seen.clear()
+    town: Any = shapely.multipolygons(streets)
+    shared([town], *lines)
+
+    assert sum(seen) <= apart
 
 
 coordinate = st.floats(-120, 120).map(lambda value: round(value, 1))

@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Floats, Integers, Objects
+from pavemap.geo.arrays import Floats, Integers, Objects, counted
 from pavemap.geo.roads.directions import direction_at
 
 SAMPLE_M = 10.0
@@ -102,8 +102,7 @@ def find_abreast(lines: Objects, radius: Floats, strips: Objects) -> Abreast:
 def _mark(lines: Objects, radius: Floats) -> _Marks:
     length = shapely.length(lines)
     count = np.maximum(np.ceil(length / SAMPLE_M), 2).astype(np.int64)
-    at = np.repeat(np.arange(len(lines)), count)
-    place = np.arange(len(at)) - np.repeat(np.cumsum(count) - count, count)
+    at, place = counted(count)
     where = (place + 0.5) / count[at] * length[at]
     tree, widest = shapely.STRtree(lines), radius.max(initial=0.0)
     found: list[tuple[Integers, ...]] = []

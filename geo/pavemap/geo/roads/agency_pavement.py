@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.spatial import Voronoi
 
-from pavemap.geo.arrays import Integers, Objects
+from pavemap.geo.arrays import POLYGON_TYPES, Integers, Objects, counted
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.pavement import Pavements, network_plane, point_scale
@@ -30,6 +31,8 @@ REACH_M = 25.0
 STEP_M = 1.0
 """Between the points along a centre-line."""
 TILE_M = 400.0
+FAR_M = 100.0 * TILE_M
+"""Where points stand about a square that no pavement in it is nearest to."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def read_pavement(path: Path, *, layer: str | None = None) -> AgencyPavement:
     """Read polygons from the formats that roads come in. Raises BadInput where none is left to use."""
     raw = read_raw_lines(Path(path), layer=layer, shapes="polygon")
     kinds = shapely.get_type_id(raw.geometries)
-    usable = np.isin(kinds, (3, 6)) & ~shapely.is_empty(raw.geometries)
+    usable = np.isin(kinds, POLYGON_TYPES) & ~shapely.is_empty(raw.geometries)
     notes = [
         ImportNote(f"pavement #{index + 1}", "no polygon, or one that can't be read", "left out")
         for index in np.flatnonzero(~usable)
@@ -82,7 +85,8 @@ def share_pavement(pavement: AgencyPavement, lines: Objects) -> Pavements:
         found = np.sort(ground_tree.query(tile, predicate="intersects"))
         near = np.sort(tree.query(tile, predicate="dwithin", distance=REACH_M))
         if len(found) and len(near):
-            parts = shapely.intersection(shapely.union_all(ground[found]), tile)
+            # Clipped first: a polygon may be a whole town's.
+            parts = shapely.union_all(shapely.intersection(ground[found], tile))
             shares, owner = _shared_in(parts, tile, flat[near])
             shapes.append(shares)
             owners.append(near[owner])
@@ -109,26 +113,36 @@ def _shared_in(
     points, owner = _points_along(parts, line)
     reach = shapely.union_all(shapely.buffer(parts, REACH_M, quad_segs=4))
     ground = shapely.intersection(ground, reach)
-    if len(points) == 1:
-        return np.array([ground], dtype=object), owner
-    cells = shapely.get_parts(
-        shapely.voronoi_polygons(shapely.multipoints(points), extend_to=ground, ordered=True)
-    )
+    regions, lines_here = _nearest_ground(points, owner)
+    return np.asarray(shapely.intersection(regions, ground)), lines_here
+
+
+def _nearest_ground(points: NDArray[np.float64], owner: Integers) -> tuple[Objects, Integers]:
+    """Unite the Voronoi cells of each owner's points; return its region, and the owner of each.
+
+    Qhull's cells share their corners, so that they part and meet exactly even where points along straight
+    streets lie on one circle; GEOS's then overlap, and can't be united.
+    """
+    middle = points.mean(axis=0)
+    turn = np.linspace(0.0, 2.0 * np.pi, 8, endpoint=False)
+    rim = FAR_M * np.column_stack([np.cos(turn), np.sin(turn)])  # closes the outer points' cells
+    diagram = Voronoi(np.concatenate([points - middle, rim]))
+    cells = [diagram.regions[region] for region in diagram.point_region[: len(points)]]
+    which, _ = counted(np.array([len(cell) for cell in cells]))
+    corners = diagram.vertices[np.concatenate(cells)] + middle
+    polygons = shapely.polygons(shapely.linearrings(corners, indices=which))
+    by_owner = np.argsort(owner, kind="stable")
     lines_here, group = np.unique(owner, return_inverse=True)
     groups = np.full(len(lines_here), None, dtype=object)
-    shapely.geometrycollections(
-        cells[np.argsort(group, kind="stable")], indices=np.sort(group), out=groups
-    )
-    regions = np.asarray(shapely.coverage_union_all(groups[:, None], axis=1))
-    return np.asarray(shapely.intersection(regions, ground)), lines_here
+    shapely.geometrycollections(polygons[by_owner], indices=group[by_owner], out=groups)
+    return np.asarray(shapely.coverage_union_all(groups[:, None], axis=1)), lines_here
 
 
 def _points_along(lines: Objects, owner: Integers) -> tuple[NDArray[np.float64], Integers]:
     """Return distinct points about STEP_M apart along lines, and the owner of each."""
     length = shapely.length(lines)
     count = np.maximum(np.ceil(length / STEP_M), 1).astype(np.int64)
-    which = np.repeat(np.arange(len(lines)), count)
-    place = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    which, place = counted(count)
     points = shapely.line_interpolate_point(
         lines[which], (place + 0.5) / count[which], normalized=True
     )
@@ -143,11 +157,11 @@ def _united(shapes: list[Objects], owners: list[Integers], count: int) -> Object
     pavements = np.full(count, shapely.MultiPolygon(), dtype=object)
     if not shapes:
         return pavements
-    share = np.concatenate(shapes)
-    owner = np.concatenate(owners)
-    for segment in np.unique(owner):
-        whole = shapely.union_all(share[owner == segment])
-        parts = shapely.get_parts(whole)
+    share, owner = np.concatenate(shapes), np.concatenate(owners)
+    by_owner = np.argsort(owner, kind="stable")
+    segments, first = np.unique(owner[by_owner], return_index=True)
+    for segment, its in zip(segments, np.split(share[by_owner], first[1:]), strict=True):
+        parts = shapely.get_parts(shapely.union_all(its))
         areal = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
         pavements[segment] = shapely.MultiPolygon(list(areal))
     return pavements

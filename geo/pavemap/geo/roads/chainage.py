@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
 
-from pavemap.geo.arrays import Floats, Integers
+from pavemap.geo.arrays import Floats, Integers, ranges
 from pavemap.geo.crs import WGS84, reproject
 
 WGS84_ELLIPSOID = Geod(ellps="WGS84")
@@ -59,9 +59,7 @@ class Chainage:
         count = len(line)
         low = np.searchsorted(self._key(), self._key_of(line, from_m), side="right")
         high = np.searchsorted(self._key(), self._key_of(line, to_m), side="left")
-        inner = np.maximum(high - low, 0)
-        part = np.repeat(np.arange(count), inner)
-        vertex = np.arange(inner.sum()) - np.repeat(np.cumsum(inner) - inner, inner) + low[part]
+        part, vertex = ranges(low, high)
         points = np.concatenate([self._at(line, from_m), self.points[vertex], self._at(line, to_m)])
         owner = np.concatenate([np.arange(count), part, np.arange(count)])
         order = np.argsort(owner, kind="stable")

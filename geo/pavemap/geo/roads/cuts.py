@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Floats, Integers
+from pavemap.geo.arrays import Floats, Integers, counted
 from pavemap.geo.roads.chainage import Chainage
 
 MIN_SEGMENT_M = 1.0
@@ -51,8 +51,7 @@ class Stretches:
     def equally(self, length_m: float) -> Stretches:
         """Cut each into the whole number of equal parts that come nearest to a length."""
         count = self.parts(length_m)
-        whole = np.repeat(np.arange(len(self.road)), count)
-        place = np.arange(len(whole)) - np.repeat(np.cumsum(count) - count, count)
+        whole, place = counted(count)
         start, end = place / count[whole], (place + 1) / count[whole]
         begin, extent = self.begin_m[whole], self.length_m[whole]
         return Stretches(

@@ -22,7 +22,7 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from pavemap.geo.arrays import Floats, Integers, Objects
+from pavemap.geo.arrays import Floats, Integers, Objects, ranges
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.roads.chainage import Ruler, lengths_m
 from pavemap.geo.roads.cuts import Stretches
@@ -156,9 +156,7 @@ def _shared(placed: Placed, stretches: Stretches) -> tuple[Integers, Integers, F
     keys = stretches.road + 1j * stretches.begin_m
     low = np.searchsorted(keys, placed.road + 1j * placed.begin_m, side="right") - 1
     high = np.searchsorted(keys, placed.road + 1j * placed.end_m, side="left")
-    count = np.maximum(high - low, 0)
-    interval = np.repeat(np.arange(len(count)), count)
-    stretch = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + low[interval]
+    interval, stretch = ranges(low, high)
     shared = np.minimum(placed.end_m[interval], stretches.end_m[stretch]) - np.maximum(
         placed.begin_m[interval], stretches.begin_m[stretch]
     )

@@ -36,7 +36,6 @@ class Quantities:
     """(N,) values, NaN where there is none, and masks of the cells that were no plain number."""
 
     values: NDArray[np.float64]
-    missing: NDArray[np.bool_]
     unreadable: NDArray[np.bool_]
     several: NDArray[np.bool_]
 
@@ -90,7 +89,7 @@ def read_flags(cells: pd.Series) -> Quantities:
     values = np.array([*parsed, math.nan])[codes]
     several = np.array([len(each) > 1 for each in words] + [False])[codes]
     blank = np.array([not each for each in words] + [True])[codes]
-    return Quantities(values, blank, np.isnan(values) & ~blank, several & ~np.isnan(values))
+    return Quantities(values, np.isnan(values) & ~blank, several & ~np.isnan(values))
 
 
 _FLAGS = {
@@ -123,7 +122,7 @@ def _read(cells: pd.Series, metres: float | None) -> Quantities:
     values = np.array([value for value, _ in parsed] + [math.nan])[codes]
     several = np.array([many for _, many in parsed] + [False])[codes]
     blank = np.array([not _clean(cell) for cell in uniques] + [True])[codes]
-    return Quantities(values, blank, np.isnan(values) & ~blank, several & ~np.isnan(values))
+    return Quantities(values, np.isnan(values) & ~blank, several & ~np.isnan(values))
 
 
 def _plain(cells: pd.Series) -> pd.Series:

@@ -24,6 +24,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import POLYGON_TYPES
 from pavemap.geo.crs import WGS84, crs_text
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.chainage import lengths_m
@@ -35,9 +36,6 @@ from pavemap.geo.roads.road_table import MAX_WIDTH_M, MIN_WIDTH_M, ImportNote, R
 from pavemap.geo.vector_files import MAX_FEATURES, read_raw_lines
 
 log = logging.getLogger(__name__)
-
-POLYGON_TYPES = (3, 6)
-"""shapely's numbers of Polygon and MultiPolygon."""
 
 
 @dataclass(frozen=True)
