@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,12 @@ from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.device import autocast, channels_last
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
-from pavemap.training.loop import cut_ahead, train_step
+from pavemap.training.loop import train_step
 from pavemap.training.losses import loss_of
 from pavemap.training.networks.fan2018 import FanNet
-from pavemap.training.optimizing import make_optimizer
+from pavemap.training.optimizing import fresh_progress
 from pavemap.training.shares import Share
+from pavemap.training.staging import cut_ahead
 
 PAPERS_ITERATIONS = 30_000
 
@@ -98,10 +100,7 @@ def fresh(config: TrainConfig, device: torch.device) -> Progress:
     torch.manual_seed(config.seed)
     network = network_to_train(config)
     network = channels_last(network, device).train()
-    average = None
-    if config.average_decay:
-        average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    return Progress(network, make_optimizer(network, config), average)
+    return fresh_progress(network, config)
 
 
 def as_trained(config: TrainConfig, images: list[LabelledImage], device: torch.device) -> Steps:
@@ -110,7 +109,9 @@ def as_trained(config: TrainConfig, images: list[LabelledImage], device: torch.d
     sampler = sampler_of(config, state.network, [images])
     whole = Share.of(config.batch_size, rank=0, world=1)
     with ThreadPoolExecutor(config.threads) as pool:
-        batches = cut_ahead(pool, sampler, whole, device, first=0, ahead=config.threads)
+        batches = cut_ahead(
+            pool, sampler, whole, device, iterations=itertools.count(), ahead=config.threads
+        )
 
         def step() -> Tensor:
             return train_step(state.network, state, next(batches), config, device, whole)

@@ -29,10 +29,11 @@ from pavemap.training.architectures import sampler_of
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.device import has_fast_bf16
-from pavemap.training.loop import Staged, train_step
+from pavemap.training.loop import train_step
 from pavemap.training.run import train
 from pavemap.training.sampling.samples import Batch
 from pavemap.training.shares import Share
+from pavemap.training.staging import Staged
 
 CPU = torch.device("cpu")
 EPOCHS = {

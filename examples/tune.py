@@ -31,11 +31,12 @@ from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.device import channels_last
 from pavemap.training.errors import BadTrainingConfig
-from pavemap.training.experiments.scoring import detector_of
-from pavemap.training.loop import Staged, train_step
-from pavemap.training.metrics import figures, tally
+from pavemap.training.experiments.detectors import detector_of
+from pavemap.training.loop import train_step
+from pavemap.training.metrics import figures, image_counts
 from pavemap.training.optimizing import make_optimizer
 from pavemap.training.shares import Share
+from pavemap.training.staging import Staged
 from pavemap.training.start import former_weights, starting_network, with_former
 
 SPACE = {
@@ -97,8 +98,8 @@ def learning(config: TrainConfig, score_every: int) -> Iterator[tuple[int, nn.Mo
 def best_f1(network: nn.Module, config: TrainConfig, images: list[LabelledImage]) -> float:
     """The mean F1 over images at the threshold that suits them best."""
     detect = detector_of(network, config, device="cuda" if config.use_gpu else "cpu", stride=4)
-    tallies = [tally(detect(image.pixels), image.crack, ignore=image.ignore) for image in images]
-    found = figures(tallies).ods
+    counted = [image_counts(detect(i.pixels), i.crack, ignore=i.ignore) for i in images]
+    found = figures(counted).ods
     return 0.0 if found is None else found.f1
 
 

@@ -232,6 +232,20 @@ def test_the_command_checks_without_training(
     assert "none.json" in capsys.readouterr().err
 
 
+def test_the_command_checks_the_model_to_start_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model version is looked for on the platform where the model will be registered with it."""
+    write_set(tmp_path / "set")
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(settings(start_from="old-town-12345678")))
+    assert main(["--config", str(file), "--check"]) == 2
+    assert "start_from: there is no model old-town-12345678" in capsys.readouterr().err
+    monkeypatch.delenv("PAVEMAP_DATABASE_URL", raising=False)
+    assert main(["--config", str(file), "--check", "--register"]) == 2
+    assert "set PAVEMAP_DATABASE_URL" in capsys.readouterr().err
+
+
 def test_the_command_logs_as_the_platform_does(tmp_path: Path) -> None:
     code = (
         "import contextlib, logging, runpy, sys; sys.argv[1:] = ['--config', 'none.json']\n"

@@ -18,9 +18,10 @@ from ray.cluster_utils import Cluster
 from pavemap.training.architectures import build_network, build_sampler
 from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, parse_config
-from pavemap.training.loop import Staged, train_step
+from pavemap.training.loop import train_step
 from pavemap.training.optimizing import make_optimizer
 from pavemap.training.shares import Share
+from pavemap.training.staging import Staged
 from training.drawing import write_set
 
 pytestmark = [

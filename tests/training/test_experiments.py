@@ -28,8 +28,16 @@ from pavemap.training.experiments import (
     leave_one_out,
     paper_table,
     self_training,
-    studies,
     trainings,
+)
+from pavemap.training.experiments.detectors import (
+    best_speck_area,
+    best_threshold,
+    scores_of,
+    standardised,
+    steady_threshold,
+    turned,
+    without_specks,
 )
 from pavemap.training.experiments.images import Split, folds_of, kept_back
 from pavemap.training.experiments.ledger import FILE, Ledger, Record
@@ -44,15 +52,6 @@ from pavemap.training.experiments.plan import (
 )
 from pavemap.training.experiments.recipes import Recipe
 from pavemap.training.experiments.registry import EXPERIMENTS, find_experiment
-from pavemap.training.experiments.scoring import (
-    best_speck_area,
-    best_threshold,
-    scores_of,
-    standardised,
-    steady_threshold,
-    turned,
-    without_specks,
-)
 from pavemap.training.metrics import THRESHOLDS
 from pavemap.training.models.card import read_card
 from pavemap.training.networks.fan2018 import FanNet
@@ -184,8 +183,8 @@ def test_cross_database_trains_on_each_and_on_half_of_all(
     options: Options, monkeypatch: pytest.MonkeyPatch, data: Path
 ) -> None:
     sets = dict.fromkeys(("one", "other"), ("cfd", "train", "cfd", "test"))
-    monkeypatch.setattr(studies, "SETS", sets)
-    monkeypatch.setattr("pavemap.training.experiments.images.SETS", sets)
+    for module in ("images", "studies", "study_reports"):
+        monkeypatch.setattr(f"pavemap.training.experiments.{module}.SETS", sets)
     path = perform(find_experiment("cross-database"), replace(options, iterations=1))
     records = Ledger(path.parent).records().values()
     assert [record["variant"] for record in records] == ["one", "other", "hybrid"]

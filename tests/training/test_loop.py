@@ -25,10 +25,11 @@ from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.data.datasets import fingerprint
 from pavemap.training.deciding import identity_of
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.loop import Staged, refuse_fewer_iterations, train_step
+from pavemap.training.loop import refuse_fewer_iterations, train_step
 from pavemap.training.optimizing import learning_rate, make_optimizer
 from pavemap.training.progress_file import PROGRESS_FILE, append_line, seconds_trained
 from pavemap.training.shares import Share
+from pavemap.training.staging import Staged
 from training.drawing import write_set
 
 CPU = torch.device("cpu")
@@ -172,18 +173,19 @@ def test_a_run_goes_on_with_more_iterations_other_workers_and_another_text(
         assert torch.equal(one, other)
 
 
-def test_the_time_of_a_run_is_without_that_of_another_in_the_same_output(
+def test_the_time_of_a_run_is_that_of_its_reports_without_those_of_another_in_the_same_output(
     config: TrainConfig,
 ) -> None:
-    """64 samples a second and a step."""
+    """A worker was killed after iteration 30, so 20 to 30 are learnt twice, and take their time twice."""
     lines = [
-        {"run": "paper", "iteration": 10, "samples_per_s": 64.0},
-        {"run": "other", "iteration": 500, "samples_per_s": 64.0},
-        {"run": "paper", "iteration": 30, "samples_per_s": 64.0},
+        {"run": "paper", "iteration": 10, "seconds": 10.0},
+        {"run": "other", "iteration": 500, "seconds": 490.0},
+        {"run": "paper", "iteration": 30, "seconds": 20.0},
+        {"run": "paper", "iteration": 30, "seconds": 11.5},
     ]
     for line in lines:
         append_line(config.output / PROGRESS_FILE, json.dumps(line))
-    assert seconds_trained(config) == pytest.approx(30.0)
+    assert seconds_trained(config) == pytest.approx(41.5)
 
 
 def test_an_interrupted_save_leaves_nothing(

@@ -10,9 +10,9 @@ from pavemap.training.metrics import (
     Score,
     count,
     figures,
+    image_counts,
     mean_score,
     pooled_score,
-    tally,
 )
 from training.drawing import mask_of
 
@@ -105,7 +105,7 @@ def test_the_mean_over_images_is_not_the_pooled_figure() -> None:
 
 def test_three_pixels_off_by_tolerance() -> None:
     """A line 3 pixels too low: nothing is right at 0 and 2 pixels, all of it at 5."""
-    found = figures([tally(shifted(3, 0), TRUTH)])
+    found = figures([image_counts(shifted(3, 0), TRUTH)])
     assert {px: score.f1 for px, score in found.mean.items()} == {0: 0.0, 2: 0.0, 5: 1.0}
     assert (found.ods, found.ods_pooled, found.ois) == (
         None,
@@ -129,7 +129,7 @@ def test_one_threshold_for_the_set_and_one_for_each_image() -> None:
     scores 1 and the first has precision 1/2, recall 1, F1 2/3: 5/6 for one threshold, 1 for two.
     Pooled at 0.20: 12 detected, 8 right, 8 true, all found: P 2/3, R 1, F1 4/5.
     """
-    found = figures([tally(graded(0.9, 0.3), TRUTH), tally(graded(0.2, 0.0), TRUTH)])
+    found = figures([image_counts(graded(0.9, 0.3), TRUTH), image_counts(graded(0.2, 0.0), TRUTH)])
     assert found.ods is not None
     assert found.ods_pooled is not None
     assert found.ods.f1 == pytest.approx(5 / 6)
@@ -143,7 +143,7 @@ def test_one_threshold_for_the_set_and_one_for_each_image() -> None:
 def test_ignored_pixels_are_in_no_figure() -> None:
     everywhere = np.ones_like(TRUTH)
     ignore = ~TRUTH
-    assert figures([tally(everywhere, TRUTH, ignore=ignore)]).pooled[0].f1 == 1.0
+    assert figures([image_counts(everywhere, TRUTH, ignore=ignore)]).pooled[0].f1 == 1.0
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3))

@@ -26,6 +26,7 @@ from pavemap.training.inference import CrackModel
 from pavemap.training.models.card import read_card
 from pavemap.training.run import TrainResult, main, train
 from pavemap.training.scoring.evaluate import evaluate
+from pavemap.training.snapshot import mend_snapshot
 from training.drawing import write_set
 
 pytestmark = [
@@ -141,12 +142,18 @@ def test_a_killed_worker_resumes_from_its_checkpoint_and_ends_the_same(
     assert (resumed.iterations[0], resumed.iterations[-1]) == (5, 30)
     expected = undisturbed.weights
     assert all(torch.equal(value, expected[name]) for name, value in resumed.weights.items())
+    assert len(list(config.output.glob("ray/tiny/checkpoint_2*"))) == 2
+    reported = [float(line["seconds"]) for line in resumed.progress]
+    assert resumed.result.seconds == pytest.approx(sum(reported)), (
+        "what was learnt again counts, too"
+    )
 
 
 def test_the_same_run_again_is_done_at_once(data: Path, undisturbed: Run) -> None:
     again = run(tiny(data, undisturbed.result.model.parent))
     assert again.progress == []
     assert again.result.model_id == undisturbed.result.model_id
+    assert again.result.seconds == undisturbed.result.seconds
 
 
 @pytest.mark.parametrize(("lost", "learnt_anew"), [(False, []), (True, [25, 30])])
@@ -165,6 +172,43 @@ def test_a_run_whose_list_of_checkpoints_was_torn_goes_on_from_a_whole_one(
     assert again.result.loss == pytest.approx(undisturbed.losses[-1])
     expected = undisturbed.weights
     assert all(torch.equal(value, expected[name]) for name, value in again.weights.items())
+
+
+def test_checkpoints_that_rays_list_does_not_name_are_removed(
+    data: Path, tmp_path: Path, undisturbed: Run
+) -> None:
+    """One was written to its end, but not listed before a kill; a full disk cut the other short."""
+    config = tiny(data, tmp_path / "left-over")
+    shutil.copytree(undisturbed.result.model.parent, config.output)
+    folder = config.output / "ray" / "tiny"
+    listed = sorted(folder.glob("checkpoint_2*"))
+    shutil.copytree(listed[-1], folder / f"{listed[-1].name}0")
+    shutil.copytree(listed[0], folder / "checkpoint_2020-01-01_00-00-00.000000")
+    cut_short(folder / "checkpoint_2020-01-01_00-00-00.000000" / "weights.safetensors")
+    mend_snapshot(folder, config)
+    assert sorted(folder.glob("checkpoint_2*")) == listed
+
+
+def test_without_a_list_whole_checkpoints_are_gone_on_from_and_others_removed(
+    data: Path, tmp_path: Path, undisturbed: Run
+) -> None:
+    """A kill came before Ray had listed anything; then all of what is left is cut short."""
+    config = tiny(data, tmp_path / "unlisted")
+    shutil.copytree(undisturbed.result.model.parent, config.output)
+    folder = config.output / "ray" / "tiny"
+    snapshot = folder / "checkpoint_manager_snapshot.json"
+    snapshot.unlink()
+    first, last = sorted(folder.glob("checkpoint_2*"))
+    cut_short(last / "weights.safetensors")
+    mend_snapshot(folder, config)
+    assert list(folder.glob("checkpoint_2*")) == [first]
+    latest = json.loads(snapshot.read_text())["latest_checkpoint_result"]
+    assert latest["metrics"]["iteration"] == 20
+
+    snapshot.unlink()
+    cut_short(first / "optimizer.pt")
+    mend_snapshot(folder, config)
+    assert list(folder.glob("checkpoint_*")) == []
 
 
 def cut_short(file: Path) -> None:

@@ -16,6 +16,7 @@ from pavemap.training import tracking
 from pavemap.training.config import TrainConfig, parse_config
 from pavemap.training.errors import BadTrainingConfig, TrainingFailed
 from pavemap.training.models.card import ModelCard, read_card
+from pavemap.training.progress_file import PROGRESS_FILE, append_line
 from pavemap.training.tracking import RUN_FILE, VARIABLE, Tracking
 from training.model_folders import write_model_folder
 
@@ -100,6 +101,41 @@ def test_a_run_that_failed_and_goes_on_is_one_run(
     assert run.info.status == "FINISHED"
     assert run.data.metrics["loss"] == 0.5
     assert json.loads((settings.output / RUN_FILE).read_text())["run"] == run.info.run_id
+
+
+def curve(uri: str, run: str) -> list[tuple[int, float]]:
+    from mlflow import MlflowClient
+
+    history = MlflowClient(tracking_uri=uri).get_metric_history(run, "loss")
+    return [(each.step, each.value) for each in history]
+
+
+def test_a_run_that_goes_on_tells_what_the_server_missed_and_each_iteration_once(
+    uri: str, tmp_path: Path
+) -> None:
+    """The server was told of 10, then went away; from 20 on the run went back and learnt 20 again."""
+    settings = config(tmp_path)
+    with Tracking(settings, uri=uri) as told:
+        told.progress(point(10))
+    for line in (point(10), point(20), {**point(20), "loss": 0.4}, point(30)):
+        append_line(settings.output / PROGRESS_FILE, json.dumps({"run": "old-town", **line}))
+    append_line(settings.output / PROGRESS_FILE, json.dumps({"run": "other", **point(25)}))
+    with Tracking(settings, uri=uri) as told:
+        told.progress(point(30))
+        told.progress(point(40))
+    (run,) = runs(uri)
+    expected = [(10, 1.0), (20, 0.4), (30, 10.0 / 30), (40, 0.25)]
+    assert curve(uri, run.info.run_id) == expected
+
+
+def test_a_training_of_another_name_in_the_same_output_is_a_run_of_its_own(
+    uri: str, tmp_path: Path
+) -> None:
+    for name in ("old-town", "new-town"):
+        with Tracking(config(tmp_path, name=name), uri=uri) as told:
+            told.progress(point(10))
+    assert {run.info.run_name for run in runs(uri)} == {"old-town", "new-town"}
+    assert [curve(uri, run.info.run_id) for run in runs(uri)] == [[(10, 1.0)], [(10, 1.0)]]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def kernel(function: Kernel) -> Kernel:
@@ -24,7 +24,7 @@ def kernel(function: Kernel) -> Kernel:
     try:
         cached = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError as exc:  # numba's word for "no place to cache"
-        logger.info("%s is compiled in each process: %s", function.__name__, exc)
+        log.info("%s is compiled in each process: %s", function.__name__, exc)
         cached = None
     if cached is None or not _stamped(cached):
         cached = numba.njit(nogil=True, error_model="numpy")(function)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 
 import cv2
@@ -11,15 +10,16 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import MemoryFile
+from rasterio.errors import RasterioError
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.imagery.geotiff import CLASSIC_TIFF
+from pavemap.training.data.image_files import driver_of, opened
 
 Pixels = NDArray[np.uint8]
 
 NPY_MAGIC = b"\x93NUMPY"
-DRIVERS = {b"\x89PNG\r\n\x1a\n": "PNG", b"II*\x00": "GTiff", b"MM\x00*": "GTiff"}
+DRIVERS = {b"\x89PNG\r\n\x1a\n": "PNG", **dict.fromkeys(CLASSIC_TIFF, "GTiff")}
 """First bytes of a body and the one GDAL driver that may read it."""
 
 ADVICE = "send an 8-bit RGB or grey PNG, TIFF, or .npy of (height, width, 3)"
@@ -36,24 +36,21 @@ def decode_chip(body: bytes, *, max_px: int) -> Pixels:
     """
     if body.startswith(NPY_MAGIC):
         return _as_rgb(_decode_npy(body, max_px=max_px))
-    driver = next((name for magic, name in DRIVERS.items() if body.startswith(magic)), None)
+    driver = driver_of(body, DRIVERS)
     if driver is None:
         raise BadInput(f"this body is no picture that is understood here; {ADVICE}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with (
-                rasterio.Env(GDAL_PAM_ENABLED=False, GDAL_PNG_WHOLE_IMAGE_OPTIM=False),
-                MemoryFile(body) as file,
-                file.open(driver=driver) as source,
-            ):
-                _check_size(source.height, source.width, max_px=max_px)
-                _check_bands(source.count)
-                _check_blocks(source.block_shapes, max_px=max_px)
-                if any(dtype != "uint8" for dtype in source.dtypes):
-                    raise BadInput(f"its pixels are {source.dtypes[0]}; {ADVICE}")
-                _check_tones(source)
-                bands = source.read()
+        with (
+            rasterio.Env(GDAL_PAM_ENABLED=False, GDAL_PNG_WHOLE_IMAGE_OPTIM=False),
+            opened(body, driver) as source,
+        ):
+            _check_size(source.height, source.width, max_px=max_px)
+            _check_bands(source.count)
+            _check_blocks(source.block_shapes, max_px=max_px)
+            if any(dtype != "uint8" for dtype in source.dtypes):
+                raise BadInput(f"its pixels are {source.dtypes[0]}; {ADVICE}")
+            _check_tones(source)
+            bands = source.read()
     except RasterioError as exc:
         raise BadInput(f"the picture can't be read, it may be cut off; {ADVICE}") from exc
     return _as_rgb(np.moveaxis(bands, 0, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyproj import CRS
+from rasterio.features import rasterize
 from scipy import ndimage
 
 from drawn_cracks import MemoryMosaic
@@ -117,11 +120,9 @@ def test_who_wins_where_labels_meet() -> None:
     ]
 
 
-def test_nothing_is_known_outside_areas_and_where_nothing_was_imaged() -> None:
-    imaged = np.ones((4, 8), np.bool_)
-    imaged[:, 6:] = False
-    labels = GroundLabels(layer(box(2, 1, 8, 4)), drawn=layer(line((0, 2.5), (8, 2.5), px=1)))
-    assert drawing(labels.mask(window(8, 4), imaged=imaged)) == [
+def test_nothing_is_known_outside_areas() -> None:
+    labels = GroundLabels(layer(box(2, 1, 6, 4)), drawn=layer(line((0, 2.5), (8, 2.5), px=1)))
+    assert drawing(labels.mask(window(8, 4))) == [
         "????????",
         "??....??",
         "??####??",
@@ -209,6 +210,23 @@ def test_chips_lie_on_the_worlds_grid_and_only_where_something_is_known() -> Non
     assert known.max(axis=0).tolist() == [59, 55]
     assert np.argwhere(chip.mask == CRACK).max(axis=0).tolist() == [40, 90 - 64]
     assert sum(chip.counts().values()) == 64 * 64
+
+
+def test_a_chip_is_painted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four chips that all are imaged, of one area and one line, so two layers each."""
+    painted = 0
+
+    def counted(*shapes: Any, **options: Any) -> Any:
+        nonlocal painted
+        painted += 1
+        return rasterize(*shapes, **options)
+
+    monkeypatch.setattr("pavemap.geo.labels.ground_labels.rasterize", counted)
+    pixels, valid = np.full((128, 128, 3), 9, np.uint8), np.ones((128, 128), np.bool_)
+    mosaic = MemoryMosaic(pixels, valid, left=round(LEFT / GSD), top=round(TOP / GSD))
+    labels = GroundLabels(everywhere(128, 128), drawn=layer(line((0, 0), (128, 128), px=90)))
+    chips = list(cut_chips(labels, grid=chip_grid(Grid(UTM, GSD), chip_px=64), mosaic=mosaic))
+    assert (len(chips), painted) == (4, 2 * 4)
 
 
 def test_a_line_is_the_same_turned_round_and_rounded_but_not_moved() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from rasterio.features import rasterize
 from scipy import ndimage
 
 from laid_out import laid_out
@@ -149,6 +151,32 @@ def test_a_polygon_thinner_than_a_pixel_is_taught_whole(tiles: list[Path], tmp_p
     _, parts = ndimage.label(crack, structure=np.ones((3, 3)))
     assert parts == 1
     assert 200 <= crack.sum() < 450
+
+
+@pytest.mark.parametrize("apart_px", [64, 200])
+def test_a_chip_costs_the_same_beside_however_many_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart_px: int
+) -> None:
+    """Of tiles that make up one strip, and of tiles with gaps between them."""
+    painted: list[int] = []
+
+    def counted(shapes: Iterable[tuple[shapely.Geometry, int]], **options: Any) -> Any:
+        given = list(shapes)
+        painted.append(len(shapely.get_coordinates([shape for shape, _ in given])))
+        return rasterize(given, **options)
+
+    monkeypatch.setattr("pavemap.geo.labels.ground_labels.rasterize", counted)
+    row = []
+    for number in range(24):
+        moved = NORTH_UP @ Affine.translation(apart_px * number, 0)
+        row.append(write(tmp_path / f"{number}.tif", texture(64, 64), transform=moved))
+    labels = labelled(tmp_path / "a.gpkg", shapely.box(20, 20, 40, 40), name=["x"])
+    most = []
+    for tiles in (row[:6], row):
+        painted.clear()
+        list(gis_files(GisLabels(labels, chip_px=64), tiles))
+        most.append(max(painted))
+    assert most[0] == most[1]
 
 
 def test_labels_beside_the_imagery_and_files_that_are_none(

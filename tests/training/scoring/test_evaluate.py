@@ -10,13 +10,8 @@ from numpy.typing import NDArray
 from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.inference import CrackModel
-from pavemap.training.metrics import Counts
-from pavemap.training.scoring.evaluate import (
-    counts_by_threshold,
-    detected,
-    evaluate,
-    threshold_curve,
-)
+from pavemap.training.metrics import THRESHOLDS, Counts, counts_by_threshold
+from pavemap.training.scoring.evaluate import detected, evaluate, threshold_curve
 from training.drawing import write_set
 from training.model_folders import write_model_folder
 
@@ -52,18 +47,19 @@ def test_a_good_detector_scores_high_and_the_numbers_serialise(
 
 def test_the_threshold_decides(folder: Path, dark_finder: CrackModel) -> None:
     assert evaluate(dark_finder, folder, threshold=0.7).mean.f1 == 0.0
-    thresholds = (0.05, 0.5, 0.9)
     counts = [
-        counts_by_threshold(*seen, thresholds=thresholds)
-        for seen in detected(dark_finder, DataSource(folder=folder))
+        counts_by_threshold(found, image.crack)
+        for found, image in detected(dark_finder, DataSource(folder=folder))
     ]
-    curve = threshold_curve([counts], thresholds=thresholds)
-    assert max(curve, key=lambda threshold: curve[threshold]) == 0.5
+    curve = threshold_curve([counts])
+    assert max((0.05, 0.5, 0.9), key=lambda threshold: curve[threshold]) == 0.5
 
 
 def test_every_set_weighs_the_same_in_the_curve() -> None:
     right, wrong = Counts(detected=1, right=1, true=1, found=1), Counts(1, 0, 1, 0)
-    assert threshold_curve([[[right]] * 3, [[wrong]]], thresholds=[0.5]) == {0.5: 0.5}
+    everywhere = len(THRESHOLDS)
+    curve = threshold_curve([[[right] * everywhere] * 3, [[wrong] * everywhere]])
+    assert curve == dict.fromkeys(THRESHOLDS, 0.5)
 
 
 def test_a_list_and_a_limit_choose_the_images(folder: Path, dark_finder: CrackModel) -> None:

@@ -1,4 +1,4 @@
-"""What the processor is good at: whether bf16 is the fast way here."""
+"""What a device is fast at: bf16 where it has it, channels-last modules, no subnormal numbers."""
 
 from __future__ import annotations
 

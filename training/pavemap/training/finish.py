@@ -24,18 +24,13 @@ from pavemap.training.data.datasets import LabelledImage, fingerprint, list_pair
 from pavemap.training.data.manifest import MANIFEST_FILE
 from pavemap.training.data_source import DataSource
 from pavemap.training.inference import CrackModel
-from pavemap.training.metrics import THRESHOLDS, Counts
+from pavemap.training.metrics import THRESHOLDS, Counts, counts_by_threshold
 from pavemap.training.models.card import WEIGHTS_FILE, ModelCard, write_card
 from pavemap.training.models.comparison import IN_USE, SHA256, TESTS
 from pavemap.training.networks.dense import dense_form
 from pavemap.training.rewritten import rewritten
 from pavemap.training.scoring.calibration import Tally, fit, reliability
-from pavemap.training.scoring.evaluate import (
-    counts_by_threshold,
-    detected,
-    evaluate,
-    threshold_curve,
-)
+from pavemap.training.scoring.evaluate import detected, evaluate, threshold_curve
 from pavemap.training.scoring.lengths import (
     Sizes,
     found_m,
@@ -190,7 +185,7 @@ def _look(card: ModelCard, found: NDArray[np.uint8], image: LabelledImage) -> _L
     counted = np.where(image.ignore, np.uint8(0), found)
     return _Look(
         tally=Tally.of([(found, image)]),
-        counts=counts_by_threshold(found, image),
+        counts=counts_by_threshold(found, image.crack, ignore=image.ignore),
         sizes=sizes_by_threshold(
             counted,
             image.crack,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray.train
 import ray.train.torch
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pavemap.training.architectures import build_sampler, network_to_train
@@ -29,11 +25,10 @@ from pavemap.training.data.datasets import fingerprint
 from pavemap.training.deciding import identity_of
 from pavemap.training.device import channels_last, flush_subnormals
 from pavemap.training.errors import TrainingFailed
-from pavemap.training.networks.scaling import scaled
-from pavemap.training.optimizing import make_optimizer, optimizer_step
+from pavemap.training.optimizing import fresh_progress, optimizer_step, seed_iteration
 from pavemap.training.progress_file import PROGRESS_FILE, append_line
-from pavemap.training.sampling.samples import Batch, Sampler
 from pavemap.training.shares import Share, learn_in_shares, mean_over_workers
+from pavemap.training.staging import Staged, cut_ahead
 
 
 def train_worker(payload: dict[str, Any]) -> None:
@@ -59,18 +54,8 @@ def train_worker(payload: dict[str, Any]) -> None:
     device = ray.train.torch.get_device()
     share = Share.of(config.batch_size, rank=rank, world=world)
     network = channels_last(learn_in_shares(network, share, device), device)
-    average = (
-        {name: value.detach().clone() for name, value in network.state_dict().items()}
-        if config.average_decay
-        else None
-    )
-    state = Progress(
-        network,
-        make_optimizer(network, config),
-        average,
-        data=fingerprint(config.data),
-        settings=identity_of(config, payload["start"]),
-    )
+    state = fresh_progress(network, config)
+    state.data, state.settings = fingerprint(config.data), identity_of(config, payload["start"])
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
@@ -81,9 +66,8 @@ def train_worker(payload: dict[str, Any]) -> None:
 
     meter = Meter()
     with ThreadPoolExecutor(config.threads) as pool:
-        batches = cut_ahead(
-            pool, sampler, share, device, first=state.iteration, ahead=config.threads
-        )
+        left = range(state.iteration, config.iterations)
+        batches = cut_ahead(pool, sampler, share, device, iterations=left, ahead=config.threads)
         while state.iteration < config.iterations:
             with meter.waiting():
                 batch = next(batches)
@@ -104,26 +88,6 @@ def train_worker(payload: dict[str, Any]) -> None:
                 meter = Meter()
 
 
-@dataclass(frozen=True)
-class Staged:
-    """A share of a batch as tensors: in memory that a GPU copies from by itself, where there is one."""
-
-    pixels: Tensor
-    labels: Tensor
-    weights: Tensor | None
-
-    @classmethod
-    def of(cls, batch: Batch, device: torch.device) -> Staged:
-        """Make a sampler's batch ready for a device."""
-
-        def ready(array: NDArray[Any]) -> Tensor:
-            tensor = torch.from_numpy(np.ascontiguousarray(array))
-            return tensor.pin_memory() if device.type == "cuda" else tensor
-
-        weights = None if batch.weights is None else ready(batch.weights)
-        return cls(ready(batch.pixels), ready(batch.labels), weights)
-
-
 @dataclass
 class Meter:
     """Losses and times since the last report."""
@@ -140,36 +104,15 @@ class Meter:
         self.waited_s += time.monotonic() - started
 
     def read(self, share: Share) -> dict[str, float]:
-        """The mean loss of all workers, samples a second of all, and the share of time spent waiting."""
+        """The mean loss and samples a second of all workers, seconds, and the share spent waiting."""
         loss = mean_over_workers(torch.stack(self.losses).mean(), share)
         seconds = max(time.monotonic() - self.started, 1e-9)
         return {
             "loss": loss,
+            "seconds": round(seconds, 3),
             "samples_per_s": round(len(self.losses) * share.size / seconds, 1),
             "waited": round(self.waited_s / seconds, 4),
         }
-
-
-def cut_ahead(
-    pool: Executor,
-    sampler: Sampler,
-    share: Share,
-    device: torch.device,
-    *,
-    first: int,
-    ahead: int,
-) -> Iterator[Staged]:
-    """The batches from iteration `first` on, without end; so many are cut while one is learnt."""
-
-    def cut(iteration: int) -> Staged:
-        batch = sampler.batch(iteration, size=share.size, first=share.first, last=share.last)
-        return Staged.of(batch, device)
-
-    coming = deque(pool.submit(cut, first + number) for number in range(ahead))
-    for iteration in itertools.count(first + ahead):
-        batch = coming.popleft().result()
-        coming.append(pool.submit(cut, iteration))
-        yield batch
 
 
 def train_step(
@@ -181,13 +124,8 @@ def train_step(
     share: Share,
 ) -> Tensor:
     """One iteration on a worker's share of a batch; the loss, a mean over that share."""
-    torch.manual_seed(
-        int(np.random.SeedSequence((config.seed, state.iteration, 0)).generate_state(1)[0])
-    )
-    pixels = scaled(batch.pixels.to(device, non_blocking=True))
-    labels = batch.labels.to(device, non_blocking=True)
-    weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
-    return optimizer_step(model, state, (pixels, labels, weights), config, share=share.weight)
+    seed_iteration(config, state.iteration)
+    return optimizer_step(model, state, batch.on(device), config, share=share.weight)
 
 
 def refuse_fewer_iterations(config: TrainConfig, *, learnt: int) -> None:

@@ -26,6 +26,9 @@ TOLERANCES_PX = (0, 2, 5)  # plain overlap, the paper's, CrackForest's
 FRAME_PX = 2
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
+Found = NDArray[np.uint8] | NDArray[np.bool_]
+"""What a detector finds (H, W): probabilities as bytes, 255 = 1.0, or a mask, which has no thresholds."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -65,7 +68,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Tally:
+class ImageCounts:
     """One image's counts, whatever figure is to be made of them."""
 
     at: dict[int, Counts]  # at the threshold in use, by tolerance in pixels
@@ -124,44 +127,43 @@ def count(
     )
 
 
-def tally(
-    found: NDArray[np.uint8] | NDArray[np.bool_],
+def image_counts(
+    found: Found,
     truth: NDArray[np.bool_],
     *,
     threshold: float = 0.5,
     ignore: NDArray[np.bool_] | None = None,
-) -> Tally:
-    """Count one image at every tolerance and threshold; (H, W) arrays.
-
-    `found` is a map of probabilities as bytes, 255 = 1.0, or a mask; a mask has no thresholds.
-    """
+) -> ImageCounts:
+    """Count one image at every tolerance and threshold; (H, W) arrays."""
     is_mask = found.dtype == np.bool_
     detected = found.astype(bool) if is_mask else found >= crack_level(threshold)
-    curve = (
-        ()
-        if is_mask
-        else [count(found >= crack_level(one), truth, ignore=ignore) for one in THRESHOLDS]
-    )
-    return Tally(
+    return ImageCounts(
         at={px: count(detected, truth, tolerance_px=px, ignore=ignore) for px in TOLERANCES_PX},
-        curve=tuple(curve),
+        curve=() if is_mask else counts_by_threshold(found, truth, ignore=ignore),
     )
 
 
-def figures(tallies: Sequence[Tally]) -> Figures:
-    """All figures of a set, from the tallies of its images (at least one)."""
-    tolerances = tallies[0].at
+def counts_by_threshold(
+    found: Found, truth: NDArray[np.bool_], *, ignore: NDArray[np.bool_] | None = None
+) -> tuple[Counts, ...]:
+    """Count one image (H, W) of probabilities as bytes at each of THRESHOLDS."""
+    return tuple(count(found >= crack_level(one), truth, ignore=ignore) for one in THRESHOLDS)
+
+
+def figures(images: Sequence[ImageCounts]) -> Figures:
+    """All figures of a set, from the counts of its images (at least one)."""
+    tolerances = images[0].at
     ods = ods_pooled = ois = None
-    if all(one.curve for one in tallies):
-        each = np.array([[counts.score.f1 for counts in one.curve] for one in tallies])
+    if all(one.curve for one in images):
+        each = np.array([[counts.score.f1 for counts in one.curve] for one in images])
         together = [
-            pooled_score(counts).f1 for counts in zip(*(t.curve for t in tallies), strict=True)
+            pooled_score(counts).f1 for counts in zip(*(i.curve for i in images), strict=True)
         ]
         ods, ods_pooled = _best(each.mean(0)), _best(np.array(together))
         ois = float(each.max(1).mean())
     return Figures(
-        mean={px: mean_score([one.at[px] for one in tallies]) for px in tolerances},
-        pooled={px: pooled_score(one.at[px] for one in tallies) for px in tolerances},
+        mean={px: mean_score([one.at[px] for one in images]) for px in tolerances},
+        pooled={px: pooled_score(one.at[px] for one in images) for px in tolerances},
         ods=ods,
         ods_pooled=ods_pooled,
         ois=ois,

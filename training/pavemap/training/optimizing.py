@@ -1,9 +1,10 @@
-"""What one iteration changes: the rate, the optimizer, and the step that they make."""
+"""What one iteration changes: the seed, the rate, the optimizer, and the step that they make."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +17,27 @@ Tensors = tuple[Tensor, Tensor, Tensor | None]
 """A batch on the network's device: scaled pixels (N, C, P, P), labels and weights (N, s, s)."""
 
 
+def fresh_progress(network: nn.Module, config: TrainConfig) -> Progress:
+    """A network before its first iteration: an optimizer and, where one is kept, a running average."""
+    average = None
+    if config.average_decay:
+        average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    return Progress(network, make_optimizer(network, config), average)
+
+
+def seed_iteration(config: TrainConfig, iteration: int) -> None:
+    """Seed torch for an iteration: what it draws, as dropout, depends on seed and iteration alone."""
+    seeds = np.random.SeedSequence((config.seed, iteration))
+    torch.manual_seed(int(seeds.generate_state(1)[0]))
+
+
 def optimizer_step(
     model: nn.Module, state: Progress, batch: Tensors, config: TrainConfig, *, share: float = 1.0
 ) -> Tensor:
     """Learn a batch, and let the running average follow; the loss.
 
     Gradients are multiplied by `share`, which is 1 where no other worker learns a part of the batch.
-    What is random, as dropout, is drawn by torch's seed of the moment.
+    What is random, as dropout, is drawn by torch's seed of the moment (`seed_iteration`).
     """
     pixels, labels, weights = batch
     for group in state.optimizer.param_groups:

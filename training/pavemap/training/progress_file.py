@@ -48,14 +48,14 @@ def figures_of(config: TrainConfig) -> Iterator[dict[str, Any]]:
             yield figures
 
 
+def last_reports(config: TrainConfig) -> dict[int, dict[str, Any]]:
+    """What a run has reported of each iteration: the last word on it where that was learnt again."""
+    return {int(figures["iteration"]): figures for figures in figures_of(config)}
+
+
 def seconds_trained(config: TrainConfig) -> float:
-    """The time spent on iterations, earlier sessions of a resumed run included."""
-    seconds, former = 0.0, 0
-    for figures in figures_of(config):
-        steps = max(0, int(figures["iteration"]) - former)
-        seconds += steps * config.batch_size / max(float(figures["samples_per_s"]), 1e-9)
-        former = int(figures["iteration"])
-    return seconds
+    """The time spent on iterations: those of earlier sessions and those learnt again included."""
+    return sum(float(figures.get("seconds", 0.0)) for figures in figures_of(config))
 
 
 @contextmanager
@@ -69,14 +69,10 @@ def followed(output: Path, on_progress: OnProgress) -> Iterator[None]:
         nonlocal offset
         while True:
             ending = stop.is_set()
-            if path.exists():
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    for line in file:
-                        if line.endswith(b"\n"):
-                            offset += len(line)
-                            if (figures := read_line(line)) is not None:
-                                on_progress(figures)
+            for line in _whole_lines(path, offset):
+                offset += len(line)
+                if (figures := read_line(line)) is not None:
+                    on_progress(figures)
             if ending:
                 return
             stop.wait(0.5)
@@ -88,3 +84,12 @@ def followed(output: Path, on_progress: OnProgress) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def _whole_lines(path: Path, offset: int) -> list[bytes]:
+    """The lines from an offset on that are written to their end; none where there is no file yet."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(offset)
+        return [line for line in file if line.endswith(b"\n")]

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from pavemap.training.models.model_registry import ModelRegistry
 from pavemap.training.progress_file import OnProgress, followed, seconds_trained
 from pavemap.training.tracking import Tracking
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from pavemap.training.start import Weights
@@ -40,7 +39,7 @@ class TrainResult:
     model_id: str
     iterations: int
     loss: float
-    seconds: float
+    seconds: float  # of all iterations, those of earlier sessions included
     metrics: dict[str, Any]
 
 
@@ -86,12 +85,11 @@ def _train(
 ) -> TrainResult:
     from pavemap.training.start import completed
 
-    started = time.monotonic()
     with _ray_for(config), followed(config.output, tell):
         result = _fit(config, completed(former, config))
     from pavemap.training.finish import write_model
 
-    seconds = max(time.monotonic() - started, seconds_trained(config))
+    seconds = seconds_trained(config)
     in_use = None if registry is None else registry.folder_in_use()
     with result.checkpoint.as_directory() as folder:
         card = write_model(
@@ -116,11 +114,18 @@ def _train(
 
 @contextlib.contextmanager
 def _ray_for(config: TrainConfig) -> Iterator[None]:
-    """Join or start Ray, unless the process has one already. Raises TrainingFailed where that fails."""
+    """Join or start Ray, unless the process has one already.
+
+    Raises TrainingFailed where that fails, or where a Ray that was started here lacks GPUs. A cluster
+    may still grow: there the training waits, and says so.
+    """
     import ray
 
+    from pavemap.training.room import lack_told, refuse_without_gpus
+
     if ray.is_initialized():
-        yield
+        with lack_told(config):
+            yield
         return
     local: dict[str, Any] = {"num_cpus": config.workers + 1, "include_dashboard": False}
     try:
@@ -139,7 +144,10 @@ def _ray_for(config: TrainConfig) -> Iterator[None]:
         )
         raise TrainingFailed(f"training {config.name} got no Ray: {exc}; {advice}") from exc
     try:
-        yield
+        if not config.ray_address:
+            refuse_without_gpus(config, ray.cluster_resources())
+        with lack_told(config):
+            yield
     finally:
         ray.shutdown()
 
@@ -152,7 +160,8 @@ def _fit(config: TrainConfig, start: Weights | None) -> Any:
     from pavemap.training.snapshot import CHECKPOINTS_KEPT, mend_snapshot
 
     storage = config.output.resolve() / "ray"
-    mend_snapshot(storage / config.name, config)
+    checkpoints = storage / config.name
+    mend_snapshot(checkpoints, config)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"settings": config.model_dump(mode="json"), "start": start},
@@ -174,6 +183,7 @@ def _fit(config: TrainConfig, start: Weights | None) -> Any:
         ) from exc
     if result.checkpoint is None:
         raise TrainingFailed(f"training {config.name} ended without a checkpoint")
+    mend_snapshot(checkpoints, config)  # of what workers that were killed meanwhile have left
     return result
 
 
@@ -203,9 +213,7 @@ def _alone_in(output: Path) -> Iterator[None]:
                 f"another training is at work in {output}; wait for its end, or name another output"
             ) from exc
         except OSError as exc:
-            logger.warning(
-                "%s can't be locked (%s); see that nothing else trains there", output, exc
-            )
+            log.warning("%s can't be locked (%s); see that nothing else trains there", output, exc)
         yield
 
 
@@ -217,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
     source.add_argument("--config-json", help="the configuration itself, as a JSON object")
     source.add_argument("--config-base64", help="the same in base 64, which no shell changes")
     parser.add_argument(
-        "--check", action="store_true", help="check settings and data, start nothing"
+        "--check", action="store_true", help="check settings, data and start_from, start nothing"
     )
     parser.add_argument(
         "--register", action="store_true", help="end as a model version of the platform"
@@ -226,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = _config(options)
         if options.check:
-            _print_json({"images": check(config)})
+            _print_json({"images": _checked(config, with_registry=options.register)})
             return 0
         registry = ModelRegistry.from_environment() if options.register else None
         result = train(config, on_progress=_print_json, registry=registry)
@@ -242,6 +250,16 @@ def main(arguments: list[str] | None = None) -> int:
         }
     )
     return 0
+
+
+def _checked(config: TrainConfig, *, with_registry: bool) -> int:
+    """Check settings, data and the model to start from; the number of training images."""
+    from pavemap.training.start import former_weights
+
+    images = check(config)
+    if config.start_from is not None:  # nothing else asks for the platform
+        former_weights(config, ModelRegistry.from_environment() if with_registry else None)
+    return images
 
 
 def _config(options: argparse.Namespace) -> TrainConfig:

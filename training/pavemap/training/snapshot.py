@@ -1,6 +1,7 @@
-"""Mends Ray's list of a run's checkpoints where a kill has torn it.
+"""Mends Ray's list of a run's checkpoints where a kill has torn it, and removes what it does not name.
 
-Ray writes the list over itself, in the same file, and a list that can't be read ends every later run.
+Ray writes the list over itself, in the same file, and a list that can't be read ends every later run. It
+removes old checkpoints that it has listed: one written as a worker was killed would stay for good.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pavemap.training.checkpoint import is_whole, saved_iteration
 from pavemap.training.config import TrainConfig
-from pavemap.training.progress_file import figures_of
+from pavemap.training.progress_file import last_reports
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SNAPSHOT_FILE = "checkpoint_manager_snapshot.json"
 
@@ -24,38 +26,50 @@ CHECKPOINTS_KEPT = 2
 
 
 def mend_snapshot(folder: Path, config: TrainConfig) -> None:
-    """Make the list in a run's folder anew, of the checkpoints there, where it is no JSON.
+    """Leave a run's folder with a list that can be read and the checkpoints that it names, no others.
 
-    Without a whole checkpoint the list goes, and the run begins anew.
+    Where the list is no JSON, or none was written yet, it is made anew of the whole checkpoints there.
+    Without any the list goes, and the run begins anew. Nothing else may be at work in the folder.
     """
     path = folder / SNAPSHOT_FILE
-    if not path.exists() or _is_json(path):
+    if (text := _readable(path)) is not None:
+        _remove(each for each in _checkpoints(folder) if each.name not in text)
         return
-    whole = list(_whole_checkpoints(folder, averaged=config.average_decay > 0))[-CHECKPOINTS_KEPT:]
-    logger.warning(
-        "%s was cut short; going on from %s", path, whole[-1].name if whole else "the beginning"
-    )
-    if not whole:
-        path.unlink()
+    averaged = config.average_decay > 0
+    whole = [each for each in _checkpoints(folder) if is_whole(each, averaged=averaged)]
+    kept = whole[-CHECKPOINTS_KEPT:]
+    if path.exists() or kept:
+        start = kept[-1].name if kept else "the beginning"
+        log.warning("%s was not written to its end; going on from %s", path, start)
+    # First, for a full disk may be what kept the list from being written.
+    _remove(each for each in _checkpoints(folder) if each not in kept)
+    if not kept:
+        path.unlink(missing_ok=True)
         return
     draft = path.with_name(f".{SNAPSHOT_FILE}")
-    draft.write_text(_snapshot(whole, config))
+    draft.write_text(_snapshot(kept, config))
     draft.replace(path)
 
 
-def _is_json(path: Path) -> bool:
+def _readable(path: Path) -> str | None:
+    """The text of a list; None where there is none, or it is no JSON."""
     try:
-        json.loads(path.read_text())
-    except ValueError:
-        return False
-    return True
+        text = path.read_text()
+        json.loads(text)
+    except (FileNotFoundError, ValueError):
+        return None
+    return text
 
 
-def _whole_checkpoints(folder: Path, *, averaged: bool) -> Iterator[Path]:
-    """The checkpoints, the oldest first: their names are the times of their writing."""
-    for each in sorted(folder.glob("checkpoint_*")):
-        if each.is_dir() and is_whole(each, averaged=averaged):
-            yield each
+def _checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints, the oldest first: their names are the times of their writing."""
+    return sorted(each for each in folder.glob("checkpoint_*") if each.is_dir())
+
+
+def _remove(checkpoints: Iterable[Path]) -> None:
+    for each in checkpoints:
+        log.info("removing %s, which was left over", each)
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _snapshot(checkpoints: list[Path], config: TrainConfig) -> str:
@@ -65,7 +79,7 @@ def _snapshot(checkpoints: list[Path], config: TrainConfig) -> str:
         _TrainingResultState,
     )
 
-    told = {int(line["iteration"]): line for line in figures_of(config)}
+    told = last_reports(config)
     results = [
         _TrainingResultState(checkpoint_dir_name=each.name, metrics=_metrics(each, told))
         for each in checkpoints

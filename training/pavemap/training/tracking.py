@@ -13,7 +13,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,12 +23,13 @@ from pavemap.training.config import TrainConfig
 from pavemap.training.errors import BadTrainingConfig
 from pavemap.training.models.card import ModelCard
 from pavemap.training.models.comparison import TESTS
-from pavemap.training.progress_file import PROGRESS_FILE
+from pavemap.training.progress_file import PROGRESS_FILE, last_reports
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 SECRETS = (
@@ -47,11 +48,11 @@ RUN_FILE = "mlflow.json"
 PATIENCE_S = 30.0
 """How long a finished training waits for the server to take the last reports."""
 
-MOST_PARAMS = 100  # that MLflow takes in one batch
+MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes in one batch
 REFUSED = frozenset({400, 404, 409, 422})  # HTTP's: the same report will never be taken
 CURVES = ("loss", "learning_rate", "samples_per_s", "waited", "workers")
 
-Report = Callable[["MlflowClient", str], None]
+Report = Callable[["MlflowClient", str], object]
 
 
 class Tracking:
@@ -63,6 +64,7 @@ class Tracking:
         self._config, self._uri, self._patience_s = config, uri, patience_s
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         self._unsent: list[Report] = []
+        self._told: set[int] = set()  # iterations that the server has the figures of
         self._refused = 0
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
@@ -79,7 +81,7 @@ class Tracking:
             advice = f"a run is to be told to MLflow at {uri}; pip install 'pavemap[mlflow]'"
             if config.mlflow_uri:
                 raise BadTrainingConfig(f"MLflow's client is not installed, but {advice}")
-            logger.warning("MLflow's client is not installed, but %s", advice)
+            log.warning("MLflow's client is not installed, but %s", advice)
             uri = None
         return cls(config, uri=uri)
 
@@ -88,6 +90,7 @@ class Tracking:
         if self._uri:
             self._thread.start()
             self._put(self._settings)
+            self._put(self._missed)
         return self
 
     def __exit__(
@@ -106,7 +109,7 @@ class Tracking:
         self._reports.put(None)
         self._thread.join(self._patience_s)
         if self._thread.is_alive() or self._unsent or self._refused:
-            logger.warning(
+            log.warning(
                 "MLflow at %s has not taken all of this run (%s); nothing else is lost: the curve is in "
                 "%s, the scores are in the model's card",
                 self._uri,
@@ -115,13 +118,15 @@ class Tracking:
             )
 
     def progress(self, values: Mapping[str, Any]) -> None:
-        """Tell a point of the curves."""
-        figures = {name: float(values[name]) for name in CURVES if name in values}
-        self._figures(figures, step=int(values["iteration"]))
+        """Tell a point of the curves; one of an iteration that is learnt again is left."""
+        moment = _now_ms()
+        self._put(lambda client, run: self._points(client, run, [values], moment))
 
     def finished(self, card: ModelCard) -> None:
         """Tell the final scores, and keep the card with the run."""
-        self._figures(dict(_scores(card)), step=int(card.training.get("iterations", 0)))
+        step, moment = int(card.training.get("iterations", 0)), _now_ms()
+        scores = dict(_scores(card))
+        self._put(lambda client, run: client.log_batch(run, metrics=_metrics(scores, step, moment)))
         text = card.model_dump_json(indent=2)
 
         def tell(client: MlflowClient, run: str) -> None:
@@ -130,16 +135,21 @@ class Tracking:
 
         self._put(tell)
 
-    def _figures(self, figures: Mapping[str, float], *, step: int) -> None:
-        moment = int(time.time() * 1000)
+    def _missed(self, client: MlflowClient, run: str) -> None:
+        """Tell what the run has reported before, as far as the server was not told then."""
+        self._told = {point.step for point in client.get_metric_history(run, "loss")}
+        self._points(client, run, last_reports(self._config).values(), _now_ms())
 
-        def tell(client: MlflowClient, run: str) -> None:
-            from mlflow.entities import Metric
-
-            metrics = [Metric(name, value, moment, step) for name, value in figures.items()]
+    def _points(
+        self, client: MlflowClient, run: str, lines: Iterable[Mapping[str, Any]], moment: int
+    ) -> None:
+        new = [line for line in lines if int(line["iteration"]) not in self._told]
+        at_once = MOST_METRICS // len(CURVES)
+        for first in range(0, len(new), at_once):
+            told = new[first : first + at_once]
+            metrics = [metric for line in told for metric in _curve_metrics(line, moment)]
             client.log_batch(run, metrics=metrics)
-
-        self._put(tell)
+            self._told.update(int(line["iteration"]) for line in told)
 
     def _settings(self, client: MlflowClient, run: str) -> None:
         from mlflow.entities import Param
@@ -172,7 +182,7 @@ class Tracking:
                     self._unsent.pop(0)
             except Exception as exc:  # whatever goes wrong there, the training must not
                 if self._error is None:
-                    logger.warning(
+                    log.warning(
                         "MLflow at %s does not take this run's reports (%s); the training goes on, "
                         "and they are tried again",
                         self._uri,
@@ -192,7 +202,7 @@ class Tracking:
             if not _refused(exc):
                 raise
             self._refused += 1
-            logger.warning("MLflow at %s refuses a report of this run: %s", self._uri, exc)
+            log.warning("MLflow at %s refuses a report of this run: %s", self._uri, exc)
 
     def _open(self) -> tuple[MlflowClient, str]:
         """The client and the id of the run: the former one when this training goes on from it."""
@@ -203,7 +213,8 @@ class Tracking:
         file = self._config.output / RUN_FILE
         if file.is_file():
             known = json.loads(file.read_text())
-            if known["uri"] == self._uri and _goes_on(client, known["run"]):
+            ours = (known["uri"], known.get("name")) == (self._uri, self._config.name)
+            if ours and _goes_on(client, known["run"]):
                 return client, known["run"]
         found = client.get_experiment_by_name(self._config.mlflow_experiment)
         experiment = (
@@ -212,7 +223,7 @@ class Tracking:
             else client.create_experiment(self._config.mlflow_experiment)
         )
         run = client.create_run(experiment, run_name=self._config.name).info.run_id
-        file.write_text(json.dumps({"uri": self._uri, "run": run}))
+        file.write_text(json.dumps({"uri": self._uri, "run": run, "name": self._config.name}))
         return client, run
 
 
@@ -226,11 +237,26 @@ def _keep_secrets_from(uri: str | None) -> None:
         return
     held = [name for name in SECRETS if os.environ.pop(name, None) is not None]
     if held:
-        logger.warning(
+        log.warning(
             "mlflow_uri is not the server of %s, so %s are not sent there",
             VARIABLE,
             " and ".join(held),
         )
+
+
+def _curve_metrics(line: Mapping[str, Any], moment: int) -> list[Metric]:
+    figures = {name: float(line[name]) for name in CURVES if name in line}
+    return _metrics(figures, int(line["iteration"]), moment)
+
+
+def _metrics(figures: Mapping[str, float], step: int, moment: int) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    return [Metric(name, value, moment, step) for name, value in figures.items()]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _refused(exc: Any) -> bool:

@@ -2,7 +2,7 @@
 
 Per pixel, by its centre (lines and polygons thinner than a pixel are drawn a pixel wide), in this order:
 
-1. Outside the areas that were looked at whole, and where nothing was imaged, nothing is known.
+1. Outside the areas that were looked at whole nothing is known.
 2. A drawn crack is crack.
 3. A confirmed crack is crack. Where a rejected line runs over it reviewers contradict each other, and
    nothing is known there.
@@ -96,11 +96,9 @@ class GroundLabels:
     rejected: Layer = Layer()
     unjudged: Layer = Layer()
 
-    def mask(self, window: Window, *, imaged: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-        """Return (H, W) CRACK, SOUND or IGNORE; `imaged` (H, W) tells what can be seen at all."""
+    def mask(self, window: Window) -> NDArray[np.uint8]:
+        """Return (H, W) CRACK, SOUND or IGNORE, whether there is imagery or not."""
         known = self.areas.painted(window, hairlines=False)
-        if imaged is not None:
-            known &= imaged
         mask = np.full(known.shape, IGNORE, np.uint8)
         if not known.any():
             return mask

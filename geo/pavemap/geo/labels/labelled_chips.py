@@ -48,7 +48,7 @@ def labelled_cells(labels: GroundLabels, grid: Grid) -> list[Cell]:
 
 
 def cut_chips(labels: GroundLabels, *, grid: Grid, mosaic: Reader) -> Iterator[LabelledChip]:
-    """Yield, in the order of the grid, every chip of `chip_grid` of which anything is known.
+    """Yield, in the order of the grid, every chip of `chip_grid` of which anything is known and imaged.
 
     A function of its arguments alone; memory is that of one chip. Pixels are as a survey's network
     sees them. Raises what `mosaic` raises.
@@ -56,10 +56,11 @@ def cut_chips(labels: GroundLabels, *, grid: Grid, mosaic: Reader) -> Iterator[L
     core = grid.core()
     for cell in labelled_cells(labels, grid):
         own = _own(grid, cell)
-        if (labels.mask(own) == IGNORE).all():
+        mask = labels.mask(own)
+        if (mask == IGNORE).all():
             continue
         chip = mosaic.read(grid.window(cell))
-        mask = labels.mask(own, imaged=imaged_mask(chip.valid, edge_px=EDGE_PX)[core])
+        mask[~imaged_mask(chip.valid, edge_px=EDGE_PX)[core]] = IGNORE
         if not (mask == IGNORE).all():
             yield LabelledChip(cell, own, np.ascontiguousarray(filled(chip)[core]), mask)
 

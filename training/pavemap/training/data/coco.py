@@ -25,10 +25,9 @@ from pavemap.training.data.datasets import IMAGE_SUFFIXES
 from pavemap.training.data.image_files import (
     MAX_IMAGE_PX,
     check_8_bits,
-    checked_header,
     image_bytes,
-    is_turned,
     unreadable,
+    upright,
 )
 from pavemap.training.data.pair_folder import Files, LabelledFile, packed
 from pavemap.training.errors import BadTrainingData
@@ -228,17 +227,12 @@ def _path_of(file_name: str, folder: Path) -> Path:
 def _checked_image(path: Path, image: _Image) -> bytes:
     """Return an image's bytes, once its size is known to be what the labels say, and not too large."""
     content = image_bytes(path)
-    header = checked_header(path, content)
+    header = upright(path, content)
     check_8_bits(path, header)
     if (header.width, header.height) != (image.width, image.height):
         raise BadTrainingData(
             f"{path} has {header.width} x {header.height} pixels, but the labels say {image.width} x "
             f"{image.height}"
-        )
-    if is_turned(content):
-        raise BadTrainingData(
-            f"{path} is to be turned for show (EXIF orientation), so labels may be of either way up; "
-            "save it upright, and label that"
         )
     if cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is None:
         raise unreadable(path)

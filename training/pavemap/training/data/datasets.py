@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from pavemap.geo.file_digest import file_digest
 from pavemap.training.data.image_files import (
-    Header,
     check_8_bits,
-    checked_header,
     image_bytes,
-    is_turned,
     unreadable,
+    upright,
 )
 from pavemap.training.data.manifest import (
     MANIFEST_FILE,
@@ -246,7 +244,8 @@ def _read_list(folder: Path, name: str) -> list[str]:
 
 def _pixels(pair: Pair, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
     """The image (H, W, channels), and where it is transparent (H, W), if it may be."""
-    content, header = _upright(pair.image, pair.told.image if pair.told else None)
+    content = _content(pair.image, pair.told.image if pair.told else None)
+    header = upright(pair.image, content)
     check_8_bits(pair.image, header)
     pixels = _decoded(content, cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE, pair)
     unseen = None
@@ -264,23 +263,12 @@ def _decoded(content: bytes, flag: int, pair: Pair) -> NDArray[np.uint8]:
 
 def _mask(pair: Pair, source: DataSource) -> Values:
     """The values (H, W) by which the source tells crack."""
-    content, _ = _upright(pair.mask, pair.told.mask if pair.told else None)
+    content = _content(pair.mask, pair.told.mask if pair.told else None)
+    upright(pair.mask, content)
     mask = values_for(content, source)
     if mask is None:
         raise unreadable(pair.mask)
     return mask
-
-
-def _upright(path: Path, told: FileDigest | None) -> tuple[bytes, Header]:
-    """An image that is shown as it is stored: of another, who knows which way its mask is."""
-    content = _content(path, told)
-    header = checked_header(path, content)
-    if is_turned(content):
-        raise BadTrainingData(
-            f"{path} is to be turned for show (EXIF orientation), so its mask may be of either way up; "
-            "save it upright, and label that"
-        )
-    return content, header
 
 
 def _content(path: Path, told: FileDigest | None) -> bytes:

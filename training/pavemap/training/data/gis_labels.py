@@ -83,7 +83,7 @@ def gis_files(what: GisLabels, tiles: Sequence[Path]) -> Files:
     middle = ground.centroid
     pixel_m = _pixel(what.gsd_m, photos, crs, middle)
     grid = chip_grid(Grid(crs, pixel_m), chip_px=what.chip_px)
-    labels = _labels(what, file, crs=crs, imaged=ground)
+    labels = _labels(what, file, crs=crs, imaged=outlines)
     shapes = [layer.shapes for layer in (labels.drawn, labels.confirmed, labels.rejected)]
     if not any(map(len, shapes)):
         raise BadInput(
@@ -110,14 +110,12 @@ def gis_files(what: GisLabels, tiles: Sequence[Path]) -> Files:
     )
 
 
-def _labels(
-    what: GisLabels, file: LabelFile, *, crs: CRS, imaged: shapely.Geometry
-) -> GroundLabels:
+def _labels(what: GisLabels, file: LabelFile, *, crs: CRS, imaged: Objects) -> GroundLabels:
     shapes = file.to(crs)
     is_line = shapely.get_dimensions(shapes) == 1
     shapes[is_line] = _with_widths(what, file, shapes, is_line)
     kinds = _kinds(file)
-    areas = np.array([imaged], dtype=object)
+    areas = imaged  # one by one: united, all of it would be painted for every chip
     if what.areas is not None:
         told = read_labels(
             what.areas, layer=what.areas_layer, shapes="polygon", what="labelled areas"

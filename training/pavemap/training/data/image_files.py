@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
+from pavemap.geo.imagery.geotiff import BIG_TIFF, CLASSIC_TIFF
 from pavemap.training.errors import BadTrainingData
 
-TIFF_STARTS = (b"II*\0", b"MM\0*")
 DRIVERS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8": "JPEG",
     b"BM": "BMP",
-    **dict.fromkeys((*TIFF_STARTS, b"II+\0", b"MM\0+"), "GTiff"),
+    **dict.fromkeys((*CLASSIC_TIFF, *BIG_TIFF), "GTiff"),
 }
 """GDAL's drivers by the first bytes of a file: no other one ever looks into it."""
 
@@ -33,12 +33,12 @@ MAX_IMAGE_PX = 150_000_000
 ORIENTATION = 0x0112  # the tag's number, in EXIF and in TIFF
 
 
-def driver_of(content: bytes) -> str | None:
-    """GDAL's driver of a file's format; None where it is none that is read here."""
-    return next((name for start, name in DRIVERS.items() if content.startswith(start)), None)
+def driver_of(content: bytes, drivers: Mapping[bytes, str] = DRIVERS) -> str | None:
+    """GDAL's driver of a file's format, of those by first bytes; None where it is none of them."""
+    return next((name for start, name in drivers.items() if content.startswith(start)), None)
 
 
-def is_turned(content: bytes) -> bool:
+def _is_turned(content: bytes) -> bool:
     """Whether an image says that it is to be turned or mirrored for show (EXIF orientation)."""
     block = _tags(content)
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
@@ -68,13 +68,13 @@ class Header:
     has_alpha: bool
 
 
-def header_of(content: bytes) -> Header | None:
+def _header_of(content: bytes) -> Header | None:
     """An image's header; None where it is none."""
     driver = driver_of(content)
     if driver is None:
         return None
     try:
-        with _opened(content, driver) as image:
+        with opened(content, driver) as image:
             alpha = ColorInterp.alpha in image.colorinterp
             return Header(image.width, image.height, image.dtypes[0], alpha)
     except RasterioError:
@@ -82,7 +82,8 @@ def header_of(content: bytes) -> Header | None:
 
 
 @contextmanager
-def _opened(content: bytes, driver: str) -> Iterator[DatasetReader]:
+def opened(content: bytes, driver: str) -> Iterator[DatasetReader]:
+    """Open an image by one driver of GDAL's, with or without coordinates. Raises RasterioError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with MemoryFile(content) as file, file.open(driver=driver) as image:
@@ -99,15 +100,23 @@ def image_bytes(path: Path) -> bytes:
         raise BadTrainingData(f"can't read {path}: {exc.strerror}") from exc
 
 
-def checked_header(path: Path, content: bytes) -> Header:
-    """The header of an image. Raises BadTrainingData when it has none, or too many pixels."""
-    header = header_of(content)
+def upright(path: Path, content: bytes) -> Header:
+    """The header of an image that is shown as it is stored: of another, who knows which way labels are.
+
+    Raises BadTrainingData when it has none, has too many pixels, or is to be turned for show.
+    """
+    header = _header_of(content)
     if header is None:
         raise unreadable(path)
     if header.width * header.height > MAX_IMAGE_PX:
         raise BadTrainingData(
             f"{path} has {header.width} x {header.height} pixels; cut it into parts of at most "
             f"{MAX_IMAGE_PX // 1_000_000} million"
+        )
+    if _is_turned(content):
+        raise BadTrainingData(
+            f"{path} is to be turned for show (EXIF orientation), so its labels may be of either way up; "
+            "save it upright, and label that"
         )
     return header
 
@@ -135,7 +144,7 @@ def palette_indices(content: bytes) -> NDArray[np.uint8] | None:
     if driver is None:
         return None
     try:
-        with _opened(content, driver) as image:
+        with opened(content, driver) as image:
             if image.colorinterp[0].name != "palette":
                 return None
             indices: NDArray[np.uint8] = image.read(1)
@@ -146,7 +155,7 @@ def palette_indices(content: bytes) -> NDArray[np.uint8] | None:
 
 def _tags(content: bytes) -> bytes:
     """The block of tags, laid out as a TIFF's: that of a JPEG, of a PNG, or a TIFF itself."""
-    if content.startswith(TIFF_STARTS):
+    if content.startswith(CLASSIC_TIFF):
         return content
     for start, marker in ((b"\xff\xd8", b"Exif\0\0"), (b"\x89PNG", b"eXIf")):
         place = content.find(marker) + len(marker)

@@ -12,12 +12,12 @@ from pavemap.training.config import TrainConfig
 from pavemap.training.data_source import DataSource
 from pavemap.training.deciding import deciding
 from pavemap.training.errors import BadModel, BadTrainingConfig
+from pavemap.training.experiments.detectors import detector_of, turned
 from pavemap.training.experiments.fitting import fit_batches
 from pavemap.training.experiments.images import Images, Split
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.plan import Options
 from pavemap.training.experiments.recipes import scored_run
-from pavemap.training.experiments.scoring import detector_of, turned
 from pavemap.training.experiments.trainings import start_digest
 from pavemap.training.finish import FORMER, write_model
 from pavemap.training.models.card import read_card

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,9 +21,9 @@ from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.patches_on_device import Draw, PatchesOnDevice
 from pavemap.training.experiments.trainings import Training
 from pavemap.training.networks.fan2018 import FanNet
-from pavemap.training.networks.scaling import scaled
-from pavemap.training.optimizing import Tensors, make_optimizer, optimizer_step
-from pavemap.training.sampling.samples import Batch, Sampler
+from pavemap.training.optimizing import Tensors, fresh_progress, optimizer_step, seed_iteration
+from pavemap.training.shares import Share
+from pavemap.training.staging import cut_ahead
 from pavemap.training.start import former_weights, starting_network, with_former
 
 Next = Callable[[], Tensors]
@@ -63,37 +61,16 @@ def fit_batches(
     """Train any network of a configuration on image sets, weighted as its sources."""
     network = channels_last(starting_network(config), device).train()
     sampler = sampler_of(config, network, sets)
+    whole = Share.of(config.batch_size, rank=0, world=1)
     with ThreadPoolExecutor(max(1, config.threads)) as pool:
 
         def batches(first: int) -> Next:
-            coming = _ahead(pool, sampler, config, first)
-
-            def following() -> Tensors:
-                batch = next(coming)
-                weights = None if batch.weights is None else torch.from_numpy(batch.weights)
-                return (
-                    scaled(torch.from_numpy(batch.pixels).to(device)),
-                    torch.from_numpy(batch.labels).to(device),
-                    None if weights is None else weights.to(device),
-                )
-
-            return following
+            left = range(first, config.iterations)
+            coming = cut_ahead(pool, sampler, whole, device, iterations=left, ahead=AHEAD)
+            return lambda: next(coming).on(device)
 
         training = Training.of(trainings, config, sets)
         return _fit(config, network, batches, device, training)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, sampler: Sampler, config: TrainConfig, first: int
-) -> Iterator[Batch]:
-    size = config.batch_size
-    waiting: deque[Future[Batch]] = deque()
-    for iteration in range(first, config.iterations):
-        waiting.append(pool.submit(sampler.batch, iteration, size=size, first=0, last=size))
-        if len(waiting) >= AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _fit(
@@ -103,10 +80,7 @@ def _fit(
     device: torch.device,
     training: Training,
 ) -> Trained:
-    average = None
-    if config.average_decay:
-        average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    state = Progress(network, make_optimizer(network, config), average)
+    state = fresh_progress(network, config)
     with training.alone(), _processor(config.threads):
         losses, before_s = training.resume(state, iterations=config.iterations, device=device)
         started = time.monotonic()
@@ -128,9 +102,7 @@ def _fit(
 
 def _step(config: TrainConfig, state: Progress, following: Next) -> Tensor:
     """One iteration; patches and dropout depend on the seed and the iteration alone."""
-    torch.manual_seed(
-        int(np.random.SeedSequence((config.seed, state.iteration)).generate_state(1)[0])
-    )
+    seed_iteration(config, state.iteration)
     return optimizer_step(state.network, state, following(), config)
 
 

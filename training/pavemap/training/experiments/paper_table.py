@@ -19,6 +19,7 @@ from pavemap.training.experiments.config_runs import (
     settings_of,
     system_of,
 )
+from pavemap.training.experiments.detectors import scores_of
 from pavemap.training.experiments.figures import (
     OTHER_COLUMNS,
     f1_of,
@@ -36,7 +37,6 @@ from pavemap.training.experiments.recipes import (
     Recipe,
     run_recipe,
 )
-from pavemap.training.experiments.scoring import scores_of
 from pavemap.training.inference import CrackModel
 from pavemap.training.models.shipped_models import find_model_folder
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pavemap.training.data.datasets import LabelledImage
-from pavemap.training.errors import BadTrainingData
 from pavemap.training.networks.fan2018 import FanNet
 from pavemap.training.networks.scaling import scaled
+from pavemap.training.sampling.flat_images import FlatSet
+from pavemap.training.sampling.samples import refuse_without_cracks
 
 NEAR_PX = 13  # a sound pixel that near has the crack in its patch
 
@@ -46,22 +46,15 @@ class PatchesOnDevice:
         self, images: Sequence[LabelledImage], network: FanNet, draw: Draw, *, device: torch.device
     ) -> None:
         self._draw, self._device = draw, device
-        before, after, half = network.before_px, network.after_px, network.size // 2
-        reach = max(before, after) if draw.turns else 0
-        self._cut = (2 * reach + 1) if reach else before + after + 1
-        self._keep, self._size = before + after + 1, network.size
-        pad = (reach, reach) if reach else (before, after)
-        pixels = [np.pad(i.pixels, (pad, pad, (0, 0)), mode="symmetric") for i in images]
-        truth = [np.pad(i.crack, half, mode="symmetric") for i in images]
-        self._channels = pixels[0].shape[2]
-        self._pixels = self._tensor(np.concatenate([a.reshape(-1, self._channels) for a in pixels]))
-        self._truth = self._tensor(np.concatenate([a.reshape(-1) for a in truth]))
-        self._known: Tensor | None = None
-        if any(image.ignore.any() for image in images):
-            known = [np.pad(~i.ignore, half, mode="symmetric").reshape(-1) for i in images]
-            self._known = self._tensor(np.concatenate(known))
-        self._pixel_rows = self._rows([a.shape[:2] for a in pixels])
-        self._truth_rows = self._rows([a.shape for a in truth])
+        refuse_without_cracks(image.crack & ~image.ignore for image in images)
+        self._patch_px = network.before_px + network.after_px + 1
+        self._images = FlatSet.of(
+            images,
+            before_px=network.before_px,
+            after_px=network.after_px,
+            size=network.size,
+            turned=draw.turns,
+        ).on(device)
         self._places(images)
 
     def _places(self, images: Sequence[LabelledImage]) -> None:
@@ -80,26 +73,21 @@ class PatchesOnDevice:
             ):
                 at = np.argwhere(mask).astype(np.int16)
                 found.append(np.column_stack([np.full(len(at), number, np.int16), at]))
-        if not any(len(some) > 0 for some in crack):
-            raise BadTrainingData(
-                "no training image has a crack pixel; are the masks coded otherwise?"
-            )
         self._crack, self._sound, self._near = (
-            self._tensor(np.concatenate(some)) for some in (crack, sound, near)
+            torch.from_numpy(np.ascontiguousarray(np.concatenate(some))).to(self._device)
+            for some in (crack, sound, near)
         )
 
     def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """One batch of patches, windows, and their weights."""
-        places = self._drawn(size).long()
-        cut = self._windows(self._pixels, self._pixel_rows, places, self._cut)
-        labels = self._windows(self._truth, self._truth_rows, places, self._size).float()
-        weights = None
-        if self._known is not None:
-            weights = self._windows(self._known, self._truth_rows, places, self._size).float()
+        places, images = self._drawn(size).long().unbind(1), self._images
+        cut = images.pixels.windows(*places)
+        labels = images.truth.windows(*places).float()
+        weights = None if images.known is None else images.known.windows(*places).float()
         if self._draw.turns:
             cut, labels = _turned(cut), _turned(labels)
             weights = None if weights is None else _turned(weights)
-        patches = scaled(cut[:, : self._keep, : self._keep])
+        patches = scaled(cut[:, : self._patch_px, : self._patch_px])
         if self._draw.light:
             patches = self._relit(patches)
         return patches.contiguous(memory_format=torch.channels_last), labels, weights
@@ -125,16 +113,6 @@ class PatchesOnDevice:
     def _some(self, places: Tensor, number: int) -> Tensor:
         return places[torch.randint(len(places), (number,), device=self._device)]
 
-    def _windows(
-        self, flat: Tensor, rows: tuple[Tensor, Tensor], places: Tensor, side: int
-    ) -> Tensor:
-        starts, widths = rows
-        width = widths[places[:, 0]]
-        corner = starts[places[:, 0]] + places[:, 1] * width + places[:, 2]
-        steps = torch.arange(side, device=self._device)
-        offsets = steps[None, :, None] * width[:, None, None] + steps[None, None, :]
-        return flat[corner[:, None, None] + offsets]
-
     def _relit(self, patches: Tensor) -> Tensor:
         number, channels = patches.shape[:2]
         strength = self._draw.light
@@ -143,14 +121,6 @@ class PatchesOnDevice:
         brightness = (torch.rand(number, 1, 1, 1, device=self._device) - 0.5) * strength
         mean = patches.mean((1, 2, 3), keepdim=True)
         return ((patches - mean) * contrast + mean + brightness + tint).clamp(-1, 1)
-
-    def _rows(self, shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
-        sizes = np.array([height * width for height, width in shapes])
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        return self._tensor(starts), self._tensor(np.array([width for _, width in shapes]))
-
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
 def _turned(stack: Tensor) -> Tensor:

@@ -11,14 +11,9 @@ import torch
 
 from pavemap.training.config import Schedule, TrainConfig, parse_config
 from pavemap.training.data.datasets import LabelledImage
-from pavemap.training.experiments.fitting import Trained, fit_batches, fit_patches
-from pavemap.training.experiments.images import SETS, Images, others_than
-from pavemap.training.experiments.ledger import Record
-from pavemap.training.experiments.patches_on_device import Draw
-from pavemap.training.experiments.plan import Options
-from pavemap.training.experiments.scoring import (
+from pavemap.training.experiments.detectors import (
     ChooseThreshold,
-    Detect,
+    Finder,
     best_speck_area,
     best_threshold,
     detector_of,
@@ -28,6 +23,11 @@ from pavemap.training.experiments.scoring import (
     turned,
     without_specks,
 )
+from pavemap.training.experiments.fitting import Trained, fit_batches, fit_patches
+from pavemap.training.experiments.images import SETS, Images, others_than
+from pavemap.training.experiments.ledger import Record
+from pavemap.training.experiments.patches_on_device import Draw
+from pavemap.training.experiments.plan import Options
 
 PAPERS_ITERATIONS = 30_000
 STUDY_ITERATIONS = 10_000
@@ -125,7 +125,7 @@ def run_recipe(
 
 
 def scored_run(
-    detect: Detect,
+    detect: Finder,
     trained: Trained,
     config: TrainConfig,
     tests: Mapping[str, Images],
@@ -149,7 +149,7 @@ def scored_run(
     return record
 
 
-def _as_tested(detect: Detect, recipe: Recipe) -> Detect:
+def _as_tested(detect: Finder, recipe: Recipe) -> Finder:
     used = (lambda pixels: detect(standardised(pixels))) if recipe.even_light else detect
     return turned(used) if recipe.turned_tests else used
 

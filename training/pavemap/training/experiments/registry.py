@@ -11,10 +11,43 @@ from pavemap.training.experiments import (
     loss_study,
     paper_table,
     self_training,
+    studies,
+    study_reports,
 )
 from pavemap.training.experiments.plan import Experiment
-from pavemap.training.experiments.studies import STUDIES
 
+STUDIES = (
+    Experiment(
+        "output-size",
+        "windows of 1, 3, 5, 7 pixels (Fig. 8)",
+        studies.output_sizes,
+        study_reports.size_report,
+    ),
+    Experiment(
+        "ratio",
+        "negatives for each positive (Fig. 10, 11)",
+        studies.ratios,
+        study_reports.ratio_report,
+    ),
+    Experiment(
+        "cross-database",
+        "train on one set or on half of all, test on each (Table V)",
+        studies.cross_database,
+        study_reports.cross_report,
+    ),
+    Experiment(
+        "plain-recipe",
+        "the paper's recipe whole, three seeds",
+        studies.plain_recipe,
+        study_reports.plain_report,
+    ),
+    Experiment(
+        "towards",
+        "steps from the recipe towards the paper's figure",
+        studies.towards,
+        study_reports.towards_report,
+    ),
+)
 EXPERIMENTS: Mapping[str, Experiment] = {
     one.name: one
     for one in (

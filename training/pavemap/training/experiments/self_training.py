@@ -19,6 +19,7 @@ from pavemap.training.experiments.config_runs import (
     settings_of,
     system_of,
 )
+from pavemap.training.experiments.detectors import Finder, scores_of, turned
 from pavemap.training.experiments.figures import (
     TESTED_COLUMNS,
     TRAINED_COLUMNS,
@@ -31,7 +32,6 @@ from pavemap.training.experiments.images import Images, Split, kept_back, split_
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.loss_study import CONFIG
 from pavemap.training.experiments.plan import Experiment, Options, Report, Run
-from pavemap.training.experiments.scoring import Detect, scores_of, turned
 from pavemap.training.inference import CrackModel
 from pavemap.training.models.shipped_models import find_model_folder
 
@@ -61,7 +61,7 @@ def runs(options: Options) -> list[Run]:
     ]
 
 
-def labelled_by(detect: Detect, images: Images, *, threshold: float) -> list[LabelledImage]:
+def labelled_by(detect: Finder, images: Images, *, threshold: float) -> list[LabelledImage]:
     """Images with what a detector finds in them, in the mean of eight symmetries, for their truth."""
     found = []
     for image in images:

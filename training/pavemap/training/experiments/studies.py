@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
 
-from pavemap.training.experiments.figures import (
-    f1_of,
-    lines,
-    markdown,
-    other_scores,
-    paper_scores,
-    precision_recall,
-    spread,
-)
 from pavemap.training.experiments.images import (
     SETS,
     Images,
@@ -25,15 +15,13 @@ from pavemap.training.experiments.images import (
 )
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.experiments.patches_on_device import Draw
-from pavemap.training.experiments.plan import Experiment, Options, Report, Run
+from pavemap.training.experiments.plan import Options, Run
 from pavemap.training.experiments.recipes import (
     PAPERS_ITERATIONS,
     STUDY_ITERATIONS,
     Recipe,
     run_recipe,
 )
-
-Records = Mapping[str, Record]
 
 SIZES = (1, 3, 5, 7)
 RATIOS: tuple[float | None, ...] = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, None)
@@ -102,10 +90,20 @@ def _on_folds(options: Options, step: str, recipe: Recipe) -> list[Run]:
     found = []
     for fold in folds_of([*split.train, *split.test], options.folds):
         train, validation = kept_back(fold.train)
-        tests, name = {"cfd": fold.test}, fold.name
-        for seed in options.seeds or (0,):
-            run = (options, step, recipe, train, tests, PAPERS_ITERATIONS, seed, validation, name)
-            found.append(_run(*run))
+        found += [
+            _run(
+                options,
+                variant=step,
+                recipe=recipe,
+                train=train,
+                validation=validation,
+                tests={"cfd": fold.test},
+                iterations=PAPERS_ITERATIONS,
+                seed=seed,
+                fold=fold.name,
+            )
+            for seed in options.seeds or (0,)
+        ]
     return found
 
 
@@ -116,7 +114,15 @@ def cross_database(options: Options) -> list[Run]:
     trained_on: dict[str, Images] = {name: split.train for name, split in splits.items()}
     trained_on["hybrid"] = [i for split in splits.values() for i in half_of(split.train)]
     return [
-        _run(options, name, Recipe(), images, tests, STUDY_ITERATIONS, seed)
+        _run(
+            options,
+            variant=name,
+            recipe=Recipe(),
+            train=images,
+            tests=tests,
+            iterations=STUDY_ITERATIONS,
+            seed=seed,
+        )
         for name, images in trained_on.items()
         for seed in options.seeds or (0,)
     ]
@@ -133,7 +139,16 @@ def _on_cfd(
     split = split_of(options.data, "cfd")
     train, validation = kept_back(split.train) if validated else (split.train, [])
     return [
-        _run(options, name, recipe, train, {"cfd": split.test}, iterations, seed, validation)
+        _run(
+            options,
+            variant=name,
+            recipe=recipe,
+            train=train,
+            validation=validation,
+            tests={"cfd": split.test},
+            iterations=iterations,
+            seed=seed,
+        )
         for name, recipe in recipes.items()
         for seed in options.seeds or seeds
     ]
@@ -141,6 +156,7 @@ def _on_cfd(
 
 def _run(
     options: Options,
+    *,
     variant: str,
     recipe: Recipe,
     train: Images,
@@ -168,163 +184,5 @@ def _run(
     return Run(f"{key}/{fold}" if fold else key, perform)
 
 
-class Alike(NamedTuple):
-    """What runs have in common that differ by their seed or fold alone."""
-
-    variant: str
-    iterations: int
-    stride: int
-
-
-def _by_variant(records: Records) -> dict[Alike, list[Record]]:
-    found: dict[Alike, list[Record]] = {}
-    for one in records.values():
-        alike = Alike(one["variant"], int(one["iterations"]), int(one["stride"]))
-        found.setdefault(alike, []).append(one)
-    return found
-
-
-def _cfd_table(records: Records, named: Callable[[str], str]) -> str:
-    """A row for each run on CFD."""
-    rows = [
-        [
-            named(record["variant"]),
-            f"{record['iterations']:,}",
-            str(record["seed"]),
-            *paper_scores(record["tests"]["cfd"]),
-            *other_scores(record["tests"]["cfd"]),
-            f"{record['training_s']:.0f}",
-        ]
-        for record in records.values()
-    ]
-    columns = ["run", "iterations", "seed", "Pr", "Re", "F1", "F1 pooled", "F1 at 0 px"]
-    return markdown([*columns, "F1 at 5 px", "ODS", "OIS", "training s"], rows)
-
-
-def _losses(records: Records) -> Mapping[str, Any]:
-    if not records:
-        return {}
-    series = {key: [(at, loss) for at, loss in r["losses"]] for key, r in records.items()}
-    return {"losses.png": lines(series, across="iteration", up="mean loss", logarithmic_up=True)}
-
-
-def _swept(records: Records, position: Callable[[str], float]) -> Mapping[str, list[Any]]:
-    """Precision, recall and F1 along a study's variable, means over seeds."""
-    series: dict[str, list[tuple[float, float]]] = {"precision": [], "recall": [], "f1": []}
-    ordered = sorted(_by_variant(records).items(), key=lambda item: position(item[0].variant))
-    for alike, some in ordered:
-        for name, points in series.items():
-            values = [record["tests"]["cfd"]["mean"]["2"][name] for record in some]
-            points.append((position(alike.variant), sum(values) / len(values)))
-    return series
-
-
-def _size_report(records: Records) -> Report:
-    picture = lines(
-        _swept(records, lambda variant: float(variant[2:])),
-        across="size s of the output structure",
-        ticks=[(size, str(size)) for size in SIZES],
-    )
-    text = _cfd_table(records, lambda variant: variant.replace("-", " = "))
-    return Report(text, {"output-size.png": picture, **_losses(records)})
-
-
-def _ratio_report(records: Records) -> Report:
-    natural = 60.0  # where the natural ratio stands in the picture: 1 to 59 in cfd/train
-    picture = lines(
-        _swept(records, lambda variant: natural if variant == "natural" else float(variant[2:])),
-        across="negatives for each positive",
-        logarithmic=True,
-        ticks=[(one or natural, "natural" if one is None else f"{one:g}") for one in RATIOS],
-    )
-    text = _cfd_table(records, lambda variant: variant.replace("-", " = "))
-    return Report(text, {"ratio.png": picture, **_losses(records)})
-
-
-def _plain_report(records: Records) -> Report:
-    text = _cfd_table(records, lambda _: "the paper's recipe")
-    for alike, some in _by_variant(records).items():
-        f1 = [f1_of(record["tests"]["cfd"]) for record in some]
-        made = f"{alike.iterations:,} iterations, {len(f1)} seeds"
-        text += f"\n{made}: F1 {spread(f1)}; the paper says 0.9244.\n"
-    shown = {f"seed {r['seed']}": r["tests"]["cfd"] for r in records.values()}
-    pictures = {"plain-recipe.png": precision_recall(shown)} if shown else {}
-    return Report(text, {**pictures, **_losses(records)})
-
-
-def _towards_report(records: Records) -> Report:
-    names = list(STEPS)
-    rows = []
-    for alike, all_of_it in _by_variant(records).items():
-        folds = [f1_of(one["tests"]["cfd"]) for one in all_of_it if one.get("fold")]
-        some = [one for one in all_of_it if not one.get("fold")]
-        tests = [record["tests"]["cfd"] for record in some]
-        held = [record["validation"] for record in some]
-        plain = [curve_f1(scores, 0.5) for scores in tests]
-        rows.append(
-            [
-                names[int(alike.variant.removeprefix("step-"))],
-                f"{alike.iterations:,}",
-                str(alike.stride),
-                str(len(some)),
-                spread([f1_of(scores) for scores in held]),
-                ", ".join(f"{scores['threshold']:g}" for scores in held),
-                spread(plain),
-                spread([f1_of(scores) for scores in tests]),
-                spread(folds),
-                f"{sum(record['training_s'] for record in all_of_it):.0f}",
-            ]
-        )
-    columns = [
-        "step",
-        "iterations",
-        "tested every px",
-        "seeds",
-        "F1 on images kept back",
-        "threshold from them",
-    ]
-    columns += ["test F1 at 0.5", "test F1 at that threshold", "F1 over folds (how many)"]
-    text = markdown([*columns, "training s"], rows)
-    return Report(text, _losses(records))
-
-
-def _cross_report(records: Records) -> Report:
-    rows = [
-        [
-            record["variant"],
-            f"{record['iterations']:,}",
-            str(record["seed"]),
-            *(
-                " / ".join(paper_scores(record["tests"][name])) if name in record["tests"] else "–"
-                for name in SETS
-            ),
-        ]
-        for record in records.values()
-    ]
-    text = markdown(
-        ["trained on", "iterations", "seed", *(f"{n}: Pr / Re / F1" for n in SETS)], rows
-    )
-    return Report(text, _losses(records))
-
-
-def curve_f1(scores: Record, threshold: float) -> float:
-    """The mean F1 at one of the curve's thresholds."""
-    return next(float(f1) for at, _, _, f1 in scores["curve"] if at == threshold)
-
-
 def _ratio(negatives: float | None) -> str:
     return "natural" if negatives is None else f"R-{negatives:g}"
-
-
-STUDIES = (
-    Experiment("output-size", "windows of 1, 3, 5, 7 pixels (Fig. 8)", output_sizes, _size_report),
-    Experiment("ratio", "negatives for each positive (Fig. 10, 11)", ratios, _ratio_report),
-    Experiment(
-        "cross-database", "train on one set or on half of all, test on each (Table V)",
-        cross_database, _cross_report,
-    ),
-    Experiment("plain-recipe", "the paper's recipe whole, three seeds", plain_recipe, _plain_report),
-    Experiment(
-        "towards", "steps from the recipe towards the paper's figure", towards, _towards_report
-    ),
-)  # fmt: skip

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from pavemap.training.augmentation import Augmentation
 from pavemap.training.data.datasets import LabelledImage
-from pavemap.training.errors import BadTrainingData
 from pavemap.training.sampling.distractors import with_distractors
 from pavemap.training.sampling.drawn_cracks import with_crack
 from pavemap.training.sampling.lighting import relit
-from pavemap.training.sampling.samples import Batch
+from pavemap.training.sampling.samples import Batch, refuse_without_cracks
 
 
 class CropSampler:
@@ -33,10 +32,7 @@ class CropSampler:
         augmentation: Augmentation,
         seed: int = 0,
     ) -> None:
-        if not any(image.crack.any() for images in sets for image in images):
-            raise BadTrainingData(
-                "no training image has a crack pixel; are the masks coded otherwise?"
-            )
+        refuse_without_cracks(image.crack for images in sets for image in images)
         self._sets = sets
         self._shares = np.cumsum(weights) / np.sum(weights)
         self._crop_px, self._change, self._seed = crop_px, augmentation, seed

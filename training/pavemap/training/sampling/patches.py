@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pavemap.training.data.datasets import LabelledImage
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.sampling.samples import Batch
+from pavemap.training.sampling.flat_images import FlatSet
+from pavemap.training.sampling.samples import Batch, refuse_without_cracks
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -21,8 +22,7 @@ class PatchSampler:
 
     They come from several sets, from each as often as its weight says.
 
-    Every image is padded symmetrically once and laid end to end in one flat array; a patch is a
-    gather of byte offsets, so 742,000 patches cost the memory of 72 images.
+    A patch is a gather from images laid end to end, so 742,000 patches cost the memory of 72 images.
     """
 
     def __init__(
@@ -38,92 +38,95 @@ class PatchSampler:
         seed: int = 0,
     ) -> None:
         images = [image for one in sets for image in one]
+        refuse_without_cracks(image.crack & ~image.ignore for image in images)
         self._seed, self._flips = seed, flips
         self._ratio = negatives_per_positive
         self._patch_px = before_px + after_px + 1
-        self._size = size
-        half = size // 2
-        if flips:  # a flipped patch must keep its pixel in the centre: cut the larger square
-            before_px = after_px = max(before_px, after_px)
-        self._cut_px = before_px + after_px + 1
-        pad = ((before_px, after_px), (before_px, after_px))
-        padded = [np.pad(image.pixels, (*pad, (0, 0)), mode="symmetric") for image in images]
-        truth = [np.pad(image.crack, half, mode="symmetric") for image in images]
-        self._channels = padded[0].shape[2]
-        self._pixels = np.concatenate([array.reshape(-1, self._channels) for array in padded])
-        self._truth = np.concatenate([array.reshape(-1) for array in truth])
-        self._pixel_start, self._pixel_stride = _layout(padded)
-        self._truth_start, self._truth_stride = _layout(truth)
-        self._heights = np.array([image.crack.shape[0] for image in images])
-        self._widths = np.array([image.crack.shape[1] for image in images])
-        self._areas = np.cumsum(self._heights * self._widths)
-        self._crack = np.concatenate([image.crack.reshape(-1) for image in images])
-        self._usable = np.concatenate([~image.ignore.reshape(-1) for image in images])
-        self._positives = np.flatnonzero(self._crack & self._usable)
-        if not len(self._positives):
-            raise BadTrainingData(
-                "no training image has a crack pixel; are the masks coded otherwise?"
-            )
-        sound = ~self._crack & self._usable
-        if negatives_per_positive and not sound.any():
+        self._centres = _Centres.of(sets, weights)
+        if negatives_per_positive and not self._centres.sound.any():
             raise BadTrainingData(
                 "no training image has a sound pixel; are the masks coded otherwise?"
             )
-        ends = np.cumsum([sum(image.crack.size for image in one) for one in sets])
-        self._of_positives = _Shares.of(np.searchsorted(self._positives, ends), weights)
-        self._known: NDArray[np.bool_] | None = None
-        tried = weights
-        if not self._usable.all():
-            tried = _tried(sound, ends, weights)
-            known = [np.pad(~image.ignore, half, mode="symmetric") for image in images]
-            self._known = np.concatenate([array.reshape(-1) for array in known])
-        self._of_pixels = _Shares.of(ends, tried)
-
-    @property
-    def positives(self) -> int:
-        """The number of crack pixels to draw from."""
-        return len(self._positives)
+        self._images = FlatSet.of(
+            images, before_px=before_px, after_px=after_px, size=size, turned=flips
+        )
 
     def batch(self, iteration: int, *, size: int, first: int, last: int) -> Batch:
         """Slots `first` to `last` of the global batch of `size` patches of this iteration."""
         rng = np.random.default_rng((self._seed, iteration))
         crack_count = max(1, round(size / (1 + self._ratio)))
-        chosen = np.concatenate(
-            [
-                self._positives[self._of_positives.draw(rng, crack_count)],
-                self._draw_negatives(rng, size - crack_count),
-            ]
-        )
-        chosen = rng.permutation(chosen)
+        crack = self._centres.draw_crack(rng, crack_count)
+        sound = self._centres.draw_sound(rng, size - crack_count)
+        chosen = rng.permutation(np.concatenate([crack, sound]))
         turns = rng.integers(0, 8, size) if self._flips else np.zeros(size, dtype=np.int64)
         return self._cut(chosen[first:last], turns[first:last])
 
-    def _draw_negatives(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        drawn: list[NDArray[np.int64]] = []
-        left = count
-        while left:
-            tries = self._of_pixels.draw(rng, 2 * left + 16)
-            good = tries[~self._crack[tries] & self._usable[tries]][:left]
-            drawn.append(good)
-            left -= len(good)
-        return np.concatenate(drawn) if drawn else np.zeros(0, dtype=np.int64)
-
     def _cut(self, chosen: NDArray[np.int64], turns: NDArray[np.int64]) -> Batch:
-        image = np.searchsorted(self._areas, chosen, side="right")
-        within = chosen - np.where(image > 0, self._areas[image - 1], 0)
-        row, column = np.divmod(within, self._widths[image])
-        pixels = self._pixels[
-            _window(self._pixel_start, self._pixel_stride, image, row, column, self._cut_px)
-        ]
-        around = _window(self._truth_start, self._truth_stride, image, row, column, self._size)
-        labels = self._truth[around].astype(np.float32)
-        known = None if self._known is None else self._known[around].astype(np.float32)
+        places, images = self._centres.places(chosen), self._images
+        pixels = images.pixels.windows(*places)
+        labels = images.truth.windows(*places).astype(np.float32)
+        known = None
+        if images.known is not None:
+            known = images.known.windows(*places).astype(np.float32)
         for turn in np.unique(turns[turns > 0]):
             which = turns == turn
             for stack in (pixels, labels, known):
                 if stack is not None:
                     stack[which] = _turned(stack[which], int(turn))
         return Batch(pixels[:, : self._patch_px, : self._patch_px], labels, known)
+
+
+@dataclass(frozen=True)
+class _Centres:
+    """The pixels of all images numbered through: those that a patch may have in its centre."""
+
+    crack: NDArray[np.int64]  # the numbers of crack pixels
+    sound: NDArray[np.bool_]  # of each pixel, whether it is sound
+    of_crack: _Shares
+    of_pixels: _Shares
+    ends: NDArray[np.int64]  # of the images
+    widths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sets: Sequence[Sequence[LabelledImage]], weights: Sequence[float]) -> _Centres:
+        """Number the pixels of sets; ignored ones are neither crack nor sound."""
+        images = [image for one in sets for image in one]
+        usable = np.concatenate([~image.ignore.reshape(-1) for image in images])
+        cracked = np.concatenate([image.crack.reshape(-1) for image in images])
+        crack, sound = np.flatnonzero(cracked & usable), ~cracked & usable
+        ends = np.cumsum([sum(image.crack.size for image in one) for one in sets])
+        tried = weights if usable.all() else _tried(sound, ends, weights)
+        return cls(
+            crack=crack,
+            sound=sound,
+            of_crack=_Shares.of(np.searchsorted(crack, ends), weights),
+            of_pixels=_Shares.of(ends, tried),
+            ends=np.cumsum([image.crack.size for image in images]),
+            widths=np.array([image.crack.shape[1] for image in images]),
+        )
+
+    def draw_crack(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """So many crack pixels, by the sets' weights."""
+        return self.crack[self.of_crack.draw(rng, count)]
+
+    def draw_sound(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """So many sound pixels, by the sets' weights: any pixels, tried until enough are sound."""
+        drawn = [np.zeros(0, dtype=np.int64)]
+        left = count
+        while left:
+            tries = self.of_pixels.draw(rng, 2 * left + 16)
+            drawn.append(tries[self.sound[tries]][:left])
+            left -= len(drawn[-1])
+        return np.concatenate(drawn)
+
+    def places(
+        self, numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Image, row and column of pixels."""
+        image = np.searchsorted(self.ends, numbers, side="right")
+        within = numbers - np.where(image > 0, self.ends[image - 1], 0)
+        row, column = np.divmod(within, self.widths[image])
+        return image, row, column
 
 
 @dataclass(frozen=True)
@@ -148,27 +151,6 @@ class _Shares:
             return np.asarray(self.starts[0] + rng.integers(0, self.sizes[0], count))
         which = np.searchsorted(self.chances[:-1], rng.random(count), side="right")
         return np.asarray(self.starts[which] + rng.integers(0, self.sizes[which]))
-
-
-def _layout(arrays: Sequence[NDArray[np.generic]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    sizes = [array.shape[0] * array.shape[1] for array in arrays]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    return starts, np.array([array.shape[1] for array in arrays], dtype=np.int64)
-
-
-def _window(
-    starts: NDArray[np.int64],
-    strides: NDArray[np.int64],
-    image: NDArray[np.int64],
-    row: NDArray[np.int64],
-    column: NDArray[np.int64],
-    size_px: int,
-) -> NDArray[np.int64]:
-    stride = strides[image]
-    corner = starts[image] + row * stride + column
-    steps = np.arange(size_px)
-    offsets = steps[None, :, None] * stride[:, None, None] + steps[None, None, :]
-    return corner[:, None, None] + offsets
 
 
 def _turned(stack: NDArray[Scalar], turn: int) -> NDArray[Scalar]:

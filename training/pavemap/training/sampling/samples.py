@@ -1,12 +1,15 @@
-"""What both samplers share: a batch is a pure function of the seed, the iteration and its slots."""
+"""What samplers share: a batch is a pure function of the seed, the iteration and its slots."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pavemap.training.errors import BadTrainingData
 
 
 @dataclass(frozen=True)
@@ -26,3 +29,9 @@ class Sampler(Protocol):
     """
 
     def batch(self, iteration: int, *, size: int, first: int, last: int) -> Batch: ...
+
+
+def refuse_without_cracks(cracks: Iterable[NDArray[np.bool_]]) -> None:
+    """Raise BadTrainingData where no image's crack mask (H, W) has a pixel to draw."""
+    if not any(mask.any() for mask in cracks):
+        raise BadTrainingData("no training image has a crack pixel; are the masks coded otherwise?")

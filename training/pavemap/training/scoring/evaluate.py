@@ -21,13 +21,13 @@ from pavemap.training.metrics import (
     TOLERANCES_PX,
     Counts,
     Figures,
+    ImageCounts,
     Score,
-    Tally,
     count,
     figures,
+    image_counts,
     mean_score,
     pooled_score,
-    tally,
 )
 from pavemap.training.scoring.pictures import judged, write_picture
 
@@ -39,8 +39,8 @@ class ImageScore:
     """One image's score."""
 
     name: str
-    counts: Counts
-    tally: Tally
+    counts: Counts  # at the evaluation's threshold and tolerance
+    beside: ImageCounts  # at others
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Evaluation:
     @property
     def figures(self) -> Figures:
         """At 0, 2 and 5 pixels, and with the best thresholds."""
-        return figures([image.tally for image in self.images])
+        return figures([image.beside for image in self.images])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -135,15 +135,16 @@ def evaluate(
         probability = loaded.detect(image.pixels)
         seconds += time.perf_counter() - started
         pixels += probability.size
+        cracks = probability >= crack_level(used)
         scores.append(
             ImageScore(
                 pair.name,
-                _count(probability, image, used, tolerance_px),
-                tally(probability, image.crack, threshold=used, ignore=image.ignore),
+                count(cracks, image.crack, tolerance_px=tolerance_px, ignore=image.ignore),
+                image_counts(probability, image.crack, threshold=used, ignore=image.ignore),
             )
         )
         if pictures is not None:
-            picture = judged(image, probability >= crack_level(used), tolerance_px=tolerance_px)
+            picture = judged(image, cracks, tolerance_px=tolerance_px)
             write_picture(pictures / f"{pair.name}.jpg", picture)
         if on_image is not None:
             on_image(done, len(pairs))
@@ -167,38 +168,12 @@ def detected(
         yield model.detect(image.pixels), image
 
 
-def counts_by_threshold(
-    probability: NDArray[np.uint8],
-    image: LabelledImage,
-    *,
-    thresholds: Sequence[float] = THRESHOLDS,
-    tolerance_px: int = TOLERANCE_PX,
-) -> tuple[Counts, ...]:
-    """One image's counts at every threshold."""
-    return tuple(_count(probability, image, threshold, tolerance_px) for threshold in thresholds)
-
-
-def threshold_curve(
-    by_set: Sequence[Sequence[Sequence[Counts]]],
-    *,
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> dict[float, float]:
+def threshold_curve(by_set: Sequence[Sequence[Sequence[Counts]]]) -> dict[float, float]:
     """The mean over sets of the mean F1 over images, by threshold: every set weighs the same.
 
-    Takes each set's images' counts by threshold.
+    Takes each set's images' counts by THRESHOLDS.
     """
     means = np.mean(
         [[mean_score(some).f1 for some in zip(*images, strict=True)] for images in by_set], axis=0
     )
-    return {threshold: float(f1) for threshold, f1 in zip(thresholds, means, strict=True)}
-
-
-def _count(
-    probability: NDArray[np.uint8], image: LabelledImage, threshold: float, tolerance_px: int
-) -> Counts:
-    return count(
-        probability >= crack_level(threshold),
-        image.crack,
-        tolerance_px=tolerance_px,
-        ignore=image.ignore,
-    )
+    return {threshold: float(f1) for threshold, f1 in zip(THRESHOLDS, means, strict=True)}

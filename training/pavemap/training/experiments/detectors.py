@@ -1,4 +1,4 @@
-"""Any detector scored on images: all figures of the metric, its curve, the time that it took."""
+"""Any detector in experiments: made of a network, changed, its threshold chosen, scored on images."""
 
 from __future__ import annotations
 
@@ -15,64 +15,72 @@ from pavemap.training.config import TrainConfig
 from pavemap.training.experiments.images import Images
 from pavemap.training.experiments.ledger import Record
 from pavemap.training.inference import CrackModel
-from pavemap.training.metrics import THRESHOLDS, TOLERANCE_PX, Tally, figures, mean_score, tally
+from pavemap.training.metrics import (
+    THRESHOLDS,
+    TOLERANCE_PX,
+    Found,
+    ImageCounts,
+    figures,
+    image_counts,
+    mean_score,
+)
 from pavemap.training.models.card import ModelCard
 from pavemap.training.networks.dense import dense_form
 
-Found = NDArray[np.uint8] | NDArray[np.bool_]
-Detect = Callable[[NDArray[np.uint8]], Found]
-ChooseThreshold = Callable[[Detect, Images], float]
+Finder = Callable[[NDArray[np.uint8]], Found]
+ChooseThreshold = Callable[[Finder, Images], float]
 PAPERS_THRESHOLD = 0.5
 SPECK_AREAS_PX = (0, 10, 20, 40, 80, 160)  # an opening by 0 or 1 pixel changes nothing
 
 
-def scores_of(detect: Detect, images: Images, *, threshold: float = 0.5) -> Record:
+def scores_of(detect: Finder, images: Images, *, threshold: float = 0.5) -> Record:
     """Figures, precision and recall by threshold, F1 of each image, and the time of detection alone."""
-    tallies, seconds, pixels = [], 0.0, 0
+    counted, seconds, pixels = [], 0.0, 0
     for image in images:
         started = time.perf_counter()
         found = detect(image.pixels)
         seconds += time.perf_counter() - started
         pixels += image.crack.size
-        tallies.append(tally(found, image.crack, threshold=threshold, ignore=image.ignore))
+        counted.append(image_counts(found, image.crack, threshold=threshold, ignore=image.ignore))
     return {
         "images": len(images),
         "threshold": threshold,
-        **figures(tallies).to_dict(),
-        "curve": _curve(tallies),
+        **figures(counted).to_dict(),
+        "curve": _curve(counted),
         "f1_by_image": {
             image.name: round(one.at[TOLERANCE_PX].score.f1, 4)
-            for image, one in zip(images, tallies, strict=True)
+            for image, one in zip(images, counted, strict=True)
         },
         "seconds_per_mpx": round(seconds / pixels * 1e6, 4),
     }
 
 
-def best_threshold(detect: Detect, images: Images) -> float:
+def best_threshold(detect: Finder, images: Images) -> float:
     """The threshold with the best mean F1 on images kept back from training."""
-    best = figures(_tallied(detect, images)).ods
+    best = figures(_counted(detect, images)).ods
     return PAPERS_THRESHOLD if best is None else best.threshold
 
 
-def steady_threshold(detect: Detect, images: Images) -> float:
+def steady_threshold(detect: Finder, images: Images) -> float:
     """Of the thresholds that aren't surely worse than the best, the one nearest to the paper's 0.5.
 
     Few images choose a best threshold by chance. Not surely worse: the mean of what its F1 lacks, image by
     image, is within one standard error of that mean (the rule of Breiman et al. 1984 for trees).
     """
-    tallies = _tallied(detect, images)
-    f1 = np.array([[counts.score.f1 for counts in one.curve] for one in tallies])
+    f1 = np.array([[at.score.f1 for at in one.curve] for one in _counted(detect, images)])
     lacking = f1[:, [int(f1.mean(0).argmax())]] - f1
     errors = lacking.std(0, ddof=1) / len(images) ** 0.5 if len(images) > 1 else 0.0
     as_good = lacking.mean(0) <= errors
     return min(compress(THRESHOLDS, as_good), key=lambda one: abs(one - PAPERS_THRESHOLD))
 
 
-def _tallied(detect: Detect, images: Images) -> list[Tally]:
-    return [tally(detect(image.pixels), image.crack, ignore=image.ignore) for image in images]
+def _counted(detect: Finder, images: Images) -> list[ImageCounts]:
+    return [
+        image_counts(detect(image.pixels), image.crack, ignore=image.ignore) for image in images
+    ]
 
 
-def detector_of(network: nn.Module, config: TrainConfig, *, device: str, stride: int) -> Detect:
+def detector_of(network: nn.Module, config: TrainConfig, *, device: str, stride: int) -> Finder:
     """A trained network on whole images, in its dense form."""
     size = int(config.architecture_args.get("size", 5))
     card = ModelCard(
@@ -94,7 +102,7 @@ def detector_of(network: nn.Module, config: TrainConfig, *, device: str, stride:
     return lambda pixels: model.detect(pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2))
 
 
-def turned(detect: Detect, *, symmetries: int = 8) -> Detect:
+def turned(detect: Finder, *, symmetries: int = 8) -> Finder:
     """The mean of what a detector finds in 8 symmetries of an image, the 4 that keep its sides, or 1."""
     turns = range(0, 8, 8 // symmetries) if symmetries > 1 else (0,)
 
@@ -111,7 +119,7 @@ def turned(detect: Detect, *, symmetries: int = 8) -> Detect:
     return mean
 
 
-def without_specks(detect: Detect, area_px: int) -> Detect:
+def without_specks(detect: Finder, area_px: int) -> Finder:
     """A detector that finds nothing of fewer pixels, whatever the threshold: an opening by area.
 
     (Vincent 1993; pixels that touch by a corner belong together.)
@@ -119,13 +127,13 @@ def without_specks(detect: Detect, area_px: int) -> Detect:
     return lambda pixels: _opened(detect(pixels), area_px)
 
 
-def best_speck_area(detect: Detect, images: Images) -> int:
+def best_speck_area(detect: Finder, images: Images) -> int:
     """The area that a crack must have at least, by the best mean F1 on images kept back."""
     found = [(detect(image.pixels), image) for image in images]
 
     def f1(area_px: int) -> float:
         best = figures(
-            [tally(_opened(one, area_px), i.crack, ignore=i.ignore) for one, i in found]
+            [image_counts(_opened(one, area_px), i.crack, ignore=i.ignore) for one, i in found]
         ).ods
         return 0.0 if best is None else best.f1
 
@@ -147,11 +155,11 @@ def standardised(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(even), 0, 255), np.uint8)
 
 
-def _curve(tallies: Sequence[Tally]) -> list[list[float]]:
+def _curve(images: Sequence[ImageCounts]) -> list[list[float]]:
     """Threshold, precision, recall, F1 (means over images) for each threshold."""
-    if not all(one.curve for one in tallies):
+    if not all(one.curve for one in images):
         return []
-    means = [mean_score(some) for some in zip(*(one.curve for one in tallies), strict=True)]
+    means = [mean_score(some) for some in zip(*(one.curve for one in images), strict=True)]
     return [
         [threshold, round(mean.precision, 4), round(mean.recall, 4), round(mean.f1, 4)]
         for threshold, mean in zip(THRESHOLDS, means, strict=True)
