@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Objects in memory by path; `/full/...` is a bucket without room."""
+    """Objects in memory by path; `/full/...` is a bucket without room, `/gone/...` none."""
 
     protocol_version = "HTTP/1.1"
     objects: ClassVar[dict[str, bytes]] = {}
@@ -23,6 +23,8 @@ class Handler(BaseHTTPRequestHandler):
         path, query, body = self._request()
         if path.startswith("/full/"):
             self._answer(507, b"<Error><Code>XMinioStorageFull</Code></Error>")
+        elif path.startswith("/gone/"):
+            self._answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
         elif "uploadId" in query:
             self.parts[query["uploadId"]][int(query["partNumber"])] = body
             self._answer(200, etag=query["partNumber"])

@@ -78,6 +78,15 @@ def test_an_endpoint_with_a_path_is_refused(endpoint: str, monkeypatch: pytest.M
         Storage("s3://surveys/2026")
 
 
+def test_a_bucket_that_is_gone_is_away_not_empty(endpoint: str, tmp_path: Path) -> None:
+    gone = Storage("s3://gone")
+    (tmp_path / "a.tif").write_bytes(b"a")
+    with pytest.raises(Unavailable, match="bucket is gone; check PAVEMAP_STORAGE_URL"):
+        gone.put_file(KEY, tmp_path / "a.tif")
+    with pytest.raises(Unavailable, match="bucket is gone"):
+        gone.write(KEY, b"a")
+
+
 def test_a_bucket_without_room_is_told_apart(endpoint: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", texture(50, 50))
     with pytest.raises(StorageFull):

@@ -72,7 +72,7 @@ class Storage:
         seen under the key. Raises StorageFull or Unavailable.
         """
         _check(key)
-        with _translated("could not be stored", key):
+        with _stored(key):
             if self.folder is not None and _same_device(path, self.folder):
                 target = self.folder / key
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ class Storage:
     def write(self, key: str, content: bytes) -> None:
         """Store a few bytes, whole and lasting as `put_file` does. Raises StorageFull or Unavailable."""
         _check(key)
-        with _translated("could not be stored", key):
+        with _stored(key):
             self._put(key, content)
 
     def _put(self, key: str, content: bytes | Path) -> None:
@@ -209,6 +209,17 @@ def _translated(what: str, subject: object) -> Iterator[None]:
         if _BUCKET_FULL.search(str(exc)):
             raise StorageFull(f"no room left: {subject} {what}; free some and try again") from exc
         raise Unavailable(f"{subject} {what}; check {STORAGE_VARIABLE} and its access") from exc
+
+
+@contextmanager
+def _stored(key: str) -> Iterator[None]:
+    try:
+        with _translated("could not be stored", key):
+            yield
+    except NotFound as exc:  # there is nothing to store it in
+        raise Unavailable(
+            f"{key} could not be stored: its folder or bucket is gone; check {STORAGE_VARIABLE}"
+        ) from exc
 
 
 def _check(key: str) -> None:

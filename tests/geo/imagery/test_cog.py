@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from affine import Affine
 from pyproj import CRS
+from scipy.ndimage import gaussian_filter
 
 from pavemap.geo.errors import BadInput, DamagedRaster
 from pavemap.geo.imagery.cog import COG_OPTIONS, is_cog, to_cog
@@ -110,21 +111,60 @@ except StorageFull as full:
     print("refused")
 """
 
+FILLING_DISK = """
+import sys
+from pathlib import Path
+import rasterio
+from pavemap.geo.imagery.cog import to_cog
+from pavemap.geo.errors import StorageFull
+folder, full, whole = Path(sys.argv[2]), 0, 0
+for taken in range(2800, 0, -50):
+    (folder / "other").write_bytes(bytes(1024 * taken))
+    try:
+        to_cog(sys.argv[1], folder / "b.tif")
+    except StorageFull:
+        full += 1
+    else:
+        with rasterio.open(folder / "b.tif") as written, rasterio.open(sys.argv[1]) as sent:
+            assert (written.read() == sent.read()).all(), taken
+            assert written.read(out_shape=(3, 225, 225)).any(), taken
+        (folder / "b.tif").unlink()
+        whole += 1
+print(full, whole)
+"""
+
 
 @pytest.mark.parametrize("kib", [64, 512, 1024, 2300])
 def test_a_full_disk_is_told_apart_and_leaves_nothing(tmp_path: Path, kib: int) -> None:
     """On a real file system with too little room, in a mount namespace of its own."""
     path = write(tmp_path / "a.tif", texture(900, 900))  # 2.4 MB, and next to incompressible
-    small = tmp_path / "small"
+    done = on_a_small_disk(FULL_DISK, path, tmp_path / "small", kib=kib)
+    assert done.stdout.strip() == "refused", done.stderr
+
+
+def test_a_disk_that_fills_up_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    """Wherever the disk fills up, what is written is whole, or is refused for want of room."""
+    rng = np.random.default_rng(0)
+    bands = [gaussian_filter(rng.standard_normal((800, 1060)), 3) * 200 + 120 for _ in range(3)]
+    path = write(tmp_path / "a.tif", np.clip(np.dstack(bands), 0, 255).astype(np.uint8))
+    done = on_a_small_disk(FILLING_DISK, path, tmp_path / "small", kib=3000)
+    full, whole = (int(count) for count in done.stdout.split())
+    assert full > 5, done.stderr
+    assert whole > 5, done.stderr
+
+
+def on_a_small_disk(
+    code: str, path: Path, small: Path, *, kib: int
+) -> subprocess.CompletedProcess[str]:
     small.mkdir()
     mounted = f'mount -t tmpfs -o size={kib}k none "{small}" && exec "$0" -c "$1" "$2" "$3"'
     unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run([*unshare, "true"], capture_output=True).returncode:
         pytest.skip("no user namespaces here, so no small file system can be mounted")
-    done = subprocess.run(
-        [*unshare, mounted, sys.executable, FULL_DISK, str(path), str(small)],
+    return subprocess.run(
+        [*unshare, mounted, sys.executable, code, str(path), str(small)],
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
-    assert done.stdout.strip() == "refused", done.stderr

@@ -21,7 +21,7 @@ import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.grid import Cell
-from pavemap.geo.store import cells, leases, planning, surveys
+from pavemap.geo.store import cells, leases, planning, surveys, workers
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.leases import ClaimedCell
@@ -373,6 +373,7 @@ def test_what_could_not_be_done_rests_and_says_why(engine: Engine, survey: Surve
     with database(engine) as connection:
         assert leases.release(connection, "w", rest_s=60.0, error="tile 7 is away") == 1
         assert surveys.progress(connection, survey.id).held_up == {"tile 7 is away": 1}
+        assert workers.present_workers(connection).of_any_model == 1, "it has not stopped"
     assert claim_one(engine).cell.col == scene.COL + 1, "other work goes first"
     with database(engine) as connection:
         connection.execute(text("UPDATE cell SET lease_until = now() WHERE state = 'waiting'"))
@@ -384,6 +385,7 @@ def test_a_worker_that_stops_gives_back_what_it_holds(engine: Engine, survey: Su
     first = claim_one(engine)
     with database(engine) as connection:
         assert leases.release(connection, "w") == 1
+        assert workers.present_workers(connection).of_any_model == 0
     again = claim_one(engine, "other")
     assert (again.cell, again.attempt) == (first.cell, 1)
 

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 import rasterio.shutil
+from rasterio.windows import Window
 
 from pavemap.geo.errors import BadInput, DamagedRaster, StorageFull, UnsupportedRaster
 from pavemap.geo.imagery.geotiff import RETILE, Dataset, check_complete, open_geotiff
@@ -78,7 +79,7 @@ def _options(dataset: Dataset) -> dict[str, str]:
 
 
 def _check_written(source: Dataset, written: Path) -> None:
-    """Look at what was written: GDAL reports some failed writes only in its log."""
+    """Read all that was written: GDAL reports some failed writes only in its log."""
     with open_geotiff(written) as copy:
         same = all(
             getattr(copy, what) == getattr(source, what)
@@ -87,3 +88,15 @@ def _check_written(source: Dataset, written: Path) -> None:
         if not same:
             raise DamagedRaster(f"{Path(source.name).name} could not be rewritten; export it anew")
         check_complete(copy, file_bytes=written.stat().st_size, name=written.name)
+        for factor in (1, *copy.overviews(1)):
+            _decode(copy, factor)
+
+
+def _decode(dataset: Dataset, factor: int) -> None:
+    """Read all pixels, or an overview of so many pixels to one, and throw them away."""
+    side = factor * COG_BLOCK_PX
+    for row in range(0, dataset.height, side):
+        for column in range(0, dataset.width, side):
+            high, wide = min(side, dataset.height - row), min(side, dataset.width - column)
+            shape = (dataset.count, -(-high // factor), -(-wide // factor))
+            dataset.read(window=Window(column, row, wide, high), out_shape=shape)

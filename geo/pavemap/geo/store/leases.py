@@ -139,9 +139,12 @@ def release(connection: Connection, worker: str, *, rest_s: float = 0.0, error: 
     """Give back all that a worker holds, as a worker that stops in good order does; not an attempt.
 
     What it could not do because something is away rests for `rest_s` seconds, so that other work goes
-    first, and bears the `error` meanwhile.
+    first, and bears the `error` meanwhile: then the worker is still there.
     """
-    strike_off(connection, worker)
+    if rest_s:
+        note_alive(connection, worker)
+    else:
+        strike_off(connection, worker)
     parameters = {"worker": worker, "rest_s": rest_s, "error": clean(error)}
     cells = connection.execute(_RELEASE, parameters).rowcount
     surveys = release_measuring(connection, worker, rest_s=rest_s, error=error)
