@@ -95,6 +95,17 @@ def test_debug_shows_where_wherever_it_stands(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
+def test_who_has_read_enough_hears_no_error() -> None:
+    with subprocess.Popen(
+        [PAVEMAP, "model", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
+        assert started.stdout is not None
+        started.stdout.close()
+        _, said = started.communicate()
+
+    assert said == b""
+
+
 def test_wrong_usage_is_exit_code_2() -> None:
     assert "Missing argument" in Cli().fails("survey", "run", code=2).err
     assert "No such option" in Cli().fails("model", "list", "--no-such", code=2).err

@@ -227,6 +227,7 @@ def test_change_is_told_and_exported(cli: Cli, surveyed: str, tiles: Path, tmp_p
     assert (made["measures"]["min_coverage"], made["position_rmse_m"]) == (1.0, 0.01)
     assert "has not been run" in cli("export", "Autumn", "-o", tmp_path / "none.csv").err
     assert "has not been run" in cli("segments", "Autumn").err
+    assert "has not been run" in cli("segments", "Autumn", "--json").err
     cli("survey", "upload", "Autumn", tiles)
     cli("survey", "run", "Autumn", "--wait")
 

@@ -31,9 +31,8 @@ from pavemap.platform.api.csrf import refuse_cross_site_changes
 from pavemap.platform.api.head_requests import Heads
 from pavemap.platform.api.observe import Observed, note_path_ids
 from pavemap.platform.api.services import Services
+from pavemap.platform.default_server import API_PREFIX
 from pavemap.platform.settings import Settings, load_settings
-
-PREFIX = "/api/v1"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -58,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Orthophoto tiles of roads in, crack density per road segment out.",
         openapi_tags=openapi.TAGS,
         lifespan=lifespan,
+        redoc_url=None,  # its page asks its makers' server for a picture
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         generate_unique_id_function=lambda route: route.name,
     )
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.web_origins, allow_methods=["GET", "HEAD"]
         )
-    api = APIRouter(prefix=PREFIX)
+    api = APIRouter(prefix=API_PREFIX)
     for part in (
         networks,
         surveys,

@@ -17,7 +17,7 @@ from pavemap.platform.cli.rasters import rasters_at
 if TYPE_CHECKING:
     from pavemap.geo.imagery.mosaic import Mosaic
     from pavemap.geo.imagery.orthophoto import Orthophoto
-    from pavemap.platform.file_survey.detect import FileSurvey
+    from pavemap.platform.file_survey.survey import FileSurvey
 
 ENLARGED = 4.0
 """How many times coarser than they are read pixels may be without a word."""

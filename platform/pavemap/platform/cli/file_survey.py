@@ -10,7 +10,7 @@ from pavemap.platform.cli.tables import print_segments
 
 if TYPE_CHECKING:
     from pavemap.platform.exports.export import Export
-    from pavemap.platform.file_survey.detect import FileSurvey
+    from pavemap.platform.file_survey.survey import FileSurvey
 
 OUTPUT_HELP = (
     "File to write: .gpkg with all layers, or .geojson or .csv with the cracks; with --roads the segments "

@@ -60,6 +60,8 @@ def _in_one_sentence() -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
+    except BrokenPipeError:  # `| head` has read enough: Typer ends the command without a word
+        raise
     except Exception as exc:
         if os.environ.get(DEBUG_VARIABLE):
             raise

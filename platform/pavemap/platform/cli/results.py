@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ from pavemap.platform.cli.console import (
     say,
 )
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
+from pavemap.platform.cli.survey_progress import note_standing
 from pavemap.platform.cli.tables import print_segments
 from pavemap.platform.client.survey_download import SERVED_LAYERS, ServedLayer, export_survey
 
@@ -55,6 +56,7 @@ def segments(
 
     with connect(server) as client:
         known = client.find_survey(survey)
+        note_standing(known)
         pages = client.segments(
             known["id"],
             bbox=bbox,
@@ -68,7 +70,6 @@ def segments(
     if as_json:
         print_json({"type": "FeatureCollection", "features": found})
         return
-    _note_standing(known)
     if found or known["finished_at"] is not None:
         print_segments([feature["properties"] for feature in found])
 
@@ -131,8 +132,7 @@ def export(
     counts: dict[str, int] = dict.fromkeys(layers, 0)
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
         found = client.find_survey(survey)
-        if not as_json:
-            _note_standing(found)
+        note_standing(found)
         on_rows = rows_shown(bars, counts)
         made = export_survey(client, found, output, layers=layers, bbox=bbox, on_rows=on_rows)
     files = [str(file) for file in made]
@@ -145,13 +145,3 @@ def export(
         note(f"nothing of the survey lies in {bbox}: is that west,south,east,north in degrees?")
     for file in files:
         say(file)
-
-
-def _note_standing(survey: dict[str, Any]) -> None:
-    """Say of which run a survey's figures are, where that is not one of its present imagery."""
-    if survey["finished_at"] is None:
-        note("the survey has not been run: it has no figures yet (pavemap survey run)")
-    elif survey["state"] != "done":
-        note(f"the survey is {survey['state']}: these are the figures of its last finished run")
-    if survey["attention"]:
-        note(f"Attention: {survey['attention']}.")

@@ -23,7 +23,7 @@ from pavemap.platform.cli.console import (
     say,
 )
 from pavemap.platform.cli.remote import HERE, Bbox, Server, SurveyName, connect
-from pavemap.platform.cli.survey_progress import finished, report
+from pavemap.platform.cli.survey_progress import finished, note_standing, report
 
 app = typer.Typer(
     help="What people say of cracks: for a survey's figures, and for a model to learn from.",
@@ -50,7 +50,9 @@ def export_reviews(
     from pavemap.platform.reviews.review_export import write_review_file
 
     with connect(server) as client, progress_bars(quiet=as_json) as bars:
-        survey_id = client.find_survey(survey)["id"]
+        found = client.find_survey(survey)
+        note_standing(found)
+        survey_id = found["id"]
         task = bars.add_task("Cracks", total=None)
 
         def cracks() -> Iterator[list[Feature]]:

@@ -42,8 +42,8 @@ def cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
 
         def show(survey: Survey) -> None:
             nonlocal told
-            if not quiet and survey["attention"] and survey["attention"] != told:
-                note(f"Attention: {survey['attention']}.")
+            if not quiet and survey["attention"] != told:
+                _note_attention(survey)
             told = survey["attention"]
             cells = survey["cells"]
             said = f"Cells ({survey['state']})"
@@ -51,6 +51,20 @@ def cell_bar(*, quiet: bool) -> Iterator[Callable[[Survey], None]]:
             bars.update(task, total=cells["total"], completed=over, description=said)
 
         yield show
+
+
+def note_standing(survey: Survey) -> None:
+    """Say of which run a survey's figures are, where that is not one of its present imagery."""
+    if survey["finished_at"] is None:
+        note("the survey has not been run: it has no figures yet (pavemap survey run)")
+    elif survey["state"] != "done":
+        note(f"the survey is {survey['state']}: these are the figures of its last finished run")
+    _note_attention(survey)
+
+
+def _note_attention(survey: Survey) -> None:
+    if survey["attention"]:
+        note(f"Attention: {survey['attention']}.")
 
 
 def report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
@@ -76,8 +90,7 @@ def report(survey: Survey, summary: dict[str, Any], *, as_json: bool) -> None:
         )
         for error, count in cells["errors"].items():
             note(f"{counted(count, 'cell')} failed: {error}")
-        if survey["attention"]:
-            note(f"Attention: {survey['attention']}.")
+        _note_attention(survey)
     if survey["state"] == "failed":
         raise PavemapError(survey["error"] or "the survey failed; see the log of the server")
 

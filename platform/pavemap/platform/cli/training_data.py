@@ -50,7 +50,7 @@ def export_training_data(
     Confirmed and drawn cracks are crack, rejected ones are sound, and of what nobody judged nothing is
     taught. `folder = "..."` in a training configuration reads the result.
     """
-    from pavemap.platform.training_data import unzipped
+    from pavemap.platform.zip_stream import unzipped
     from pavemap.training.data.pair_folder import check_target, write_folder
 
     check_target(output)
