@@ -33,7 +33,7 @@ import numpy as np
 from ask_scene import Scene, fill, load
 from sqlalchemy import Engine, text
 
-from pavemap.geo.store import boxes, places, queries, segment_pages, tiles
+from pavemap.geo.store import boxes, places, segment_history, segment_pages, tiles
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform.private_postgres import PrivatePostgres
@@ -206,7 +206,7 @@ def plans(engine: Engine, scene: Scene) -> str:
     survey = scene.surveys[-1]
     lon, lat = map(float, scene.middles[len(scene.middles) // 3])
     shown: list[tuple[str, str, dict[str, Any]]] = [
-        ("history", queries._HISTORY.text, {"segment_id": int(scene.segment_ids[7])})
+        ("history", segment_history._HISTORY.text, {"segment_id": int(scene.segment_ids[7])})
     ]
     for name, half in (("a box with few segments", 0.01), ("a box with many", 0.5)):
         box = boxes.BoxFilter.of((lon - half, lat - half, lon + half, lat + half))

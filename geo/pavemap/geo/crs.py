@@ -15,7 +15,8 @@ from pyproj.exceptions import CRSError
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Bounds
 
-Geometries = TypeVar("Geometries", bound=Any)
+Shape = TypeVar("Shape", bound=Any)
+"""A geometry of shapely's, or an array of them."""
 
 WGS84 = CRS.from_epsg(4326)
 
@@ -190,7 +191,7 @@ def _scale_that_matters(crs: CRS, x: float, y: float) -> float:
     return scale if abs(scale - 1.0) > SCALE_THAT_MATTERS else 1.0
 
 
-def reproject(geometries: Geometries, source: CRS, target: CRS) -> Geometries:
+def reproject(geometries: Shape, source: CRS, target: CRS) -> Shape:
     """Transform a geometry, or an array of them, between two CRS, x before y; z is kept as it is."""
     if source == target:
         return geometries
@@ -202,7 +203,7 @@ def reproject(geometries: Geometries, source: CRS, target: CRS) -> Geometries:
         return moved
 
     has_z = bool(np.any(shapely.has_z(geometries)))
-    result: Geometries = shapely.transform(geometries, apply, include_z=has_z)
+    result: Shape = shapely.transform(geometries, apply, include_z=has_z)
     return result
 
 

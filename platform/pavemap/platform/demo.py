@@ -148,17 +148,12 @@ def _upload(client: Client, survey_id: str, tiles: list[Path], bars: Progress) -
 
 
 def _survey(client: Client, survey_id: str, bars: Progress) -> Json:
-    """Run the survey and wait for it. Raises PavemapError when it, or a cell of it, failed."""
+    """Run the survey and wait for it. Raises what `Client.wait_for_all` does."""
     plan = client.run(survey_id)
     task = bars.add_task("Cells", total=plan["total"])
-    survey = client.wait(
-        survey_id,
-        on_progress=lambda now: bars.update(task, completed=now["cells"]["done"]),
+    return client.wait_for_all(
+        survey_id, on_progress=lambda now: bars.update(task, completed=now["cells"]["done"])
     )
-    if survey["state"] == "failed" or survey["cells"]["failed"]:
-        why = survey["error"] or "; ".join(survey["cells"]["errors"])
-        raise PavemapError(f"the survey failed: {why}")
-    return survey
 
 
 def _picture(path: Path, survey: Json, geopackage: Path, tiles: list[Path]) -> Path:

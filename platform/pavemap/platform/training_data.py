@@ -1,16 +1,12 @@
-"""Makes training data of a survey's reviews, and carries it as a ZIP from the server to a folder."""
+"""Makes training data of a survey's reviews."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import uuid
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from pavemap.geo.arrays import Objects, object_array
 from pavemap.geo.crs import WGS84, ground_scale, reproject
-from pavemap.geo.errors import Conflict, Unavailable
+from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.labels.ground_labels import GroundLabels, Layer
@@ -36,20 +32,13 @@ from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.places import search_area
 from pavemap.geo.store.reviews import AreaRow, ReviewRow
 from pavemap.geo.store.surveys import SurveyRow, get_survey
-from pavemap.geo.zips import UNREADABLE
 from pavemap.training.data.pair_folder import Files, LabelledFile, packed
-
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in the archive: the same set is the same bytes."""
 
 BESIDE_DEG = 1e-4
 """Some 10 m: reviewed ground is cut no nearer to imagery, where straight edges in degrees would show."""
 
 MOST_OF_IMAGERY = 1 / 8
 """Of the footprints: to unite so many for one area costs more than to cut it by all, united once."""
-
-MAX_FILE_BYTES = 64 << 20
-"""An image of 2048 pixels a side has 12 MiB at most."""
 
 
 @dataclass(frozen=True)
@@ -113,50 +102,6 @@ def near_imagery(areas: Objects, footprints: Objects) -> Objects:
     whole = shapely.covers(imagery, areas)
     parts = shapely.get_parts(_cut(areas[~whole], around, imagery))
     return np.concatenate([areas[whole], parts[shapely.area(parts) > 0.0]])
-
-
-def zipped(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield an archive of files piece by piece; images are compressed already."""
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in files:
-            archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
-            yield sink.taken()
-    yield sink.taken()
-
-
-def unzipped(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of an archive. Raises Unavailable for one that did not come whole."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            for info in file.infolist():
-                if info.file_size > MAX_FILE_BYTES:
-                    raise Unavailable(f"the server sent a file of {info.file_size:,} bytes")
-                yield info.filename, file.read(info)
-    except UNREADABLE as exc:
-        raise Unavailable(
-            "the training data did not come whole: the server failed half way (its log has the reason), "
-            "or the connection broke; run the same command again"
-        ) from exc
-
-
-class _Sink(io.RawIOBase):
-    """What is written, until it is taken; it can't be sought, as the network can't."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        self._parts.append(bytes(data))
-        return len(self._parts[-1])
-
-    def taken(self) -> bytes:
-        whole, self._parts = b"".join(self._parts), []
-        return whole
 
 
 def _reviewed(connection: Connection, survey_id: uuid.UUID) -> Reviewed:

@@ -76,10 +76,7 @@ def survey_drawn_crack(client: Client, *, patience_s: float = PATIENCE_S) -> Out
         survey = client.create_survey({"name": name, "network": network["id"], "gsd_m": GSD_M})
         client.upload(survey["id"], tile, name=tile.name, sha256=file_digest(tile))
     client.run(survey["id"])
-    done = client.wait(survey["id"], on_progress=look)
-    if done["state"] == "failed" or done["cells"]["failed"]:
-        why = done["error"] or "; ".join(done["cells"]["errors"])
-        raise PavemapError(f"the survey failed: {why}")
+    client.wait_for_all(survey["id"], on_progress=look)
     (segment,) = features(client.segments(survey["id"]))
     found = segment["properties"]["density_m_per_m2"]
     drawn = drawn_density()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import suppress
+from ipaddress import ip_address
 
 
 def is_free(host: str, port: int) -> bool:
@@ -26,6 +27,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means the machine that it is said on."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def reachable(host: str) -> str:

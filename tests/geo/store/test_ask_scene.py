@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from pavemap.geo.store import queries, segment_pages, tiles
+from pavemap.geo.store import segment_history, segment_pages, tiles
 from pavemap.geo.store.engine import database
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -27,6 +27,6 @@ def test_what_is_drawn_can_be_asked(engine: Engine, monkeypatch: pytest.MonkeyPa
             connection, scene.surveys[-1], bbox=(lon - 1, lat - 1, lon + 1, lat + 1), limit=100
         )
         assert (len(found), following is None) == (100, False)
-        assert len(queries.segment_conditions(connection, int(scene.segment_ids[0]))) == 2
+        assert len(segment_history.segment_conditions(connection, int(scene.segment_ids[0]))) == 2
         tile = tiles.Tile(5, int((lon + 180.0) / 360.0 * 2**5), 10)
         assert tiles.survey_tile(connection, scene.surveys[0], tile)

@@ -16,7 +16,7 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, Conflict, NotFound, Unavailable
 from pavemap.geo.store import model_versions, networks, surveys
 from pavemap.geo.store.engine import database, translated
-from pavemap.geo.store.queries import segment_conditions
+from pavemap.geo.store.segment_history import segment_conditions
 
 
 @dataclass(frozen=True)

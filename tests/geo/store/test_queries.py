@@ -17,7 +17,16 @@ from sqlalchemy import Engine, text
 import store_scene as scene
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput, Conflict, NotFound
-from pavemap.geo.store import boxes, figures, queries, segment_pages, surveys, tables
+from pavemap.geo.store import (
+    boxes,
+    crack_pages,
+    figures,
+    segment_history,
+    segment_pages,
+    survey_summary,
+    surveys,
+    tables,
+)
 from pavemap.geo.store.bulk import copy_frame, reserve_ids
 from pavemap.geo.store.cursors import Cursor
 from pavemap.geo.store.engine import database
@@ -124,7 +133,7 @@ def test_rows_that_come_between_two_pages_shift_nothing(
         )
 
 
-@pytest.mark.parametrize("page", [segment_pages.segment_features, queries.cracks_page])
+@pytest.mark.parametrize("page", [segment_pages.segment_features, crack_pages.cracks_page])
 def test_pages_from_before_and_after_a_measuring_do_not_go_together(
     engine: Engine, measured: SurveyRow, page: Callable[..., tuple[list[Any], str | None]]
 ) -> None:
@@ -290,11 +299,15 @@ def test_questions_that_make_no_sense_are_refused(
 
 def test_unknown_surveys_and_segments_are_not_found(engine: Engine, measured: SurveyRow) -> None:
     with database(engine) as connection:
-        for call in (segment_pages.segment_features, queries.cracks_page, queries.summary):
+        for call in (
+            segment_pages.segment_features,
+            crack_pages.cracks_page,
+            survey_summary.summary,
+        ):
             with pytest.raises(NotFound):
                 call(connection, uuid.uuid4())
         with pytest.raises(NotFound):
-            queries.segment_conditions(connection, 10**12)
+            segment_history.segment_conditions(connection, 10**12)
 
 
 def test_a_segment_has_a_history_over_surveys(engine: Engine, measured: SurveyRow) -> None:
@@ -315,13 +328,13 @@ def test_a_segment_has_a_history_over_surveys(engine: Engine, measured: SurveyRo
         )
         segment = connection.scalar(text("SELECT min(id) FROM segment"))
         assert segment is not None
-        history = queries.segment_conditions(connection, segment)
+        history = segment_history.segment_conditions(connection, segment)
         unseen = scene.add_road(connection, name="Elsewhere", roads=2)
         other = connection.scalar(
             text("SELECT min(id) FROM segment WHERE network_id = :id"), {"id": unseen.id}
         )
         assert other is not None
-        assert queries.segment_conditions(connection, other) == []
+        assert segment_history.segment_conditions(connection, other) == []
     assert [(row.survey_name, row.crack_length_m) for row in history] == [
         ("Autumn", 1.0),
         ("Spring", 0.0),
@@ -360,11 +373,13 @@ def test_cracks_come_in_pages_and_by_box(engine: Engine, measured: SurveyRow) ->
         seen: list[float] = []
         after = None
         while True:
-            page, after = queries.cracks_page(connection, measured.id, limit=4, after=after)
+            page, after = crack_pages.cracks_page(connection, measured.id, limit=4, after=after)
             seen += [crack.length_m for crack in page]
             if after is None:
                 break
-        boxed, _ = queries.cracks_page(connection, measured.id, bbox=box(95.0, 0.0, 120.5, 10.0))
+        boxed, _ = crack_pages.cracks_page(
+            connection, measured.id, bbox=box(95.0, 0.0, 120.5, 10.0)
+        )
     assert seen == [at + 1.0 for at in range(25)]
     assert [crack.length_m for crack in boxed] == [11.0, 12.0, 13.0]
     coordinates = shapely.get_coordinates(boxed[0].line, include_z=True)
@@ -421,7 +436,7 @@ def test_the_worst_in_a_box_are_read_from_indexes_alone(
 def test_a_history_and_a_page_of_cracks_use_their_indexes(
     engine: Engine, measured: SurveyRow
 ) -> None:
-    shown = plan(engine, queries._HISTORY.text, {"segment_id": 1})
+    shown = plan(engine, segment_history._HISTORY.text, {"segment_id": 1})
     assert "ix_condition_segment_id" in shown
     cracks = "SELECT id FROM crack WHERE survey_id = :id AND id > 3 ORDER BY id LIMIT 5"
     assert "pk_crack" in plan(engine, cracks, {"id": measured.id})
@@ -432,7 +447,7 @@ def test_a_history_and_a_page_of_cracks_use_their_indexes(
 def test_the_sums_of_a_survey_that_was_not_measured_are_nothing(engine: Engine) -> None:
     with database(engine) as connection:
         survey = scene.add_survey(connection)
-        sums = queries.summary(connection, survey.id)
+        sums = survey_summary.summary(connection, survey.id)
         assert surveys.get_survey(connection, survey.id).state == "created"
     assert (sums.segments, sums.coverage, sums.density_m_per_m2) == (0, 0.0, None)
 
@@ -452,12 +467,12 @@ def test_only_the_confident_are_listed_when_asked_for(engine: Engine, measured: 
         assert parts == by_trust
 
 
-@pytest.mark.parametrize("page", [segment_pages.segment_features, queries.cracks_page])
+@pytest.mark.parametrize("page", [segment_pages.segment_features, crack_pages.cracks_page])
 def test_a_page_is_refused_when_the_survey_is_measured_while_it_is_read(
     engine: Engine, measured: SurveyRow, page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows would be of both: some twice, some not at all."""
-    module = segment_pages if page is segment_pages.segment_features else queries
+    module = segment_pages if page is segment_pages.segment_features else crack_pages
     versions = iter(["before", "after"])
     monkeypatch.setattr(module, "survey_version", lambda *_: next(versions))
     with pytest.raises(Conflict, match="begin again"), database(engine) as connection:

@@ -25,7 +25,7 @@ from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import make_engine
 from pavemap.platform.api.reviews import MAX_BODY_BYTES
 from pavemap.platform.settings import Settings
-from pavemap.platform.training_data import unzipped
+from pavemap.platform.zip_stream import unzipped
 from pavemap.serving.worker import CellWorker
 from pavemap.training.data.datasets import check_sources
 from pavemap.training.data.manifest import Manifest

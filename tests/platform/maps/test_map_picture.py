@@ -21,8 +21,7 @@ from pavemap.geo.grid import Grid, Window
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.raster import inspect
 from pavemap.platform.exports.styling import density_classes
-from pavemap.platform.file_survey.file_measures import SeenGround
-from pavemap.platform.file_survey.seen_ground import seen_ground
+from pavemap.platform.file_survey.seen_ground import SeenGround, seen_ground
 from pavemap.platform.maps import cartography, map_text
 from pavemap.platform.maps.cartography import overview
 from pavemap.platform.maps.map_closeup import centred, densest

@@ -1,4 +1,4 @@
-"""What the pixels of a mask may say."""
+"""What the pixels of a mask may say: by itself, for the command line reads it before anything is loaded."""
 
 from __future__ import annotations
 

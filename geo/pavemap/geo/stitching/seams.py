@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from pavemap.geo.grid import Grid
+from pavemap.geo.groups import groups
 
 TOLERANCE_PX = 1.5
 """Ends of neighbouring cells at most this far apart are one place of one crack."""
@@ -68,13 +67,6 @@ def match_ends(ends: Ends, *, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np
     good = (apart == 1) & ~crowded[first] & ~crowded[second] & ~late[near[:, 0]]
     _pair_nearest(partner, first[good], second[good], distance[good])
     return partner, final
-
-
-def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return for each of `count` things the number of its group, things being grouped by (P, 2) pairs."""
-    links = coo_array((np.ones(len(pairs), np.int8), tuple(pairs.T)), shape=(count, count))
-    number: NDArray[np.int64] = connected_components(links, directed=False)[1].astype(np.int64)
-    return number
 
 
 def _on_side(ends: Ends, grid: Grid) -> NDArray[np.bool_]:

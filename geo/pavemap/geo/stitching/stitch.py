@@ -21,6 +21,7 @@ from scipy.spatial import KDTree
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.grid import Cell, Grid
+from pavemap.geo.groups import groups
 from pavemap.geo.lines.flat_lines import Polylines
 from pavemap.geo.stitching.line_joining import directed, joined
 from pavemap.geo.stitching.seams import (
@@ -28,7 +29,6 @@ from pavemap.geo.stitching.seams import (
     ON_SIDE_PX,
     TOLERANCE_PX,
     Ends,
-    groups,
     match_ends,
 )
 from pavemap.geo.vectorizing.chains import Chains, walk_chains
@@ -164,11 +164,6 @@ class Stitcher:
         self._nothing = _Pool.of(*NOTHING, grid=grid)
         self._pool = self._nothing
         self._long = np.empty(0, np.bool_)  # by network in the pool: known to be long enough
-
-    @property
-    def held(self) -> int:
-        """How many lines are held back."""
-        return len(self._pool)
 
     def add(self, lines: Geometries, cells: NDArray[np.int64], trust: Trust) -> Cracks:
         """Take the next lines, (N,), and their cells, (N, 2); return the cracks that are done.

@@ -19,13 +19,11 @@ from sqlalchemy import Connection, Row, text
 from pavemap.geo.arrays import object_array
 from pavemap.geo.change_lines import KINDS, LineChanges
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
 from pavemap.geo.store.bulk import geometries
 from pavemap.geo.store.changed_cracks import common_ground, compared_lines
 from pavemap.geo.store.comparison import BOTH, COLUMNS, FIGURES, Comparison, differences, known
-from pavemap.geo.store.cursors import Cursor
-from pavemap.geo.store.segment_pages import MAX_COMPARED
+from pavemap.geo.store.cursors import MAX_COMPARED, Cursor, check_limit
 from pavemap.geo.store.surveys import survey_version
 
 ChangeSort = Literal["density_change", "segment"]
@@ -121,8 +119,7 @@ def changes_page(
     Segments without a change to speak of (nothing imaged in one survey) come last. Raises BadInput for
     a bad limit or cursor, Conflict where a survey was measured anew since the page before, or meanwhile.
     """
-    if not 1 <= limit <= MAX_COMPARED:
-        raise BadInput(f"a page has 1 to {MAX_COMPARED} segments, not {limit}")
+    check_limit(limit, most=MAX_COMPARED)
     order = f"change-{sort}-{comparison.before.id}"
     cursor = Cursor.read(after, order=order, version=_version(connection, comparison))
     rows = connection.execute(

@@ -1,4 +1,8 @@
-"""Cursors of paged answers: where the last page ended, as text that callers hand back unread."""
+"""Cursors of paged answers: where the last page ended, as text that callers hand back unread.
+
+Pages are cut by key, not by offset: a cursor holds the sort key and id of the last row, so a page is
+as quick however deep it lies, and rows that come or go shift nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ Key = float | str | None
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 LARGEST_ID = 2**63 - 1
+
+MAX_PAGE = 10_000
+MAX_COMPARED = 1000
+"""Segments compared at a time: their cracks in both surveys are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,12 @@ class Cursor:
         return base64.urlsafe_b64encode(
             json.dumps([self.order, key, number, self.version]).encode()
         ).decode()
+
+
+def check_limit(limit: int, *, most: int = MAX_PAGE) -> None:
+    """Raise BadInput for a page of no row, or of more than `most`."""
+    if not 1 <= limit <= most:
+        raise BadInput(f"a page has 1 to {most} rows, not {limit}; ask for the next page instead")
 
 
 def _refused() -> BadInput:

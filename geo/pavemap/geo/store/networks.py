@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pavemap.geo.crs import middle_of
 from pavemap.geo.errors import BadInput, Conflict, NotFound
+from pavemap.geo.grid import Bounds
 from pavemap.geo.roads.lineage import Previous
 from pavemap.geo.store.bulk import (
     copy_frame,
@@ -30,8 +31,6 @@ from pavemap.geo.store.bulk import (
 )
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.tables import Network, Road, Segment, Survey
-
-Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,10 @@ from shapely.geometry.base import BaseGeometry
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
+from pavemap.geo.grid import Bounds
 
-Bbox = tuple[float, float, float, float]
-"""West, south, east, north in degrees."""
+Bbox = Bounds
+"""West, south, east, north in degrees; west > east crosses the 180th meridian."""
 
 NEAR_THE_MERIDIAN = 170.0
 """Beyond this longitude a place is also asked for 360 degrees further east and west."""

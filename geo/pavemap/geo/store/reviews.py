@@ -13,9 +13,8 @@ from sqlalchemy import Connection, Row, text
 
 from pavemap.geo.errors import NotFound
 from pavemap.geo.store.bulk import geometries, geometry_value
-from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.cursors import Cursor, check_limit
 from pavemap.geo.store.places import Bbox, box_area
-from pavemap.geo.store.segment_pages import check_limit
 from pavemap.geo.store.surveys import get_survey
 from pavemap.geo.verdict import Verdict
 

@@ -19,14 +19,10 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.store import figures
 from pavemap.geo.store.boxes import SEEN, UNSEEN, BoxFilter, Order, ranked, ranked_in_box
 from pavemap.geo.store.bulk import driver
-from pavemap.geo.store.cursors import Cursor
+from pavemap.geo.store.cursors import Cursor, check_limit
 from pavemap.geo.store.figures import Sort
 from pavemap.geo.store.places import Bbox
 from pavemap.geo.store.surveys import survey_version
-
-MAX_PAGE = 10_000
-MAX_COMPARED = 1000
-"""Segments compared at a time: their cracks in both surveys are in memory together."""
 
 DIGITS = 9
 """Decimals of a degree in GeoJSON: a tenth of a millimetre on the ground."""
@@ -247,10 +243,3 @@ def _source(sort: Sort, box: BoxFilter | None, wanted: Sequence[str]) -> str:
     if box is not None:
         where += f" AND {box.sql} AND ST_Intersects(s.geom, CAST(:area AS geometry))"
     return f"condition c {joined} WHERE {where}"
-
-
-def check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_PAGE:
-        raise BadInput(
-            f"a page has 1 to {MAX_PAGE} rows, not {limit}; ask for the next page instead"
-        )

@@ -13,6 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from pavemap.geo.store.surveys import clean
 from pavemap.geo.store.tables import TrainingJob
 
+MOST_JOBS = 1000
+"""That are listed; older ones are still found by id."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJobRow:
@@ -39,10 +42,10 @@ def find_job(connection: Connection, job_id: str) -> TrainingJobRow | None:
     return None if row is None else _job_row(row)
 
 
-def list_jobs(connection: Connection, *, limit: int = 1000) -> list[TrainingJobRow]:
+def list_jobs(connection: Connection) -> list[TrainingJobRow]:
     """Return the jobs that were submitted last, the newest first."""
     newest = func.coalesce(TrainingJob.submitted_at, TrainingJob.created_at).desc()
-    query = select(*TrainingJob.__table__.columns).order_by(newest, TrainingJob.id).limit(limit)
+    query = select(*TrainingJob.__table__.columns).order_by(newest, TrainingJob.id).limit(MOST_JOBS)
     return [_job_row(row) for row in connection.execute(query)]
 
 

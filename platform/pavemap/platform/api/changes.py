@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, Query, Request
 
 from pavemap.geo.limits import MAX_TOLERANCE_M
+from pavemap.geo.store.cursors import MAX_COMPARED
 from pavemap.geo.store.engine import database
-from pavemap.geo.store.segment_pages import MAX_COMPARED
 from pavemap.platform.api import geojson
 from pavemap.platform.api.geojson import GeoJSONResponse
 from pavemap.platform.api.parameters import After, GeometryKind, SurveyId, survey_id_of

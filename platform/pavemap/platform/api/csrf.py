@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -10,6 +9,7 @@ from fastapi import Request
 from pavemap.platform.api.services import ServicesOf
 from pavemap.platform.errors import CrossSiteRequest
 from pavemap.platform.settings import Settings
+from pavemap.serving.listening import is_loopback
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -57,9 +57,9 @@ def _is_rebound(request: Request, settings: Settings) -> bool:
     """
     came_in_at = str((request.scope.get("server") or ("",))[0])
     return (
-        _is_loopback(settings.api_host)
-        and _is_loopback(came_in_at)
-        and not _is_loopback(_name(request.headers.get("host", "")))
+        is_loopback(settings.api_host)
+        and is_loopback(came_in_at)
+        and not is_loopback(_name(request.headers.get("host", "")))
     )
 
 
@@ -69,10 +69,3 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

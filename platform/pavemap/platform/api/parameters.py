@@ -9,9 +9,8 @@ from fastapi import Depends, Path, Query
 from fastapi.exceptions import RequestValidationError
 
 from pavemap.geo.errors import BadInput, NotFound
-from pavemap.geo.store.cursors import LARGEST_ID
+from pavemap.geo.store.cursors import LARGEST_ID, MAX_PAGE
 from pavemap.geo.store.places import Bbox, box_area
-from pavemap.geo.store.segment_pages import MAX_PAGE
 
 __all__ = ["LARGEST_ID", "After", "Box", "GeometryKind", "Limit", "SurveyId", "survey_id_of"]
 

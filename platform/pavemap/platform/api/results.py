@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 
-from pavemap.geo.store import figures, queries, segment_pages
+from pavemap.geo.store import crack_pages, figures, segment_history, segment_pages, survey_summary
 from pavemap.geo.store.engine import reading
 from pavemap.platform.api import geojson
 from pavemap.platform.api.geojson import GeoJSONResponse
@@ -91,7 +91,7 @@ def list_conditions(
 ) -> list[ConditionOut]:
     """List the figures of one segment in all its surveys, the latest first."""
     with reading(services.engine) as connection:
-        rows = queries.segment_conditions(connection, segment_id)
+        rows = segment_history.segment_conditions(connection, segment_id)
     return [ConditionOut(**vars(row)) for row in rows]
 
 
@@ -111,7 +111,7 @@ def list_cracks(
 ) -> GeoJSONResponse:
     """List cracks as lines with their true length and their width, page by page."""
     with reading(services.engine) as connection:
-        rows, following = queries.cracks_page(
+        rows, following = crack_pages.cracks_page(
             connection, survey_id_of(survey_id), bbox=bbox, limit=limit, after=after
         )
     return geojson.page(
@@ -139,4 +139,4 @@ def list_cracks(
 def get_summary(survey_id: SurveyId, services: ServicesOf) -> SummaryOut:
     """Sum up a survey over its segments; all zero before it is measured."""
     with reading(services.engine) as connection:
-        return SummaryOut(**vars(queries.summary(connection, survey_id_of(survey_id))))
+        return SummaryOut(**vars(survey_summary.summary(connection, survey_id_of(survey_id))))

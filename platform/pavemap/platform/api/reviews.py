@@ -221,7 +221,8 @@ def get_training_data(
     model version, the imagery and a SHA-256 of each file; an archive without it is not whole.
     """
     # It reads imagery and draws with compiled code, which few requests need.
-    from pavemap.platform.training_data import training_files, zipped
+    from pavemap.platform.training_data import training_files
+    from pavemap.platform.zip_stream import zipped
 
     files = training_files(
         services.engine, services.storage, survey_id_of(survey_id), chip_px=chip_px

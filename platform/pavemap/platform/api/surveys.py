@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from pavemap.geo.store import cells, networks, orthophotos, planning, queries
+from pavemap.geo.store import cells, networks, orthophotos, planning, survey_summary
 from pavemap.geo.store import surveys as store
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.heeded_reviews import heed_reviews
@@ -140,7 +140,7 @@ def _described(connection: Connection, row: store.SurveyRow) -> SurveyOut:
     network = networks.get_network(connection, row.network_id)
     progress = store.progress(connection, row.id)
     # Summing up a national network takes its time; while a survey runs nothing new can come of it.
-    sums = queries.summary(connection, row.id) if row.state == "done" else None
+    sums = survey_summary.summary(connection, row.id) if row.state == "done" else None
     files = orthophotos.imagery_summary(connection, row.id)
     return SurveyOut.of(
         row,

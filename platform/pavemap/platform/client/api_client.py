@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from pavemap.geo.errors import BadInput, Conflict, NotFound, Unavailable
+from pavemap.geo.errors import BadInput, Conflict, NotFound, PavemapError, Unavailable
 from pavemap.platform.client.server_connection import (
     PAGE,
     PATIENT,
@@ -223,6 +223,14 @@ class Client:
                     return survey
                 pause_s = max(poll_s, PAUSE_PER_ANSWER * (time.monotonic() - asked))
             time.sleep(pause_s)
+
+    def wait_for_all(self, survey_id: str, *, on_progress: Callable[[Json], None]) -> Json:
+        """Return a survey once it is done. Raises PavemapError where it, or a cell of it, failed."""
+        survey = self.wait(survey_id, on_progress=on_progress)
+        if survey["state"] == "failed" or survey["cells"]["failed"]:
+            why = survey["error"] or "; ".join(survey["cells"]["errors"])
+            raise PavemapError(f"the survey failed: {why}")
+        return survey
 
     def summary(self, survey_id: str) -> Json:
         """Return a survey's sums."""

@@ -21,11 +21,9 @@ from pavemap.geo.errors import (
     StorageFull,
     Unavailable,
 )
-from pavemap.platform.default_server import DEFAULT_SERVER
+from pavemap.platform.default_server import API_PREFIX, DEFAULT_SERVER
 
 log = logging.getLogger(__name__)
-
-API = "/api/v1"
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 PATIENT = httpx.Timeout(None, connect=5.0)
@@ -98,7 +96,7 @@ class ServerConnection:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Return the answer to one request. Raises what its status or its absence means."""
         with self._translated():
-            answer = self._http.request(method, API + path, **options)
+            answer = self._http.request(method, API_PREFIX + path, **options)
         self.has_answered = True
         if not answer.is_success:
             raise self._problem(answer)
@@ -158,7 +156,7 @@ class ServerConnection:
     def _streamed(self, path: str, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
         with (
             self._translated(),
-            self._http.stream("GET", API + path, params=query, timeout=PATIENT) as answer,
+            self._http.stream("GET", API_PREFIX + path, params=query, timeout=PATIENT) as answer,
         ):
             self.has_answered = True
             if not answer.is_success:

@@ -5,7 +5,6 @@ Ray is imported on first use only, so that a process that serves uploads and que
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import os
@@ -34,6 +33,7 @@ from pavemap.platform.jobs.job import (
     joining,
 )
 from pavemap.platform.settings import Settings
+from pavemap.serving.listening import is_loopback
 from pavemap.serving.ray_home import TOKEN_FILE
 from pavemap.training.config import TrainConfig
 
@@ -160,7 +160,7 @@ class RayJobs:
                 f"{self.url}/api/version",
                 headers=headers,
                 timeout=ANSWER_S,
-                trust_env=not _is_loopback(self.url),  # no proxy's own machine is meant
+                trust_env=not _is_here(self.url),  # no proxy's own machine is meant
             )
             if answer.status_code in {401, 403}:
                 raise ClusterAway(
@@ -213,7 +213,7 @@ class RayJobs:
 
         The finished model is scored beside the one in use, and ends as a model version.
         """
-        python = sys.executable if _is_loopback(self.url) else "python"
+        python = sys.executable if _is_here(self.url) else "python"
         words = [python, "-m", "pavemap.training.run", "--register"]
         return shlex.join([*words, "--config-json", canonical(config)])
 
@@ -239,12 +239,8 @@ def _moment(milliseconds: int | None) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _is_here(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _away(url: str) -> str:

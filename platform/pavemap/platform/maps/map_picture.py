@@ -33,7 +33,7 @@ from pavemap.platform.maps.map_closeup import along, most_cracked
 from pavemap.platform.maps.map_text import fitted, fonts, lacking
 
 if TYPE_CHECKING:
-    from pavemap.platform.file_survey.file_measures import SeenGround
+    from pavemap.platform.file_survey.seen_ground import SeenGround
 
 WIDTH_IN, DPI = 13.0, 140
 MARGIN_IN, GAP_IN = 0.35, 0.3

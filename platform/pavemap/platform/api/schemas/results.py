@@ -134,7 +134,8 @@ EXAMPLE_SUMMARY: JsonDict = {
 class FiguresOut(BaseModel):
     """The figures of a segment in one survey; docs/measures.md explains each.
 
-    Null where nothing was imaged, but for the sums of what was found and for what was imaged.
+    Where nothing was imaged all figures of cracks are null, never 0; the others say what was imaged, and
+    are never null.
     """
 
     crack_count: int | None
