@@ -26,15 +26,14 @@ from torch import nn
 
 from pavemap.geo.errors import PavemapError
 from pavemap.training.architectures import build_network, build_sampler
-from pavemap.training.checkpoint import Progress
 from pavemap.training.config import TrainConfig, load_config, parse_config
 from pavemap.training.data.datasets import LabelledImage, read_source
 from pavemap.training.device import channels_last
 from pavemap.training.errors import BadTrainingConfig
-from pavemap.training.experiments.detectors import detector_of
+from pavemap.training.experiments.detectors import counted, detector_of
 from pavemap.training.loop import train_step
-from pavemap.training.metrics import figures, image_counts
-from pavemap.training.optimizing import make_optimizer
+from pavemap.training.metrics import figures
+from pavemap.training.optimizing import fresh_progress
 from pavemap.training.shares import Share
 from pavemap.training.staging import Staged
 from pavemap.training.start import former_weights, starting_network, with_former
@@ -82,8 +81,7 @@ def learning(config: TrainConfig, score_every: int) -> Iterator[tuple[int, nn.Mo
     device = torch.device("cuda" if config.use_gpu else "cpu")
     network = channels_last(starting_network(config), device).train()
     former = former_weights(config)
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    state = Progress(network, make_optimizer(network, config), average)
+    state = fresh_progress(network, config)
     sampler = build_sampler(config, network)
     whole, size = Share.of(config.batch_size, rank=0, world=1), config.batch_size
     while state.iteration < config.iterations:
@@ -91,15 +89,15 @@ def learning(config: TrainConfig, score_every: int) -> Iterator[tuple[int, nn.Mo
         train_step(network, state, Staged.of(batch, device), config, device, whole)
         if state.iteration % score_every == 0 or state.iteration == config.iterations:
             finished = build_network(config.architecture, config.architecture_args)
-            finished.load_state_dict(with_former(average, former, config.start_share))
+            learnt = network.state_dict() if state.average is None else state.average
+            finished.load_state_dict(with_former(learnt, former, config.start_share))
             yield state.iteration, finished.eval()
 
 
 def best_f1(network: nn.Module, config: TrainConfig, images: list[LabelledImage]) -> float:
     """The mean F1 over images at the threshold that suits them best."""
     detect = detector_of(network, config, device="cuda" if config.use_gpu else "cpu", stride=4)
-    counted = [image_counts(detect(i.pixels), i.crack, ignore=i.ignore) for i in images]
-    found = figures(counted).ods
+    found = figures(counted(detect, images)).ods
     return 0.0 if found is None else found.f1
 
 

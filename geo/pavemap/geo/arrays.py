@@ -1,8 +1,8 @@
-"""Short names for the arrays that modules hand each other, and ways to fill one: by objects, by counts."""
+"""Short names for the arrays that modules hand each other, and ways to fill them and take them apart."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,25 @@ Geometries = NDArray[np.object_]
 POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
+def polygonal(geometry: shapely.Geometry) -> shapely.MultiPolygon:
+    """Return the polygons of a geometry, without its lines and points."""
+    parts = shapely.get_parts(geometry)
+    return shapely.MultiPolygon(
+        list(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
+    )
+
+
 def object_array(items: Collection[Any]) -> Objects:
     """Return (N,) items as they are; numpy.array would take those that have parts of their own apart."""
     array: Objects = np.empty(len(items), dtype=object)
     array[:] = items
     return array
+
+
+def in_blocks(values: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    """Yield at most `size` values at a time."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def counted(counts: Integers) -> tuple[Integers, Integers]:

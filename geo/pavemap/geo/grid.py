@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
+from pavemap.geo.arrays import in_blocks
 from pavemap.geo.errors import BadInput
 
 ALIGNMENT_PX = 32
@@ -165,10 +166,7 @@ class Grid:
 
     def indices_meeting(self, polygons: NDArray[np.object_]) -> NDArray[np.int64]:
         """Return what `cells_meeting` does as an (N, 2) array of columns and rows."""
-        found = [
-            self._indices_of(polygons[start : start + POLYGONS_AT_A_TIME])
-            for start in range(0, len(polygons), POLYGONS_AT_A_TIME)
-        ]
+        found = [self._indices_of(some) for some in in_blocks(polygons, POLYGONS_AT_A_TIME)]
         return np.unique(np.concatenate([*found, np.empty((0, 2), np.int64)]), axis=0)
 
     def _edge(self, index: int) -> float:

@@ -213,13 +213,13 @@ def _translated(what: str, subject: object) -> Iterator[None]:
 
 @contextmanager
 def _stored(key: str) -> Iterator[None]:
-    try:
-        with _translated("could not be stored", key):
+    with _translated("could not be stored", key):
+        try:
             yield
-    except NotFound as exc:  # there is nothing to store it in
-        raise Unavailable(
-            f"{key} could not be stored: its folder or bucket is gone; check {STORAGE_VARIABLE}"
-        ) from exc
+        except FileNotFoundError as exc:  # there is nothing to store it in
+            raise Unavailable(
+                f"{key} could not be stored: its folder or bucket is gone; check {STORAGE_VARIABLE}"
+            ) from exc
 
 
 def _check(key: str) -> None:

@@ -83,9 +83,10 @@ def train(
 def _train(
     config: TrainConfig, former: Weights | None, tell: OnProgress, registry: ModelRegistry | None
 ) -> TrainResult:
+    from pavemap.training.room import lack_told
     from pavemap.training.start import completed
 
-    with _ray_for(config), followed(config.output, tell):
+    with _ray_for(config), lack_told(config), followed(config.output, tell):
         result = _fit(config, completed(former, config))
     from pavemap.training.finish import write_model
 
@@ -116,16 +117,14 @@ def _train(
 def _ray_for(config: TrainConfig) -> Iterator[None]:
     """Join or start Ray, unless the process has one already.
 
-    Raises TrainingFailed where that fails, or where a Ray that was started here lacks GPUs. A cluster
-    may still grow: there the training waits, and says so.
+    Raises TrainingFailed where that fails, or where a Ray that was started here lacks GPUs.
     """
     import ray
 
-    from pavemap.training.room import lack_told, refuse_without_gpus
+    from pavemap.training.room import refuse_without_gpus
 
     if ray.is_initialized():
-        with lack_told(config):
-            yield
+        yield
         return
     local: dict[str, Any] = {"num_cpus": config.workers + 1, "include_dashboard": False}
     try:
@@ -146,8 +145,7 @@ def _ray_for(config: TrainConfig) -> Iterator[None]:
     try:
         if not config.ray_address:
             refuse_without_gpus(config, ray.cluster_resources())
-        with lack_told(config):
-            yield
+        yield
     finally:
         ray.shutdown()
 

@@ -32,17 +32,18 @@ def mend_snapshot(folder: Path, config: TrainConfig) -> None:
     Without any the list goes, and the run begins anew. Nothing else may be at work in the folder.
     """
     path = folder / SNAPSHOT_FILE
+    checkpoints = _checkpoints(folder)
     if (text := _readable(path)) is not None:
-        _remove(each for each in _checkpoints(folder) if each.name not in text)
+        _remove(each for each in checkpoints if each.name not in text)
         return
     averaged = config.average_decay > 0
-    whole = [each for each in _checkpoints(folder) if is_whole(each, averaged=averaged)]
+    whole = [each for each in checkpoints if is_whole(each, averaged=averaged)]
     kept = whole[-CHECKPOINTS_KEPT:]
     if path.exists() or kept:
         start = kept[-1].name if kept else "the beginning"
         log.warning("%s was not written to its end; going on from %s", path, start)
     # First, for a full disk may be what kept the list from being written.
-    _remove(each for each in _checkpoints(folder) if each not in kept)
+    _remove(each for each in checkpoints if each not in kept)
     if not kept:
         path.unlink(missing_ok=True)
         return

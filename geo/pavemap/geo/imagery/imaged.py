@@ -18,7 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
-from pavemap.geo.arrays import POLYGON_TYPES, Objects
+from pavemap.geo.arrays import POLYGON_TYPES, Objects, polygonal
 from pavemap.geo.grid import Grid
 
 MAX_VERTICES = 2_000
@@ -87,7 +87,7 @@ def imaged_by_both(one: Objects, other: Objects) -> Objects:
     """
     both: Objects = shapely.intersection(one, other)
     for mixed in np.flatnonzero(~np.isin(shapely.get_type_id(both), POLYGON_TYPES)):
-        both[mixed] = _polygonal(both[mixed])
+        both[mixed] = polygonal(both[mixed])
     return both
 
 
@@ -111,7 +111,7 @@ def _outlined(mask: NDArray[np.bool_]) -> shapely.MultiPolygon:
     found = shapes(mask.astype(np.uint8), mask=mask, connectivity=4)
     whole = np.array([shapely.geometry.shape(outline) for outline, _ in found], dtype=object)
     simple = shapely.simplify(whole, STRAY_PX, preserve_topology=True)
-    return _polygonal(shapely.union_all(simple))
+    return polygonal(shapely.union_all(simple))
 
 
 def _unseen(places: NDArray[np.int64], parts: Objects, *, grid: Grid) -> Objects:
@@ -131,10 +131,3 @@ def _rows_of(places: NDArray[np.int64], grid: Grid) -> Objects:
     first = ordered[np.concatenate([[0], breaks])]
     last = ordered[np.concatenate([breaks - 1, [len(ordered) - 1]])]
     return grid.boxes(first, to=last)
-
-
-def _polygonal(geometry: shapely.Geometry) -> shapely.MultiPolygon:
-    parts = shapely.get_parts(geometry)
-    return shapely.MultiPolygon(
-        list(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
-    )

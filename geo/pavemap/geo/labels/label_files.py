@@ -49,6 +49,10 @@ class LabelFile:
             )
         return moved
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a field of this name, in any case."""
+        return name in _fields(self.columns)
+
     def column(self, *names: str) -> list[Any]:
         """Return, for each shape, the first of these fields (in any case) that says something, or None."""
         return _first_said(self.columns, names)
@@ -123,9 +127,14 @@ def width_of(value: Any, *, feature: int) -> float | None:
     return width_mm
 
 
+def _fields(columns: pd.DataFrame) -> dict[str, Any]:
+    """Return the names of fields by what they are in lower case."""
+    return {str(name).lower(): name for name in columns}
+
+
 def _first_said(columns: pd.DataFrame, names: Sequence[str]) -> list[Any]:
     """Return, for each row, the first of these fields (in any case) that says something, or None."""
-    known = {str(name).lower(): name for name in columns}
+    known = _fields(columns)
     chosen = [list(columns[known[name]]) for name in names if name in known]
     return [
         next((value for value in row if not _says_nothing(value)), None)

@@ -10,7 +10,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from pavemap.geo.arrays import Geometries
+from pavemap.geo.arrays import Geometries, ranges
 from pavemap.geo.compiled import kernel
 from pavemap.geo.grid import Bounds
 
@@ -64,11 +64,8 @@ class Polylines:
 
     def at(self, index: NDArray[np.intp]) -> Polylines:
         """Return lines by number, in that order."""
-        sizes = self.sizes[index]
-        stops = np.cumsum(sizes)
-        source = np.arange(stops[-1] if len(stops) else 0)
-        source += np.repeat(self.offsets[:-1][index] - (stops - sizes), sizes)
-        return Polylines(self.points[source], np.concatenate([[0], stops]))
+        _, source = ranges(self.offsets[:-1][index], self.offsets[1:][index])
+        return Polylines(self.points[source], np.concatenate([[0], np.cumsum(self.sizes[index])]))
 
     def __add__(self, other: Polylines) -> Polylines:
         """Return these lines and then the others."""

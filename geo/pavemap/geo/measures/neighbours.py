@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from pavemap.geo.arrays import in_blocks
 from pavemap.geo.crs import ground_scales
 from pavemap.geo.grid import Grid, in_bands
 from pavemap.geo.measures.params import MeasureParams
@@ -55,8 +56,7 @@ class Neighbours:
 
     def blocks(self) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of the segments, block by block of some that are near each other."""
-        for start in range(0, len(self.order), SEGMENTS_AT_A_TIME):
-            yield self.order[start : start + SEGMENTS_AT_A_TIME]
+        yield from in_blocks(self.order, SEGMENTS_AT_A_TIME)
 
     def beside(self, segment_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of some of the segments and of those within reach of them."""

@@ -71,8 +71,7 @@ def grid_cells(
     columns = np.diff(strips.first)
     per_segment = rows * columns
     first = np.concatenate([[0], np.cumsum(per_segment)])
-    segment = np.repeat(np.arange(len(rows)), per_segment)
-    place = np.arange(first[-1]) - first[segment]
+    segment, place = counted(per_segment)
     row, strip = place // columns[segment], place % columns[segment]
     imaged_m2, whole_m2 = np.empty(len(segment)), np.empty(len(segment))
     shapely.prepare(ground)

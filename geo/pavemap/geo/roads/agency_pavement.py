@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import Voronoi
 
-from pavemap.geo.arrays import POLYGON_TYPES, Integers, Objects, counted
+from pavemap.geo.arrays import POLYGON_TYPES, Integers, Objects, counted, polygonal
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.roads.pavement import Pavements, network_plane, point_scale
@@ -123,12 +122,14 @@ def _nearest_ground(points: NDArray[np.float64], owner: Integers) -> tuple[Objec
     Qhull's cells share their corners, so that they part and meet exactly even where points along straight
     streets lie on one circle; GEOS's then overlap, and can't be united.
     """
+    from scipy.spatial import Voronoi  # few imports bring pavement
+
     middle = points.mean(axis=0)
     turn = np.linspace(0.0, 2.0 * np.pi, 8, endpoint=False)
     rim = FAR_M * np.column_stack([np.cos(turn), np.sin(turn)])  # closes the outer points' cells
     diagram = Voronoi(np.concatenate([points - middle, rim]))
     cells = [diagram.regions[region] for region in diagram.point_region[: len(points)]]
-    which, _ = counted(np.array([len(cell) for cell in cells]))
+    which = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
     corners = diagram.vertices[np.concatenate(cells)] + middle
     polygons = shapely.polygons(shapely.linearrings(corners, indices=which))
     by_owner = np.argsort(owner, kind="stable")
@@ -161,7 +162,5 @@ def _united(shapes: list[Objects], owners: list[Integers], count: int) -> Object
     by_owner = np.argsort(owner, kind="stable")
     segments, first = np.unique(owner[by_owner], return_index=True)
     for segment, its in zip(segments, np.split(share[by_owner], first[1:]), strict=True):
-        parts = shapely.get_parts(shapely.union_all(its))
-        areal = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-        pavements[segment] = shapely.MultiPolygon(list(areal))
+        pavements[segment] = polygonal(shapely.union_all(its))
     return pavements

@@ -99,12 +99,6 @@ def fetch_columns(
             yield tuple(_as_array(column) for column in zip(*block, strict=True))
 
 
-def in_blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield as many values at a time as there may be cells in memory as shapes."""
-    for start in range(0, len(values), SHAPES_AT_A_TIME):
-        yield values[start : start + SHAPES_AT_A_TIME]
-
-
 def ewkb(geometries: NDArray[Any]) -> list[bytes]:
     """Return geometries in WGS 84 as the bytes PostGIS stores from; z is kept."""
     tagged = shapely.set_srid(geometries, SRID)

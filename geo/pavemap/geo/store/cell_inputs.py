@@ -15,8 +15,9 @@ import shapely
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from pavemap.geo.arrays import in_blocks
 from pavemap.geo.grid import Cell, Grid
-from pavemap.geo.store.bulk import in_blocks
+from pavemap.geo.store.bulk import SHAPES_AT_A_TIME
 from pavemap.geo.store.orthophotos import OrthophotoRow, contents_as_laid, footprints_in
 from pavemap.geo.store.surveys import SurveyRow
 
@@ -75,7 +76,7 @@ def _reaching(
 ) -> Iterator[NDArray[np.intp]]:
     """Yield for each cell the indices of the footprints (grid CRS) that meet its window, ascending."""
     tree = shapely.STRtree(footprints)
-    for some in in_blocks(cells):
+    for some in in_blocks(cells, SHAPES_AT_A_TIME):
         windows = grid.boxes(some, margin_m=grid.halo_m)
         cell, tile = tree.query(windows, predicate="intersects")
         order = np.lexsort((tile, cell))

@@ -20,11 +20,12 @@ import shapely
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from pavemap.geo.arrays import in_blocks
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.orthophoto import common_stretch
-from pavemap.geo.store.bulk import copy_frame, driver, fetch_columns, in_blocks
+from pavemap.geo.store.bulk import SHAPES_AT_A_TIME, copy_frame, driver, fetch_columns
 from pavemap.geo.store.cell_inputs import imagery_digest, input_digests
 from pavemap.geo.store.engine import lift_timeouts
 from pavemap.geo.store.networks import get_network
@@ -172,7 +173,7 @@ def _store_plan(
         connection.execute(_FORGET_SEGMENTS, of_survey)
     found = fetch_columns(connection, _ADDED, of_survey)
     added = np.concatenate([np.empty(0, np.int64), *(numbers for (numbers,) in found)])
-    for numbers in in_blocks(added):
+    for numbers in in_blocks(added, SHAPES_AT_A_TIME):
         _add_cells(connection, survey_id, cells[numbers], digests[numbers], grid=grid)
     if len(added):
         connection.execute(text("ANALYZE cell"))
@@ -188,7 +189,7 @@ def _copy_plan(
         driver(connection).cursor() as cursor,
         cursor.copy("COPY plan FROM STDIN (FORMAT csv)") as copy,
     ):
-        for numbers in in_blocks(np.arange(len(cells))):
+        for numbers in in_blocks(np.arange(len(cells)), SHAPES_AT_A_TIME):
             frame = pd.DataFrame(cells[numbers], index=numbers).assign(digest=digests[numbers])
             copy.write(frame.to_csv(header=False))
     connection.execute(text("ANALYZE plan"))

@@ -10,10 +10,11 @@ import shapely
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from pavemap.geo.arrays import in_blocks
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict
 from pavemap.geo.grid import Grid
-from pavemap.geo.store.bulk import fetch_columns, in_blocks
+from pavemap.geo.store.bulk import SHAPES_AT_A_TIME, fetch_columns
 from pavemap.geo.store.orthophotos import footprints_in, list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
@@ -81,7 +82,7 @@ class Surveyed:
         ids, pavements = pavements_in(connection, survey.network_id, search_boxes(areas, grid.crs))
         near = cls(ids, reproject(pavements, WGS84, grid.crs))
         tree, meets = shapely.STRtree(near.pavements), np.zeros(len(ids), np.bool_)
-        for some in in_blocks(cells.places):
+        for some in in_blocks(cells.places, SHAPES_AT_A_TIME):
             within = grid.boxes(some, margin_m=-1e-6 * grid.cell_m)  # to touch is not to meet
             meets[tree.query(within, predicate="intersects")[1]] = True
         return near.only(meets)

@@ -91,7 +91,7 @@ def _refined(
     smoothing: Smoothing,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     lines = _centred(graph, words, around, coverage, smoothing)
-    degrees = node_degrees(graph)
+    degrees = node_degrees(graph.nodes, graph.node_count)
     cuts = trusted_parts(lines, graph, degrees, words, around)
     places = place_junctions(lines, graph, cuts)
     ends = line_ends(lines, graph, cuts, degrees, places, coverage)

@@ -37,7 +37,7 @@ class CrackGraph(NamedTuple):
     @property
     def degrees(self) -> NDArray[np.int64]:
         """(node_count,) number of edge ends at each node."""
-        return node_degrees(self)
+        return node_degrees(self.nodes, self.node_count)
 
 
 @kernel
@@ -59,10 +59,10 @@ def edge_lengths(graph: CrackGraph) -> NDArray[np.float64]:
 
 
 @kernel
-def node_degrees(graph: CrackGraph) -> NDArray[np.int64]:
+def node_degrees(nodes: NDArray[np.int64], node_count: int) -> NDArray[np.int64]:
     """Return (node_count,) the number of edge ends at each node."""
-    degrees = np.zeros(graph.node_count, np.int64)
-    for node in graph.nodes.reshape(-1):
+    degrees = np.zeros(node_count, np.int64)
+    for node in nodes.reshape(-1):
         if node >= 0:
             degrees[node] += 1
     return degrees

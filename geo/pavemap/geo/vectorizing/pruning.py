@@ -48,7 +48,7 @@ def _cleaned(graph: CrackGraph, spur_widths: float) -> CrackGraph:
     """Return the graph without spurs, with crossings made whole, and without nodes of degree 2."""
     graph = _pruned(graph, spur_widths)
     lengths = edge_lengths(graph)
-    bonds = _bonds(graph, lengths, node_degrees(graph))
+    bonds = _bonds(graph, lengths, node_degrees(graph.nodes, graph.node_count))
     if not bonds.any():
         return graph
     nodes = _united(graph, bonds)
@@ -60,7 +60,8 @@ def _cleaned(graph: CrackGraph, spur_widths: float) -> CrackGraph:
 @kernel
 def _pruned(graph: CrackGraph, spur_widths: float) -> CrackGraph:
     for _ in range(MAX_ROUNDS):
-        spurs = _spurs(graph, edge_lengths(graph), node_degrees(graph), spur_widths)
+        degrees = node_degrees(graph.nodes, graph.node_count)
+        spurs = _spurs(graph, edge_lengths(graph), degrees, spur_widths)
         if not spurs.any():
             break
         graph = _without(graph, graph.nodes, spurs)
@@ -114,13 +115,10 @@ def _root(root: NDArray[np.int64], node: int) -> int:
 @kernel
 def _partners(nodes: NDArray[np.int64], node_count: int) -> NDArray[np.int64]:
     """Pair the two edge ends at each node of degree 2; all other ends stay free (-1)."""
-    degree = np.zeros(node_count, np.int64)
+    degree = node_degrees(nodes, node_count)
     last = np.full(node_count, -1, np.int64)
     partner = np.full(2 * len(nodes), -1, np.int64)
     ends = nodes.reshape(-1)
-    for end in range(len(ends)):
-        if ends[end] >= 0:
-            degree[ends[end]] += 1
     for end in range(len(ends)):
         node = ends[end]
         if node >= 0 and degree[node] == 2:

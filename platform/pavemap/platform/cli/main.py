@@ -58,10 +58,8 @@ def _in_one_sentence() -> Iterator[None]:
     """End an error of the block as one sentence and exit code 1, but under `--debug`."""
     try:
         yield
-    except (typer.Exit, typer.Abort, typer.TyperException):
-        raise
-    except BrokenPipeError:  # `| head` has read enough: Typer ends the command without a word
-        raise
+    except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
+        raise  # a pipe is broken where `| head` has read enough: Typer then ends without a word
     except Exception as exc:
         if os.environ.get(DEBUG_VARIABLE):
             raise

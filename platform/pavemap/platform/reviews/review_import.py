@@ -88,17 +88,13 @@ def read_reviews(
     )
     _refuse_without_line(file)
     rows = _rows(file, survey_id)
-    judged = [row for row in rows if row.verdict is not None]
-    said = [_said(row) for row in judged]
-    features = []
-    for row, properties in zip(judged, said, strict=True):
+    features, changed = [], []
+    for row in (each for each in rows if each.verdict is not None):
+        properties = _said(row)
         sent_as = {**properties, **_about(row, properties)}
         complete = _completed(sent_as, row.number, reviewer=reviewer, width_mm=width_mm)
         features.append(_feature(row.line, complete, row.number))
-    changed = [
-        row.exported != said_by(properties, row.course, survey_id)
-        for row, properties in zip(judged, said, strict=True)
-    ]
+        changed.append(row.exported != said_by(properties, row.course, survey_id))
     together = _together(features, "review_id")
     sent = np.isin(together, together[np.array(changed, dtype=bool)])
     return ReviewFile(
@@ -232,7 +228,7 @@ def _refuse_without_line(file: LabelFile) -> None:
 
 def _of_no_crack(file: LabelFile) -> list[bool]:
     """Tell of each line whether it says that no crack was found there: it has neither digest nor model."""
-    if "crack_digest" not in {str(name).lower() for name in file.columns}:
+    if not file.has("crack_digest"):
         return [False] * len(file.shapes)  # its name may have been too long for the format
     of_crack = file.column("crack_digest", "model")
     return [each is None for each in of_crack]

@@ -57,7 +57,7 @@ def scores_of(detect: Finder, images: Images, *, threshold: float = 0.5) -> Reco
 
 def best_threshold(detect: Finder, images: Images) -> float:
     """The threshold with the best mean F1 on images kept back from training."""
-    best = figures(_counted(detect, images)).ods
+    best = figures(counted(detect, images)).ods
     return PAPERS_THRESHOLD if best is None else best.threshold
 
 
@@ -67,14 +67,15 @@ def steady_threshold(detect: Finder, images: Images) -> float:
     Few images choose a best threshold by chance. Not surely worse: the mean of what its F1 lacks, image by
     image, is within one standard error of that mean (the rule of Breiman et al. 1984 for trees).
     """
-    f1 = np.array([[at.score.f1 for at in one.curve] for one in _counted(detect, images)])
+    f1 = np.array([[at.score.f1 for at in one.curve] for one in counted(detect, images)])
     lacking = f1[:, [int(f1.mean(0).argmax())]] - f1
     errors = lacking.std(0, ddof=1) / len(images) ** 0.5 if len(images) > 1 else 0.0
     as_good = lacking.mean(0) <= errors
     return min(compress(THRESHOLDS, as_good), key=lambda one: abs(one - PAPERS_THRESHOLD))
 
 
-def _counted(detect: Finder, images: Images) -> list[ImageCounts]:
+def counted(detect: Finder, images: Images) -> list[ImageCounts]:
+    """What detection finds on each image, counted at all thresholds."""
     return [
         image_counts(detect(image.pixels), image.crack, ignore=image.ignore) for image in images
     ]
