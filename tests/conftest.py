@@ -1,9 +1,11 @@
-"""Fixtures that every floor's tests share: the real PostGIS and the team's data, where it is there."""
+"""Fixtures that every floor's tests share: real PostGIS, a bucket, the team's data where it is there."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine
 
+import fake_s3
 from pavemap.geo.store.engine import make_engine
 from pavemap.geo.store.schema import upgrade
 from pavemap.platform.private_postgres import PrivatePostgres
@@ -109,6 +112,21 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = make_engine(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a bucket service, set in the environment as an operator would."""
+    command = [sys.executable, fake_s3.__file__]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield address
+        server.terminate()
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import re
 import sys
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
+
+FAULT = "/fault"
+"""What is stored there says how GET of a .tif fails: cut, denied, dropped; spoilt: the next one alone."""
+
+
+def set_fault(address: str, fault: str) -> None:
+    """Let a bucket service fail in one of these ways from now on; as it should with an empty one."""
+    request = urllib.request.Request(address + FAULT, data=fault.encode(), method="PUT")
+    urllib.request.urlopen(request).close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,12 +68,24 @@ class Handler(BaseHTTPRequestHandler):
         if whole is None:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
             return
+        fault = self._fault(path)
+        if fault == "denied":
+            self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+            return
+        if fault == "dropped":
+            self.connection.close()
+            self.close_connection = True
+            return
+        if fault == "spoilt":
+            whole = bytes(len(whole))
+            self.objects[FAULT] = b""
         asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked:
             first, last = int(asked[1]), min(int(asked[2] or len(whole)), len(whole) - 1)
-            self._answer(206, whole[first : last + 1], span=f"bytes {first}-{last}/{len(whole)}")
+            span = f"bytes {first}-{last}/{len(whole)}"
+            self._answer(206, whole[first : last + 1], span=span, cut=fault == "cut")
         else:
-            self._answer(200, whole)
+            self._answer(200, whole, cut=fault == "cut")
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -80,7 +102,19 @@ class Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(parts.query, True).items()}
         return parts.path, query, self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def _answer(self, status: int, body: bytes = b"", *, etag: str = "e", span: str = "") -> None:
+    def _fault(self, path: str) -> str:
+        concerned = self.command == "GET" and path.endswith(".tif")
+        return self.objects.get(FAULT, b"").decode() if concerned else ""
+
+    def _answer(
+        self,
+        status: int,
+        body: bytes = b"",
+        *,
+        etag: str = "e",
+        span: str = "",
+        cut: bool = False,
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", f'"{etag}"')
@@ -90,7 +124,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", span)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            self.close_connection = True
 
 
 if __name__ == "__main__":

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-import fake_s3
 from pavemap.geo.errors import BadInput, StorageFull, Unavailable
 from pavemap.geo.imagery.cog import to_cog
 from pavemap.geo.imagery.mosaic import Mosaic
@@ -23,21 +19,6 @@ from pavemap.geo.store.storage_identity import check_identity, stored_id
 from rasters import UTM, texture, window_of, write
 
 KEY = orthophoto_key(uuid.UUID(int=9), "cd" * 32)
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a bucket service, set in the environment as an operator would."""
-    command = [sys.executable, fake_s3.__file__]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        yield address
-        server.terminate()
 
 
 def test_a_survey_is_read_from_the_bucket_it_was_stored_in(endpoint: str, tmp_path: Path) -> None:

@@ -686,6 +686,19 @@ def test_damage_found_on_reading_names_the_file(tmp_path: Path) -> None:
         Mosaic([photo], UTM).read(window_of(GROUND))
 
 
+def test_damage_of_one_file_is_not_blamed_on_the_next(tmp_path: Path) -> None:
+    whole = ground(tmp_path, compress="deflate")
+    content = Path(whole.path).read_bytes()
+    damaged = whole.at(str(tmp_path / "damaged.tif"))
+    middle = len(content) // 2
+    spoilt = content[:middle] + b"\xff" * 100_000 + content[middle + 100_000 :]
+    Path(damaged.path).write_bytes(spoilt)
+    Mosaic([whole], UTM).read(window_of(GROUND))
+    with pytest.raises(DamagedRaster):
+        Mosaic([damaged], UTM).read(window_of(GROUND))
+    np.testing.assert_array_equal(Mosaic([whole], UTM).read(window_of(GROUND)).pixels, GROUND)
+
+
 def test_a_file_that_is_gone_is_storage_that_is_away(tmp_path: Path) -> None:
     photo = ground(tmp_path)
     Path(photo.path).unlink()

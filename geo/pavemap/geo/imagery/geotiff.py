@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio import _err
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, stack_errors
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
@@ -40,6 +40,7 @@ OPTIONS: Mapping[str, Any] = {
     "GTIFF_IMPLICIT_JPEG_OVR": "NO",
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
+    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/",  # a closed file's failed or cut off answers go with it
 }
 
 MAX_PIXELS = 20_000_000_000
@@ -59,7 +60,9 @@ MAX_BLOCKS_CHECKED = 50_000
 
 FROM_WORLD_FILE = " (with a world file: gdal_translate -a_srs EPSG:<its CRS> in.jpg out.tif)"
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+CLASSIC_TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
+"""The first bytes of a TIFF, of either order of bytes."""
+
 _OTHER_MAGIC = (
     (b"<VRTDataset", "a GDAL virtual raster; write the pixels out: gdal_translate -of COG"),
     (b"\x89PNG", "a PNG image; a GeoTIFF with coordinates is needed" + FROM_WORLD_FILE),
@@ -133,6 +136,7 @@ def translated(
 
     They call the file `label`: where a server keeps it is nobody else's business.
     """
+    _forget_errors()
     try:
         yield
     except (RasterioError, CPLE_BaseError) as exc:
@@ -150,6 +154,12 @@ def translated(
 _ADVICE = "send a GeoTIFF or COG, whole"
 
 
+def _forget_errors() -> None:
+    """Drop the last error of this thread: rasterio leaves it behind, and raises it for the next file."""
+    with stack_errors():
+        pass
+
+
 def _innermost(exc: BaseException) -> BaseException:
     """Return GDAL's own error: rasterio chains it behind 'Read failed. See previous exception'."""
     cause = exc.__cause__ or exc.__context__
@@ -164,7 +174,7 @@ def _check_magic(path: Path, label: str) -> None:
             head = file.read(64)
     except OSError as exc:
         raise BadInput(f"{path} can't be opened ({exc.strerror}); check its permissions") from exc
-    if head[:4] in _TIFF_MAGIC:
+    if head.startswith((*CLASSIC_TIFF, *BIG_TIFF)):
         return
     if not head:
         raise NotAGeoTiff(f"{label} is empty; send it again")

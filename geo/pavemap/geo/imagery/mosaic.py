@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from pavemap.geo.arrays import Bools, Floats, Integers, Objects, object_array
-from pavemap.geo.errors import Unavailable
+from pavemap.geo.errors import BadInput, Unavailable
 from pavemap.geo.grid import Window
 from pavemap.geo.imagery.geotiff import Dataset, environment, is_remote, opened, translated
 from pavemap.geo.imagery.orthophoto import Orthophoto, common_stretch, too_coarse
@@ -101,13 +101,32 @@ class Mosaic:
                 resampler = Resampler(photo, self.crs)
                 wanted = [block for block in resampler.blocks(window) if canvas.lacks(block)]
                 for source, blocks in batches(wanted):
-                    with translated(photo.name, photo.path):
-                        rgba = self._rgba(_files.opened(photo), photo, source)
+                    rgba = self._read(photo, source)
                     origin = (int(source.col_off), int(source.row_off))
                     for block in blocks:
                         layer = resampler.sample(block, rgba, origin=origin)
                         canvas.lay(block, layer, coarse=coarse)
         return canvas.chip()
+
+    def _read(self, photo: Orthophoto, source: rasterio.windows.Window) -> RGBA:
+        """Read a part of a file; one in a bucket is damaged only if it is so when opened afresh, too.
+
+        Threads share what GDAL fetched: half of an answer that another one got is no damage.
+        """
+        try:
+            return self._read_once(photo, source)
+        except BadInput:
+            if not is_remote(photo.path):
+                raise
+            return self._read_once(photo, source)
+
+    def _read_once(self, photo: Orthophoto, source: rasterio.windows.Window) -> RGBA:
+        try:
+            with translated(photo.name, photo.path):
+                return self._rgba(_files.opened(photo), photo, source)
+        except (BadInput, Unavailable):
+            _files.drop(photo)  # with it goes what GDAL keeps of answers that were cut off
+            raise
 
     def _rgba(self, dataset: Dataset, photo: Orthophoto, source: rasterio.windows.Window) -> RGBA:
         """Read a part of a file as colour and coverage; other kinds of raster have their own way."""
@@ -224,6 +243,11 @@ class _OpenFiles(threading.local):
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)
         return self._open[key]
+
+    def drop(self, photo: Orthophoto) -> None:
+        """Close the dataset of an orthophoto, if it is open."""
+        for key in [key for key in self._open if key[0] == photo.path]:
+            self._open.pop(key).close()
 
     def close(self) -> None:
         """Close them all."""
