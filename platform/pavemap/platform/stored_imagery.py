@@ -11,11 +11,9 @@ from pavemap.geo.storage import ORTHOPHOTOS, Storage
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.orthophotos import keys_in_use
 from pavemap.geo.store.storage_identity import check_identity
-from pavemap.geo.store.surveys import delete_survey, lock_survey, set_state
+from pavemap.geo.store.surveys import BEING_DELETED, delete_survey, lock_survey, set_state
 
 log = logging.getLogger(__name__)
-
-BEING_DELETED = "this survey is being deleted; delete it again if it stays"
 
 LEFT_S = 24 * 3600.0
 """Bytes without a row that lie there for so long belong to no upload that is still going on."""

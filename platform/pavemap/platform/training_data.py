@@ -22,6 +22,7 @@ from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.labels.ground_labels import GroundLabels, Layer
 from pavemap.geo.labels.label_files import VERDICTS
 from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips, labelled_cells
+from pavemap.geo.labels.small_parts import in_small_parts
 from pavemap.geo.limits import CHIP_PX
 from pavemap.geo.lines.line_digest import digest_of_all
 from pavemap.geo.storage import Storage
@@ -61,7 +62,7 @@ class Reviewed:
             return Layer(reproject(object_array(lines), WGS84, crs))
 
         return GroundLabels(
-            areas=Layer(reproject(areas, WGS84, crs)),
+            areas=Layer(in_small_parts(reproject(areas, WGS84, crs))),
             drawn=said("drawn"),
             confirmed=said("confirmed"),
             rejected=said("rejected"),

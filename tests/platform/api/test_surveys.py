@@ -188,6 +188,9 @@ def test_a_deletion_that_was_cut_off_is_told_and_goes_on(
     left = world.survey()
     assert left["state"] == "failed"
     assert "delete it again" in left["error"]
+    again = world.client.post(f"{world.survey_url}/run")
+    assert (again.status_code, again.json()["detail"]) == (409, left["error"])
+    assert world.survey()["error"] == left["error"]
     assert world.client.delete(world.survey_url).status_code == 204
     assert world.client.get(world.survey_url).status_code == 404
     assert world.client.delete(world.survey_url).status_code == 404

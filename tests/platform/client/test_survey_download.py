@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from cli_world import Cli
-from pavemap.geo.errors import Conflict
+from pavemap.geo.errors import Conflict, Unavailable
 from pavemap.platform.client.survey_download import raise_if_remeasured, retry_if_remeasured
 
 
@@ -47,6 +47,21 @@ def test_a_file_of_changes_holds_one_state_of_either_survey(
 
     assert read[:4] == ["segments", "cracks"] * 2
     assert "9:30" in target.read_text()
+
+
+def test_a_server_away_for_a_moment_costs_no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pavemap.platform.client.server_connection.time.sleep", lambda _: None)
+    answers = iter([Unavailable("away"), "8:00", Unavailable("away"), "8:00"])
+
+    def survey(_: str) -> dict[str, object]:
+        answer = next(answers)
+        if isinstance(answer, Unavailable):
+            raise answer
+        return {"finished_at": answer}
+
+    with raise_if_remeasured(Mock(survey=survey), "spring"):
+        pass
+    assert next(answers, None) is None
 
 
 def test_what_is_measured_anew_while_it_is_read_is_read_again() -> None:

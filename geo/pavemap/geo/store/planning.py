@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 
 from pavemap.geo.arrays import in_blocks
 from pavemap.geo.crs import WGS84, reproject
-from pavemap.geo.errors import BadInput
+from pavemap.geo.errors import BadInput, Conflict
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.orthophoto import common_stretch
 from pavemap.geo.store.bulk import SHAPES_AT_A_TIME, copy_frame, driver, fetch_columns
@@ -32,7 +32,7 @@ from pavemap.geo.store.networks import get_network
 from pavemap.geo.store.orthophotos import OrthophotoRow, footprints_in, list_orthophotos
 from pavemap.geo.store.pavements import pavements_in
 from pavemap.geo.store.places import search_boxes
-from pavemap.geo.store.surveys import SurveyRow, lock_survey
+from pavemap.geo.store.surveys import BEING_DELETED, SurveyRow, lock_survey
 from pavemap.geo.store.tables import Cell
 
 log = logging.getLogger(__name__)
@@ -91,17 +91,22 @@ def plan_cells(connection: Connection, survey: SurveyRow) -> PlanReport:
 
 
 def set_running(connection: Connection, survey_id: uuid.UUID) -> None:
-    """Put a survey (back) to work, void any measuring of it and its count, and wake the workers."""
-    connection.execute(
+    """Put a survey (back) to work, void any measuring of it and its count, and wake the workers.
+
+    Raises Conflict for one that is being deleted: some of its imagery may be gone.
+    """
+    begun = connection.execute(
         text("""
             UPDATE survey SET state = 'running', epoch = epoch + 1, error = '', lease_owner = NULL,
                 lease_until = NULL, measuring_attempts = 0, finished_at = NULL,
                 started_at = CASE WHEN state IN ('running', 'measuring')
                     THEN coalesce(started_at, clock_timestamp()) ELSE clock_timestamp() END
-            WHERE id = :id
+            WHERE id = :id AND error <> :being_deleted
         """),
-        {"id": survey_id},
+        {"id": survey_id, "being_deleted": BEING_DELETED},
     )
+    if not begun.rowcount:
+        raise Conflict(BEING_DELETED)
     wake_workers(connection)
 
 

@@ -147,6 +147,10 @@ def get_survey(connection: Connection, survey_id: uuid.UUID) -> SurveyRow:
     return _survey_row(_found(row, survey_id))
 
 
+BEING_DELETED = "this survey is being deleted; delete it again if it stays"
+"""The error of a failed survey whose imagery is being removed; it is put to work no more."""
+
+
 def lock_survey(connection: Connection, survey_id: uuid.UUID) -> SurveyRow:
     """Return a survey, and keep others from planning, retrying or finishing it until the end of this.
 

@@ -211,10 +211,13 @@ def export_model(
     tile_px: Annotated[int, typer.Option(help="Side of the file's input in pixels.")] = 512,
 ) -> None:
     """Write a model as an ONNX file that runs in QGIS with the Deepness plugin."""
+    from pavemap.platform.exports.output_files import writing
     from pavemap.training.models.onnx_file import export_onnx
     from pavemap.training.models.shipped_models import find_model_folder
 
-    card = export_onnx(find_model_folder(model), output, tile_px=tile_px)
+    folder = find_model_folder(model)
+    with writing(output):
+        card = export_onnx(folder, output, tile_px=tile_px)
     print_facts({"model": card.model_id, "written": str(output)})
 
 

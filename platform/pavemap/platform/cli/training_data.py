@@ -50,11 +50,13 @@ def export_training_data(
     Confirmed and drawn cracks are crack, rejected ones are sound, and of what nobody judged nothing is
     taught. `folder = "..."` in a training configuration reads the result.
     """
+    from pavemap.platform.exports.output_files import writing
     from pavemap.platform.zip_stream import unzipped
     from pavemap.training.data.pair_folder import check_target, write_folder
 
     check_target(output)
-    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=output.absolute().parent) as place:
+    beside = output.absolute().parent
+    with writing(output), tempfile.TemporaryDirectory(prefix=".pavemap-", dir=beside) as place:
         archive = Path(place) / "training-data.zip"
         with connect(server) as client:
             client.training_data(client.find_survey(survey)["id"], archive, chip_px=chip_px)

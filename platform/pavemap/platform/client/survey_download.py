@@ -100,9 +100,11 @@ def export_changes(
 @contextmanager
 def raise_if_remeasured(client: Client, survey_id: str) -> Iterator[None]:
     """Raise Conflict at the end of a block in which a survey was measured anew."""
-    before = client.survey(survey_id)["finished_at"]
+    from pavemap.platform.client.server_connection import insistent
+
+    before = insistent(lambda: client.survey(survey_id))["finished_at"]
     yield
-    if client.survey(survey_id)["finished_at"] != before:
+    if insistent(lambda: client.survey(survey_id))["finished_at"] != before:
         raise Conflict("the survey was measured anew meanwhile; begin again")
 
 

@@ -34,6 +34,7 @@ from pavemap.geo.labels.label_files import (
     width_of,
 )
 from pavemap.geo.labels.labelled_chips import chip_grid, cut_chips
+from pavemap.geo.labels.small_parts import in_small_parts
 from pavemap.geo.limits import CHIP_PX
 from pavemap.training.data.pair_folder import Files, LabelledFile, packed
 
@@ -120,7 +121,7 @@ def _labels(what: GisLabels, file: LabelFile, *, crs: CRS, imaged: Objects) -> G
         told = read_labels(
             what.areas, layer=what.areas_layer, shapes="polygon", what="labelled areas"
         )
-        areas = np.asarray(shapely.make_valid(told.to(crs)), dtype=object)
+        areas = in_small_parts(np.asarray(shapely.make_valid(told.to(crs)), dtype=object))
     layers = {kind: Layer(shapes[kinds == kind]) for kind in KINDS}
     return GroundLabels(areas=Layer(areas), **layers)
 
