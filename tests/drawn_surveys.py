@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas
@@ -97,8 +97,8 @@ def lay_survey(
         if tiles is None:
             tiles = cut(scene, folder, columns=columns, rows=1, overlap_px=100)
         for path in tiles:
-            info = inspect(path)
             content = path.read_bytes()
+            info = replace(inspect(path), stored_bytes=len(content))
             digest = hashlib.sha256(content).hexdigest()
             key = orthophoto_key(survey.id, digest)
             # Storage takes a file over; these tiles may be laid again.

@@ -63,10 +63,10 @@ def test_storing_again_replaces(storage: Storage, tmp_path: Path) -> None:
 
 def test_exists_and_delete(storage: Storage, tmp_path: Path) -> None:
     assert not storage.exists(KEY)
-    storage.put_file(KEY, written(tmp_path))
-    assert storage.exists(KEY)
+    storage.put_file(KEY, written(tmp_path, b"seven b"))
+    assert (storage.exists(KEY), storage.size(KEY)) == (True, 7)
     storage.delete(KEY)
-    assert not storage.exists(KEY)
+    assert (storage.exists(KEY), storage.size(KEY)) == (False, None)
     storage.delete(KEY)
 
 

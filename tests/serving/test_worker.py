@@ -19,6 +19,7 @@ from pavemap.geo.errors import StorageFull, Unavailable
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import cells, leases, measuring, planning
 from pavemap.geo.store.engine import database
+from pavemap.geo.store.orthophotos import list_orthophotos
 from pavemap.geo.store.storage_identity import check_identity
 from pavemap.geo.store.surveys import SurveyRow, get_survey
 from pavemap.serving.worker import CellWorker, WorkRules
@@ -322,6 +323,22 @@ def test_imagery_that_is_lost_fails_its_cells_and_says_so(
     assert error.startswith(f"NotFound: {name} is not in storage any more; upload")
     assert after.done > 0
     assert state(engine, survey) == "done"
+
+
+def test_imagery_that_was_cut_short_in_storage_fails_its_cells_and_says_so(
+    engine: Engine, storage: Storage, survey: SurveyRow, make_worker: Callable[..., CellWorker]
+) -> None:
+    with database(engine) as conn:
+        tile = list_orthophotos(conn, survey.id)[0]
+    whole = storage.read(tile.key)
+    storage.write(tile.key, whole[:1000])
+    work_off(make_worker())
+    after = progress(engine, survey)
+    (error,) = after.errors
+    assert error.startswith(
+        f"DamagedRaster: {tile.name} is damaged in storage (1,000 of {len(whole):,} bytes); upload"
+    )
+    assert (after.failed > 0, after.done > 0, state(engine, survey)) == (True, True, "done")
 
 
 def test_imagery_that_was_another_while_cells_were_done_sends_them_back(

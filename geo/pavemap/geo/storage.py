@@ -136,14 +136,17 @@ class Storage:
             _flush(self.folder / key)
 
     def exists(self, key: str) -> bool:
-        """Tell whether something is stored under a key."""
+        """Tell whether something is stored under a key. Raises Unavailable."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes are stored under a key, None where nothing is. Raises Unavailable."""
         _check(key)
         try:
             with _translated("could not be looked up", key):
-                obstore.head(self._store, key)
+                return int(obstore.head(self._store, key)["size"])
         except NotFound:
-            return False
-        return True
+            return None
 
     def keys(self, prefix: str, *, older_than_s: float = 0.0) -> list[str]:
         """Return the keys that begin with `prefix` and '/', stored at least so many seconds ago."""

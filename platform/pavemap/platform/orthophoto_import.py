@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from sqlalchemy import Engine
@@ -80,7 +80,8 @@ def register_orthophoto(
         surveys.lock_survey(connection, survey_id)  # no other upload comes between
         former = store.find_key(connection, survey_id, name=label)
         # Asked under the lock, as imagery is removed under it: before, it could still go.
-        if not storage.exists(key):
+        size = storage.size(key)
+        if size is None:
             raise Unavailable("this very file was just being removed; send it again")
         registered = store.add_orthophoto(
             connection,
@@ -89,7 +90,7 @@ def register_orthophoto(
             sha256=file.sha256,
             bytes=file.size,
             key=key,
-            info=photo,
+            info=replace(photo, stored_bytes=size),
             warnings=photo.warnings(target.model_gsd_m),
         )
     if former not in (None, key):
@@ -131,10 +132,15 @@ def _free(engine: Engine, storage: Storage, survey_id: uuid.UUID, *, key: str) -
 def _known(
     engine: Engine, storage: Storage, survey_id: uuid.UUID, sha256: str
 ) -> Orthophoto | None:
-    """Return what is known of content that a survey has, and that is still in storage."""
+    """Return what is known of content that a survey has, and that is still whole in storage.
+
+    Of a file that was stored before its size was noted nobody can tell, so it is stored anew.
+    """
     with database(engine) as connection:
         row = store.find_orthophoto(connection, survey_id, sha256=sha256)
-    return row.info if row is not None and storage.exists(row.key) else None
+    if row is None or row.info.stored_bytes is None:
+        return None
+    return row.info if storage.size(row.key) == row.info.stored_bytes else None
 
 
 def _require_overlap(engine: Engine, network: NetworkRow, photo: Orthophoto) -> None:

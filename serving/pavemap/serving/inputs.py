@@ -16,6 +16,7 @@ from pavemap.geo.store import orthophotos, surveys
 from pavemap.geo.store.cell_inputs import imagery_of
 from pavemap.geo.store.leases import ClaimedCell
 from pavemap.geo.store.model_versions import get_model
+from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.pavements import segments_meeting
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 
@@ -32,10 +33,8 @@ class CellInputs:
     params: VectorizeParams
     model_id: str
     """The model version that the survey is made with."""
-    keys: tuple[str, ...]
-    """Storage keys of the imagery."""
-    names: tuple[str, ...]
-    """What people call it."""
+    orthophotos: tuple[OrthophotoRow, ...]
+    """The imagery as it is registered."""
     digest: str
     """Of all that the result depends on; imagery may have changed since the plan."""
 
@@ -61,7 +60,6 @@ def read_inputs(conn: Connection, claimed: ClaimedCell, *, storage: Storage) -> 
         pavements=[(key, reproject(pavement, WGS84, grid.crs)) for key, pavement in segments],
         params=VectorizeParams.from_dict(survey.params),
         model_id=survey.model_id,
-        keys=tuple(tile.key for tile in tiles),
-        names=tuple(tile.name for tile in tiles),
+        orthophotos=tuple(tiles),
         digest=digest,
     )

@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from pavemap.geo.errors import NotFound, StorageFull, Unavailable
+from pavemap.geo.errors import DamagedRaster, NotFound, PavemapError, StorageFull, Unavailable
 from pavemap.geo.imagery.mosaic import close_files
 from pavemap.geo.logs import about, note_ids
 from pavemap.geo.storage import Storage
 from pavemap.geo.store import cells, leases, measuring, measuring_leases, workers
 from pavemap.geo.store.engine import database
 from pavemap.geo.store.leases import ClaimedCell
+from pavemap.geo.store.orthophotos import OrthophotoRow
 from pavemap.geo.store.storage_identity import check_identity
 from pavemap.geo.store.surveys import SurveyRow
 from pavemap.geo.survey_cell import CellResult, Detect, survey_cell
@@ -37,6 +38,8 @@ ObserveCell = Callable[[str, Mapping[str, float]], None]
 
 AWAY = (Unavailable, StorageFull)
 """What passes without a change to the cell: something is away, or the database's disk is full."""
+
+_UPLOAD_AGAIN = "upload this orthophoto again (pavemap survey upload --again)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,12 +171,12 @@ class CellWorker:
 
     def _survey(self, claimed: ClaimedCell) -> None:
         started = time.monotonic()
-        names: dict[str, str] = {}
+        tiles: tuple[OrthophotoRow, ...] = ()
         try:
             with database(self._engine) as conn:
                 inputs = read_inputs(conn, claimed, storage=self._storage)
-            names = dict(zip(inputs.keys, inputs.names, strict=True))
-            note_ids(orthophotos=inputs.names)
+            tiles = inputs.orthophotos
+            note_ids(orthophotos=tuple(tile.name for tile in tiles))
             result = survey_cell(
                 claimed.cell,
                 grid=inputs.grid,
@@ -186,7 +189,7 @@ class CellWorker:
             stored = self._complete(claimed, result, made_of=inputs.digest)
             seconds = {**result.seconds, "store": time.monotonic() - computed}
         except Exception as exc:
-            self._fail(claimed, self._diagnosed(exc, names))
+            self._fail(claimed, self._diagnosed(exc, tiles))
             self._observe("failed", {})
             return
         self._observe("done" if stored else "dropped", seconds)
@@ -265,14 +268,14 @@ class CellWorker:
         except AWAY:
             log.info("%s could not give its lease back; it does before it claims again", self.name)
 
-    def _diagnosed(self, error: Exception, names: Mapping[str, str]) -> Exception:
-        """Return the error to charge the cell with: that its imagery (names by key) is lost, if it is.
+    def _diagnosed(self, error: Exception, tiles: Sequence[OrthophotoRow]) -> Exception:
+        """Return the error to charge the cell with: that its imagery is lost or cut short, if it is.
 
         Raises, the cell given back, what is no fault of the cell: storage does not answer or is not
         the one that has the imagery, or something else that all work needs is away.
         """
         try:
-            lost = [name for key, name in names.items() if not self._storage.exists(key)]
+            lost = next(filter(None, (_loss(tile, self._storage) for tile in tiles)), None)
             if lost:  # or another storage, or none, is in its place
                 with database(self._engine) as conn:
                     check_identity(conn, self._storage)
@@ -280,14 +283,23 @@ class CellWorker:
             self._give_back_if_possible(exc)
             raise exc from error
         if lost:
-            return NotFound(
-                f"{lost[0]} is not in storage any more; upload this orthophoto again "
-                "(pavemap survey upload --again)"
-            )
+            return lost
         if isinstance(error, AWAY):
             self._give_back_if_possible(error)
             raise error
         return error
+
+
+def _loss(tile: OrthophotoRow, storage: Storage) -> PavemapError | None:
+    """Return what is wrong with the stored file of an orthophoto, as its size shows. Raises Unavailable."""
+    size, whole = storage.size(tile.key), tile.info.stored_bytes
+    if size is None:
+        return NotFound(f"{tile.name} is not in storage any more; {_UPLOAD_AGAIN}")
+    if whole is not None and size != whole:
+        return DamagedRaster(
+            f"{tile.name} is damaged in storage ({size:,} of {whole:,} bytes); {_UPLOAD_AGAIN}"
+        )
+    return None
 
 
 def _sentence(error: Exception) -> str:

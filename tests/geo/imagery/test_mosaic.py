@@ -99,6 +99,28 @@ def test_on_its_own_grid_a_tile_is_read_as_it_is(tmp_path: Path) -> None:
     assert chip.valid.all()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"image": GROUND[1:]},
+        {"image": GROUND[..., :1]},
+        {"transform": NORTH_UP @ Affine.translation(0, -HEIGHT)},
+    ],
+    ids=["size", "bands", "place"],
+)
+def test_another_raster_in_the_place_of_a_file_is_not_shown_for_it(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """A restored bucket may have it so: what is read there would be laid where the first one was."""
+    mosaic = Mosaic([ground(tmp_path)], UTM)
+    ground(tmp_path, **other)
+    for _ in range(2):
+        with pytest.raises(DamagedRaster, match=r"^whole\.tif is not .* under its name; upload it"):
+            mosaic.read(window_of(GROUND))
+    ground(tmp_path)
+    np.testing.assert_array_equal(mosaic.read(window_of(GROUND)).pixels, GROUND)
+
+
 def test_around_a_tile_nothing_is_valid(tmp_path: Path) -> None:
     wide = Window(UTM, LEFT - 10 * GSD, TOP + 20 * GSD, GSD, WIDTH + 30, HEIGHT + 40)
     chip = Mosaic([ground(tmp_path)], UTM).read(wide)

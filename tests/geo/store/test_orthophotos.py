@@ -31,7 +31,12 @@ def bare(engine: Engine) -> SurveyRow:
 
 
 def register(
-    connection: Connection, survey: SurveyRow, name: str, sha256: str
+    connection: Connection,
+    survey: SurveyRow,
+    name: str,
+    sha256: str,
+    *,
+    stored_bytes: int | None = None,
 ) -> tuple[OrthophotoRow, bool]:
     return orthophotos.add_orthophoto(
         connection,
@@ -40,7 +45,7 @@ def register(
         sha256=sha256,
         bytes=5,
         key=f"orthophotos/{sha256}.tif",
-        info=scene.orthophoto(name),
+        info=dataclasses.replace(scene.orthophoto(name), stored_bytes=stored_bytes),
         warnings=["too coarse"],
     )
 
@@ -73,6 +78,23 @@ def test_the_same_file_twice_is_one(engine: Engine, bare: SurveyRow) -> None:
     assert add(engine, bare, "copy of a.tif", "aa") == (both, False)
     assert add(engine, bare, "copy of a.tif", "aa") == (both, False)
     assert listed(engine, bare) == [("a.tif", "aa")]
+
+
+def test_all_names_of_a_file_that_is_stored_anew_know_its_new_size(
+    engine: Engine, bare: SurveyRow
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        add(engine, bare, name, "aa")
+    add(engine, bare, "c.tif", "cc")
+    with database(engine) as connection:
+        again, created = register(connection, bare, "b.tif", "aa", stored_bytes=7)
+        assert (again.info.name, again.info.stored_bytes, created) == ("a.tif", 7, False)
+        orthophotos.remove_orthophoto(connection, bare.id, name="a.tif")
+        left = orthophotos.list_orthophotos(connection, bare.id)
+    assert [(row.info.name, row.info.stored_bytes) for row in left] == [
+        ("b.tif", 7),
+        ("c.tif", None),
+    ]
 
 
 def test_a_copy_that_other_content_replaces_takes_nothing_with_it(

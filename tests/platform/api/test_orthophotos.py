@@ -28,13 +28,9 @@ from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.storage import Storage
 from pavemap.geo.store.engine import database, make_engine
 from pavemap.geo.store.storage_identity import IDENTITY
-from pavemap.geo.store.surveys import lock_survey, set_state
+from pavemap.geo.store.surveys import BEING_DELETED, lock_survey, set_state
 from pavemap.platform.settings import Settings
-from pavemap.platform.stored_imagery import (
-    BEING_DELETED,
-    check_storage,
-    remove_unused,
-)
+from pavemap.platform.stored_imagery import check_storage, remove_unused
 from pavemap.training.models.model_store import PREFIX as MODELS
 from scenes import ORIGIN_X, ORIGIN_Y, UTM, Scene, asphalt, warped, write_tile
 
@@ -77,6 +73,30 @@ def test_the_same_file_twice_is_one(world: World, settings: Settings) -> None:
     assert other_name.json()["names"] == ["tile (copy).tif", "tile.tif"]
     assert world.orthophotos() == [other_name.json()]
     assert len(stored(settings)) == 1
+
+
+FORGET_SIZES = text("UPDATE orthophoto SET info = info - 'stored_bytes'")
+
+
+@pytest.mark.parametrize("registered_before_sizes", [False, True])
+def test_a_file_that_was_cut_short_in_storage_is_whole_when_sent_again(
+    world: World, settings: Settings, engine: Engine, registered_before_sizes: bool
+) -> None:
+    content = tile(world.folder)
+    first = world.put("tile.tif", content).json()
+    (path,) = stored(settings)
+    whole = path.read_bytes()
+    if registered_before_sizes:
+        with database(engine) as connection:
+            connection.execute(FORGET_SIZES)
+    for broken in (whole[: len(whole) // 2], None):
+        path.unlink() if broken is None else path.write_bytes(broken)
+        again = world.put("tile.tif", content)
+        assert (again.status_code, again.json()) == (200, first)
+        assert path.read_bytes() == whole
+    kept_at = path.stat().st_mtime_ns
+    world.put("tile.tif", content)
+    assert path.stat().st_mtime_ns == kept_at, "what is whole is left alone"
 
 
 def test_files_are_read_one_by_one_and_page_by_page(world: World) -> None:

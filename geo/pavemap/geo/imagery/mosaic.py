@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from pavemap.geo.arrays import Bools, Floats, Integers, Objects, object_array
-from pavemap.geo.errors import BadInput, Unavailable
+from pavemap.geo.errors import BadInput, DamagedRaster, Unavailable
 from pavemap.geo.grid import Window
 from pavemap.geo.imagery.geotiff import Dataset, environment, is_remote, opened, translated
 from pavemap.geo.imagery.orthophoto import Orthophoto, common_stretch, too_coarse
@@ -238,7 +238,7 @@ class _OpenFiles(threading.local):
         """Return the open dataset of an orthophoto, anew if the file has changed."""
         key = (photo.path, *_version(photo))
         if key not in self._open:
-            self._open[key] = opened(photo.path, name=photo.name)
+            self._open[key] = _opened(photo)
             while len(self._open) > MAX_OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)
@@ -253,6 +253,23 @@ class _OpenFiles(threading.local):
         """Close them all."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def _opened(photo: Orthophoto) -> Dataset:
+    """Open an orthophoto; one that isn't framed as it is known to be is another's file in its place."""
+    dataset = opened(photo.path, name=photo.name)
+    if photo.is_framed_as(
+        width=dataset.width,
+        height=dataset.height,
+        count=dataset.count,
+        transform=dataset.transform,
+    ):
+        return dataset
+    dataset.close()
+    raise DamagedRaster(
+        f"{photo.name} is not what was stored under its name; upload it again "
+        "(pavemap survey upload --again)"
+    )
 
 
 def _version(photo: Orthophoto) -> tuple[int, int]:

@@ -49,7 +49,8 @@ class Orthophoto:
     (EPSG:4326; longitudes beyond 180 where it crosses the antimeridian). `stretch` has, per picture
     band of a 16 bit file, the values that become 0 and 255; None where a sample showed no imagery, and
     for 8 bits. `empty_border` is the value of a border that is empty and not marked as no-data, if there
-    is one.
+    is one. `stored_bytes` is the size of the file in storage, and of another size it is not whole; None
+    where it isn't in storage, or was stored before that was noted.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Orthophoto:
     mask_kind: MaskKind
     stretch: Stretch | None = None
     empty_border: int | None = None
+    stored_bytes: int | None = None
 
     @property
     def precedence(self) -> tuple[float, str, str]:
@@ -75,6 +77,14 @@ class Orthophoto:
     def outline(self, crs: CRS) -> shapely.Polygon:
         """Return the raster's frame, no-data included, in a CRS (x before y)."""
         return outline(self.transform, self.width, self.height, source=self.crs, target=crs)
+
+    def is_framed_as(self, *, width: int, height: int, count: int, transform: Affine) -> bool:
+        """Tell whether a raster of such size, bands and place is this one, or less than a pixel off."""
+        if (width, height, count) != (self.width, self.height, self.count):
+            return False
+        corners = np.array([[0.0, width, 0.0], [0.0, 0.0, height]])
+        found = np.array(mapped(~self.transform @ transform, *corners))
+        return bool(np.abs(found - corners).max() < 1.0)
 
     def warnings(self, gsd_m: float) -> list[str]:
         """Say what a model of pixel size `gsd_m` (ground metres) will and won't see here."""
@@ -133,6 +143,7 @@ class Orthophoto:
             "mask_kind": self.mask_kind,
             "stretch": None if self.stretch is None else [list(pair) for pair in self.stretch],
             "empty_border": self.empty_border,
+            "stored_bytes": self.stored_bytes,
         }
 
     @classmethod
@@ -155,6 +166,7 @@ class Orthophoto:
             empty_border=values.get(
                 "empty_border"
             ),  # not told of what was uploaded before it was known
+            stored_bytes=values.get("stored_bytes"),
         )
 
     def stretched(self, ends: tuple[float, float] | None) -> Self:

@@ -32,7 +32,9 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from pavemap.geo.crs import WGS84, reproject
 from pavemap.geo.errors import Conflict, NotFound
@@ -97,6 +99,9 @@ def add_orthophoto(
     """
     lock_survey(connection, survey_id)
     known = find_orthophoto(connection, survey_id, sha256=sha256)
+    if known is not None and known.info.stored_bytes != info.stored_bytes:
+        _note_stored_bytes(connection, survey_id, sha256, info.stored_bytes)
+        known = find_orthophoto(connection, survey_id, sha256=sha256)
     if known is not None and name in known.names:
         return known, False
     connection.execute(delete(_TABLE).where(_TABLE.survey_id == survey_id, _TABLE.name == name))
@@ -227,6 +232,15 @@ def footprints_in(files: Iterable[OrthophotoRow], crs: CRS) -> NDArray[np.object
     in_degrees = np.array([file.info.footprint for file in files], dtype=object)
     moved: NDArray[np.object_] = reproject(in_degrees, WGS84, crs)
     return moved
+
+
+def _note_stored_bytes(
+    connection: Connection, survey_id: uuid.UUID, sha256: str, size: int | None
+) -> None:
+    """Note what size a file has that was stored anew, in the rows of all its names."""
+    noted = _TABLE.info.concat(literal({"stored_bytes": size}, JSONB))
+    these = (_TABLE.survey_id == survey_id) & (_TABLE.sha256 == sha256)
+    connection.execute(update(_TABLE).where(these).values(info=noted))
 
 
 def _no_such(name: str) -> NotFound:
