@@ -162,8 +162,7 @@ def test_a_run_whose_list_of_checkpoints_was_torn_goes_on_from_a_whole_one(
 ) -> None:
     """Ray's list is cut short, as a kill leaves it, and in the second case its last checkpoint too."""
     config = tiny(data, tmp_path / "torn")
-    shutil.copytree(undisturbed.result.model.parent, config.output)
-    folder = config.output / "ray" / "tiny"
+    folder = checkpoints_as_of(undisturbed, config)
     cut_short(folder / "checkpoint_manager_snapshot.json")
     if lost:
         cut_short(max(folder.glob("checkpoint_2*")) / "weights.safetensors")
@@ -179,8 +178,7 @@ def test_checkpoints_that_rays_list_does_not_name_are_removed(
 ) -> None:
     """One was written to its end, but not listed before a kill; a full disk cut the other short."""
     config = tiny(data, tmp_path / "left-over")
-    shutil.copytree(undisturbed.result.model.parent, config.output)
-    folder = config.output / "ray" / "tiny"
+    folder = checkpoints_as_of(undisturbed, config)
     listed = sorted(folder.glob("checkpoint_2*"))
     shutil.copytree(listed[-1], folder / f"{listed[-1].name}0")
     shutil.copytree(listed[0], folder / "checkpoint_2020-01-01_00-00-00.000000")
@@ -194,8 +192,7 @@ def test_without_a_list_whole_checkpoints_are_gone_on_from_and_others_removed(
 ) -> None:
     """A kill came before Ray had listed anything; then all of what is left is cut short."""
     config = tiny(data, tmp_path / "unlisted")
-    shutil.copytree(undisturbed.result.model.parent, config.output)
-    folder = config.output / "ray" / "tiny"
+    folder = checkpoints_as_of(undisturbed, config)
     snapshot = folder / "checkpoint_manager_snapshot.json"
     snapshot.unlink()
     first, last = sorted(folder.glob("checkpoint_2*"))
@@ -209,6 +206,12 @@ def test_without_a_list_whole_checkpoints_are_gone_on_from_and_others_removed(
     cut_short(first / "optimizer.pt")
     mend_snapshot(folder, config)
     assert list(folder.glob("checkpoint_*")) == []
+
+
+def checkpoints_as_of(former: Run, config: TrainConfig) -> Path:
+    """Give a configuration the output of a run that ended; return the folder of its checkpoints."""
+    shutil.copytree(former.result.model.parent, config.output)
+    return config.output / "ray" / config.name
 
 
 def cut_short(file: Path) -> None:

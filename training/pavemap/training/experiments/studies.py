@@ -89,21 +89,10 @@ def _on_folds(options: Options, step: str, recipe: Recipe) -> list[Run]:
     split = split_of(options.data, "cfd")
     found = []
     for fold in folds_of([*split.train, *split.test], options.folds):
-        train, validation = kept_back(fold.train)
-        found += [
-            _run(
-                options,
-                variant=step,
-                recipe=recipe,
-                train=train,
-                validation=validation,
-                tests={"cfd": fold.test},
-                iterations=PAPERS_ITERATIONS,
-                seed=seed,
-                fold=fold.name,
-            )
-            for seed in options.seeds or (0,)
-        ]
+        taught = kept_back(fold.train)
+        found += _judged_on(
+            fold.test, options, {step: recipe}, PAPERS_ITERATIONS, taught=taught, fold=fold.name
+        )
     return found
 
 
@@ -137,7 +126,22 @@ def _on_cfd(
     validated: bool = False,
 ) -> list[Run]:
     split = split_of(options.data, "cfd")
-    train, validation = kept_back(split.train) if validated else (split.train, [])
+    taught = kept_back(split.train) if validated else (split.train, [])
+    return _judged_on(split.test, options, recipes, iterations, taught=taught, seeds=seeds)
+
+
+def _judged_on(
+    test: Images,
+    options: Options,
+    recipes: Mapping[str, Recipe],
+    iterations: int,
+    *,
+    taught: tuple[Images, Images],
+    seeds: Sequence[int] = (0,),
+    fold: str = "",
+) -> list[Run]:
+    """Return the runs of recipes, by seeds; `taught` are images to learn from, and others kept back."""
+    train, validation = taught
     return [
         _run(
             options,
@@ -145,9 +149,10 @@ def _on_cfd(
             recipe=recipe,
             train=train,
             validation=validation,
-            tests={"cfd": split.test},
+            tests={"cfd": test},
             iterations=iterations,
             seed=seed,
+            fold=fold,
         )
         for name, recipe in recipes.items()
         for seed in options.seeds or seeds
