@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pavemap.geo.scratch import scratch, sweep
+from pavemap.geo.scratch import beside, scratch, sweep
 
 
 def test_a_scratch_folder_leaves_nothing(tmp_path: Path) -> None:
@@ -42,6 +42,25 @@ def test_a_sweep_takes_the_folders_of_the_dead_alone(tmp_path: Path) -> None:
         assert not leftover.exists()
         assert sweep(tmp_path) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_made_beside_its_place_and_what_the_killed_left_there_goes(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from pavemap.geo.scratch import beside\n"
+        "with beside(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'cracks.gpkg').write_bytes(b'half'); os._exit(9)"
+    )
+    target = tmp_path / "cracks.gpkg"
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (unfinished,) = tmp_path.iterdir()
+    assert len([each for each in unfinished.iterdir() if each.is_dir()]) == 1
+    with beside(target) as folder, beside(target) as another:
+        assert {each for each in unfinished.iterdir() if each.is_dir()} == {folder, another}
+        (folder / target.name).write_bytes(b"whole")
+        (folder / target.name).replace(target)
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def nfs_lock(handle: int, how: int) -> None:

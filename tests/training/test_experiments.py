@@ -118,6 +118,16 @@ def test_an_interrupted_experiment_goes_on_with_the_runs_that_are_left(options: 
         perform(three, replace(options, only=("z",)))
 
 
+@pytest.mark.parametrize(("count", "more"), [(20, "T-20/seed-0$"), (23, "T-20/seed-0 and 3 more$")])
+def test_who_asks_for_an_unknown_run_is_told_which_there_are(
+    options: Options, count: int, more: str
+) -> None:
+    runs = [Run(f"T-{number}/seed-0", dict) for number in range(1, count + 1)]
+    many = Experiment("many", "", lambda _: runs, names_of)
+    with pytest.raises(BadTrainingConfig, match=f"T-77; .*--only.*: T-1/seed-0, T-2/.*{more}"):
+        perform(many, replace(options, only=("T-77",)))
+
+
 def test_runs_at_once_are_done_in_other_processes_and_one_that_fails_loses_no_other(
     options: Options,
 ) -> None:
@@ -727,6 +737,42 @@ def test_a_picture_is_green_where_right_red_where_wrong_blue_where_missed() -> N
     assert tuple(shown[11, 0]) == MISSED
     assert tuple(shown[2, 6]) not in {RIGHT, WRONG, MISSED}  # a true pixel that was found
     assert np.array_equal(picture[:, :12], image.pixels)
+
+
+def test_a_report_of_nothing_says_how_to_begin(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["experiment", "ratio", "-o", str(tmp_path), "--report"])
+    assert said.exit_code == 1
+    assert "no run of ratio is done yet" in said.output
+    assert "begin with `pavemap experiment ratio`" in said.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("study", "options", "said"),
+    [
+        (
+            "ratio",
+            "--folds 3 --symmetries 8",
+            "--folds (only paper-table, towards) nor --symmetries",
+        ),
+        (
+            "ratio",
+            "--config x.toml --report",
+            "--config (only paper-table, loss, self-training, for",
+        ),
+        ("towards", "--survey-config x.toml", "--survey-config (only leave-one-out)"),
+        ("loss", "--model survey-unet", "--model (only paper-table)"),
+        ("leave-one-out", "--data x --aiglern y", "--aiglern (only paper-table) nor --data (only"),
+    ],
+)
+def test_options_that_a_study_does_not_take_are_refused(
+    tmp_path: Path, study: str, options: str, said: str
+) -> None:
+    asked = ["experiment", study, "-o", str(tmp_path), *options.split()]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 1
+    assert f"{study} doesn't take {said}" in refused.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_lists_runs_and_refuses(data: Path, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 INCOMING = "incoming"
 """The folder of all scratch folders on the disk of local storage: files are moved to it, not copied."""
 
+BESIDE = ".pavemap-unfinished"
+"""The folder of all scratch folders beside files that are to be made."""
+
 LOCK = ".lock"
 """Ending of the file beside a scratch folder that tells whether its process lives."""
 
@@ -28,7 +31,6 @@ def scratch(incoming: Path) -> Iterator[Path]:
     on other machines that share the volume too. A file, open for writing: NFS tells its server of no
     other locks. Beside the folder: NFS removes none that holds an open file.
     """
-    incoming.mkdir(parents=True, exist_ok=True)
     folder, handle = _claimed(incoming)
     try:
         folder.mkdir(mode=0o700)
@@ -37,6 +39,22 @@ def scratch(incoming: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         _lock_of(folder).unlink(missing_ok=True)
         os.close(handle)
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """Yield a scratch folder on the disk of a file to be made, from which it is moved into place whole.
+
+    What killed processes left there goes.
+    """
+    incoming = target.absolute().parent / BESIDE
+    sweep(incoming)
+    try:
+        with scratch(incoming) as folder:
+            yield folder
+    finally:
+        with suppress(OSError):  # others are at work in it
+            incoming.rmdir()
 
 
 def sweep(incoming: Path) -> int:
@@ -58,7 +76,11 @@ def sweep(incoming: Path) -> int:
 
 def _claimed(incoming: Path) -> tuple[Path, int]:
     """Return a name for a folder that is none yet, and the open file that locks it."""
-    handle, name = tempfile.mkstemp(dir=incoming)
+    while True:
+        incoming.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has just removed it as empty
+            handle, name = tempfile.mkstemp(dir=incoming)
+            break
     with suppress(OSError):  # a file system without locks gives a sweep none either
         fcntl.flock(handle, fcntl.LOCK_EX)
     folder = Path(name)

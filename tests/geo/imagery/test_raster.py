@@ -16,6 +16,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasterio.rpc import RPC
 
 from pavemap.geo.errors import BadInput, DamagedRaster, NotAGeoTiff, NotGeoreferenced
 from pavemap.geo.errors import UnsupportedRaster as Unsupported
@@ -321,6 +322,23 @@ def test_an_empty_border_that_the_marker_misses_is_mentioned(
     assert advice in warning
 
 
+def test_near_infrared_labelled_alpha_is_mentioned(tmp_path: Path) -> None:
+    """Whoever writes four bands with GDAL, and says no more, labels the last one alpha."""
+    infrared = write(tmp_path / "a.tif", texture(300, 400, bands=4), ALPHA="YES", photometric="rgb")
+    (warning,) = inspect(infrared).warnings(GSD)
+    assert "counts as not imaged where it is 0" in warning
+    assert "-colorinterp_4 undefined" in warning
+
+
+def test_an_alpha_that_fades_at_the_edge_or_was_compressed_is_one(tmp_path: Path) -> None:
+    image = texture(300, 400, bands=4)
+    image[:, :, 3] = 252 + image[:, :, 3] % 4
+    image[:, :80, 3] = np.linspace(0, 255, 80)
+    photo = inspect(write(tmp_path / "a.tif", image, ALPHA="YES", photometric="rgb"))
+    assert photo.mask_kind == "alpha"
+    assert photo.warnings(GSD) == []
+
+
 def test_what_the_marker_marks_is_no_empty_border(tmp_path: Path) -> None:
     image = texture(300, 400)
     image[:120] = 0
@@ -385,14 +403,51 @@ def ground_control_only(path: Path) -> Path:
     return path
 
 
+def polynomials_only(path: Path) -> Path:
+    """As a satellite's or an aircraft's camera gives it, with where it looked."""
+    write(path, SMALL, crs=None, transform=Affine.identity())
+    one = [1.0, *[0.0] * 19]
+    with rasterio.open(path, "r+") as target:
+        target.rpcs = RPC(
+            height_off=0.0,
+            height_scale=500.0,
+            lat_off=49.65,
+            lat_scale=0.01,
+            line_den_coeff=one,
+            line_num_coeff=[0.0, 0.0, -1.0, *[0.0] * 17],
+            line_off=30.0,
+            line_scale=30.0,
+            long_off=15.0,
+            long_scale=0.01,
+            samp_den_coeff=one,
+            samp_num_coeff=[0.0, 1.0, *[0.0] * 18],
+            samp_off=40.0,
+            samp_scale=40.0,
+            err_bias=None,
+            err_rand=None,
+        )
+    return path
+
+
+def world_file_only(path: Path) -> Path:
+    write(path, SMALL, crs=None, transform=Affine.identity())
+    path.with_suffix(".tfw").write_text(f"{GSD}\n0\n0\n{-GSD}\n{LEFT}\n{TOP}\n")
+    return path
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # while writing them
 @pytest.mark.parametrize(
     ("make", "advice"),
     [
         (lambda p: write(p, SMALL, crs=None), "has no CRS; assign"),
         (lambda p: write(p, SMALL, transform=Affine.identity()), "no usable pixel size"),
-        (lambda p: write(p, SMALL, crs=None, transform=Affine.identity()), "has no CRS"),
-        (ground_control_only, "gdalwarp"),
+        (
+            lambda p: write(p, SMALL, crs=None, transform=Affine.identity()),
+            "has no CRS, nor a pixel",
+        ),
+        (world_file_only, "has no CRS, nor .* put its world file and its CRS into it: .* -a_srs"),
+        (ground_control_only, "points but is not rectified; run gdalwarp on"),
+        (polynomials_only, r"RPCs .* is not rectified; run gdalwarp -rpc on .* RPC_DEM=<file>"),
         (
             lambda p: write(p, SMALL, crs=CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')),
             "does not lead to a place on the Earth",
@@ -414,7 +469,18 @@ def ground_control_only(path: Path) -> Path:
             "does not lead|datum grid file|has no CRS",
         ),
     ],
-    ids=["no-crs", "identity", "nothing", "gcps", "local", "not-degrees", "far-off", "grid-file"],
+    ids=[
+        "no-crs",
+        "identity",
+        "nothing",
+        "world-file",
+        "gcps",
+        "rpcs",
+        "local",
+        "not-degrees",
+        "far-off",
+        "grid-file",
+    ],
 )
 def test_without_a_usable_place_on_earth_it_is_refused(
     tmp_path: Path, make: Callable[[Path], Path], advice: str

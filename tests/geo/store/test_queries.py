@@ -414,6 +414,22 @@ def test_a_page_by_density_walks_its_index_from_the_cursor(
     )
 
 
+@pytest.mark.parametrize("descending", [True, False])
+def test_a_page_by_key_begins_in_the_index_of_keys_at_the_cursor(
+    engine: Engine, measured: SurveyRow, descending: bool
+) -> None:
+    """An export reads all pages: each would walk all keys before its own."""
+    cursor = Cursor("segment_key", key="A5:100", id=7)
+    order, *_ = segment_pages._orders(
+        "segment_key", descending=descending, cursor=cursor, least=False
+    )
+    statement = segment_pages._statement("c.segment_id", "segment_key", order, box=None)
+    parameters = {"survey_id": measured.id, "key": "A5:100", "id": 7, "limit": 10}
+    shown = plan(engine, statement, parameters)
+    (begun,) = (line for line in shown.splitlines() if "segment_key" in line and "Cond" in line)
+    assert f"segment_key {'<' if descending else '>'} 'A5:100'" in begun
+
+
 def test_the_worst_in_a_box_are_read_from_indexes_alone(
     engine: Engine, measured: SurveyRow
 ) -> None:

@@ -6,13 +6,16 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
 import matplotlib.image
 import pytest
 
+import store_scene
 from cli_world import Cli
+from pavemap.platform.cli.detect import _note_enlarging
 from pavemap.training.models.shipped_models import default_card
 
 
@@ -82,6 +85,17 @@ def test_enlarging_coarse_pixels_is_not_done_in_silence(tiles: Path, tmp_path: P
     said = Cli()("detect", tiles / "tile_0_1.tif", "-o", target, "--gsd", 0.00049)
 
     assert "Mpx; --gsd 0.002 reads them as they are" in said.err
+
+
+def test_one_fine_tile_among_coarse_ones_does_not_hide_the_enlarging(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fine = replace(store_scene.orthophoto("fine.tif"), gsd_m=0.002)
+    coarse = replace(store_scene.orthophoto("coarse.tif"), gsd_m=0.01)
+    _note_enlarging([fine, *[coarse] * 50], 0.002)
+    assert "--gsd 0.01 reads them as they are" in capsys.readouterr().err
+    _note_enlarging([*[fine] * 50, coarse], 0.002)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,9 @@ def test_reviews_go_out_to_a_gis_and_back_and_become_training_data(
     said = cli.fails("training-data", "export", "Spring", "-o", tmp_path / "set")
     assert "is there already" in said.err
 
-    cli("review", "delete", "Spring", listed[0]["id"])
+    said = cli.fails("review", "delete", "Spring", 999_999, listed[0]["id"])  # one is gone already
+    assert "no review 999999" in said.err
+    assert "1 taken back" in said.err
     (area,) = cli("review", "list", "Spring", "--areas", "--json").json["features"]
     cli("review", "delete", "Spring", "--areas", area["id"])
     assert len(cli("review", "list", "Spring", "--json").json["features"]) == 2

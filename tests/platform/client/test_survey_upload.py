@@ -61,9 +61,11 @@ def test_another_image_of_the_same_name_is_not_replaced_unasked(tmp_path: Path) 
     assert client.upload.called
 
 
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
 def test_an_interruption_stops_files_on_their_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: type[BaseException]
 ) -> None:
+    """Ctrl-C raises the one, SIGTERM and a closed terminal the other."""
     sent: list[int] = []
     under_way = threading.Event()
 
@@ -77,11 +79,11 @@ def test_an_interruption_stops_files_on_their_way(
 
     def interrupted(_: Any) -> Any:
         under_way.wait()
-        raise KeyboardInterrupt
+        raise ends
 
     monkeypatch.setattr("pavemap.platform.client.survey_upload.as_completed", interrupted)
     (tmp_path / "a.tif").touch()
     files = with_labels([tmp_path / "a.tif"])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ends):
         upload_all(Mock(upload=upload), "spring", files, there=[], parallel=1, bars=Mock())
     assert len(sent) < 100

@@ -64,6 +64,18 @@ def survey(
     )
 
 
+def test_all_files_that_cannot_be_read_are_told_at_once(scene: Scene, tmp_path: Path) -> None:
+    tiles = cut(scene, tmp_path, columns=2, rows=1)
+    empty, text = tmp_path / "empty.tif", tmp_path / "text.tif"
+    empty.touch()
+    text.write_text("no picture")
+
+    with pytest.raises(
+        BadInput, match=r"2 of 4 files can't be used:\n  .*empty\.tif is empty.*\n  .*text"
+    ):
+        read_orthophotos([empty, *tiles, text])
+
+
 def test_a_tile_alone_gives_cracks_and_density(scene: Scene, tmp_path: Path) -> None:
     found = survey(cut(scene, tmp_path, columns=1, rows=1))
 

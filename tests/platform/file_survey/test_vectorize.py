@@ -173,6 +173,18 @@ def test_no_data_is_not_imaged_but_no_data_of_zero_is_background(
     assert seen.imaged_m2 == pytest.approx(3 * 4 / SCALE**2, rel=1e-3)
 
 
+@pytest.mark.parametrize("crack", [1, 255])
+def test_a_mask_whose_cracks_are_declared_no_data_is_not_one_without_cracks(
+    drawn: NDArray[np.uint8], tmp_path: Path, crack: int
+) -> None:
+    mask = np.where(drawn > 0, crack, 0).astype(np.uint8)[:, :, None]
+    found, _ = vectorize_file(write(tmp_path / "a.tif", mask, nodata=crack))
+    assert len(found.cracks) == 0
+    (warning,) = found.warnings
+    assert f"pixels of {crack}, which the file declares as no-data" in warning
+    assert "-unsetnodata" in warning
+
+
 @pytest.mark.parametrize("unseen", [255, np.nan])
 def test_no_data_is_not_imaged_far_from_the_raster_s_frame_either(
     tmp_path: Path, unseen: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,22 @@ def test_without_roads_it_shows_imagery_and_cracks(mosaic: Mosaic, tmp_path: Pat
     )
 
     assert drawn(tmp_path / "map.png").std() > 0.1
+
+
+def test_a_map_that_could_not_be_drawn_leaves_the_former_one(
+    mosaic: Mosaic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Figure, file: Path, **__: Any) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "map.png").write_bytes(b"the former")
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match="No space"):
+        draw_map(
+            tmp_path / "map.png", mosaic=mosaic, seen=ground_of(mosaic), cracks=cracks(), title=""
+        )
+    assert [each.read_bytes() for each in tmp_path.glob("map*")] == [b"the former"]
 
 
 def test_nothing_found_is_a_picture_too(mosaic: Mosaic, tmp_path: Path) -> None:

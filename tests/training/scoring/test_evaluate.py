@@ -12,7 +12,7 @@ from pavemap.training.errors import BadTrainingData
 from pavemap.training.inference import CrackModel
 from pavemap.training.metrics import THRESHOLDS, Counts, counts_by_threshold
 from pavemap.training.scoring.evaluate import detected, evaluate, threshold_curve
-from training.drawing import write_set
+from training.drawing import write_png, write_set
 from training.model_folders import write_model_folder
 
 
@@ -43,6 +43,20 @@ def test_a_good_detector_scores_high_and_the_numbers_serialise(
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert json.loads(json.dumps(result.to_dict()))["images"] == 4
     assert "mean of images" in result.table()
+
+
+def test_images_without_a_labelled_crack_are_counted_beside_the_scores(
+    folder: Path, dark_finder: CrackModel
+) -> None:
+    whole = evaluate(dark_finder, folder)
+    assert whole.to_dict()["images_without_crack"] == 0
+    assert "no labelled crack" not in whole.table()
+    for name in ("000", "002"):
+        write_png(folder / "masks" / f"{name}.png", np.zeros((96, 128), np.uint8))
+    part = evaluate(dark_finder, folder)
+    assert part.to_dict()["images_without_crack"] == 2
+    assert "2 of 4 images have no labelled crack" in part.table()
+    assert part.mean.f1 < 0.51  # the cracks found on those two are wrong
 
 
 def test_the_threshold_decides(folder: Path, dark_finder: CrackModel) -> None:

@@ -49,8 +49,9 @@ class Orthophoto:
     (EPSG:4326; longitudes beyond 180 where it crosses the antimeridian). `stretch` has, per picture
     band of a 16 bit file, the values that become 0 and 255; None where a sample showed no imagery, and
     for 8 bits. `empty_border` is the value of a border that is empty and not marked as no-data, if there
-    is one. `stored_bytes` is the size of the file in storage, and of another size it is not whole; None
-    where it isn't in storage, or was stored before that was noted.
+    is one; `picture_alpha` tells that the band labelled alpha looks like one of a picture.
+    `stored_bytes` is the size of the file in storage, and of another size it is not whole; None where it
+    isn't in storage, or was stored before that was noted.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Orthophoto:
     mask_kind: MaskKind
     stretch: Stretch | None = None
     empty_border: int | None = None
+    picture_alpha: bool = False
     stored_bytes: int | None = None
 
     @property
@@ -101,6 +103,12 @@ class Orthophoto:
             found.append(
                 "the fourth band is not labelled alpha and is left out; if it marks no-data, label it "
                 "(gdal_edit.py -colorinterp_4 alpha) or the empty border counts as imaged"
+            )
+        if self.picture_alpha:
+            found.append(
+                "the band labelled alpha has many values, as a picture has (near infrared?), and ground "
+                "counts as not imaged where it is 0; if it is no alpha, say so (gdal_edit.py "
+                f"-colorinterp_{self.count} undefined)"
             )
         if self.empty_border is not None:
             colour = "black" if self.empty_border == 0 else "white"
@@ -143,6 +151,7 @@ class Orthophoto:
             "mask_kind": self.mask_kind,
             "stretch": None if self.stretch is None else [list(pair) for pair in self.stretch],
             "empty_border": self.empty_border,
+            "picture_alpha": self.picture_alpha,
             "stored_bytes": self.stored_bytes,
         }
 
@@ -163,9 +172,9 @@ class Orthophoto:
             band_use=values["band_use"],
             mask_kind=values["mask_kind"],
             stretch=_stored_stretch(values["stretch"]),
-            empty_border=values.get(
-                "empty_border"
-            ),  # not told of what was uploaded before it was known
+            # Not told of what was uploaded before these were known.
+            empty_border=values.get("empty_border"),
+            picture_alpha=values.get("picture_alpha", False),
             stored_bytes=values.get("stored_bytes"),
         )
 

@@ -38,6 +38,7 @@ from pavemap.geo.imagery.orthophoto import (
     outline,
     transformer,
 )
+from pavemap.geo.imagery.picture_alpha import has_picture_alpha
 from pavemap.geo.imagery.pixels import read_raw
 
 SAMPLE_WINDOWS, SAMPLE_PX = 8, 128
@@ -70,7 +71,11 @@ def inspect(path: str | Path, *, name: str | None = None) -> Orthophoto:
         )
         if photo.dtype == "uint16":
             photo = replace(photo, stretch=_stretch(dataset, photo.mask_kind))
-        return replace(photo, empty_border=empty_border(dataset, photo.mask_kind))
+        return replace(
+            photo,
+            empty_border=empty_border(dataset, photo.mask_kind),
+            picture_alpha=has_picture_alpha(dataset),
+        )
 
 
 def located(
@@ -146,6 +151,17 @@ def _crs(dataset: Dataset, name: str) -> CRS:
     if dataset.gcps[0] and dataset.transform.is_identity:
         raise NotGeoreferenced(
             f"{name} has ground control points but is not rectified; run gdalwarp on it first"
+        )
+    if dataset.transform.is_identity and dataset.tags(ns="RPC"):
+        raise NotGeoreferenced(
+            f"{name} has RPCs (the camera's polynomials) but is not rectified; run gdalwarp -rpc on it "
+            "first, with a terrain model (-to RPC_DEM=<file>): without one, ground that is not flat is "
+            "metres off"
+        )
+    if dataset.crs is None and dataset.transform.is_identity:
+        raise NotGeoreferenced(
+            f"{name} has no CRS, nor a pixel size and position; export it as a GeoTIFF with them, or put "
+            "its world file and its CRS into it: gdal_translate -a_srs EPSG:<code> in.tif out.tif"
         )
     if dataset.crs is None:
         raise NotGeoreferenced(

@@ -181,7 +181,13 @@ def _orders(sort: Sort, *, descending: bool, cursor: Cursor, least: bool) -> Ite
     if not begun or cursor.key is not None:
         wanted = [SEEN]
         if begun:
-            wanted.append(f"({{key}}, c.segment_id) {beyond} (:key, :id)")
+            # A key is one segment's alone; and an index of another table can't start at a pair.
+            alone = sort == "segment_key"
+            wanted.append(
+                f"{{key}} {beyond} :key"
+                if alone
+                else f"({{key}}, c.segment_id) {beyond} (:key, :id)"
+            )
         if least and sort == "density":
             wanted.append("{key} >= :min_density")
         yield Order(direction, wanted)

@@ -105,13 +105,14 @@ def detect(
 
 def _note_enlarging(photos: Sequence[Orthophoto], gsd_m: float) -> None:
     """Say so where pixels are made up that take hours and show nothing."""
-    finest_m = min(photo.gsd_m for photo in photos)
-    if finest_m <= ENLARGED * gsd_m:
+    coarse = [photo for photo in photos if photo.gsd_m > ENLARGED * gsd_m]
+    have = [photo.width * photo.height / 1e6 for photo in coarse]
+    made = [mpx * (photo.gsd_m / gsd_m) ** 2 for mpx, photo in zip(have, coarse, strict=True)]
+    if sum(made) <= ENLARGED**2 * sum(photo.width * photo.height / 1e6 for photo in photos):
         return
-    have = [photo.width * photo.height / 1e6 for photo in photos]
-    made = [mpx * (photo.gsd_m / gsd_m) ** 2 for mpx, photo in zip(have, photos, strict=True)]
+    finest_m = min(photo.gsd_m for photo in coarse)
     note(
-        f"Warning: at {gsd_m * 1000:g} mm a pixel the {sum(have):,.1f} Mpx of imagery are enlarged to "
+        f"Warning: at {gsd_m * 1000:g} mm a pixel {sum(have):,.1f} Mpx of imagery are enlarged to "
         f"{sum(made):,.0f} Mpx; --gsd {finest_m:.3g} reads them as they are"
     )
 

@@ -11,6 +11,7 @@ from pavemap.platform.cli.console import note, print_table, progress_bars, say
 
 
 def experiment(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Which one; --list names them.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
     data: Annotated[Path, typer.Option(help="Folder of the data sets.")] = Path("../shared/data"),
@@ -59,7 +60,11 @@ def experiment(
 ) -> None:
     """Run one of the paper's experiments; the same command goes on where it was interrupted."""
     from pavemap.training.experiments.plan import Options, perform, write_report
-    from pavemap.training.experiments.registry import EXPERIMENTS, find_experiment
+    from pavemap.training.experiments.registry import (
+        EXPERIMENTS,
+        find_experiment,
+        refuse_untaken,
+    )
 
     if show or name is None:
         print_table(
@@ -67,6 +72,7 @@ def experiment(
         )
         return
     chosen = find_experiment(name)
+    refuse_untaken(chosen, _given(context))
     options = Options(
         data=data,
         output=output,
@@ -98,6 +104,16 @@ def experiment(
             )
     say(path.read_text(encoding="utf-8"))
     note(f"written to {path}")
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return the options that the command was given, without their dashes."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {
+        name.replace("_", "-")
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    }
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

@@ -9,14 +9,14 @@ from pavemap.platform.cli.console import note
 
 
 def rasters_at(places: Sequence[str]) -> list[Path]:
-    """Return the GeoTIFFs at places (`find_rasters`), saying which images and masks are left out.
+    """Return the GeoTIFFs at places (`find_rasters`), saying what is left out and which masks are.
 
     Raises BadInput.
     """
-    from pavemap.platform.raster_paths import find_rasters, other_images
+    from pavemap.platform.raster_paths import find_rasters, left_out
 
     paths = find_rasters(places)
-    if unread := other_images(places):
+    for unread in left_out(places):
         note(f"Warning: {unread}")
     warn_of_masks_beside(paths)
     return paths

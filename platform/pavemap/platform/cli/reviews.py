@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from pavemap.geo.errors import BadInput
+from pavemap.geo.errors import BadInput, NotFound
 from pavemap.geo.limits import MAX_WIDTH_MM
 from pavemap.geo.verdict import Verdict
 from pavemap.platform.cli.console import (
     Json,
     counted,
+    fail,
     note,
     number,
     print_json,
@@ -225,11 +226,16 @@ def delete_reviews(
     server: Server = HERE,
 ) -> None:
     """Take reviews back: their cracks are again ones that nobody judged."""
+    unknown = 0
     with connect(server) as client:
         survey_id = client.find_survey(survey)["id"]
+        delete = client.delete_area if areas else client.delete_review
         for each in ids:
-            if areas:
-                client.delete_area(survey_id, each)
-            else:
-                client.delete_review(survey_id, each)
-    note(f"{len(ids):,} taken back")
+            try:
+                delete(survey_id, each)
+            except NotFound as exc:
+                unknown += 1
+                fail(str(exc))
+    note(f"{len(ids) - unknown:,} taken back")
+    if unknown:
+        raise typer.Exit(1)

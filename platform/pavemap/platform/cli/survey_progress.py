@@ -28,7 +28,7 @@ def finished(client: Client, survey_id: str, *, quiet: bool) -> Survey:
     try:
         with cell_bar(quiet=quiet) as show:
             return client.wait(survey_id, on_progress=show)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         note("the survey goes on at the server; pavemap survey status tells how far it is")
         raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,14 +49,14 @@ def export_training_data(
     Confirmed and drawn cracks are crack, rejected ones are sound, and of what nobody judged nothing is
     taught. `folder = "..."` in a training configuration reads the result.
     """
+    from pavemap.geo.scratch import beside
     from pavemap.platform.exports.output_files import writing
     from pavemap.platform.zip_stream import unzipped
     from pavemap.training.data.pair_folder import check_target, write_folder
 
     check_target(output)
-    beside = output.absolute().parent
-    with writing(output), tempfile.TemporaryDirectory(prefix=".pavemap-", dir=beside) as place:
-        archive = Path(place) / "training-data.zip"
+    with writing(output), beside(output) as place:
+        archive = place / "training-data.zip"
         with connect(server) as client:
             client.training_data(client.find_survey(survey)["id"], archive, chip_px=chip_px)
         manifest = write_folder(unzipped(archive), output)
@@ -96,7 +95,8 @@ def import_coco(
     from pavemap.training.data.coco import coco_files
 
     files = coco_files(labels, images, categories=category or (), ignored=ignore or (), gsd_m=gsd)
-    _write(files, output, as_json=as_json)
+    doubt = "what is taken for crack may be something else (--category)"
+    _write(files, output, doubt=doubt, as_json=as_json)
 
 
 @app.command("import-gis")
@@ -160,7 +160,8 @@ def import_gis(
         gsd_m=gsd,
         chip_px=chip_px,
     )
-    _write(gis_files(what, rasters_at(tiles)), output, as_json=as_json)
+    doubt = "lines may be too wide (--width-field, --width-mm), or the labelled areas too small (--areas)"
+    _write(gis_files(what, rasters_at(tiles)), output, doubt=doubt, as_json=as_json)
 
 
 @app.command("import-pairs")
@@ -192,7 +193,7 @@ def import_pairs(
 
     Such folders can be trained from as they are, too; a manifest makes sure that they stay what they are.
     """
-    from pavemap.training.data.pair_import import pair_files
+    from pavemap.training.data.pair_import import exchanged, pair_files
     from pavemap.training.data_source import DataSource
 
     source = DataSource(
@@ -202,11 +203,11 @@ def import_pairs(
         crack_values=tuple(crack_value or ()),
         ignore_values=tuple(ignore_value or ()),
     )
-    _write(pair_files(source, gsd_m=gsd), output, as_json=as_json)
+    _write(pair_files(source, gsd_m=gsd), output, doubt=exchanged(source), as_json=as_json)
 
 
-def _write(files: Files, output: Path, *, as_json: bool) -> None:
-    """Write a set, showing how many images it has so far."""
+def _write(files: Files, output: Path, *, doubt: str, as_json: bool) -> None:
+    """Write a set, showing how many images it has so far; `doubt` is said where most of it is crack."""
     from pavemap.training.data.pair_folder import write_folder
 
     with progress_bars(quiet=as_json) as bars:
@@ -219,6 +220,19 @@ def _write(files: Files, output: Path, *, as_json: bool) -> None:
 
         manifest = write_folder(counted(), output)
     tell(manifest, output, as_json=as_json)
+    _warn_of_most_crack(manifest, output, doubt)
+
+
+def _warn_of_most_crack(manifest: Manifest, output: Path, doubt: str) -> None:
+    from pavemap.platform.file_survey.vectorize import MOST_CRACK
+
+    pixels = manifest.pixels()
+    share = pixels["crack"] / max(pixels["crack"] + pixels["sound"], 1)
+    if share > MOST_CRACK:
+        note(
+            f"Warning: {share:.0%} of the known pixels are crack: {doubt}; if so, remove {output} and "
+            "import again"
+        )
 
 
 def tell(manifest: Manifest, folder: Path, *, as_json: bool) -> None:

@@ -138,7 +138,7 @@ def upload_all(
         try:
             for future in as_completed(futures):
                 _record(future, futures[future], outcome)
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, and what SIGTERM and SIGHUP raise
             stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise

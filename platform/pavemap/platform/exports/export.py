@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Literal, Self
 
@@ -16,6 +15,7 @@ from pyproj import CRS
 
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
+from pavemap.geo.scratch import beside
 from pavemap.platform.exports.export_files import CsvFiles, GeoJsonFiles, GeoPackageFile, Sink
 from pavemap.platform.exports.export_layers import LAYERS, Layer, LayerName
 from pavemap.platform.exports.geopackage import added_by_others, has_pending_changes
@@ -70,8 +70,7 @@ class Export(AbstractContextManager["Export"]):
     def __enter__(self) -> Self:
         """Open temporary files beside the target. Raises BadInput as `write` does."""
         with ExitStack() as work, writing(self.path):
-            folder = TemporaryDirectory(prefix=".pavemap-", dir=self.path.parent)
-            self._folder = Path(work.enter_context(folder))
+            self._folder = work.enter_context(beside(self.path))
             self._sink = self._open()
             for layer in self.layers:
                 self._sink.write(layer, _shaped(layer, gpd.GeoDataFrame(geometry=[]), self._crs))

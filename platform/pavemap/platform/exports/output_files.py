@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
 from pavemap.geo.errors import BadInput
+from pavemap.geo.scratch import beside
 
 WRITE_ERRORS = (OSError, sqlite3.DatabaseError, DataSourceError, DataLayerError, FeatureError)
 
@@ -22,7 +22,7 @@ def check_output(file: Path) -> None:
     if not file.parent.is_dir():
         raise BadInput(f"there is no folder {file.parent}; make it first")
     try:
-        with TemporaryDirectory(prefix=".pavemap-", dir=file.parent):
+        with beside(file):
             pass
     except OSError as exc:
         raise BadInput(

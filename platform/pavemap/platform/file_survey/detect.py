@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from pavemap.geo.errors import BadInput
 from pavemap.geo.grid import LEAST_HALO_PX, Grid, check_gsd, halo_for
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.orthophoto import Orthophoto
-from pavemap.geo.imagery.raster import inspect
+from pavemap.geo.imagery.tiles import inspect_tiles
 from pavemap.geo.survey_cell import Detect
 from pavemap.geo.vectorizing.vectorize import VectorizeParams
 from pavemap.platform.file_survey.survey import FileSurvey, survey_mosaic
@@ -45,8 +45,8 @@ class DetectOptions:
 
 
 def read_orthophotos(paths: Sequence[Path]) -> list[Orthophoto]:
-    """Inspect files; raises what `pavemap.geo.imagery.raster.inspect` does, naming the file by its path."""
-    return [replace(inspect(path, name=str(path)), name=path.name) for path in paths]
+    """Inspect files, all of them before any is refused; raises what `inspect_tiles` does."""
+    return inspect_tiles(paths)
 
 
 def survey_files(

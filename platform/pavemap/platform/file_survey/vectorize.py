@@ -150,9 +150,12 @@ def _doubts(share: float, ground: MaskMosaic | Picture, params: VectorizeParams)
     """Return what makes one doubt that a raster says what it was read as; crack's share of it is known."""
     if share > MOST_CRACK:
         return [_exchanged(share, ground)]
-    if share == 0.0 and ground.greatest > 0.0:
+    if share > 0.0:
+        return []
+    if ground.greatest > 0.0:
         return [_too_low(ground, params.threshold)]
-    return []
+    nodata = ground.coding.nodata
+    return [_cracks_as_no_data(nodata)] if nodata in (1.0, ground.coding.full) else []
 
 
 def _too_low(ground: MaskMosaic | Picture, threshold: float) -> str:
@@ -165,6 +168,13 @@ def _too_low(ground: MaskMosaic | Picture, threshold: float) -> str:
         "one that is crack (gdal_calc.py -A IN --calc 'A==1' --outfile OUT); if they are per cent, scale "
         f"them (gdal_translate -scale 0 100 0 {full:g}); if they are probabilities, a lower --threshold "
         "finds more"
+    )
+
+
+def _cracks_as_no_data(nodata: float) -> str:
+    return (
+        f"nothing but 0 was observed: pixels of {nodata:g}, which the file declares as no-data, are no "
+        "observation; if they are the cracks, take that out (gdal_edit.py -unsetnodata) and begin again"
     )
 
 

@@ -20,6 +20,7 @@ from pyproj import CRS
 from pavemap.geo.crs import WGS84, ground_scale, reproject
 from pavemap.geo.grid import Bounds
 from pavemap.geo.imagery.mosaic import Mosaic
+from pavemap.geo.scratch import beside
 from pavemap.platform.exports.styling import (
     CRACK_COLOUR,
     DENSITY,
@@ -150,7 +151,9 @@ def _draw(path: Path, scene: Scene, *, title: str, subtitle: str, sources: str) 
     if scene.ranking:
         ranking = panel(left, FOOTER_IN + 0.05, WIDTH_IN - MARGIN_IN - left, DETAIL_IN - 0.05)
         _draw_ranking(ranking, scene, classes)
-    figure.savefig(path, dpi=DPI, facecolor=carto.PAPER)
+    with beside(path) as folder:
+        figure.savefig(folder / path.name, dpi=DPI, facecolor=carto.PAPER)
+        (folder / path.name).replace(path)
 
 
 def _scene(

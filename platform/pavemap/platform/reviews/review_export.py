@@ -5,7 +5,6 @@ Cracks may be millions and go page by page; what people said of them is held in 
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import BadInput
 from pavemap.geo.lines.line_digest import line_digests
 from pavemap.geo.lines.line_rests import rests_of
+from pavemap.geo.scratch import beside
 from pavemap.platform.exports.geopackage import add_styles
 from pavemap.platform.exports.output_files import check_output, writing
 from pavemap.platform.exports.styling import area_style, review_style
@@ -64,8 +64,8 @@ def write_review_file(
     _refuse_there(path)
     check_output(path)
     count = 0
-    with tempfile.TemporaryDirectory(prefix=".pavemap-", dir=path.absolute().parent) as folder:
-        made = Path(folder) / path.name
+    with beside(path) as folder:
+        made = folder / path.name
         with writing(path):
             _add(made, LINES, [])
             _add(made, AREAS, areas)

@@ -23,7 +23,7 @@ from pavemap.geo.file_digest import file_digest
 from pavemap.geo.grid import Grid
 from pavemap.geo.imagery.mosaic import Mosaic
 from pavemap.geo.imagery.orthophoto import Orthophoto, metric_crs
-from pavemap.geo.imagery.raster import inspect
+from pavemap.geo.imagery.tiles import inspect_tiles
 from pavemap.geo.labels.ground_labels import GroundLabels, Layer
 from pavemap.geo.labels.label_files import (
     VERDICTS,
@@ -65,11 +65,11 @@ def gis_files(what: GisLabels, tiles: Sequence[Path]) -> Files:
     """Yield the files of a set made of labels over GeoTIFFs, the manifest last.
 
     Memory is that of the labels and of one chip. Raises BadInput for labels that can't be used, and for
-    imagery what `inspect` does; BadTrainingData where nothing is labelled.
+    imagery what `inspect_tiles` does; BadTrainingData where nothing is labelled.
     """
     if not tiles:
         raise BadInput("there is no imagery; name GeoTIFFs that the labels lie on")
-    photos = [inspect(path) for path in tiles]
+    photos = inspect_tiles(tiles)
     crs = metric_crs(photos[0])
     named = (what.width_field,) if what.width_field else ()
     file = read_labels(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from pavemap.training.data.manifest import (
     parse_manifest,
 )
 from pavemap.training.errors import BadTrainingData
+from pavemap.training.rewritten import rewritten
 
 Files = Iterator[tuple[str, bytes]]
 """Paths within the folder with their content, the manifest last."""
@@ -121,18 +120,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Of a link it is what the link leads to. Raises BadTrainingData when there is something already, or no
     folder to make it in.
     """
-    parent = check_target(folder)
-    folder = folder.resolve()
-    place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
-    try:
-        place.chmod(0o755)
+    check_target(folder)
+    with rewritten(folder.resolve()) as place:
         for part in ("images", "masks"):
             (place / part).mkdir()
         yield place
-        place.replace(folder)
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
 
 
 def check_target(folder: Path) -> Path:

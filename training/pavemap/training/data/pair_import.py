@@ -27,6 +27,15 @@ def pair_files(source: DataSource, *, gsd_m: float | None = None) -> Files:
     return packed(_labelled(pairs, source), source=told, gsd_m=gsd_m)
 
 
+def exchanged(source: DataSource) -> str:
+    """Say what to think of masks most of which, as `source` reads them, is crack."""
+    if source.crack_values:
+        return "--crack-value may name what is sound"
+    if source.inverted:
+        return "the masks may have cracks white on black (leave --inverted out)"
+    return "the masks may be inverted, cracks black on white (--inverted)"
+
+
 def _labelled(pairs: list[Pair], source: DataSource) -> Iterator[LabelledFile]:
     taken: set[str] = set()
     for pair in sorted(pairs, key=lambda pair: pair.name):

@@ -85,5 +85,9 @@ def report(records: Mapping[str, Record]) -> Report:
 
 
 EXPERIMENT = Experiment(
-    "forgetting", "what is lost of other sets by learning on with CFD alone", runs, report
+    "forgetting",
+    "what is lost of other sets by learning on with CFD alone",
+    runs,
+    report,
+    frozenset({"data", "config", "symmetries"}),
 )

@@ -115,5 +115,9 @@ def report(records: Mapping[str, Record]) -> Report:
 
 
 EXPERIMENT = Experiment(
-    "leave-one-out", "the survey configuration without each of its sets", runs, report
+    "leave-one-out",
+    "the survey configuration without each of its sets",
+    runs,
+    report,
+    frozenset({"survey-config", "symmetries"}),
 )

@@ -77,5 +77,9 @@ def report(records: Mapping[str, Record]) -> Report:
 
 
 EXPERIMENT = Experiment(
-    "loss", "one configuration taught by overlap and by the metric", runs, report
+    "loss",
+    "one configuration taught by overlap and by the metric",
+    runs,
+    report,
+    frozenset({"data", "config", "symmetries"}),
 )

@@ -233,5 +233,9 @@ def _said(parameters: Mapping[str, object]) -> str:
 
 
 EXPERIMENT = Experiment(
-    "paper-table", "every system of the paper's tables, one split and folds", runs, report
+    "paper-table",
+    "every system of the paper's tables, one split and folds",
+    runs,
+    report,
+    frozenset({"data", "folds", "symmetries", "model", "config", "aiglern"}),
 )

@@ -18,6 +18,8 @@ from pavemap.training.experiments.ledger import Ledger, Record
 
 SYMMETRIES = (1, 4, 8)  # of an image: itself, those that keep its sides, all
 
+NAMED_RUNS = 20  # in a message
+
 OnRun = Callable[[str, int, int], None]  # key, runs done, runs in all
 
 
@@ -90,6 +92,7 @@ class Experiment:
     about: str
     runs: Callable[[Options], Sequence[Run]]
     report: Callable[[Mapping[str, Record]], Report]
+    takes: frozenset[str] = frozenset()  # of the command's options, those that not all studies take
 
 
 def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = None) -> Path:
@@ -101,11 +104,7 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
     options.device()
     folder = options.output / experiment.name
     ledger = Ledger(folder)
-    runs = [run for run in experiment.runs(options) if _wanted(run.key, options.only)]
-    if not runs:
-        raise BadTrainingConfig(
-            f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out"
-        )
+    runs = _asked_for(experiment, options)
     done = ledger.records()
     _refuse_other_settings(runs, done, folder)
     missing = [run for run in runs if run.key not in done]
@@ -119,6 +118,20 @@ def perform(experiment: Experiment, options: Options, *, on_run: OnRun | None = 
         ended += 1
         told(run.key, ended, len(runs))
     return write_report(experiment, options)
+
+
+def _asked_for(experiment: Experiment, options: Options) -> list[Run]:
+    """Return the runs that are asked for. Raises BadTrainingConfig naming those there are."""
+    there = experiment.runs(options)
+    runs = [run for run in there if _wanted(run.key, options.only)]
+    if not runs:
+        others = len(there) - NAMED_RUNS
+        raise BadTrainingConfig(
+            f"{experiment.name} has no run like {', '.join(options.only)}; leave --only out, or name a "
+            f"part of these: {', '.join(run.key for run in there[:NAMED_RUNS])}"
+            + (f" and {others:,} more" if others > 0 else "")
+        )
+    return runs
 
 
 def _refuse_other_settings(runs: Sequence[Run], done: Mapping[str, Record], folder: Path) -> None:
@@ -164,9 +177,16 @@ def _in_process(experiment: Experiment, options: Options, key: str) -> Record:
 
 
 def write_report(experiment: Experiment, options: Options) -> Path:
-    """Write report.md and its pictures from the runs done so far."""
+    """Write report.md and its pictures from the runs done so far.
+
+    Raises BadTrainingConfig when there is none.
+    """
     folder = options.output / experiment.name
-    folder.mkdir(parents=True, exist_ok=True)
+    if not Ledger(folder).records():
+        raise BadTrainingConfig(
+            f"no run of {experiment.name} is done yet in {folder}; begin with `pavemap experiment "
+            f"{experiment.name}`, without --report, or name the --output in which it was begun"
+        )
     report = reported(experiment, folder)
     for name, draw in report.pictures.items():
         draw(folder / name)

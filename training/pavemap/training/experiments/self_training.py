@@ -125,5 +125,9 @@ def report(records: Mapping[str, Record]) -> Report:
 
 
 EXPERIMENT = Experiment(
-    "self-training", "a model taught on CFD by what it finds there itself, no labels", runs, report
+    "self-training",
+    "a model taught on CFD by what it finds there itself, no labels",
+    runs,
+    report,
+    frozenset({"data", "config", "symmetries"}),
 )

@@ -1,7 +1,8 @@
 """A model as one ONNX file, for programs that know nothing of pavemap (QGIS with the Deepness plugin).
 
 The file maps RGB in [0, 1] (N, C, tile, tile) to crack probability (N, 1, tile, tile). Beyond the tile's
-border the outermost pixels are repeated, so overlap tiles and use their middle, as Deepness does.
+border its pixels are mirrored, as pavemap does at the border of what was imaged; so overlap tiles and use
+their middle, as Deepness does.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional
 
+from pavemap.geo.scratch import beside
 from pavemap.training.architectures import build_network
 from pavemap.training.errors import BadModel
 from pavemap.training.models.card import ModelCard, checked_weights, read_card
@@ -26,21 +27,23 @@ from pavemap.training.networks.dense import DenseForm, dense_form
 
 OPSET = 18
 TILE_PX = 512
-SMALL_SEGMENT_PX = 7
 
 
 class _Picture(nn.Module):
     """A dense form between pixels in [0, 1] and a map of the same size."""
 
-    def __init__(self, form: DenseForm) -> None:
+    def __init__(self, form: DenseForm, *, tile_px: int) -> None:
         super().__init__()
         self.form = form
+        # ONNX's Pad can't repeat the pixel at the border in a mirror image, so rows are picked.
+        places = np.pad(np.arange(tile_px), (form.pad_before, form.pad_after), mode="symmetric")
+        self.register_buffer("mirrored", torch.from_numpy(places))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        before, after = self.form.pad_before, self.form.pad_after
-        padded = functional.pad(pixels, (before, after, before, after), mode="replicate")
-        found: Tensor = self.form(padded * 2.0 - 1.0)
-        first = before - self.form.lost_before
+        places = cast(Tensor, self.mirrored)
+        extended = pixels.index_select(2, places).index_select(3, places)
+        found: Tensor = self.form(extended * 2.0 - 1.0)
+        first = self.form.pad_before - self.form.lost_before
         height, width = pixels.shape[2:]
         return found[:, first : first + height, first : first + width].unsqueeze(1)
 
@@ -67,10 +70,11 @@ def export_onnx(folder: Path, target: Path, *, tile_px: int = TILE_PX) -> ModelC
         )
     network = build_network(card.architecture, card.architecture_args, channels=card.channels)
     network.load_state_dict(load_file(checked_weights(folder, card)))
-    picture = _Picture(dense_form(network, calibration=card.calibration)).eval()
+    form = dense_form(network, calibration=card.calibration)
+    picture = _Picture(form, tile_px=tile_px).eval()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as place:
-        file = Path(place) / "model.onnx"
+    with beside(target) as place:
+        file = place / "model.onnx"
         _export(picture, file, torch.zeros(1, card.channels, tile_px, tile_px))
         graph = onnx.load(file)
         for node in graph.graph.node:  # the exporter notes where in whose source each came from
@@ -90,11 +94,12 @@ def metadata(card: ModelCard, *, tile_px: int = TILE_PX) -> dict[str, str]:
         "model_type": "Segmentor",
         "class_names": {"0": "sound", "1": "crack"},
         "resolution": card.gsd_m * 100.0,
-        "tiles_size": tile_px,
+        "tile_size": tile_px,  # as it is read
+        "tiles_size": tile_px,  # as it is documented
         # A tile keeps its middle, up to half of the overlap, and that knows all the network looks at.
         "tiles_overlap": math.ceil(200 * card.reach_px / tile_px),
         "seg_thresh": card.threshold,
-        "seg_small_segment": SMALL_SEGMENT_PX,
+        "seg_small_segment": 0,  # a median of so many pixels would take thin cracks away
         "pavemap_card": card.model_dump(mode="json", exclude={"training"}),
     }
     return {key: json.dumps(value) for key, value in values.items()}

@@ -70,12 +70,18 @@ class Evaluation:
         """At 0, 2 and 5 pixels, and with the best thresholds."""
         return figures([image.beside for image in self.images])
 
+    @property
+    def without_crack(self) -> int:
+        """Images of which no counted pixel is labelled crack: each scores 1, or 0 where any is detected."""
+        return sum(image.counts.true == 0 for image in self.images)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "model": self.model_id,
             "data": self.data,
             "images": len(self.images),
+            "images_without_crack": self.without_crack,
             "threshold": self.threshold,
             "tolerance_px": self.tolerance_px,
             "mean": {name: round(value, 4) for name, value in asdict(self.mean).items()},
@@ -94,6 +100,11 @@ class Evaluation:
         ]
         for name, score in (("mean of images", self.mean), ("pooled", self.pooled)):
             lines.append(f"{name:14}{score.precision:10.4f}{score.recall:10.4f}{score.f1:10.4f}")
+        if self.without_crack:
+            lines.append(
+                f"{self.without_crack} of {len(self.images)} images have no labelled crack: each counts as "
+                "1 in the means where nothing is detected, else as 0"
+            )
         beside = self.figures
         for px in TOLERANCES_PX:
             f1, pooled = beside.mean[px].f1, beside.pooled[px].f1
