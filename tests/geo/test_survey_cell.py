@@ -300,6 +300,52 @@ def test_nothing_imaged_or_paved_asks_no_detector() -> None:
         assert set(result.seconds) == {"read", "detect", "vectorize"}
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_network_is_shown_what_reaches_pixels_that_count_and_no_more(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With imagery that ends within the reach of what counts, too; the outcome is that of the window."""
+    rng = np.random.default_rng(seed)
+    drawn = random_cracks(2000, cracks=20, seed=seed)
+    valid = np.ones(drawn.shape, np.bool_)
+    valid[:, : int(rng.integers(200, 700))] = False
+    valid[int(rng.integers(400, 1600)) :, int(rng.integers(800, 1900)) :] = False
+    grid = Grid(UTM, GSD, cell_px=1024, halo_px=64)
+    cell = cell_at(grid, 1000, 1000)
+    window = grid.window(cell)
+    # What counts begins 40 pixels after a multiple of 128, so that no rounding hides a margin too small.
+    left = round(window.left / GSD) - LEFT + 24 + 40 + 128 * int(rng.integers(2, 4))
+    top = TOP - round(window.top / GSD) + 24 + 40 + 128 * int(rng.integers(2, 4))
+    pavements = [(7, box_px(left, top, left + 300, top + 500))]
+    shown: list[tuple[int, ...]] = []
+
+    def far_sighted(chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        shown.append(chip.shape[:2])
+        seen = np.pad(chip[:, :, 0], grid.halo_px)
+        return np.maximum(seen[:-128, :-128], seen[128:, 128:])
+
+    def found() -> CellResult:
+        return survey_cell(
+            cell,
+            grid=grid,
+            mosaic=on_the_ground(drawn, valid),
+            pavements=pavements,
+            detect=far_sighted,
+            params=VectorizeParams(min_length_m=0.02),
+        )
+
+    part = found()
+    monkeypatch.setattr(
+        "pavemap.geo.survey_cell.around", lambda wanted, _: tuple(map(slice, [0, 0], wanted.shape))
+    )
+    whole = found()
+    assert len(part.lines) > 0
+    assert shapely.to_wkb(part.lines).tolist() == shapely.to_wkb(whole.lines).tolist()
+    assert (part.imaged, part.imaged_m2) == (whole.imaged, whole.imaged_m2)
+    assert max(shown[0]) < 1152 == max(shown[1])
+    assert {size % 32 for size in shown[0]} == {0}
+
+
 def test_lines_lie_in_the_cell_with_widths_in_true_millimetres() -> None:
     drawn = np.zeros((600, 600), np.uint8)
     drawn[:, 298:303] = 255

@@ -6,6 +6,7 @@ How the result stays the same for any cell size and tile layout:
 - What is not imaged is filled from the nearest imaged pixel, so that a network sees no hard edge. A
   pixel that counts lies within the imagery; the fill that can reach it through a network's field of
   view of R pixels comes from at most 2 R away, within any cell's window while R is at most half the halo.
+- A network is shown what reaches pixels that count, and no more of the window.
 - No crack is believed within EDGE_PX of where imagery ends: the edge itself looks like one. That strip
   counts as not imaged. It is measured from the mosaic, never from the window's side or a tile's seam.
 - Pavement is counted by pixel centres, with its corners rounded to 1/1024 pixel of the world's grid:
@@ -30,7 +31,7 @@ from rasterio.features import rasterize
 
 from pavemap.geo.arrays import Geometries
 from pavemap.geo.crs import ground_scale
-from pavemap.geo.grid import Cell, Grid, Window
+from pavemap.geo.grid import ALIGNMENT_PX, Cell, Grid, Window
 from pavemap.geo.imagery.imaged import imaged_part
 from pavemap.geo.imagery.mosaic import Chip
 from pavemap.geo.lines.flat_lines import clip
@@ -44,6 +45,9 @@ Pavements = Sequence[tuple[int, shapely.Polygon | shapely.MultiPolygon]]
 
 EDGE_PX = 4
 """Cracks this near to missing imagery are not believed, and the strip doesn't count as imaged."""
+
+SHOWN_STEP_PX = 4 * ALIGNMENT_PX
+"""What a network is shown of a window begins at multiples of it, and ends so or where the window does."""
 
 MARGIN_M, MARGIN_PX = 0.5, 24
 """How far off pavement lines are still traced (the smaller of the two), so that they reach its border
@@ -111,11 +115,13 @@ def survey_cell(
     trust = None
     metres_per_px = grid.gsd_m / ground_scale(grid.crs, *_middle(grid, cell))
     if wanted[core].any():
-        shown = filled(chip)
+        place = around(wanted, grid.halo_px)
+        shown = _shown(chip, place, within=around(wanted, 2 * grid.halo_px))
         clock.lap("read")
-        probability = detect(shown)
+        found = detect(shown)
         clock.lap("detect")
-        probability = np.where(wanted, probability, np.uint8(0))
+        probability = np.zeros(wanted.shape, np.uint8)
+        np.copyto(probability[place], found, where=wanted[place])
         traced = trace_lines(
             probability,
             params=params,
@@ -156,6 +162,33 @@ def own_part(
     return imaged_part(believed[grid.core()], transform=own_ground)
 
 
+def around(wanted: NDArray[np.bool_], margin_px: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a window from the wanted pixels, of which there are some, to a margin.
+
+    They begin in step with a network's pooling, and come in few sizes, for some networks prepare for each.
+    """
+    height, width = wanted.shape
+    rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
+    return _span(rows, height, margin_px), _span(columns, width, margin_px)
+
+
+def _span(at: NDArray[np.intp], size: int, margin_px: int) -> slice:
+    first = max(int(at[0]) - margin_px, 0) // SHOWN_STEP_PX * SHOWN_STEP_PX
+    last = -(-(int(at[-1]) + 1 + margin_px) // SHOWN_STEP_PX) * SHOWN_STEP_PX
+    return slice(first, min(last, size))
+
+
+def _shown(
+    chip: Chip, place: tuple[slice, slice], *, within: tuple[slice, slice]
+) -> NDArray[np.uint8]:
+    """Return the pixels of a place, filled from those within a larger one."""
+    shown = filled(Chip(chip.pixels[within], chip.valid[within]))
+    top, left = (wide.start for wide in within)
+    rows, columns = place
+    own = shown[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return np.ascontiguousarray(own)
+
+
 def filled(chip: Chip) -> NDArray[np.uint8]:
     """Return a chip's pixels, each that is not imaged coloured as the nearest one that is."""
     if chip.valid.all():
@@ -166,10 +199,14 @@ def filled(chip: Chip) -> NDArray[np.uint8]:
     _, label = cv2.distanceTransformWithLabels(
         missing, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    label = label.ravel()
+    near = cv2.dilate(missing, np.ones((5, 5), np.uint8))  # steps of DIST_MASK_5 go no farther
+    rim, gone = np.flatnonzero(near > missing), np.flatnonzero(missing)
     source = np.empty(int(label.max()) + 1, np.intp)
-    at = np.flatnonzero(chip.valid)
-    source[label.ravel()[at]] = at
-    pixels: NDArray[np.uint8] = chip.pixels.reshape(-1, 3)[source[label]]
+    source[label[rim]] = rim
+    pixels = chip.pixels.copy()
+    flat = pixels.reshape(-1, 3)
+    flat[gone] = flat.take(source[label[gone]], axis=0)
     return pixels
 
 

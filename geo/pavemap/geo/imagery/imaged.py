@@ -108,6 +108,11 @@ def _border_px(mask: NDArray[np.bool_]) -> int:
 
 def _outlined(mask: NDArray[np.bool_]) -> shapely.MultiPolygon:
     """Return the true pixels as polygons in (column, row)."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) and mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all():
+        # At the side of most tiles it is a rectangle.
+        box = shapely.box(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        return shapely.MultiPolygon([box])
     found = shapes(mask.astype(np.uint8), mask=mask, connectivity=4)
     whole = np.array([shapely.geometry.shape(outline) for outline, _ in found], dtype=object)
     simple = shapely.simplify(whole, STRAY_PX, preserve_topology=True)

@@ -214,8 +214,10 @@ class _Canvas:
 
     def chip(self) -> Chip:
         valid = self._weight >= VALID
-        self._pixels[~valid] = 0
-        return Chip(self._pixels, valid, self._mostly_coarse(valid))
+        pixels: NDArray[np.uint8] = self._pixels
+        if not valid.all():  # a copy has 0 where it is not told to copy
+            pixels = cv2.copyTo(pixels, valid.view(np.uint8)).astype(np.uint8, copy=False)
+        return Chip(pixels, valid, self._mostly_coarse(valid))
 
     def _mostly_coarse(self, valid: Bools) -> Bools | None:
         if self._coarse is None:
