@@ -46,8 +46,9 @@ Pavements = Sequence[tuple[int, shapely.Polygon | shapely.MultiPolygon]]
 EDGE_PX = 4
 """Cracks this near to missing imagery are not believed, and the strip doesn't count as imaged."""
 
-SHOWN_STEP_PX = 4 * ALIGNMENT_PX
-"""What a network is shown of a window begins at multiples of it, and ends so or where the window does."""
+SHOWN_STEP_PX = 8 * ALIGNMENT_PX
+"""What a network is shown of a window begins at multiples of it, and ends so or where the window does.
+Wide steps: OpenVINO keeps some 3 MB for each size that it has met."""
 
 MARGIN_M, MARGIN_PX = 0.5, 24
 """How far off pavement lines are still traced (the smaller of the two), so that they reach its border
@@ -165,7 +166,7 @@ def own_part(
 def around(wanted: NDArray[np.bool_], margin_px: int) -> tuple[slice, slice]:
     """Return the rows and columns of a window from the wanted pixels, of which there are some, to a margin.
 
-    They begin in step with a network's pooling, and come in few sizes, for some networks prepare for each.
+    They begin in step with a network's pooling, and come in few sizes.
     """
     height, width = wanted.shape
     rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
