@@ -7,12 +7,11 @@ and batch statistics are taken over all workers, so that neither depends on how 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 
@@ -55,7 +54,7 @@ class SlotDropout(nn.Module):
 class SharedNorm(nn.BatchNorm2d):
     """Batch normalisation by the statistics of all workers' samples, on any device.
 
-    Torch's own SyncBatchNorm does the same on GPUs only. Means and variances are gathered, not
+    Torch's own SyncBatchNorm does the same on GPUs only. Variances are about the mean of all, not from
     sums of squares, so nothing cancels.
     """
 
@@ -63,16 +62,11 @@ class SharedNorm(nn.BatchNorm2d):
         """`x` (N, C, H, W) normalised; running statistics move as in nn.BatchNorm2d."""
         if not self.training:
             return super().forward(x)
-        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
-        number = x.numel() // x.shape[1]
-        numbers, means, variances = _gathered(number, mean, variance)
-        total = numbers.sum()
-        mean = (numbers * means).sum(0) / total
-        variance = (numbers * (variances + (means - mean).square())).sum(0) / total
-        self._remember(mean.detach(), variance.detach() * (total / (total - 1)))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
+        number, mean, variance = _statistics(x)
+        self._remember(mean, variance * (number / (number - 1)))
+        rate = torch.rsqrt(variance + self.eps)
+        normalised = _Normalised.apply(x, self.weight, self.bias, mean, rate, number)  # type: ignore[no-untyped-call]
+        return cast(Tensor, normalised)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -118,11 +112,60 @@ def _shared(norm: nn.BatchNorm2d) -> SharedNorm:
     return shared
 
 
-def _gathered(number: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each worker's number (W, 1), means (W, C) and variances (W, C); gradients flow back to all."""
-    rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    own = torch.cat([mean.new_full((1,), float(number)), mean, variance])
-    before, after = own.new_zeros(rank, len(own)), own.new_zeros(world - rank - 1, len(own))
-    rows = all_reduce(torch.cat([before, own[None], after]))  # type: ignore[no-untyped-call]
-    channels = len(mean)
-    return rows[:, :1], rows[:, 1 : 1 + channels], rows[:, 1 + channels :]
+class _Normalised(torch.autograd.Function):
+    """Samples of one worker, normalised by the statistics of all: gradients flow through these too.
+
+    In closed form (Ioffe and Szegedy 2015, section 3): torch's own way back through means and variances
+    takes three times as long on a CPU.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, rate: Tensor, number: float
+    ) -> Tensor:
+        """`x` (N, C, H, W) by mean and 1 / standard deviation (C,) of `number` values a channel."""
+        ctx.save_for_backward(x, weight, mean, rate)
+        ctx.number = number
+        scale = weight * rate
+        shift = bias - mean * scale
+        return torch.addcmul(_each(shift), x.float(), _each(scale)).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x, weight and bias; those of a worker's own samples for the latter two."""
+        x, weight, mean, rate = ctx.saved_tensors
+        gradient = gradient.float()
+        standard = (x.float() - _each(mean)).mul_(_each(rate))
+        own = torch.stack([gradient.sum(_PIXELS), (gradient * standard).sum(_PIXELS)])
+        shifted, stretched = _summed(own) / ctx.number
+        through = standard.mul_(_each(stretched)).add_(_each(shifted))
+        of_x = (gradient - through).mul_(_each(weight * rate)).to(x.dtype)
+        return of_x, own[1], own[0], None, None, None
+
+
+_PIXELS = (0, 2, 3)
+
+
+def _each(channels: Tensor) -> Tensor:
+    return channels[:, None, None]
+
+
+@torch.no_grad()
+def _statistics(x: Tensor) -> tuple[float, Tensor, Tensor]:
+    """How many values a channel of `x` (N, C, H, W) has in all workers, their mean and variance (C,)."""
+    values = x.float()
+    mean = values.mean(_PIXELS)
+    # Not by var_mean, which takes five times as long on channels that lie side by side.
+    variance = (values - _each(mean)).square_().mean(_PIXELS)
+    number = mean.new_full((1,), x.numel() / x.shape[1])
+    sums = _summed(torch.cat([number, number * mean]))
+    total, middle = sums[:1], sums[1:] / sums[:1]
+    spread = _summed(number * (variance + (mean - middle).square())) / total
+    return float(total), middle, spread
+
+
+def _summed(values: Tensor) -> Tensor:
+    """The sum of a tensor over all workers."""
+    values = values.clone()
+    torch.distributed.all_reduce(values)
+    return values
