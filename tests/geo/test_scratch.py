@@ -63,6 +63,12 @@ def test_a_file_is_made_beside_its_place_and_what_the_killed_left_there_goes(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_where_there_is_no_folder_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), beside(tmp_path / "no-such" / "cracks.gpkg"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def nfs_lock(handle: int, how: int) -> None:
     """`flock` as NFS has it: a lock of bytes in a file open for writing; of a folder nobody else hears."""
     if not stat.S_ISDIR(os.fstat(handle).st_mode):

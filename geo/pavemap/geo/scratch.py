@@ -17,7 +17,7 @@ INCOMING = "incoming"
 """The folder of all scratch folders on the disk of local storage: files are moved to it, not copied."""
 
 BESIDE = ".pavemap-unfinished"
-"""The folder of all scratch folders beside files that are to be made."""
+"""The folder of one user's scratch folders beside files that are to be made, but for the user's number."""
 
 LOCK = ".lock"
 """Ending of the file beside a scratch folder that tells whether its process lives."""
@@ -45,10 +45,11 @@ def scratch(incoming: Path) -> Iterator[Path]:
 def beside(target: Path) -> Iterator[Path]:
     """Yield a scratch folder on the disk of a file to be made, from which it is moved into place whole.
 
-    What killed processes left there goes.
+    What killed processes left there goes. Raises OSError where there is no folder, or it takes no files.
     """
-    incoming = target.absolute().parent / BESIDE
+    incoming = target.absolute().parent / f"{BESIDE}-{os.getuid()}"
     sweep(incoming)
+    incoming.mkdir(exist_ok=True)
     try:
         with scratch(incoming) as folder:
             yield folder

@@ -116,13 +116,7 @@ def survey_cell(
     trust = None
     metres_per_px = grid.gsd_m / ground_scale(grid.crs, *_middle(grid, cell))
     if wanted[core].any():
-        place = around(wanted, grid.halo_px)
-        shown = _shown(chip, place, within=around(wanted, 2 * grid.halo_px))
-        clock.lap("read")
-        found = detect(shown)
-        clock.lap("detect")
-        probability = np.zeros(wanted.shape, np.uint8)
-        np.copyto(probability[place], found, where=wanted[place])
+        probability = _probability(chip, wanted, halo_px=grid.halo_px, detect=detect, clock=clock)
         traced = trace_lines(
             probability,
             params=params,
@@ -161,6 +155,20 @@ def own_part(
     """Return the imaged part of a cell, of what is believed in its window with the halo."""
     own_ground = window.transform @ Affine.translation(grid.halo_px, grid.halo_px)
     return imaged_part(believed[grid.core()], transform=own_ground)
+
+
+def _probability(
+    chip: Chip, wanted: NDArray[np.bool_], *, halo_px: int, detect: Detect, clock: _Clock
+) -> NDArray[np.uint8]:
+    """Return the probability (H, W) of the wanted pixels, of which there are some; 0 elsewhere."""
+    place = around(wanted, halo_px)
+    shown = _shown(chip, place, within=around(wanted, 2 * halo_px))
+    clock.lap("read")
+    found = detect(shown)
+    clock.lap("detect")
+    probability = np.zeros(wanted.shape, np.uint8)
+    np.copyto(probability[place], found, where=wanted[place])
+    return probability
 
 
 def around(wanted: NDArray[np.bool_], margin_px: int) -> tuple[slice, slice]:

@@ -18,8 +18,8 @@ NAMED = 3
 def find_rasters(places: Sequence[str]) -> list[Path]:
     """Return the files that files, folders (searched through) and glob patterns name, sorted.
 
-    Links to files and folders are followed. Hidden files of a folder are left out: macOS puts a
-    `._name.tif` beside each on other systems' disks.
+    Links to files are followed, and in folders those to folders. Hidden files of a folder are left out:
+    macOS puts a `._name.tif` beside each on other systems' disks.
     Raises BadInput for a place where there is nothing, and for names that no text can hold.
     """
     found: set[Path] = set()
@@ -112,7 +112,7 @@ def _matching(pattern: Path) -> Iterator[Path]:
 
 
 def _within(folder: Path) -> Iterator[Path]:
-    """Yield the files and links to nothing that lie in a folder, however deep, and are not hidden.
+    """Yield the files and links to nothing that lie in a folder, however deep, but for hidden files.
 
     Links to folders are followed, but for those to a folder that they lie in; each folder is read once.
     """

@@ -21,7 +21,7 @@ from pavemap.training.data.datasets import (
     read_source,
 )
 from pavemap.training.data.manifest import MANIFEST_FILE, read_manifest
-from pavemap.training.data.pair_folder import LabelledFile, packed, write_folder
+from pavemap.training.data.pair_folder import LabelledFile, new_folder, packed, write_folder
 from pavemap.training.data_source import DataSource
 from pavemap.training.errors import BadTrainingData
 from pavemap.training.finish import described
@@ -193,6 +193,19 @@ def test_what_is_there_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(BadTrainingData, match="is there already"):
         write_folder(files(), folder)
     assert (folder / MANIFEST_FILE).read_bytes() == before
+
+
+def test_what_comes_there_meanwhile_is_not_overwritten_either(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+
+    def made() -> None:
+        with new_folder(target):
+            target.mkdir()
+            (target / "another's").write_bytes(b"work")
+
+    with pytest.raises(BadTrainingData, match="is there already"):
+        made()
+    assert [each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()] == [b"work"]
 
 
 def test_nothing_labelled_is_no_set(tmp_path: Path) -> None:

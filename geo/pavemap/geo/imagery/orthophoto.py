@@ -105,10 +105,14 @@ class Orthophoto:
                 "(gdal_edit.py -colorinterp_4 alpha) or the empty border counts as imaged"
             )
         if self.picture_alpha:
+            mend = (
+                "gdal_edit.py -colorinterp_4 undefined"
+                if self.count == 4
+                else "gdal_translate -b 1"
+            )
             found.append(
                 "the band labelled alpha has many values, as a picture has (near infrared?), and ground "
-                "counts as not imaged where it is 0; if it is no alpha, say so (gdal_edit.py "
-                f"-colorinterp_{self.count} undefined)"
+                f"counts as not imaged where it is 0; if it is no alpha, take that away ({mend})"
             )
         if self.empty_border is not None:
             colour = "black" if self.empty_border == 0 else "white"

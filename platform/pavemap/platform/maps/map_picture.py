@@ -151,6 +151,7 @@ def _draw(path: Path, scene: Scene, *, title: str, subtitle: str, sources: str) 
     if scene.ranking:
         ranking = panel(left, FOOTER_IN + 0.05, WIDTH_IN - MARGIN_IN - left, DETAIL_IN - 0.05)
         _draw_ranking(ranking, scene, classes)
+    path = path.resolve()  # a link stays one
     with beside(path) as folder:
         figure.savefig(folder / path.name, dpi=DPI, facecolor=carto.PAPER)
         (folder / path.name).replace(path)

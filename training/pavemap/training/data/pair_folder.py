@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pavemap.geo.labels.ground_labels import CRACK, IGNORE, SOUND
 from pavemap.geo.labels.labelled_chips import LabelledChip
+from pavemap.geo.scratch import beside
 from pavemap.training.data.manifest import (
     MANIFEST_FILE,
     NAME,
@@ -25,7 +26,6 @@ from pavemap.training.data.manifest import (
     parse_manifest,
 )
 from pavemap.training.errors import BadTrainingData
-from pavemap.training.rewritten import rewritten
 
 Files = Iterator[tuple[str, bytes]]
 """Paths within the folder with their content, the manifest last."""
@@ -121,14 +121,20 @@ def new_folder(folder: Path) -> Iterator[Path]:
     folder to make it in.
     """
     check_target(folder)
-    with rewritten(folder.resolve()) as place:
+    with beside(folder.resolve()) as scratch:
+        place = scratch / "set"
         for part in ("images", "masks"):
-            (place / part).mkdir()
+            (place / part).mkdir(parents=True)
         yield place
+        try:
+            place.replace(folder.resolve())
+        except OSError:
+            check_target(folder)  # something was put there meanwhile
+            raise
 
 
-def check_target(folder: Path) -> Path:
-    """Return the folder in which a set's folder is to be made. Raises BadTrainingData."""
+def check_target(folder: Path) -> None:
+    """Raise BadTrainingData where a set's folder can't be made."""
     if folder.is_mount():
         raise BadTrainingData(
             f"{folder} is where a file system is mounted, which can't be replaced; name a folder inside it"
@@ -140,7 +146,6 @@ def check_target(folder: Path) -> Path:
     parent = folder.resolve().parent
     if not parent.is_dir():
         raise BadTrainingData(f"there is no folder {parent}; make it first")
-    return parent
 
 
 def _counts(mask: NDArray[np.uint8]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """A model as one ONNX file, for programs that know nothing of pavemap (QGIS with the Deepness plugin).
 
 The file maps RGB in [0, 1] (N, C, tile, tile) to crack probability (N, 1, tile, tile). Beyond the tile's
-border its pixels are mirrored, as pavemap does at the border of what was imaged; so overlap tiles and use
-their middle, as Deepness does.
+border its pixels are mirrored, as pavemap does at a chip's; so overlap tiles and use their middle, as
+Deepness does.
 """
 
 from __future__ import annotations
