@@ -75,7 +75,7 @@ def test_a_command_that_a_signal_ends_leaves_nothing_behind(
     command = [*heard, str(PAVEMAP), "training-data", "import-pairs", str(tmp_path / "pairs")]
     command += ["-o", str(target / "set")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:
-        while not list(target.glob(".*/images/*")):
+        while not list(target.glob(".*/*/set/images/*")):
             assert made.poll() is None
             time.sleep(0.01)
         made.send_signal(number)
