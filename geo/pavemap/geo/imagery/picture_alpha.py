@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from rasterio.windows import Window
 
 from pavemap.geo.imagery.geotiff import Dataset, alpha_band
+from pavemap.geo.imagery.pixels import spread_windows
 
 WINDOWS, SIDE_PX = 4, 64
 """Windows along each side, evenly spread, and how large they are at most."""
@@ -22,17 +22,7 @@ def has_picture_alpha(dataset: Dataset) -> bool:
     band = alpha_band(dataset)
     if band is None:
         return False
-    alpha = np.concatenate(
-        [dataset.read(band, window=window).ravel() for window in _spread(dataset)]
-    )
+    sample = spread_windows(dataset, windows=WINDOWS, side_px=SIDE_PX)
+    alpha = np.concatenate([dataset.read(band, window=window).ravel() for window in sample])
     opaque = float(alpha.max())  # of 12 bits it is not the type's greatest
     return bool(np.mean((alpha > 0) & (alpha < CLEARLY * opaque)) > MOST_HALF_TRANSPARENT)
-
-
-def _spread(dataset: Dataset) -> list[Window]:
-    wide, high = min(SIDE_PX, dataset.width), min(SIDE_PX, dataset.height)
-    columns, rows = (
-        np.unique(np.linspace(0, last, WINDOWS).round().astype(int)).tolist()
-        for last in (dataset.width - wide, dataset.height - high)
-    )
-    return [Window(column, row, wide, high) for row in rows for column in columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -65,6 +66,20 @@ def read_raw(
     if value is not None:
         alpha = alpha & _other(raw, value)
     return raw, alpha
+
+
+def spread_windows(dataset: Dataset, *, windows: int, side_px: int) -> Iterator[Window]:
+    """Yield windows evenly spread over a raster, so many along each side where it has room, row by row."""
+    frame = Window(0, 0, dataset.width, dataset.height)
+    for row in _starts(dataset.height, windows, side_px):
+        for column in _starts(dataset.width, windows, side_px):
+            yield Window(column, row, side_px, side_px).intersection(frame)
+
+
+def _starts(size: int, windows: int, side_px: int) -> list[int]:
+    """Return where the windows begin along one side."""
+    last = max(size - side_px, 0)
+    return sorted({round(last * step / (windows - 1)) for step in range(windows)})
 
 
 def _read_picture(dataset: Dataset, window: Window) -> NDArray[Any]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pyproj import CRS, Geod
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.windows import Window
 
 from pavemap.geo.crs import WGS84
 from pavemap.geo.errors import NotGeoreferenced, UnsupportedRaster
@@ -39,7 +38,7 @@ from pavemap.geo.imagery.orthophoto import (
     transformer,
 )
 from pavemap.geo.imagery.picture_alpha import has_picture_alpha
-from pavemap.geo.imagery.pixels import read_raw
+from pavemap.geo.imagery.pixels import read_raw, spread_windows
 
 SAMPLE_WINDOWS, SAMPLE_PX = 8, 128
 """The 16 bit stretch looks at 8 x 8 windows of 128 x 128 pixels, evenly spread, however it is stored."""
@@ -259,22 +258,13 @@ def _sample(
     What is empty in all bands is no imagery, marked or not: it would pass for the tone of the road.
     """
     bands, empty = len(colour_bands(dataset)), empty_values(dataset)
-    frame = Window(0, 0, dataset.width, dataset.height)
     found, read = [np.empty(0, np.uint16)], 0
-    for row in _starts(dataset.height, windows, side_px):
-        for column in _starts(dataset.width, windows, side_px):
-            window = Window(column, row, side_px, side_px).intersection(frame)
-            raw, alpha = read_raw(dataset, mask_kind, window)
-            picture = raw[alpha > 0][:, :bands]
-            for value in empty:
-                picture = picture[(picture != value).any(axis=1)]
-            found.append(picture.ravel())
-            read += alpha.size * bands
+    for window in spread_windows(dataset, windows=windows, side_px=side_px):
+        raw, alpha = read_raw(dataset, mask_kind, window)
+        picture = raw[alpha > 0][:, :bands]
+        for value in empty:
+            picture = picture[(picture != value).any(axis=1)]
+        found.append(picture.ravel())
+        read += alpha.size * bands
     values = np.concatenate(found)
     return values, values.size / read
-
-
-def _starts(size: int, windows: int, side_px: int) -> list[int]:
-    """Return where the sample windows begin along one side."""
-    last = max(size - side_px, 0)
-    return sorted({round(last * step / (windows - 1)) for step in range(windows)})
